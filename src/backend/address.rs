@@ -1,0 +1,100 @@
+//! The address of a backend as an operator writes it: `10.0.0.5:5432`, `[fd00::5]:5432` or
+//! `db.internal:5432`. A name is resolved at each dial, so it may move.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::tls::ServerName;
+
+/// Host and port of one database server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BackendAddr {
+    /// A literal address.
+    Ip(IpAddr, u16),
+    /// A DNS name.
+    Name(ServerName, u16),
+}
+
+impl BackendAddr {
+    /// The TCP port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Ip(_, port) | Self::Name(_, port) => *port,
+        }
+    }
+}
+
+impl fmt::Display for BackendAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(IpAddr::V4(ip), port) => write!(f, "{ip}:{port}"),
+            Self::Ip(IpAddr::V6(ip), port) => write!(f, "[{ip}]:{port}"),
+            Self::Name(name, port) => write!(f, "{name}:{port}"),
+        }
+    }
+}
+
+impl FromStr for BackendAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let expected = || format!("\"{text}\" is no backend address: write HOST:PORT, as in 10.0.0.5:5432, db.internal:5432 or [fd00::5]:5432");
+        let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
+        let port: u16 = port.parse().map_err(|_| expected())?;
+        if port == 0 {
+            return Err(format!("\"{text}\": port 0 cannot be dialled"));
+        }
+        if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            let ip: Ipv6Addr = v6.parse().map_err(|_| expected())?;
+            return Ok(Self::Ip(IpAddr::V6(ip), port));
+        }
+        if let Ok(ip) = host.parse::<IpAddr>() {
+            return match ip {
+                IpAddr::V4(_) => Ok(Self::Ip(ip, port)),
+                IpAddr::V6(_) => Err(format!(
+                    "\"{text}\": write an IPv6 address in brackets, as in [fd00::5]:5432"
+                )),
+            };
+        }
+        let name = ServerName::parse(host).map_err(|e| format!("{}: {e}", expected()))?;
+        Ok(Self::Name(name, port))
+    }
+}
+
+impl Serialize for BackendAddr {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BackendAddr {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_three_ways_to_write_one() {
+        for text in ["10.0.0.5:5432", "[fd00::5]:5432", "db.internal:5432"] {
+            assert_eq!(text.parse::<BackendAddr>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_told_why() {
+        for bad in ["10.0.0.5", "db:port", ":5432", "fd00::5:5432", "db:0", "db:70000"] {
+            let error = bad.parse::<BackendAddr>().unwrap_err();
+            assert!(error.contains(bad), "{bad}: {error}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The servers behind a database: their addresses and whose turn it is.
+//!
+//! Not here: dialling them ([`crate::net::dial`]).
+
+mod address;
+mod pool;
+
+pub use address::BackendAddr;
+pub use pool::{Backend, Pool};

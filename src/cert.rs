@@ -1,0 +1,402 @@
+//! The certificate that dbgate makes for itself: self-signed, so that a gateway that nobody
+//! configured can end TLS at once.
+//!
+//! Not here: what the gateway does with it ([`crate::tls::config`]).
+//! Source: RFC 5280 section 4.1 and 4.2 (fields and extensions of a certificate).
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a certificate is good for: the most that clients with rules about it accept.
+const LIFETIME: Duration = DAY.saturating_mul(397);
+
+/// A certificate with less time left is made anew.
+const RENEWED_BEFORE: Duration = DAY.saturating_mul(30);
+
+/// How far a client's clock may be behind.
+const BACKDATED: Duration = Duration::from_secs(60 * 60);
+
+/// Bytes of a serial number; RFC 5280 allows 20.
+const SERIAL_LEN: usize = 16;
+
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+pub enum CertError {
+    /// A file of the pair is there and cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file of the pair cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Mint(rcgen::Error),
+    /// The system gives no random bytes.
+    #[error("cannot make a certificate: the system gives no random bytes")]
+    NoRandomness,
+}
+
+/// The gateway's own certificate and key in `dir`, as the paths of `gateway.crt` and
+/// `gateway.key`.
+///
+/// Both are made where they are missing or do not fit each other, and made anew within 30 days of
+/// the certificate's end. The names in it are the machine's host name and `localhost`.
+///
+/// # Errors
+/// The files cannot be read or written, or the system gives no random bytes.
+pub fn gateway_pair(dir: &Path) -> Result<(PathBuf, PathBuf), CertError> {
+    gateway_pair_at(dir, SystemTime::now())
+}
+
+fn gateway_pair_at(dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), CertError> {
+    let paths = (dir.join("gateway.crt"), dir.join("gateway.key"));
+    let kept = read(&paths.0)?.zip(read(&paths.1)?);
+    if kept.is_some_and(|(cert, key)| is_good(&cert, &key, now + RENEWED_BEFORE)) {
+        return Ok(paths);
+    }
+    let leaf = Leaf {
+        common_name: "dbgate gateway",
+        names: host_name()
+            .into_iter()
+            .chain(["localhost".to_owned()])
+            .collect(),
+        lifetime: LIFETIME,
+    };
+    let (cert, key) = leaf.self_signed(now)?;
+    write(&paths.1, &key, 0o600)?;
+    write(&paths.0, &cert, 0o644)?;
+    Ok(paths)
+}
+
+/// A server's certificate to be made.
+struct Leaf<'a> {
+    common_name: &'a str,
+    names: Vec<String>,
+    lifetime: Duration,
+}
+
+impl Leaf<'_> {
+    /// Certificate and key, PEM.
+    fn self_signed(&self, now: SystemTime) -> Result<(String, String), CertError> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertError::Mint)?;
+        let cert = self
+            .params(now)?
+            .self_signed(&key)
+            .map_err(CertError::Mint)?;
+        Ok((cert.pem(), key.serialize_pem()))
+    }
+
+    fn params(&self, now: SystemTime) -> Result<CertificateParams, CertError> {
+        let mut params = CertificateParams::default();
+        params.serial_number = Some(random_serial()?);
+        params.not_before = (now - BACKDATED).into();
+        params.not_after = (now + self.lifetime).into();
+        params.distinguished_name = DistinguishedName::new();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, self.common_name);
+        params.subject_alt_names = self
+            .names
+            .iter()
+            .map(|name| name.as_str().try_into().map(SanType::DnsName))
+            .collect::<Result<_, _>>()
+            .map_err(CertError::Mint)?;
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        Ok(params)
+    }
+}
+
+fn random_serial() -> Result<SerialNumber, CertError> {
+    let mut bytes = [0; SERIAL_LEN];
+    rustls::crypto::aws_lc_rs::default_provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| CertError::NoRandomness)?;
+    Ok(SerialNumber::from_slice(&bytes))
+}
+
+/// Whether the certificate is of this key and good until `until`.
+fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
+    let Ok(cert) = CertificateDer::from_pem_slice(cert) else {
+        return false;
+    };
+    let Ok((_, cert)) = x509_parser::parse_x509_certificate(&cert) else {
+        return false;
+    };
+    let Some(key) = std::str::from_utf8(key)
+        .ok()
+        .and_then(|pem| KeyPair::from_pem(pem).ok())
+    else {
+        return false;
+    };
+    let until = until
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let lasts = u64::try_from(cert.validity().not_after.timestamp()).is_ok_and(|end| end > until);
+    lasts && *cert.public_key().subject_public_key.data == *key.public_key_raw()
+}
+
+/// This machine's name, where it can stand in a certificate next to `localhost`.
+fn host_name() -> Option<String> {
+    // Linux; elsewhere `localhost` has to do.
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (is_dns_name(name) && name != "localhost").then(|| name.to_ascii_lowercase())
+}
+
+fn is_dns_name(name: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let last_is_number = name
+        .rsplit('.')
+        .next()
+        .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
+    name.len() <= 253 && name.split('.').all(is_label) && !last_is_number
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CertError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Puts a whole file in place at once; `mode` holds from its first byte.
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let write = || {
+        // One left behind by a crash could be anything; `create_new` trusts none.
+        match fs::remove_file(&unfinished) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file: File = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&unfinished)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(|source| CertError::Write {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Directories for tests that write files.
+#[cfg(test)]
+pub(crate) mod scratch {
+    use std::path::{Path, PathBuf};
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    /// A new directory, removed when dropped.
+    pub(crate) struct Scratch(PathBuf);
+
+    impl Scratch {
+        pub(crate) fn new() -> Self {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("dbgate-test-{}-{count}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        pub(crate) fn path(&self) -> &Path {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            // What a test could not remove is no fault of the code.
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
+    use x509_parser::extensions::{GeneralName, ParsedExtension};
+
+    use super::scratch::Scratch;
+    use super::*;
+    use crate::tls::config::{Loader, MinVersion, ServerFiles, ServerTls};
+
+    fn load((cert, key): &(PathBuf, PathBuf)) -> Arc<ServerTls> {
+        let files = ServerFiles {
+            cert: cert.clone(),
+            key: key.clone(),
+            client_ca: None,
+            min_version: MinVersion::default(),
+            alpn: &[],
+        };
+        Loader::default().server(&files).unwrap()
+    }
+
+    fn texts(paths: &(PathBuf, PathBuf)) -> (String, String) {
+        let read = |path| fs::read_to_string(path).unwrap();
+        (read(&paths.0), read(&paths.1))
+    }
+
+    #[test]
+    fn the_pair_is_made_once_and_kept() {
+        let scratch = Scratch::new();
+        let first = gateway_pair(scratch.path()).unwrap();
+        let before = texts(&first);
+        assert_eq!(gateway_pair(scratch.path()).unwrap(), first);
+        assert_eq!(texts(&first), before);
+        let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&first.1), 0o600);
+        // The umask decides whether others may read the certificate.
+        assert_eq!(mode(&first.0) & !0o044, 0o600);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
+        let other = Scratch::new();
+        assert_ne!(texts(&gateway_pair(other.path()).unwrap()), before);
+    }
+
+    #[test]
+    fn a_pair_that_ends_soon_or_does_not_fit_is_made_anew() {
+        let scratch = Scratch::new();
+        let now = SystemTime::now();
+        let paths = gateway_pair_at(scratch.path(), now - DAY * 366).unwrap();
+        let first = texts(&paths);
+        gateway_pair_at(scratch.path(), now).unwrap();
+        assert_eq!(texts(&paths), first, "31 days left");
+        gateway_pair_at(scratch.path(), now + DAY * 2).unwrap();
+        let second = texts(&paths);
+        assert_ne!(second, first, "29 days left");
+
+        fs::write(&paths.0, first.0).unwrap();
+        fs::write(scratch.path().join("gateway.key.new"), "left behind").unwrap();
+        gateway_pair(scratch.path()).unwrap();
+        load(&paths);
+        fs::remove_file(&paths.1).unwrap();
+        gateway_pair(scratch.path()).unwrap();
+        load(&paths);
+        fs::write(&paths.1, "damaged").unwrap();
+        gateway_pair(scratch.path()).unwrap();
+        load(&paths);
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn errors_name_the_file() {
+        let scratch = Scratch::new();
+        let nowhere = scratch.path().join("none");
+        let error = gateway_pair(&nowhere).unwrap_err().to_string();
+        assert!(error.contains("none/gateway.key"), "{error}");
+        fs::create_dir(scratch.path().join("gateway.crt")).unwrap();
+        let error = gateway_pair(scratch.path()).unwrap_err().to_string();
+        assert!(error.contains("gateway.crt"), "{error}");
+    }
+
+    #[test]
+    fn every_field_is_set() {
+        let scratch = Scratch::new();
+        let tls = load(&gateway_pair(scratch.path()).unwrap());
+        let (_, cert) = x509_parser::parse_x509_certificate(&tls.leaf).unwrap();
+        assert_eq!(cert.subject().to_string(), "CN=dbgate gateway");
+        assert_eq!(cert.issuer(), cert.subject());
+        assert!(cert.raw_serial().len() >= SERIAL_LEN - 1);
+        let validity = cert.validity();
+        let length = validity.not_after.timestamp() - validity.not_before.timestamp();
+        assert_eq!(length, (LIFETIME + BACKDATED).as_secs().cast_signed());
+        let mut found = BTreeSet::new();
+        for extension in cert.extensions() {
+            found.insert(match extension.parsed_extension() {
+                ParsedExtension::BasicConstraints(basic) => format!("ca {}", basic.ca),
+                ParsedExtension::KeyUsage(usage) => format!("usage {}", usage.flags),
+                ParsedExtension::ExtendedKeyUsage(usage) => format!("server {}", usage.server_auth),
+                ParsedExtension::SubjectAlternativeName(names) => {
+                    let local = GeneralName::DNSName("localhost");
+                    format!("localhost {}", names.general_names.contains(&local))
+                }
+                ParsedExtension::SubjectKeyIdentifier(_) => continue,
+                other => format!("{other:?}"),
+            });
+        }
+        let expected = ["ca false", "localhost true", "server true", "usage 1"];
+        assert_eq!(found, expected.map(str::to_owned).into());
+    }
+
+    #[test]
+    fn a_client_that_trusts_the_certificate_accepts_it() {
+        let scratch = Scratch::new();
+        let tls = load(&gateway_pair(scratch.path()).unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(tls.leaf.clone()).unwrap();
+        let config = ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+        let mut client =
+            ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+        let mut server = ServerConnection::new(tls.config.clone()).unwrap();
+        while client.is_handshaking() || server.is_handshaking() {
+            let mut wire = Vec::new();
+            client.write_tls(&mut wire).unwrap();
+            server.read_tls(&mut wire.as_slice()).unwrap();
+            server.process_new_packets().unwrap();
+            wire.clear();
+            server.write_tls(&mut wire).unwrap();
+            client.read_tls(&mut wire.as_slice()).unwrap();
+            client.process_new_packets().unwrap();
+        }
+    }
+
+    #[test]
+    fn only_dns_names_go_into_a_certificate() {
+        for name in ["db1", "db-1.example", "1a"] {
+            assert!(is_dns_name(name), "{name}");
+        }
+        let long = "a".repeat(64);
+        for name in ["", ".", "a..b", "a_b", "a b", "10.0.0.1", "ü", &long] {
+            assert!(!is_dns_name(name), "{name}");
+        }
+    }
+}

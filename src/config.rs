@@ -1,0 +1,315 @@
+//! The configuration of `dbgate serve`: its values, their defaults, and reading them from
+//! `dbgate.toml` with every mistake told at once.
+//!
+//! Not here: putting it in force, and what `ctl` changed at run time ([`crate::provider::state`]).
+
+mod check;
+mod database;
+mod duration;
+mod listener;
+mod paths;
+mod problem;
+mod read;
+mod section;
+mod syntax;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+pub use check::check;
+pub use duration::parse_duration;
+pub use paths::{default_socket, default_state_dir, search};
+pub use problem::{Problem, Severity};
+
+use crate::route::overlay::Declared;
+use crate::tls::config::MinVersion;
+use problem::Report;
+use section::Section;
+use syntax::Syntax;
+
+/// Everything that a configuration file can say.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The control socket.
+    pub control: Control,
+    /// Where clients arrive.
+    pub listeners: Vec<Listener>,
+    /// What the gateway shows where a database names nothing of its own.
+    pub tls: TlsSection,
+    /// How long things may take.
+    pub timeouts: Timeouts,
+    /// How many things there may be.
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+    /// The databases, by name.
+    pub databases: BTreeMap<String, Declared>,
+}
+
+impl Default for Config {
+    /// What runs without a file: one listener `main` on `[::]:7432`, protocol `auto`, and no
+    /// databases.
+    fn default() -> Self {
+        Self {
+            control: Control::default(),
+            listeners: vec![Listener::default()],
+            tls: TlsSection::default(),
+            timeouts: Timeouts::default(),
+            limits: Limits::default(),
+            log: Log::default(),
+            databases: BTreeMap::new(),
+        }
+    }
+}
+
+/// The `[control]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Control {
+    /// The socket; [`default_socket`] if absent.
+    pub socket: Option<PathBuf>,
+    /// The permissions of the socket.
+    pub mode: u32,
+    /// The group that the socket belongs to; the gateway's own if absent.
+    pub group: Option<String>,
+}
+
+impl Default for Control {
+    fn default() -> Self {
+        Self {
+            socket: None,
+            mode: 0o660,
+            group: None,
+        }
+    }
+}
+
+/// A `[listener.NAME]` section: addresses where clients of many databases arrive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Its unique name.
+    pub name: String,
+    /// The addresses; port 0 stands for any free one.
+    pub bind: Vec<SocketAddr>,
+    /// What clients may speak here.
+    pub protocol: ListenerProtocol,
+    /// The database of clients that come without a known name.
+    pub default: Option<String>,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        /// The port of a gateway that nobody configured: free on most machines, and near 5432.
+        const PORT: u16 = 7432;
+        Self {
+            name: "main".to_owned(),
+            bind: vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))],
+            protocol: ListenerProtocol::default(),
+            default: None,
+        }
+    }
+}
+
+/// What clients may speak at a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ListenerProtocol {
+    /// Every protocol whose client speaks first: TLS from the first byte, and Postgres.
+    #[default]
+    Auto,
+    /// Postgres only: TLS after an `SSLRequest`, or direct.
+    Postgres,
+    /// TLS from the first byte only.
+    Tls,
+    /// Anything, by port, to the listener's default database.
+    Tcp,
+}
+
+impl ListenerProtocol {
+    /// The word used in configuration, logs and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Postgres => "postgres",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
+impl fmt::Display for ListenerProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ListenerProtocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "postgres" => Ok(Self::Postgres),
+            "tls" => Ok(Self::Tls),
+            "tcp" => Ok(Self::Tcp),
+            "mysql" | "mariadb" => Err(format!(
+                "this version cannot tell {text} databases apart by name: relay one by its port, with protocol = \"tcp\" and default = \"NAME\""
+            )),
+            _ => Err(format!(
+                "\"{text}\" is no protocol of a listener: use one of auto, postgres, tls, tcp"
+            )),
+        }
+    }
+}
+
+/// The `[tls]` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSection {
+    /// Certificate chain and key, PEM; a pair minted into the state directory if absent.
+    pub files: Option<(PathBuf, PathBuf)>,
+    /// Oldest version accepted from clients.
+    pub min_version: MinVersion,
+}
+
+/// The `[timeouts]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From accept until the backend is chosen and the client's TLS is up.
+    pub handshake: Duration,
+    /// To reach a backend.
+    pub connect: Duration,
+    /// A session without a byte in either direction; `None` lets it be.
+    pub idle: Option<Duration>,
+    /// What running sessions get when their exposure or the gateway ends.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            idle: None,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The `[limits]` section; every number is at least 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions at a time.
+    pub max_sessions: usize,
+    /// Clients that have no backend yet, at a time.
+    pub max_handshakes: usize,
+    /// The same, from one address.
+    pub max_handshakes_per_ip: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_sessions: 20_000,
+            max_handshakes: 2_000,
+            max_handshakes_per_ip: 64,
+        }
+    }
+}
+
+/// The `[log]` section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How lines are written.
+    pub format: LogFormat,
+    /// Whether each session leaves a line at its end.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::default(),
+            access: true,
+        }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("\"{text}\" is no log format: use text or json")),
+        }
+    }
+}
+
+/// What reading a configuration came to.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The configuration; `None` where one of the problems is an error.
+    pub config: Option<Config>,
+    /// Everything that is wrong with it, by position.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a configuration from its text: syntax, keys, types and meaning, without a look at any
+/// other file.
+///
+/// `file` names the text in problems, and relative paths start at its directory.
+#[must_use]
+pub fn parse(text: &str, file: &Path) -> Parsed {
+    let report = Report::new(text, file);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    let syntax = Syntax::new(&errors, document.get_ref(), &report);
+    let mut root = Section::root(&report, document.get_ref());
+    let config = read::config(&mut root, &report, errors.is_empty());
+    root.finish();
+    let problems = report.finish(&syntax);
+    let usable = problems.iter().all(|p| p.severity != Severity::Error);
+    Parsed {
+        config: usable.then_some(config),
+        problems,
+    }
+}
+
+/// Reads a configuration file; one that cannot be read is a problem of its own.
+#[must_use]
+pub fn load(file: &Path) -> Parsed {
+    let message = match fs::read_to_string(file) {
+        Ok(text) => return parse(&text, file),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => "is no UTF-8 text".to_owned(),
+        Err(e) => format!("cannot be read: {e}"),
+    };
+    Parsed {
+        config: None,
+        problems: vec![Problem {
+            severity: Severity::Error,
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+            message,
+        }],
+    }
+}

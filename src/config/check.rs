@@ -1,0 +1,337 @@
+//! What `dbgate serve --check` finds beyond the text of a configuration: certificates, keys and
+//! authorities, read as the gateway would read them.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+use super::problem::{Problem, Report, Severity};
+use super::syntax::Syntax;
+use crate::route::Host;
+use crate::route::overlay::Declared;
+use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
+use crate::tls::{ServerName, TlsMode};
+
+/// A certificate is renewed some weeks before its end; one that has fewer days was forgotten.
+const SOON_DAYS: i64 = 14;
+
+/// Reads every file that a configuration names and tells what is wrong with them.
+///
+/// `text` and `file` are those that `config` was parsed from. `now` decides what has expired.
+#[must_use]
+pub fn check(config: &Config, text: &str, file: &Path, now: SystemTime) -> Vec<Problem> {
+    let report = Report::new(text, file);
+    let document = DeTable::parse(text).ok();
+    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    });
+    let mut check = Check {
+        report: &report,
+        document: document.as_ref().map(toml::Spanned::get_ref),
+        loader: Loader::default(),
+        now,
+    };
+    let gateway =
+        config.tls.files.as_ref().and_then(|(cert, key)| {
+            check.pair(&["tls"], [("cert", Some(cert)), ("key", Some(key))])
+        });
+    for (name, declared) in &config.databases {
+        check.database(name, declared, gateway.as_deref());
+    }
+    report.finish(&Syntax::default())
+}
+
+struct Check<'a, 't> {
+    report: &'a Report<'t>,
+    document: Option<&'a DeTable<'t>>,
+    loader: Loader,
+    /// Seconds since 1970.
+    now: i64,
+}
+
+type Pair<'p> = [(&'static str, Option<&'p PathBuf>); 2];
+
+impl Check<'_, '_> {
+    fn database(&mut self, name: &str, declared: &Declared, gateway: Option<&ServerTls>) {
+        let (section, spec) = (["database", name], &declared.spec);
+        let own = self.pair(
+            &section,
+            [("cert", spec.cert.as_ref()), ("key", spec.key.as_ref())],
+        );
+        let shown = match &spec.cert {
+            Some(_) => own.as_deref(),
+            None => gateway,
+        };
+        if let Some(shown) = shown.filter(|_| spec.tls.ends_client_tls()) {
+            for host in declared.hosts.iter().filter(|host| !covers(shown, host)) {
+                self.warn(
+                    &section,
+                    "hosts",
+                    format!(
+                        "the certificate shown for {host} does not carry that name: clients that verify names will refuse it"
+                    ),
+                );
+            }
+        }
+        self.authorities(&section, "client_ca", spec.client_ca.as_ref());
+        if spec.tls == TlsMode::Reencrypt && spec.backend_ca.is_none() {
+            self.backend(&section, "tls", None);
+        }
+        self.authorities(&section, "backend_ca", spec.backend_ca.as_ref());
+        self.pair(
+            &section,
+            [
+                ("backend_cert", spec.backend_cert.as_ref()),
+                ("backend_key", spec.backend_key.as_ref()),
+            ],
+        );
+    }
+
+    /// A certificate and its key, for whichever side of a connection they are shown on.
+    fn pair(&mut self, section: &[&str], files: Pair<'_>) -> Option<Arc<ServerTls>> {
+        let [(cert_name, cert), (key_name, key)] = files;
+        let (cert, key) = (cert?, key?);
+        let readable = [
+            self.readable(section, cert_name, cert),
+            self.readable(section, key_name, key),
+        ];
+        if readable == [true, true] {
+            let loaded = self.loader.server(&ServerFiles {
+                cert: cert.clone(),
+                key: key.clone(),
+                client_ca: None,
+                min_version: MinVersion::default(),
+                alpn: &[],
+            });
+            match loaded {
+                Ok(tls) => {
+                    self.expiry(section, cert_name, cert, tls.not_after);
+                    self.secrecy(section, key_name, key);
+                    return Some(tls);
+                }
+                Err(e) => {
+                    let in_cert = matches!(
+                        &e,
+                        TlsFileError::Read { path, .. } | TlsFileError::Content { path, .. }
+                            if path == cert
+                    );
+                    let name = if in_cert { cert_name } else { key_name };
+                    self.fail(section, name, e.to_string());
+                }
+            }
+        }
+        None
+    }
+
+    fn authorities(&mut self, section: &[&str], name: &str, ca: Option<&PathBuf>) {
+        if let Some(ca) = ca
+            && self.readable(section, name, ca)
+        {
+            self.backend(section, name, Some(ca));
+        }
+    }
+
+    fn backend(&mut self, section: &[&str], name: &str, ca: Option<&PathBuf>) {
+        let files = BackendFiles {
+            ca: ca.cloned(),
+            name: None,
+            identity: None,
+            alpn: &[],
+        };
+        if let Err(e) = self.loader.backend(&files) {
+            self.fail(section, name, e.to_string());
+        }
+    }
+
+    /// Tried apart from loading, so that every unreadable file is told and not only the first.
+    fn readable(&self, section: &[&str], name: &str, path: &Path) -> bool {
+        let opened = File::open(path);
+        if let Err(e) = &opened {
+            self.fail(
+                section,
+                name,
+                format!("cannot read {}: {e}", path.display()),
+            );
+        }
+        opened.is_ok()
+    }
+
+    fn expiry(&self, section: &[&str], name: &str, cert: &Path, not_after: i64) {
+        const DAY: i64 = 24 * 60 * 60;
+        let left = not_after.saturating_sub(self.now);
+        let when = match left / DAY {
+            _ if left < 0 => "has expired".to_owned(),
+            0 => "expires within a day".to_owned(),
+            1 => "expires in 1 day".to_owned(),
+            days if days < SOON_DAYS => format!("expires in {days} days"),
+            _ => return,
+        };
+        self.warn(section, name, format!("{} {when}", cert.display()));
+    }
+
+    fn secrecy(&self, section: &[&str], name: &str, key: &Path) {
+        let open_to_all = std::fs::metadata(key).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
+        if open_to_all {
+            self.warn(
+                section,
+                name,
+                format!(
+                    "everybody on this machine can read {}: chmod o-r it",
+                    key.display()
+                ),
+            );
+        }
+    }
+
+    fn fail(&self, section: &[&str], key: &str, message: String) {
+        self.report
+            .note(Severity::Error, self.locate(section, key), message);
+    }
+
+    fn warn(&self, section: &[&str], key: &str, message: String) {
+        self.report
+            .note(Severity::Warning, self.locate(section, key), message);
+    }
+
+    /// The byte offset of a key, or of its section's name where the key is not written.
+    fn locate(&self, section: &[&str], key: &str) -> Option<usize> {
+        let mut table = self.document?;
+        let mut place = None;
+        for name in section.iter().copied().chain([key]) {
+            let Some((key, value)) = table.iter().find(|(k, _)| k.get_ref() == name) else {
+                break;
+            };
+            place = Some(key.span().start);
+            match value.get_ref() {
+                DeValue::Table(below) => table = below,
+                _ => break,
+            }
+        }
+        place
+    }
+}
+
+/// Whether a client that asked for a name under `host` would find it in the certificate.
+fn covers(shown: &ServerTls, host: &Host) -> bool {
+    match host {
+        Host::Exact(name) => shown.covers(name),
+        Host::Wildcard(suffix) => {
+            ServerName::parse(&format!("any.{suffix}")).is_ok_and(|name| shown.covers(&name))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cert::{gateway_pair, scratch::Scratch};
+    use crate::config::parse;
+
+    /// Keeps whole days of lifetime left from depending on the time that a test takes.
+    const HOUR: u64 = 60 * 60;
+
+    /// Asserts that these problems, and no others, are found in a file of a directory with
+    /// `gateway.crt` and `gateway.key`, which are some days old.
+    fn tells(scratch: &Scratch, text: &str, days: u64, expected: &[(&str, &str)]) {
+        gateway_pair(scratch.path()).unwrap();
+        let file = scratch.path().join("dbgate.toml");
+        let parsed = parse(text, &file);
+        let config = parsed.config.unwrap();
+        let now = SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60 + HOUR);
+        let found: Vec<_> = check(&config, text, &file, now)
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let all = found.join("\n");
+        assert_eq!(found.len(), expected.len(), "{all}");
+        for (found, (place, words)) in found.iter().zip(expected) {
+            let start = format!("{}:{place}: ", file.display());
+            assert!(found.starts_with(&start) && found.contains(words), "{all}");
+        }
+    }
+
+    const PAIR: &str = "[tls]\ncert = \"gateway.crt\"\nkey = \"gateway.key\"\n";
+
+    #[test]
+    fn a_good_pair_is_nothing_to_tell() {
+        let scratch = Scratch::new();
+        tells(&scratch, "", 0, &[]);
+        let database =
+            "[database.a]\nbackends = [\"a:5432\"]\ntls = \"terminate\"\nhosts = [\"localhost\"]\n";
+        tells(&scratch, &format!("{PAIR}{database}"), 0, &[]);
+        tells(&scratch, database, 0, &[]);
+    }
+
+    #[test]
+    fn an_end_in_sight_is_told_in_days() {
+        let scratch = Scratch::new();
+        for (days, told) in [
+            (380, None),
+            (386, Some("expires in 10 days")),
+            (395, Some("expires in 1 day")),
+            (396, Some("expires within a day")),
+            (398, Some("has expired")),
+        ] {
+            let expected: Vec<_> = told.map(|words| ("2:1", words)).into_iter().collect();
+            tells(&scratch, PAIR, days, &expected);
+        }
+    }
+
+    #[test]
+    fn every_file_that_is_no_good_is_told() {
+        let scratch = Scratch::new();
+        let other = Scratch::new();
+        let (_, key) = gateway_pair(other.path()).unwrap();
+        fs::copy(key, scratch.path().join("other.key")).unwrap();
+        fs::write(scratch.path().join("text"), "text").unwrap();
+        tells(
+            &scratch,
+            "[tls]\ncert = \"no.crt\"\nkey = \"no.key\"\n\
+             [database.a]\nbackends = [\"a:6379\"]\ntls = \"terminate\"\n\
+             cert = \"gateway.crt\"\nkey = \"other.key\"\nclient_ca = \"text\"\n\
+             hosts = [\"a.example\"]\n\
+             [database.b]\nbackends = [\"a:6379\"]\ntls = \"reencrypt\"\n\
+             cert = \"text\"\nkey = \"gateway.key\"\nbackend_ca = \"no.ca\"\n\
+             backend_cert = \"gateway.crt\"\nbackend_key = \"text\"\n",
+            0,
+            &[
+                ("2:1", "cannot read"),
+                ("3:1", "no.key"),
+                ("8:1", "does not belong to the certificate"),
+                ("9:1", "holds no certificate"),
+                ("14:1", "holds no certificate"),
+                ("16:1", "no.ca"),
+                ("18:1", "holds no unencrypted private key"),
+            ],
+        );
+    }
+
+    #[test]
+    fn names_and_permissions_are_looked_at() {
+        let scratch = Scratch::new();
+        let (_, key) = gateway_pair(scratch.path()).unwrap();
+        fs::set_permissions(key, Permissions::from_mode(0o644)).unwrap();
+        let text = format!(
+            "{PAIR}[database.a]\nbackends = [\"a:6379\"]\ntls = \"terminate\"\n\
+             hosts = [\"a.example\", \"*.example\", \"localhost\"]\n"
+        );
+        tells(
+            &scratch,
+            &text,
+            0,
+            &[
+                ("3:1", "everybody on this machine can read"),
+                ("7:1", "warning: the certificate shown for a.example"),
+                ("7:1", "warning: the certificate shown for *.example"),
+            ],
+        );
+    }
+}

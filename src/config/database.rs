@@ -1,0 +1,177 @@
+//! The `[database.NAME]` sections.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use toml::Spanned;
+
+use super::problem::Report;
+use super::read::check_name;
+use super::section::Section;
+use crate::backend::BackendAddr;
+use crate::route::overlay::Declared;
+use crate::route::{DatabaseSpec, Host, Protocol};
+use crate::tls::{ServerName, TlsMode};
+
+/// A database of the file, with the places of its hosts.
+pub(super) struct Found {
+    pub(super) name: String,
+    pub(super) declared: Declared,
+    /// Whether protocol and mode are as the user meant them: neither was reported.
+    pub(super) clear: bool,
+    hosts: Vec<Spanned<Host>>,
+}
+
+/// Reads all databases, in the order of the file.
+pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
+    root.named("database")
+        .into_iter()
+        .map(|(name, section)| database(name, section))
+        .collect()
+}
+
+/// Reports hosts that lead to two databases, or twice to one.
+pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
+    let mut hosts: Vec<_> = databases
+        .iter()
+        .flat_map(|found| found.hosts.iter().map(|host| (host, found.name.as_str())))
+        .collect();
+    hosts.sort_by_key(|(host, _)| host.span().start);
+    let mut owners: HashMap<&Host, &str> = HashMap::new();
+    for (place, name) in hosts {
+        let host = place.get_ref();
+        let message = match owners.get(host) {
+            Some(owner) if *owner == name => {
+                format!("host {host} is listed twice in database {name}")
+            }
+            Some(owner) => format!(
+                "host {host} is listed in database {owner} and in database {name}, but can lead to only one"
+            ),
+            None => {
+                owners.insert(host, name);
+                continue;
+            }
+        };
+        report.error(place.span().start, message);
+    }
+}
+
+fn database(name: &str, mut section: Section<'_, '_>) -> Found {
+    check_name(name, &section);
+    let protocol = section.string("protocol", str::parse::<Protocol>);
+    let backends = section
+        .strings("backends", "addresses", str::parse::<BackendAddr>)
+        .unwrap_or_default();
+    let backends: Vec<_> = backends.into_iter().map(Spanned::into_inner).collect();
+    let protocol = protocol.or_else(|| guess_protocol(&section, &backends));
+    let hosts = section
+        .strings("hosts", "host names", str::parse::<Host>)
+        .unwrap_or_default();
+    let spec = DatabaseSpec {
+        // Where it is unknown something was reported, and the whole is not used.
+        protocol: protocol.unwrap_or(Protocol::Tls),
+        backends,
+        tls: section.string("tls", str::parse).unwrap_or_default(),
+        allow: networks(&mut section, "allow"),
+        deny: networks(&mut section, "deny"),
+        max_sessions: section.integer("max_sessions"),
+        cert: section.path("cert"),
+        key: section.path("key"),
+        min_version: section.string("min_version", str::parse),
+        client_ca: section.path("client_ca"),
+        backend_ca: section.path("backend_ca"),
+        backend_name: section.string("backend_name", |text| {
+            ServerName::parse(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
+        }),
+        backend_cert: section.path("backend_cert"),
+        backend_key: section.path("backend_key"),
+    };
+    let clear = protocol.is_some() && !section.failed("tls");
+    judge(&spec, clear, !hosts.is_empty(), &section);
+    section.finish();
+    Found {
+        name: name.to_owned(),
+        declared: Declared {
+            spec,
+            hosts: hosts.iter().map(|host| host.get_ref().clone()).collect(),
+        },
+        clear,
+        hosts,
+    }
+}
+
+/// What a database without `protocol` speaks, by the port of its first backend.
+fn guess_protocol(section: &Section<'_, '_>, backends: &[BackendAddr]) -> Option<Protocol> {
+    let port = backends.first()?.port();
+    let guess = Protocol::of_port(port);
+    if guess.is_none() && !section.failed("protocol") {
+        section.error(
+            "protocol",
+            format!(
+                "port {port} does not tell what this database speaks: add protocol, one of {}",
+                Protocol::ALL.map(Protocol::as_str).join(", ")
+            ),
+        );
+    }
+    guess.filter(|_| !section.failed("protocol"))
+}
+
+/// Reports keys that do not fit together.
+fn judge(spec: &DatabaseSpec, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
+    for (key, message) in spec.problems() {
+        let (key, other) = match key {
+            "cert" if !section.has("cert") => ("key", "cert"),
+            "cert" => ("cert", "key"),
+            "backend_cert" if !section.has("backend_cert") => ("backend_key", "backend_cert"),
+            "backend_cert" => ("backend_cert", "backend_key"),
+            key => (key, "tls"),
+        };
+        // What follows from a value that was reported is not the user's mistake.
+        let known = key == "backends" || clear;
+        if known && !section.failed(key) && !section.failed(other) {
+            section.error(key, message);
+        }
+    }
+    if !clear {
+        return;
+    }
+    if spec.protocol.server_first() && has_hosts {
+        section.error(
+            "hosts",
+            format!(
+                "a {} server speaks first, before its client can ask for a host: leave hosts out, and lead a listener of its own here with protocol = \"tcp\" and default",
+                spec.protocol
+            ),
+        );
+    }
+    if spec.protocol == Protocol::Postgres && spec.tls == TlsMode::Reencrypt {
+        section.warning(
+            "tls",
+            "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",
+        );
+    }
+}
+
+fn networks(section: &mut Section<'_, '_>, key: &'static str) -> Vec<IpNet> {
+    let networks = section.strings(key, "networks", |text| {
+        text.parse().map_err(|_| match text.parse::<IpAddr>() {
+            Ok(ip) => format!(
+                "\"{text}\" is an address, not a network: write \"{}\"",
+                IpNet::from(ip)
+            ),
+            Err(_) => format!("\"{text}\" is no network: write it as in \"203.0.113.0/24\""),
+        })
+    });
+    if networks.as_ref().is_some_and(Vec::is_empty) {
+        section.error(
+            key,
+            format!("an empty list has no effect: leave {key} out, or name a network"),
+        );
+    }
+    networks
+        .unwrap_or_default()
+        .into_iter()
+        .map(Spanned::into_inner)
+        .collect()
+}

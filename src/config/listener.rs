@@ -1,0 +1,156 @@
+//! The `[listener.NAME]` sections.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use toml::Spanned;
+
+use super::problem::{Report, Severity};
+use super::read::check_name;
+use super::section::Section;
+use super::{Listener, ListenerProtocol, database};
+
+/// A listener of the file, with the places of its addresses and of its default.
+pub(super) struct Found {
+    pub(super) listener: Listener,
+    bind: Vec<Spanned<SocketAddr>>,
+    default_at: usize,
+}
+
+/// Reads all listeners, in the order of the file.
+pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
+    root.named("listener")
+        .into_iter()
+        .map(|(name, section)| listener(name, section))
+        .collect()
+}
+
+/// Reports what listeners take from each other, and defaults that they cannot serve.
+pub(super) fn compare(listeners: &[Found], databases: &[database::Found], report: &Report<'_>) {
+    compare_addresses(listeners, report);
+    for found in listeners {
+        judge_default(found, databases, report);
+    }
+}
+
+fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
+    check_name(name, &section);
+    let bind = section.strings("bind", "addresses", |text| {
+        text.parse::<SocketAddr>().map_err(|_| {
+            format!(
+                "\"{text}\" is no address to listen on: write IP:PORT, as in 0.0.0.0:5432 or [::]:5432"
+            )
+        })
+    });
+    if !section.has("bind") || bind.as_ref().is_some_and(Vec::is_empty) {
+        section.error(
+            "bind",
+            "a listener needs an address, as in bind = [\"0.0.0.0:5432\", \"[::]:5432\"]",
+        );
+    }
+    let bind = bind.unwrap_or_default();
+    let protocol = section.string("protocol", str::parse).unwrap_or_default();
+    let default = section.string("default", |text| Ok(text.to_owned()));
+    if protocol == ListenerProtocol::Tcp && !section.has("default") {
+        section.error(
+            "protocol",
+            "protocol = \"tcp\" looks for no name: say which database gets all clients, with default = \"NAME\"",
+        );
+    }
+    let default_at = section.at("default");
+    section.finish();
+    Found {
+        listener: Listener {
+            name: name.to_owned(),
+            bind: bind.iter().map(|addr| *addr.get_ref()).collect(),
+            protocol,
+            default,
+        },
+        bind,
+        default_at,
+    }
+}
+
+fn compare_addresses(listeners: &[Found], report: &Report<'_>) {
+    let all: Vec<_> = listeners
+        .iter()
+        .flat_map(|found| {
+            let name = &found.listener.name;
+            found.bind.iter().map(move |addr| (name, addr))
+        })
+        .collect();
+    let v4_apart = |port| {
+        let any = SocketAddr::from((Ipv4Addr::UNSPECIFIED, port));
+        all.iter().any(|(_, addr)| *addr.get_ref() == any)
+    };
+    for (i, (name, place)) in all.iter().enumerate() {
+        let addr = place.get_ref();
+        let clash = all
+            .iter()
+            .take(i)
+            .map(|(name, place)| (name, place.get_ref()))
+            .find(|(_, other)| overlap(addr, other, v4_apart(addr.port())));
+        let message = match clash {
+            None => continue,
+            Some((other_name, other)) if other_name != name => {
+                format!("{addr} of listener {name} clashes with {other} of listener {other_name}")
+            }
+            Some((_, other)) if other == addr => {
+                format!("{addr} is listed twice in listener {name}")
+            }
+            Some((_, other)) => {
+                format!("{addr} clashes with {other}, both of listener {name}")
+            }
+        };
+        report.error(place.span().start, message);
+    }
+}
+
+/// Whether some client could belong to both; `[::]` takes IPv4, too, unless that is `v4_apart`.
+fn overlap(a: &SocketAddr, b: &SocketAddr, v4_apart: bool) -> bool {
+    let takes = |one: &SocketAddr, other: &SocketAddr| {
+        let family = one.is_ipv4() == other.is_ipv4() || one.is_ipv6() && !v4_apart;
+        one.ip().is_unspecified() && family
+    };
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
+}
+
+fn judge_default(found: &Found, databases: &[database::Found], report: &Report<'_>) {
+    let listener = &found.listener;
+    let Some(default) = &listener.default else {
+        return;
+    };
+    let Some(database) = databases.iter().find(|d| d.name == *default) else {
+        report.note(
+            Severity::Warning,
+            Some(found.default_at),
+            format!(
+                "no database {default} in this file: until `dbgate ctl expose {default}` makes one, listener {} has no default",
+                listener.name
+            ),
+        );
+        return;
+    };
+    if !database.clear {
+        return;
+    }
+    let spec = &database.declared.spec;
+    let by_port = listener.protocol == ListenerProtocol::Tcp;
+    if by_port && spec.tls.ends_client_tls() {
+        report.error(
+            found.default_at,
+            format!(
+                "protocol = \"tcp\" relays bytes as they come, but database {default} has tls = \"{}\": use protocol = \"auto\", or tls = \"passthrough\" there",
+                spec.tls
+            ),
+        );
+    }
+    if !by_port && spec.protocol.server_first() {
+        report.error(
+            found.default_at,
+            format!(
+                "a {} server speaks first, and clients of database {default} wait for it: only a listener with protocol = \"tcp\" can lead there",
+                spec.protocol
+            ),
+        );
+    }
+}

@@ -1,0 +1,176 @@
+//! From the sections of a file to a [`Config`]: which keys there are, and the values they may
+//! have.
+//!
+//! Not here: listeners ([`super::listener`]) and databases ([`super::database`]).
+
+use std::time::Duration;
+
+use super::problem::Report;
+use super::section::Section;
+use super::{
+    Config, Control, Limits, Log, Timeouts, TlsSection, database, listener, parse_duration,
+};
+
+/// Reads all sections.
+///
+/// What was reported leaves its default behind. `whole` tells that the file has no syntax errors;
+/// otherwise sections may be missing that the file does have, and what refers from one section to
+/// another is not judged.
+pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: bool) -> Config {
+    let control = root.section("control").map(control).unwrap_or_default();
+    let listeners = listener::read(root);
+    let tls = root.section("tls").map(tls).unwrap_or_default();
+    let timeouts = root.section("timeouts").map(timeouts).unwrap_or_default();
+    let limits = root.section("limits").map(limits).unwrap_or_default();
+    let log = root.section("log").map(log).unwrap_or_default();
+    let databases = database::read(root);
+    if whole {
+        database::compare(&databases, report);
+        listener::compare(&listeners, &databases, report);
+    }
+    let defaults = Config::default();
+    Config {
+        control,
+        listeners: if root.has("listener") {
+            listeners.into_iter().map(|found| found.listener).collect()
+        } else {
+            defaults.listeners
+        },
+        tls,
+        timeouts,
+        limits,
+        log,
+        databases: databases
+            .into_iter()
+            .map(|found| (found.name, found.declared))
+            .collect(),
+    }
+}
+
+/// Reports a name that the user gave to a section and that is not one.
+pub(super) fn check_name(name: &str, section: &Section<'_, '_>) {
+    /// The longest name of a listener or database, in bytes: it has to fit a column.
+    const MAX: usize = 63;
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > MAX || !name.chars().all(legal) {
+        section.error_in_name(format!(
+            "a name has 1 to {MAX} letters, digits, dots, hyphens and underscores"
+        ));
+    }
+}
+
+fn control(mut section: Section<'_, '_>) -> Control {
+    let defaults = Control::default();
+    let control = Control {
+        socket: section.path("socket"),
+        mode: section.string("mode", mode).unwrap_or(defaults.mode),
+        group: section.string("group", |text| match text {
+            "" => Err("this is no group but an empty string".to_owned()),
+            group => Ok(group.to_owned()),
+        }),
+    };
+    section.finish();
+    control
+}
+
+fn mode(text: &str) -> Result<u32, String> {
+    let octal = matches!(text.len(), 3 | 4) && text.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| octal && *mode <= 0o777)
+        .ok_or_else(|| format!("\"{text}\" are no permissions: write octal digits, as in \"0660\""))
+}
+
+fn tls(mut section: Section<'_, '_>) -> TlsSection {
+    let (cert, key) = (section.path("cert"), section.path("key"));
+    for (one, other) in [("cert", "key"), ("key", "cert")] {
+        if section.has(one) && !section.has(other) {
+            section.error(one, "cert and key belong together: give both or neither");
+        }
+    }
+    let tls = TlsSection {
+        files: cert.zip(key),
+        min_version: section
+            .string("min_version", str::parse)
+            .unwrap_or_default(),
+    };
+    section.finish();
+    tls
+}
+
+fn timeouts(mut section: Section<'_, '_>) -> Timeouts {
+    let defaults = Timeouts::default();
+    let positive = |text: &str| match required(text)? {
+        Duration::ZERO => Err("0 would leave no time at all".to_owned()),
+        duration => Ok(duration),
+    };
+    let optional = |text: &str| match text {
+        "off" => Ok(None),
+        _ => match parse_duration(text)? {
+            Duration::ZERO => {
+                Err("0 would end every session: write \"off\" to let idle ones be".to_owned())
+            }
+            duration => Ok(Some(duration)),
+        },
+    };
+    let timeouts = Timeouts {
+        handshake: section
+            .duration("handshake", positive)
+            .unwrap_or(defaults.handshake),
+        connect: section
+            .duration("connect", positive)
+            .unwrap_or(defaults.connect),
+        idle: section.duration("idle", optional).unwrap_or(defaults.idle),
+        drain: section
+            .duration("drain", required)
+            .unwrap_or(defaults.drain),
+    };
+    section.finish();
+    timeouts
+}
+
+fn required(text: &str) -> Result<Duration, String> {
+    match text {
+        "off" => Err("cannot be off: write a duration, as in \"30s\"".to_owned()),
+        _ => parse_duration(text),
+    }
+}
+
+fn limits(mut section: Section<'_, '_>) -> Limits {
+    let defaults = Limits::default();
+    let limits = Limits {
+        max_sessions: limit(&mut section, "max_sessions", defaults.max_sessions),
+        max_handshakes: limit(&mut section, "max_handshakes", defaults.max_handshakes),
+        max_handshakes_per_ip: limit(
+            &mut section,
+            "max_handshakes_per_ip",
+            defaults.max_handshakes_per_ip,
+        ),
+    };
+    section.finish();
+    limits
+}
+
+fn limit(section: &mut Section<'_, '_>, key: &'static str, default: usize) -> usize {
+    match section.integer(key) {
+        Some(0) => {
+            section.error(
+                key,
+                format!("{key} must be at least 1: 0 would let nobody in"),
+            );
+            default
+        }
+        Some(limit) => usize::try_from(limit).unwrap_or(usize::MAX),
+        None => default,
+    }
+}
+
+fn log(mut section: Section<'_, '_>) -> Log {
+    let defaults = Log::default();
+    let log = Log {
+        format: section.string("format", str::parse).unwrap_or_default(),
+        access: section.bool("access").unwrap_or(defaults.access),
+    };
+    section.finish();
+    log
+}

@@ -1,0 +1,62 @@
+//! Which syntax errors are worth telling: the TOML parser goes on after each, and one slip, such
+//! as a list without its end, can have it stumble over every line that follows.
+
+use std::ops::Range;
+
+use toml::de::{DeTable, DeValue, Error};
+
+use super::problem::Report;
+
+/// The syntax errors of a file, by position, without those that only follow from others.
+#[derive(Default)]
+pub(super) struct Syntax {
+    /// Byte offset and message of each error, at most one a line.
+    pub(super) errors: Vec<(usize, String)>,
+    /// Whether the parser may have put keys into sections where they are not.
+    pub(super) derailed: bool,
+}
+
+impl Syntax {
+    pub(super) fn new(errors: &[Error], document: &DeTable<'_>, report: &Report<'_>) -> Self {
+        let mut lists = Vec::new();
+        for (_, value) in document {
+            find_lists(value.get_ref(), &value.span(), &mut lists);
+        }
+        let mut found: Vec<_> = errors
+            .iter()
+            .map(|e| (e.span().map_or(0, |span| span.start), e.message()))
+            .collect();
+        found.sort_unstable();
+        let mut syntax = Self::default();
+        for (offset, message) in found {
+            let same_list = |earlier: usize| {
+                let holds = |list: &Range<usize>, at| list.start <= at && at <= list.end;
+                lists
+                    .iter()
+                    .any(|list| holds(list, earlier) && holds(list, offset))
+            };
+            let line = report.line(offset);
+            syntax.derailed |= line.trim_start().starts_with('[');
+            let earlier = syntax.errors.last().map(|(offset, _)| *offset);
+            let same_line = earlier.is_some_and(|at| std::ptr::eq(report.line(at), line));
+            if !same_line && earlier.is_some_and(same_list) {
+                syntax.derailed = true;
+            } else if !same_line {
+                syntax.errors.push((offset, message.replace('\n', " ")));
+            }
+        }
+        syntax
+    }
+}
+
+fn find_lists(value: &DeValue<'_>, span: &Range<usize>, lists: &mut Vec<Range<usize>>) {
+    match value {
+        DeValue::Array(_) => lists.push(span.clone()),
+        DeValue::Table(table) => {
+            for (_, value) in table {
+                find_lists(value.get_ref(), &value.span(), lists);
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,405 @@
+//! Carries out what `ctl` asks for: every change of a running gateway goes through here, one at
+//! a time, and leaves an audit line.
+//!
+//! Not here: reading requests ([`super::message`]) and sockets ([`super::server`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::message::{
+    Command, CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running,
+};
+use super::reads;
+use crate::gateway::Gateway;
+use crate::provider::state::StateDir;
+use crate::route::overlay::Lease;
+use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
+use crate::runtime::Reloader;
+use crate::stats::registry::Entry;
+use crate::stats::{CloseReason, Event};
+
+/// Who asked for a change.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Such as `uid=0 gid=0 pid=4711`, or `SIGHUP`.
+    pub who: String,
+}
+
+/// The hands of the control side.
+pub struct Controller {
+    gateway: Arc<Gateway>,
+    reloader: Reloader,
+    state: StateDir,
+    drains: AtomicU64,
+    /// Told when leases may have changed.
+    pub leases: Notify,
+}
+
+impl Controller {
+    /// A controller of this gateway.
+    #[must_use]
+    pub fn new(gateway: Arc<Gateway>, reloader: Reloader, state: StateDir) -> Self {
+        Self {
+            gateway,
+            reloader,
+            state,
+            drains: AtomicU64::new(1),
+            leases: Notify::new(),
+        }
+    }
+
+    /// The gateway.
+    #[must_use]
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        &self.gateway
+    }
+
+    /// What a reload needs, and what is bound.
+    #[must_use]
+    pub fn reloader(&self) -> &Reloader {
+        &self.reloader
+    }
+
+    /// Carries out one command that has one answer.
+    ///
+    /// # Errors
+    /// Why it was not; nothing has changed then.
+    pub fn execute(&self, command: &Command, caller: &Caller) -> Result<Value, CommandError> {
+        match command {
+            Command::Expose(expose) => self.expose(expose, caller),
+            Command::Hide(hide) => self.hide(hide, caller),
+            Command::Kill(kill) => self.kill(kill, caller),
+            Command::Drain(drain) => self.drain(drain, caller),
+            Command::Reload => self.reload(caller),
+            Command::List => Ok(reads::list(&self.gateway)),
+            Command::Show(named) => reads::show(&self.gateway, &named.name),
+            Command::Explain(explain) => reads::explain(&self.gateway, &self.reloader, explain),
+            Command::Sessions(filter) => reads::sessions(&self.gateway, filter),
+            Command::Rejects => Ok(reads::rejects(&self.gateway)),
+            Command::Status => Ok(reads::status(&self.gateway, &self.reloader)),
+            Command::Diff => reads::diff(&self.gateway, &self.reloader),
+            Command::Export => reads::export(&self.gateway),
+            Command::Events => Ok(json!({"subscribed": true})),
+        }
+    }
+
+    fn expose(&self, wish: &Expose, caller: &Caller) -> Result<Value, CommandError> {
+        check_name(&wish.name)?;
+        let expires = wish
+            .ttl_ms
+            .map(|ms| SystemTime::now() + Duration::from_millis(ms));
+        let store_wish = ExposeWish {
+            name: wish.name.clone(),
+            hosts: wish.hosts.clone(),
+            spec: wish.spec()?,
+            lease: Lease {
+                expires,
+                ephemeral: wish.ephemeral,
+            },
+            replace: wish.replace,
+        };
+        let change = self
+            .gateway
+            .store
+            .expose(&store_wish, wish.dry_run, &|overlay| self.state.save(overlay))?;
+        if change.changed && !wish.dry_run {
+            self.tell(&change);
+            self.recall(&change);
+            self.leases.notify_one();
+            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = ?texts(&wish.hosts),
+                revision = change.revision, "expose");
+        }
+        let snapshot = self.gateway.store.snapshot();
+        let hosts: Vec<String> = snapshot
+            .databases
+            .get(wish.name.as_str())
+            .map(|d| d.active_hosts().map(ToString::to_string).collect())
+            .unwrap_or_default();
+        Ok(json!({
+            "database": wish.name,
+            "changed": change.changed,
+            "dry_run": wish.dry_run,
+            "revision": change.revision,
+            "hosts": if wish.dry_run { texts(&wish.hosts) } else { hosts },
+            "notes": change.news,
+        }))
+    }
+
+    fn hide(&self, wish: &Hide, caller: &Caller) -> Result<Value, CommandError> {
+        let store_wish = HideWish {
+            name: wish.name.clone(),
+            hosts: wish.hosts.clone(),
+        };
+        let hidden = self
+            .gateway
+            .store
+            .hide(&store_wish, wish.dry_run, &|overlay| self.state.save(overlay));
+        let change = match hidden {
+            Ok(change) => change,
+            Err(ChangeError::NotFound(_)) if wish.if_exists => Change {
+                revision: self.gateway.store.snapshot().revision,
+                ..Change::default()
+            },
+            Err(error) => return Err(error.into()),
+        };
+        let sessions = self.touched(&change);
+        let patience = self.patience(wish.drain_ms);
+        if change.changed && !wish.dry_run {
+            self.tell(&change);
+            self.end(&sessions, wish.running, patience);
+            self.leases.notify_one();
+            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = ?texts(&wish.hosts),
+                running = ?wish.running, sessions = sessions.len(), revision = change.revision, "hide");
+        }
+        Ok(json!({
+            "database": wish.name,
+            "changed": change.changed,
+            "dry_run": wish.dry_run,
+            "revision": change.revision,
+            "hosts": change.withdrawn.iter().map(|(_, host)| host.to_string()).collect::<Vec<_>>(),
+            "removed": !change.removed.is_empty(),
+            "running": wish.running,
+            "drain_ms": (wish.running == Running::Drain).then(|| millis(patience)),
+            "sessions": sessions.len(),
+        }))
+    }
+
+    fn kill(&self, wish: &Kill, caller: &Caller) -> Result<Value, CommandError> {
+        let (sessions, missing) = match (&wish.database, wish.ids.as_slice()) {
+            (Some(_), [_, ..]) | (None, []) => {
+                return Err(CommandError::new(
+                    ErrorKind::Usage,
+                    "say which sessions: their ids, or --database NAME",
+                ));
+            }
+            (Some(name), []) => (self.sessions_of(name)?, Vec::new()),
+            (None, ids) => {
+                let mut found = Vec::new();
+                let mut missing = Vec::new();
+                for id in ids {
+                    match self.gateway.registry.get(*id) {
+                        Some(entry) => found.push(entry),
+                        None => missing.push(*id),
+                    }
+                }
+                (found, missing)
+            }
+        };
+        if sessions.is_empty() && !missing.is_empty() {
+            return Err(CommandError::new(
+                ErrorKind::NotFound,
+                format!("no session {}", join(&missing)),
+            ));
+        }
+        for entry in &sessions {
+            entry.cut(CloseReason::Killed);
+        }
+        info!(target: "audit", who = %caller.who, database = ?wish.database, ids = ?wish.ids,
+            sessions = sessions.len(), "kill");
+        Ok(json!({"killed": sessions.len(), "missing": missing}))
+    }
+
+    fn drain(&self, wish: &Drain, caller: &Caller) -> Result<Value, CommandError> {
+        let sessions = self.sessions_of(&wish.name)?;
+        let patience = self.patience(wish.drain_ms);
+        self.end(&sessions, Running::Drain, patience);
+        info!(target: "audit", who = %caller.who, database = %wish.name, sessions = sessions.len(), "drain");
+        Ok(json!({
+            "database": wish.name,
+            "sessions": sessions.len(),
+            "drain_ms": millis(patience),
+        }))
+    }
+
+    /// Reads the configuration again and puts it in force as a whole, or changes nothing.
+    ///
+    /// # Errors
+    /// Every problem of the file, with its place.
+    pub fn reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+        let reloaded = self.reloader.reload(&self.gateway);
+        let (ok, problems) = match &reloaded {
+            Ok(reloaded) => (true, reloaded.warnings.clone()),
+            Err(problems) => (false, problems.clone()),
+        };
+        let revision = self.gateway.store.snapshot().revision;
+        self.gateway.events.tell(|| Event::Reload {
+            ts: SystemTime::now(),
+            ok,
+            revision,
+            problems,
+        });
+        match reloaded {
+            Ok(reloaded) => {
+                let change = reloaded.change;
+                let sessions = self.touched(&change);
+                self.tell(&change);
+                self.recall(&change);
+                self.end(&sessions, Running::Drain, self.patience(None));
+                self.leases.notify_one();
+                info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
+                    withdrawn = change.withdrawn.len(), sessions = sessions.len(), "reload");
+                for warning in reloaded.warnings.iter().chain(&change.news) {
+                    warn!("{warning}");
+                }
+                Ok(json!({
+                    "revision": revision,
+                    "exposed": pairs(&change.exposed),
+                    "withdrawn": pairs(&change.withdrawn),
+                    "sessions": sessions.len(),
+                    "warnings": reloaded.warnings,
+                    "notes": change.news,
+                }))
+            }
+            Err(problems) => {
+                warn!(target: "audit", who = %caller.who, "reload refused, nothing changed: {}", problems.join("; "));
+                Err(CommandError::new(
+                    ErrorKind::Refused,
+                    format!("nothing changed\n{}", problems.join("\n")),
+                ))
+            }
+        }
+    }
+
+    /// Ends exposures whose time is over.
+    pub fn expire(&self) {
+        match self.gateway.store.expire(SystemTime::now()) {
+            Ok(change) if change.changed => {
+                let sessions = self.touched(&change);
+                self.tell(&change);
+                self.end(&sessions, Running::Drain, self.patience(None));
+                info!(target: "audit", who = "ttl", withdrawn = ?pairs(&change.withdrawn),
+                    sessions = sessions.len(), revision = change.revision, "expire");
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "cannot end exposures whose time is over"),
+        }
+    }
+
+    /// The sessions that came in by something that is no longer there.
+    fn touched(&self, change: &Change) -> Vec<Arc<Entry>> {
+        if change.withdrawn.is_empty() && change.removed.is_empty() {
+            return Vec::new();
+        }
+        self.gateway.registry.select(|entry| {
+            let name = &entry.database.name;
+            change.removed.contains(name)
+                || entry.host.as_ref().is_some_and(|host| {
+                    change.withdrawn.iter().any(|(n, h)| n == name && h == &**host)
+                })
+        })
+    }
+
+    /// Ends sessions the way that was asked for.
+    fn end(&self, sessions: &[Arc<Entry>], running: Running, patience: Duration) {
+        match running {
+            Running::Keep => {}
+            Running::Kill => sessions.iter().for_each(|e| e.cut(CloseReason::Killed)),
+            Running::Drain if sessions.is_empty() => {}
+            Running::Drain => {
+                let drain = self.drains.fetch_add(1, Ordering::Relaxed);
+                sessions.iter().for_each(|e| e.set_drain(drain));
+                let gateway = self.gateway.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(patience).await;
+                    // Those exposed again in the meantime are no longer under this drain.
+                    for entry in gateway.registry.select(|e| e.drain() == drain) {
+                        entry.cut(CloseReason::Drained);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Takes sessions out of a drain whose exposure is back.
+    fn recall(&self, change: &Change) {
+        if change.exposed.is_empty() {
+            return;
+        }
+        for entry in self.gateway.registry.select(|entry| {
+            entry.drain() != 0
+                && entry.host.as_ref().is_some_and(|host| {
+                    change
+                        .exposed
+                        .iter()
+                        .any(|(n, h)| *n == entry.database.name && h == &**host)
+                })
+        }) {
+            entry.set_drain(0);
+        }
+    }
+
+    fn tell(&self, change: &Change) {
+        let revision = change.revision;
+        for (database, host) in &change.exposed {
+            self.gateway.events.tell(|| Event::Exposed {
+                ts: SystemTime::now(),
+                revision,
+                database: database.to_string(),
+                host: host.to_string(),
+            });
+        }
+        for (database, host) in &change.withdrawn {
+            self.gateway.events.tell(|| Event::Hidden {
+                ts: SystemTime::now(),
+                revision,
+                database: database.to_string(),
+                host: host.to_string(),
+            });
+        }
+    }
+
+    fn sessions_of(&self, name: &str) -> Result<Vec<Arc<Entry>>, CommandError> {
+        let sessions = self
+            .gateway
+            .registry
+            .select(|e| &*e.database.name == name);
+        // A removed database may have sessions that still run.
+        if sessions.is_empty() && !self.gateway.store.snapshot().databases.contains_key(name) {
+            return Err(reads::no_database(&self.gateway, name));
+        }
+        Ok(sessions)
+    }
+
+    fn patience(&self, asked_ms: Option<u64>) -> Duration {
+        asked_ms.map_or_else(
+            || self.gateway.settings.load().timeouts.drain,
+            Duration::from_millis,
+        )
+    }
+}
+
+/// Names end up in tables, logs and labels, so they are short and plain.
+fn check_name(name: &str) -> Result<(), CommandError> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if (1..=63).contains(&name.len()) && name.chars().all(plain) {
+        return Ok(());
+    }
+    Err(CommandError::new(
+        ErrorKind::Usage,
+        format!("\"{}\" is no name for a database: use 1 to 63 letters, digits, '.', '_' and '-'", name.escape_default()),
+    ))
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn texts<T: ToString>(items: &[T]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    texts(items).join(", ")
+}
+
+fn pairs(pairs: &[(Arc<str>, crate::route::Host)]) -> Vec<Value> {
+    pairs
+        .iter()
+        .map(|(database, host)| json!({"database": &**database, "host": host}))
+        .collect()
+}

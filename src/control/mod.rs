@@ -1,0 +1,10 @@
+//! The control socket: one JSON object a line in both directions, over a Unix socket.
+//!
+//! `ctl` and everything else that steers a running gateway speak it; it works by hand with
+//! `socat - UNIX-CONNECT:/run/dbgate/control.sock` as well.
+
+pub mod client;
+pub mod controller;
+pub mod message;
+mod reads;
+pub mod server;

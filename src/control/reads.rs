@@ -1,0 +1,302 @@
+//! The answers to questions: everything that `ctl` shows, as JSON.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::message::{CommandError, ErrorKind, Explain, Sessions};
+use crate::config::ListenerProtocol;
+use crate::gateway::Gateway;
+use crate::route::database::ExposureState;
+use crate::route::{Database, Host};
+use crate::runtime::Reloader;
+use crate::tls::Sni;
+
+pub(super) fn list(gateway: &Gateway) -> Value {
+    let snapshot = gateway.store.snapshot();
+    let rows: Vec<Value> = snapshot.databases.values().map(|d| row(d)).collect();
+    json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.notes})
+}
+
+fn row(database: &Database) -> Value {
+    let in_state = |state: &ExposureState| -> Vec<&Host> {
+        database
+            .exposures
+            .iter()
+            .filter(|e| e.state == *state)
+            .map(|e| &e.host)
+            .collect()
+    };
+    json!({
+        "name": &*database.name,
+        "protocol": database.spec.protocol,
+        "tls": database.spec.tls,
+        "hosts": in_state(&ExposureState::Active),
+        "hidden": in_state(&ExposureState::Hidden),
+        "shadowed": in_state(&ExposureState::Shadowed),
+        "backends": database.spec.backends,
+        "sessions": database.live.sessions(),
+        "origin": database.origin,
+    })
+}
+
+pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError> {
+    let snapshot = gateway.store.snapshot();
+    let Some(database) = snapshot.databases.get(name) else {
+        return Err(no_database(gateway, name));
+    };
+    let exposures: Vec<Value> = database
+        .exposures
+        .iter()
+        .map(|e| {
+            json!({
+                "host": e.host,
+                "origin": e.origin,
+                "state": e.state,
+                "ephemeral": e.ephemeral,
+                "expires": e.expires.map(|t| humantime::format_rfc3339_seconds(t).to_string()),
+            })
+        })
+        .collect();
+    let backends: Vec<Value> = database
+        .pool
+        .iter()
+        .map(|b| json!({"addr": b.addr, "state": if b.is_failing() { "failing" } else { "ok" }}))
+        .collect();
+    let certificate = database.server_tls.as_ref().and_then(|tls| {
+        let expires = std::time::Duration::from_secs(u64::try_from(tls.not_after).ok()?);
+        let expires = std::time::SystemTime::UNIX_EPOCH.checked_add(expires)?;
+        Some(json!({"expires": humantime::format_rfc3339_seconds(expires).to_string()}))
+    });
+    Ok(json!({"database": {
+        "name": name,
+        "origin": database.origin,
+        "settings": database.spec,
+        "exposures": exposures,
+        "backends": backends,
+        "certificate": certificate,
+        "sessions": database.live.sessions(),
+    }}))
+}
+
+/// An unknown database, with the nearest name there is.
+pub(super) fn no_database(gateway: &Gateway, name: &str) -> CommandError {
+    let snapshot = gateway.store.snapshot();
+    let nearest = snapshot
+        .databases
+        .keys()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    let hint = match nearest {
+        Some((_, known)) => format!("; did you mean {known}?"),
+        None => "; `dbgate ctl list` shows those there are".to_owned(),
+    };
+    CommandError::new(
+        ErrorKind::NotFound,
+        format!("no database {}{hint}", name.escape_default()),
+    )
+}
+
+pub(super) fn explain(
+    gateway: &Gateway,
+    reloader: &Reloader,
+    asked: &Explain,
+) -> Result<Value, CommandError> {
+    let listeners = reloader.listeners();
+    let listener = match &asked.listener {
+        Some(name) => listeners.iter().find(|l| &*l.name == name.as_str()),
+        None => listeners.first(),
+    };
+    let Some(listener) = listener else {
+        let names: Vec<&str> = listeners.iter().map(|l| &*l.name).collect();
+        return Err(CommandError::new(
+            ErrorKind::NotFound,
+            format!("no such listener; there are: {}", names.join(", ")),
+        ));
+    };
+    let settings = listener.settings.load();
+    let snapshot = gateway.store.snapshot();
+    let mut walk: Vec<String> = Vec::new();
+    let by_name = match (settings.protocol, Sni::from_host_name(asked.host.as_bytes())) {
+        (ListenerProtocol::Tcp, _) => {
+            walk.push(format!("listener {} relays by port: names play no part", listener.name));
+            None
+        }
+        (_, Sni::Name(name)) => {
+            if name.as_ref() != asked.host {
+                walk.push(format!("{} is looked up as {name}", asked.host));
+            }
+            for step in snapshot.table.explain(&name) {
+                let found = step.database.map_or("no".to_owned(), |d| format!("database {d}"));
+                walk.push(format!("{}: {found}", step.tried));
+            }
+            snapshot.table.lookup(&name).map(|r| r.database.clone())
+        }
+        (_, sni) => {
+            walk.push(format!("no name to look up (server name {})", sni.status()));
+            None
+        }
+    };
+    let database = by_name.or_else(|| {
+        let Some(default) = &settings.default else {
+            walk.push(format!("listener {} has no default: rejected", listener.name));
+            return None;
+        };
+        let database = snapshot.databases.get(default.as_str()).cloned();
+        walk.push(match database {
+            Some(_) => format!("default of listener {}: database {default}", listener.name),
+            None => format!("default of listener {}: database {default}, which does not exist: rejected", listener.name),
+        });
+        database
+    });
+    let mut admitted = database.is_some();
+    if let (Some(database), Some(client)) = (&database, asked.client) {
+        admitted = database.admits(client.to_canonical());
+        walk.push(format!(
+            "allow and deny of {}: {client} is {}",
+            database.name,
+            if admitted { "let in" } else { "kept out" }
+        ));
+    }
+    Ok(json!({
+        "host": asked.host,
+        "listener": &*listener.name,
+        "database": database.as_ref().map(|d| &*d.name),
+        "admitted": admitted,
+        "walk": walk,
+        "settings": database.as_ref().map(|d| row(d)),
+    }))
+}
+
+pub(super) fn sessions(gateway: &Gateway, filter: &Sessions) -> Result<Value, CommandError> {
+    let wanted = filter.database.as_deref();
+    let rows: Vec<Value> = gateway
+        .registry
+        .select(|e| wanted.is_none_or(|name| &*e.database.name == name))
+        .iter()
+        .map(|e| json!(e.view()))
+        .collect();
+    if let Some(name) = wanted
+        && rows.is_empty()
+        && !gateway.store.snapshot().databases.contains_key(name)
+    {
+        return Err(no_database(gateway, name));
+    }
+    Ok(json!({"sessions": rows}))
+}
+
+pub(super) fn rejects(gateway: &Gateway) -> Value {
+    let counts: Vec<Value> = gateway
+        .rejects
+        .counts()
+        .iter()
+        .map(|((listener, reason), count)| {
+            json!({"listener": &**listener, "reason": reason, "count": count})
+        })
+        .collect();
+    json!({"rejects": gateway.rejects.last(), "counts": counts})
+}
+
+pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
+    let snapshot = gateway.store.snapshot();
+    let listeners: Vec<Value> = reloader
+        .bound()
+        .into_iter()
+        .map(|(listener, addrs)| {
+            let settings = listener.settings.load();
+            json!({
+                "name": &*listener.name,
+                "bind": addrs,
+                "protocol": settings.protocol.as_str(),
+                "default": settings.default,
+            })
+        })
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "uptime_ms": u64::try_from(gateway.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "revision": snapshot.revision,
+        "databases": snapshot.databases.len(),
+        "hosts": snapshot.table.len(),
+        "sessions": gateway.registry.len(),
+        "sessions_total": gateway.sessions_total.load(std::sync::atomic::Ordering::Relaxed),
+        "handshakes": gateway.handshakes.open(),
+        "rejects": gateway.rejects.total(),
+        "config": reloader.config_file(),
+        "listeners": listeners,
+        "notes": snapshot.notes,
+    })
+}
+
+/// What runs against what the file says: the overlay, and edits not yet reloaded.
+pub(super) fn diff(gateway: &Gateway, reloader: &Reloader) -> Result<Value, CommandError> {
+    let mut rows: Vec<Value> = Vec::new();
+    let mut add = |kind: &str, database: &str, what: String| {
+        rows.push(json!({"kind": kind, "database": database, "what": what}));
+    };
+    let overlay = gateway.store.overlay();
+    for name in overlay.databases.keys() {
+        add("runtime", name, "made by ctl".into());
+    }
+    for (name, hosts) in &overlay.exposed {
+        for host in hosts.keys() {
+            add("runtime", name, format!("host {host} exposed by ctl"));
+        }
+    }
+    for (name, hosts) in &overlay.hidden {
+        for host in hosts {
+            add("runtime", name, format!("host {host} hidden by ctl"));
+        }
+    }
+    let running = gateway.store.config();
+    let on_disk = reloader
+        .read_databases()
+        .map_err(|problems| {
+            CommandError::new(
+                ErrorKind::Refused,
+                format!("the configuration cannot be read\n{}", problems.join("\n")),
+            )
+        })?;
+    for (name, declared) in &on_disk {
+        match running.get(name) {
+            None => add("file", name, "new in the file, not loaded yet".into()),
+            Some(loaded) if loaded != declared => {
+                add("file", name, "changed in the file, not loaded yet".into());
+            }
+            Some(_) => {}
+        }
+    }
+    for name in running.keys().filter(|name| !on_disk.contains_key(*name)) {
+        add("file", name, "gone from the file, still loaded".into());
+    }
+    Ok(json!({"differences": rows}))
+}
+
+/// The running set as a configuration that would have the same routes.
+pub(super) fn export(gateway: &Gateway) -> Result<Value, CommandError> {
+    #[derive(serde::Serialize)]
+    struct Section<'a> {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        hosts: Vec<&'a Host>,
+        #[serde(flatten)]
+        spec: &'a crate::route::DatabaseSpec,
+    }
+    #[derive(serde::Serialize)]
+    struct File<'a> {
+        database: BTreeMap<&'a str, Section<'a>>,
+    }
+    let snapshot = gateway.store.snapshot();
+    let database = snapshot
+        .databases
+        .values()
+        .map(|d| {
+            let hosts = d.active_hosts().collect();
+            (&*d.name, Section { hosts, spec: &d.spec })
+        })
+        .collect();
+    let text = toml::to_string(&File { database })
+        .map_err(|e| CommandError::new(ErrorKind::Refused, e.to_string()))?;
+    Ok(json!({"toml": text}))
+}

@@ -1,0 +1,221 @@
+//! The listening end of the control socket.
+//!
+//! A caller is known by the kernel's word (`SO_PEERCRED`); who may connect is decided by the
+//! socket's mode and group. Lines, answers waiting to be read, and callers are all bounded.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
+use tracing::{debug, warn};
+
+use super::controller::{Caller, Controller};
+use super::message::{self, BadRequest, Command, CommandError, ErrorKind, MAX_LINE, Request};
+use crate::config::Control;
+
+/// Lines that wait for a caller to read them; a caller that does not is not asked for more.
+const WAITING: usize = 64;
+
+/// Callers at a time.
+const CALLERS: usize = 256;
+
+/// A bound control socket; the file goes when this does.
+#[derive(Debug)]
+pub struct ControlSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Binds the control socket, making its directory and clearing away one that nobody listens on.
+///
+/// # Errors
+/// Another process listens there, or the place cannot be used; the error names the path.
+pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
+    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
+    if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o750)
+            .create(dir)
+            .map_err(named)?;
+    }
+    clear_stale(path).map_err(named)?;
+    // Nobody may connect before mode and group are right.
+    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    let socket = ControlSocket {
+        listener: bound.map_err(named)?,
+        path: path.to_owned(),
+    };
+    if let Some(group) = &control.group {
+        let gid = group_id(group).map_err(named)?;
+        std::os::unix::fs::chown(path, None, Some(gid)).map_err(named)?;
+    }
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(control.mode)).map_err(named)?;
+    Ok(socket)
+}
+
+fn clear_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(meta) if !meta.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "is there and is no socket",
+        )),
+        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
+            Ok(_) => Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                "another dbgate listens there",
+            )),
+            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+            Err(e) => Err(e),
+        },
+    }
+}
+
+/// The number of a group of this machine, from its name or its number.
+fn group_id(group: &str) -> io::Result<u32> {
+    if let Ok(gid) = group.parse() {
+        return Ok(gid);
+    }
+    std::fs::read_to_string("/etc/group")?
+        .lines()
+        .find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok())?
+        })
+        .ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("there is no group {group} in /etc/group"),
+            )
+        })
+}
+
+/// Serves callers for ever.
+pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
+    let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS));
+    loop {
+        let Ok(permit) = callers.clone().acquire_owned().await else {
+            return;
+        };
+        match socket.listener.accept().await {
+            Ok((stream, _)) => {
+                let controller = controller.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = converse(stream, controller).await {
+                        debug!(%error, "control connection ended");
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept on the control socket");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn converse(stream: UnixStream, controller: Arc<Controller>) -> io::Result<()> {
+    let cred = stream.peer_cred()?;
+    let pid = cred.pid().map_or_else(|| "-".into(), |p| p.to_string());
+    let caller = Caller {
+        who: format!("uid={} gid={} pid={pid}", cred.uid(), cred.gid()),
+    };
+    let (reader, writer) = stream.into_split();
+    let (answers, waiting) = mpsc::channel(WAITING);
+    let write = tokio::spawn(write_lines(writer, waiting));
+    let read = read_requests(reader, &controller, &caller, answers).await;
+    // Subscriptions hold a sender too: the writer ends when the caller has gone.
+    let _ = write.await;
+    read
+}
+
+async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<String>) {
+    while let Some(mut line) = lines.recv().await {
+        line.push('\n');
+        if writer.write_all(line.as_bytes()).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read_requests(
+    reader: OwnedReadHalf,
+    controller: &Arc<Controller>,
+    caller: &Caller,
+    answers: mpsc::Sender<String>,
+) -> io::Result<()> {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let limit = u64::try_from(MAX_LINE + 1).unwrap_or(u64::MAX);
+        let read = (&mut reader).take(limit).read_until(b'\n', &mut line).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.last() != Some(&b'\n') && line.len() > MAX_LINE {
+            let error = CommandError::new(ErrorKind::Usage, "a request of more than 1 MiB");
+            let _ = answers.send(message::answer(&Value::Null, Err(error))).await;
+            return Ok(());
+        }
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        let answer = match message::parse(line.trim_ascii()) {
+            Err(BadRequest { id, error }) => message::answer(&id, Err(error)),
+            Ok(Request { id, command }) => {
+                let result = controller.execute(&command, caller);
+                if matches!(command, Command::Events) {
+                    let events = controller.gateway().events.follow();
+                    tokio::spawn(follow(id.clone(), events, answers.clone()));
+                }
+                message::answer(&id, result)
+            }
+        };
+        if answers.send(answer).await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Sends events until the caller is gone.
+async fn follow(
+    id: Value,
+    mut events: tokio::sync::broadcast::Receiver<crate::stats::Event>,
+    answers: mpsc::Sender<String>,
+) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = answers.closed() => return,
+        };
+        let line = match event {
+            Ok(event) => json!({"id": id, "event": event}),
+            Err(RecvError::Lagged(missed)) => {
+                json!({"id": id, "event": {"event": "missed", "count": missed}})
+            }
+            Err(RecvError::Closed) => return,
+        };
+        if answers.send(line.to_string()).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! dbgate: one public address in front of hundreds of databases, each reached by its own name.
+//!
+//! The library is everything but the command line: it routes raw TCP by the name in the TLS
+//! handshake, also where a protocol starts TLS in its own way. It prints nothing and parses no
+//! queries.
+//!
+//! The way of a session, and the files that tell it:
+//!
+//! ```text
+//! accept ─▶ handshake ─▶ route ─▶ upgrade ─▶ connect ─▶ relay ─▶ close
+//! session/  handshake.rs  route/   session/   session/   net/     stats/
+//! accept.rs preface/ tls/ table.rs upgrade.rs connect.rs relay.rs close.rs
+//! ```
+//!
+//! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`backend`]),
+//! I/O ([`net`], [`handshake`], [`session`]), services ([`control`], [`runtime`]).
+
+pub mod access_log;
+pub mod backend;
+pub mod cert;
+pub mod config;
+pub mod control;
+pub mod gateway;
+pub mod handshake;
+pub mod net;
+pub mod preface;
+pub mod provider;
+pub mod route;
+pub mod runtime;
+pub mod session;
+pub mod stats;
+pub mod tls;
+pub mod wire;

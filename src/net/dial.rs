@@ -1,0 +1,80 @@
+//! Connecting to a backend, and the socket options of both ends.
+//!
+//! Not here: which backend, how long to wait, and what to say first.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, lookup_host};
+
+use crate::backend::BackendAddr;
+
+/// A silent connection is asked for a sign of life after this long, and again each
+/// [`KEEPALIVE_INTERVAL`]: a peer that is gone is noticed within minutes, an idle session that is
+/// not stays for as long as it likes.
+pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+
+/// Between two signs of life asked for; the system's own count (9 on Linux) is final.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Connects to the first address of a backend that accepts.
+///
+/// A name is resolved each time, so a backend may move. The caller sets the deadline.
+///
+/// # Errors
+/// The last address's error, or that the name has no address.
+pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
+    match backend {
+        BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
+        BackendAddr::Name(name, port) => {
+            let mut last = io::Error::new(
+                io::ErrorKind::NotFound,
+                format!("{name} has no address"),
+            );
+            for addr in lookup_host((name.as_ref(), *port)).await? {
+                match connect(addr).await {
+                    Ok(tcp) => return Ok(tcp),
+                    Err(e) => last = e,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+    let tcp = TcpStream::connect(addr).await?;
+    set_options(SockRef::from(&tcp))?;
+    Ok(tcp)
+}
+
+/// Sets what both ends of a session need: no delay for small packets, and keepalive.
+///
+/// # Errors
+/// The system refuses an option.
+pub fn set_options(socket: SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_AFTER)
+            .with_interval(KEEPALIVE_INTERVAL),
+    )
+}
+
+/// Whether an error says that this machine ran out of descriptors or memory, not that the peer is
+/// at fault.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    // EMFILE, ENFILE, ENOBUFS, ENOMEM have no stable ErrorKind but for the last.
+    matches!(
+        error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
+        Some(
+            rustix::io::Errno::MFILE
+                | rustix::io::Errno::NFILE
+                | rustix::io::Errno::NOBUFS
+                | rustix::io::Errno::NOMEM
+        )
+    )
+}

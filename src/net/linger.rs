@@ -1,0 +1,33 @@
+//! Closing so that the last bytes written arrive.
+//!
+//! A socket that is closed with unread input sends a reset, and a reset makes the peer's kernel
+//! throw away what it had not read yet: the very answer that explains the close. So: end our
+//! side, read and forget what still comes, for a bounded time.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// How long a peer gets to read our last bytes and hang up.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Input that is read and forgotten at most, in bytes; a peer that sends more is not listening.
+const MOST: usize = 256 * 1024;
+
+/// Ends our side of `stream`, waits for the peer to end its own, and drops it.
+pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let patient = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
+        let mut forgotten = [0; 1024];
+        let mut total = 0;
+        while let Ok(n @ 1..) = stream.read(&mut forgotten).await {
+            total += n;
+            if total > MOST {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(PATIENCE, patient).await;
+}

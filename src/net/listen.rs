@@ -1,0 +1,87 @@
+//! Listening sockets: one per address and thread, all threads on the same port.
+//!
+//! What accepted sockets need (no delay, keepalive) is set here once: Linux hands the options
+//! of a listening socket on to each connection, which saves system calls at every accept.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+
+use super::dial::set_options;
+
+/// Connections that the kernel keeps for us while we are busy.
+const BACKLOG: i32 = 4096;
+
+/// Binds `threads` listening sockets to the same address.
+///
+/// An `[::]` address takes IPv4 as well unless `v6_only`. With port 0 the system chooses one port
+/// for all.
+///
+/// # Errors
+/// The address is in use, by another dbgate too, or may not be bound.
+pub fn bind(addr: SocketAddr, v6_only: bool, threads: usize) -> io::Result<Vec<TcpListener>> {
+    // With SO_REUSEPORT a second gateway on the same port would silently take half of the
+    // clients. A socket without it finds out first whether anybody listens there.
+    let probe = socket(addr, v6_only, false)?;
+    probe.bind(&addr.into())?;
+    let bound = probe
+        .local_addr()?
+        .as_socket()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
+    drop(probe);
+    (0..threads)
+        .map(|_| {
+            let socket = socket(bound, v6_only, true)?;
+            set_options(SockRef::from(&socket))?;
+            socket.bind(&bound.into())?;
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            Ok(socket.into())
+        })
+        .collect()
+}
+
+/// Whether an IPv6 wildcard address has to leave IPv4 alone, because another entry binds it.
+#[must_use]
+pub fn needs_v6_only(addr: SocketAddr, all: &[SocketAddr]) -> bool {
+    let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
+    addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.contains(&v4)
+}
+
+fn socket(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(v6_only)?;
+    }
+    // Without it a restart would have to wait for the connections of the process before.
+    socket.set_reuse_address(true)?;
+    if shared {
+        #[cfg(unix)]
+        socket.set_reuse_port(true)?;
+    }
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_share_a_port_and_nobody_else_gets_it() {
+        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3).unwrap();
+        let addr = sockets.first().unwrap().local_addr().unwrap();
+        assert!(sockets.iter().all(|s| s.local_addr().unwrap() == addr));
+        let error = bind(addr, false, 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn both_wildcards_of_one_port_are_kept_apart() {
+        let v4: SocketAddr = "0.0.0.0:5432".parse().unwrap();
+        let v6: SocketAddr = "[::]:5432".parse().unwrap();
+        assert!(needs_v6_only(v6, &[v4, v6]));
+        assert!(!needs_v6_only(v6, &[v6]));
+        assert!(!needs_v6_only(v4, &[v4, v6]));
+    }
+}

@@ -1,0 +1,15 @@
+//! Sockets: listening, reading ahead, dialling, relaying, and closing so that the last byte
+//! arrives.
+//!
+//! Not here: what the bytes mean.
+
+pub mod buffered;
+pub mod dial;
+pub mod linger;
+pub mod listen;
+pub mod relay;
+mod splice;
+pub mod stream;
+
+pub use buffered::Buffered;
+pub use stream::Stream;

@@ -1,0 +1,126 @@
+//! Moving bytes from socket to socket inside the kernel: `splice(2)` through a pipe that a
+//! session borrows only while bytes flow.
+//!
+//! Linux only; elsewhere [`Pipe::borrow`] has none to give and the relay copies.
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::Pipe;
+#[cfg(not(target_os = "linux"))]
+pub(super) use none::Pipe;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::cell::RefCell;
+    use std::io;
+    use std::os::fd::{AsFd, OwnedFd};
+
+    use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+    /// Asked for as a pipe's capacity, in bytes; the system may give less.
+    const CAPACITY: usize = 256 * 1024;
+
+    /// Pipes that a thread keeps for the next session, two descriptors each.
+    const SPARE: usize = 32;
+
+    thread_local! {
+        static SPARES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// A pipe and the number of bytes in it.
+    #[derive(Debug)]
+    pub(in crate::net) struct Pipe {
+        read: OwnedFd,
+        write: OwnedFd,
+        held: usize,
+    }
+
+    impl Pipe {
+        /// An empty pipe: a spare one, else a new one, else none when descriptors run out.
+        pub(in crate::net) fn borrow() -> Option<Self> {
+            SPARES.with_borrow_mut(Vec::pop).or_else(|| {
+                let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+                // A smaller pipe works too, only slower.
+                let _ = fcntl_setpipe_size(&write, CAPACITY);
+                Some(Self {
+                    read,
+                    write,
+                    held: 0,
+                })
+            })
+        }
+
+        /// Keeps the pipe for the next session if it is empty; bytes left in it belong to a
+        /// session that ended, and nobody else may see them.
+        pub(in crate::net) fn give_back(self) {
+            if self.held == 0 {
+                SPARES.with_borrow_mut(|spares| {
+                    if spares.len() < SPARE {
+                        spares.push(self);
+                    }
+                });
+            }
+        }
+
+        /// Bytes in the pipe.
+        pub(in crate::net) fn held(&self) -> usize {
+            self.held
+        }
+
+        /// Moves what `source` has into the empty pipe; 0 is the end of the stream.
+        pub(in crate::net) fn fill(&mut self, source: impl AsFd) -> io::Result<usize> {
+            let n = splice(
+                source,
+                None,
+                &self.write,
+                None,
+                CAPACITY,
+                SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
+            )?;
+            self.held += n;
+            Ok(n)
+        }
+
+        /// Moves what the pipe holds out to `target`, as much as it takes.
+        pub(in crate::net) fn drain(&mut self, target: impl AsFd) -> io::Result<usize> {
+            let n = splice(
+                &self.read,
+                None,
+                target,
+                None,
+                self.held,
+                SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
+            )?;
+            self.held -= n;
+            Ok(n)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod none {
+    use std::io;
+
+    /// There are no pipes to splice through on this system.
+    #[derive(Debug)]
+    pub(in crate::net) enum Pipe {}
+
+    impl Pipe {
+        pub(in crate::net) fn borrow() -> Option<Self> {
+            None
+        }
+
+        pub(in crate::net) fn give_back(self) {}
+
+        pub(in crate::net) fn held(&self) -> usize {
+            match *self {}
+        }
+
+        pub(in crate::net) fn fill<S>(&mut self, _: S) -> io::Result<usize> {
+            match *self {}
+        }
+
+        pub(in crate::net) fn drain<T>(&mut self, _: T) -> io::Result<usize> {
+            match *self {}
+        }
+    }
+}

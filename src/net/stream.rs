@@ -1,0 +1,92 @@
+//! One end of a session: a bare socket, or TLS that the gateway ends.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::{client, server};
+
+use super::Buffered;
+
+/// A connected client or backend.
+#[derive(Debug)]
+pub enum Stream {
+    /// Bytes as they come.
+    Tcp(TcpStream),
+    /// A client whose TLS ends here.
+    Server(Box<server::TlsStream<Buffered>>),
+    /// A backend to which the gateway opened TLS.
+    Client(Box<client::TlsStream<TcpStream>>),
+}
+
+impl Stream {
+    /// The socket, where its bytes can be moved as they are.
+    #[must_use]
+    pub fn bare(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(tcp) => Some(tcp),
+            Self::Server(_) | Self::Client(_) => None,
+        }
+    }
+
+    /// The socket below, whatever is on top of it.
+    #[must_use]
+    pub fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Server(tls) => tls.get_ref().0.tcp(),
+            Self::Client(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = match self.get_mut() {
+            Self::Tcp(tcp) => return Pin::new(tcp).poll_read(cx, buf),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+        };
+        match read {
+            // Databases and their clients often close without close_notify: an end all the same.
+            Poll::Ready(Err(e)) if e.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Server(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Client(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+        }
+    }
+}

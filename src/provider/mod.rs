@@ -1,0 +1,5 @@
+//! Where declarations come from besides the configuration file: so far, what `ctl` left on disk.
+//!
+//! Not here: laying them over the configuration ([`crate::route::overlay`]).
+
+pub mod state;

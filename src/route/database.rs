@@ -1,0 +1,444 @@
+//! A database: how it was declared, and what a session needs to serve it.
+//!
+//! Not here: finding it by name ([`super::table`]) and where declarations come from
+//! ([`super::store`]).
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
+
+use ipnet::IpNet;
+use rustls::ClientConfig;
+use serde::{Deserialize, Serialize};
+
+use super::Host;
+use crate::backend::{BackendAddr, Pool};
+use crate::tls::config::{
+    ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
+};
+use crate::tls::{ServerName, TlsMode};
+
+/// What a database speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// PostgreSQL and its relatives: TLS after an SSLRequest, or direct.
+    Postgres,
+    /// MySQL: the server speaks first.
+    Mysql,
+    /// MariaDB: the server speaks first.
+    Mariadb,
+    /// MongoDB: TLS from the first byte.
+    Mongodb,
+    /// Redis and Valkey: TLS from the first byte.
+    Redis,
+    /// Anything else with TLS from the first byte.
+    Tls,
+}
+
+impl Protocol {
+    /// Every protocol, in the order in which help lists them.
+    pub const ALL: [Self; 6] = [
+        Self::Postgres,
+        Self::Mysql,
+        Self::Mariadb,
+        Self::Mongodb,
+        Self::Redis,
+        Self::Tls,
+    ];
+
+    /// The word used in configuration, logs and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Mysql => "mysql",
+            Self::Mariadb => "mariadb",
+            Self::Mongodb => "mongodb",
+            Self::Redis => "redis",
+            Self::Tls => "tls",
+        }
+    }
+
+    /// Whether the server speaks first, so that no name is known when it has to.
+    #[must_use]
+    pub fn server_first(self) -> bool {
+        matches!(self, Self::Mysql | Self::Mariadb)
+    }
+
+    /// What usually listens on a port.
+    #[must_use]
+    pub fn of_port(port: u16) -> Option<Self> {
+        match port {
+            5432 => Some(Self::Postgres),
+            3306 => Some(Self::Mysql),
+            27017 => Some(Self::Mongodb),
+            6379 => Some(Self::Redis),
+            _ => None,
+        }
+    }
+
+    fn alpn(self) -> &'static [&'static [u8]] {
+        match self {
+            Self::Postgres => &[ALPN_POSTGRES],
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Protocol {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|p| p.as_str() == text)
+            .ok_or_else(|| {
+                let all: Vec<_> = Self::ALL.iter().map(|p| p.as_str()).collect();
+                format!("\"{text}\" is no protocol: use one of {}", all.join(", "))
+            })
+    }
+}
+
+/// Where a database or one of its hosts was declared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// In the configuration file.
+    Config,
+    /// By `ctl` while the gateway ran.
+    Runtime,
+}
+
+impl Origin {
+    /// The word used in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Runtime => "runtime",
+        }
+    }
+}
+
+/// A database as declared: the keys of a `[database.NAME]` section, without its hosts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseSpec {
+    /// What it speaks.
+    pub protocol: Protocol,
+    /// Its servers, tried in turn.
+    pub backends: Vec<BackendAddr>,
+    /// Where the client's TLS ends.
+    #[serde(default)]
+    pub tls: TlsMode,
+    /// Networks that may connect; empty means all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow: Vec<IpNet>,
+    /// Networks that may not, even where `allow` has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deny: Vec<IpNet>,
+    /// Most sessions at a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_sessions: Option<u32>,
+    /// Certificate shown to clients, instead of the gateway's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// The key of `cert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Oldest TLS version accepted from clients, instead of the gateway's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<MinVersion>,
+    /// Authorities of the certificates that clients must show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+    /// Authorities of the backends' certificates; the system's if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_ca: Option<PathBuf>,
+    /// The name that backends' certificates must carry; the name asked for if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_name: Option<ServerName>,
+    /// Certificate shown to backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_cert: Option<PathBuf>,
+    /// The key of `backend_cert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend_key: Option<PathBuf>,
+}
+
+impl DatabaseSpec {
+    /// What does not fit together, as (key, sentence) pairs; empty when all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut found = Vec::new();
+        let mut say = |key, what: &str| found.push((key, what.to_owned()));
+        if self.backends.is_empty() {
+            say("backends", "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]");
+        }
+        if self.protocol.server_first() && self.tls.ends_client_tls() {
+            say("tls", "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"");
+        }
+        if self.cert.is_some() != self.key.is_some() {
+            say("cert", "cert and key belong together: give both or neither");
+        }
+        if self.backend_cert.is_some() != self.backend_key.is_some() {
+            say("backend_cert", "backend_cert and backend_key belong together: give both or neither");
+        }
+        if self.max_sessions == Some(0) {
+            say("max_sessions", "0 would let nobody in; use hide to end an exposure");
+        }
+        if !self.tls.ends_client_tls() {
+            for (key, given) in [
+                ("cert", self.cert.is_some()),
+                ("min_version", self.min_version.is_some()),
+                ("client_ca", self.client_ca.is_some()),
+            ] {
+                if given {
+                    say(key, "has no meaning with tls = \"passthrough\": the client's TLS ends at the database");
+                }
+            }
+        }
+        if self.tls != TlsMode::Reencrypt {
+            for (key, given) in [
+                ("backend_ca", self.backend_ca.is_some()),
+                ("backend_name", self.backend_name.is_some()),
+                ("backend_cert", self.backend_cert.is_some()),
+            ] {
+                if given {
+                    say(key, "has a meaning only with tls = \"reencrypt\"");
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The certificate that the gateway shows where a database names none of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayTls {
+    /// Certificate chain, PEM.
+    pub cert: PathBuf,
+    /// Its key, PEM.
+    pub key: PathBuf,
+    /// Oldest version accepted.
+    pub min_version: MinVersion,
+    /// Whether dbgate made the pair itself, so that no client can be expected to trust it.
+    pub minted: bool,
+}
+
+impl GatewayTls {
+    /// The files of the configuration that the gateway uses without a database.
+    #[must_use]
+    pub fn files(&self) -> ServerFiles {
+        ServerFiles {
+            cert: self.cert.clone(),
+            key: self.key.clone(),
+            client_ca: None,
+            min_version: self.min_version,
+            alpn: &[ALPN_POSTGRES],
+        }
+    }
+}
+
+/// One host of a database and whether it leads there now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Exposure {
+    /// The name.
+    pub host: Host,
+    /// Where it was declared.
+    pub origin: Origin,
+    /// Whether it routes.
+    pub state: ExposureState,
+    /// When it ends by itself.
+    #[serde(skip)]
+    pub expires: Option<SystemTime>,
+    /// Gone after a restart.
+    pub ephemeral: bool,
+}
+
+/// Whether an exposure routes, and if not, why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExposureState {
+    /// Clients reach the database under this host.
+    Active,
+    /// Declared in the configuration, switched off by `ctl hide`.
+    Hidden,
+    /// Another database has the host; the configuration wins over `ctl`.
+    Shadowed,
+}
+
+/// A database, ready to serve: immutable, shared by the snapshot and by every session on it.
+#[derive(Debug)]
+pub struct Database {
+    /// Its unique name.
+    pub name: Arc<str>,
+    /// As declared.
+    pub spec: DatabaseSpec,
+    /// Where it was declared.
+    pub origin: Origin,
+    /// Its backends.
+    pub pool: Arc<Pool>,
+    /// What the gateway shows its clients; present unless passthrough.
+    pub server_tls: Option<Arc<ServerTls>>,
+    /// How the gateway speaks TLS to its backends; present in reencrypt.
+    pub backend_tls: Option<Arc<ClientConfig>>,
+    /// Its hosts.
+    pub exposures: Vec<Exposure>,
+    /// What outlives a change of the declaration.
+    pub live: Arc<Live>,
+}
+
+impl Database {
+    /// Builds what sessions need, reading the files that the declaration names.
+    ///
+    /// State that must outlive a change (open sessions, the backends' turn) is taken over from
+    /// `before`, the same database as it was.
+    ///
+    /// # Errors
+    /// A certificate, key or authority file cannot be used.
+    pub fn build(
+        name: Arc<str>,
+        spec: DatabaseSpec,
+        origin: Origin,
+        exposures: Vec<Exposure>,
+        gateway: &GatewayTls,
+        loader: &mut Loader,
+        before: Option<&Self>,
+    ) -> Result<Self, TlsFileError> {
+        let server_tls = spec
+            .tls
+            .ends_client_tls()
+            .then(|| loader.server(&server_files(&spec, gateway)))
+            .transpose()?;
+        let backend_tls = (spec.tls == TlsMode::Reencrypt)
+            .then(|| loader.backend(&backend_files(&spec)))
+            .transpose()?;
+        let pool = match before {
+            Some(before) if before.spec.backends == spec.backends => before.pool.clone(),
+            _ => Arc::new(Pool::new(spec.backends.iter().cloned())),
+        };
+        Ok(Self {
+            name,
+            spec,
+            origin,
+            pool,
+            server_tls,
+            backend_tls,
+            exposures,
+            live: before.map(|b| b.live.clone()).unwrap_or_default(),
+        })
+    }
+
+    /// Whether `allow` and `deny` let this address in.
+    #[must_use]
+    pub fn admits(&self, client: IpAddr) -> bool {
+        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&client));
+        !within(&self.spec.deny) && (self.spec.allow.is_empty() || within(&self.spec.allow))
+    }
+
+    /// The hosts that lead here now.
+    pub fn active_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.exposures
+            .iter()
+            .filter(|e| e.state == ExposureState::Active)
+            .map(|e| &e.host)
+    }
+}
+
+fn server_files(spec: &DatabaseSpec, gateway: &GatewayTls) -> ServerFiles {
+    let (cert, key) = match (&spec.cert, &spec.key) {
+        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
+        _ => (gateway.cert.clone(), gateway.key.clone()),
+    };
+    ServerFiles {
+        cert,
+        key,
+        client_ca: spec.client_ca.clone(),
+        min_version: spec.min_version.unwrap_or(gateway.min_version),
+        alpn: spec.protocol.alpn(),
+    }
+}
+
+fn backend_files(spec: &DatabaseSpec) -> BackendFiles {
+    BackendFiles {
+        ca: spec.backend_ca.clone(),
+        name: spec.backend_name.clone(),
+        identity: spec.backend_cert.clone().zip(spec.backend_key.clone()),
+        alpn: spec.protocol.alpn(),
+    }
+}
+
+/// Counters of a database that outlive a change of its declaration.
+#[derive(Debug, Default)]
+pub struct Live {
+    sessions: AtomicU32,
+}
+
+impl Live {
+    /// Counts one more session, unless `limit` is reached; the session ends when the result is
+    /// dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, limit: Option<u32>) -> Option<Entered> {
+        let limit = limit.unwrap_or(u32::MAX);
+        self.sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then(|| n + 1)
+            })
+            .ok()?;
+        Some(Entered(self.clone()))
+    }
+
+    /// Sessions open now.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+}
+
+/// One session's place in its database's count.
+#[derive(Debug)]
+pub struct Entered(Arc<Live>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_counts_what_is_open() {
+        let live = Arc::new(Live::default());
+        let first = live.enter(Some(2)).unwrap();
+        let _second = live.enter(Some(2)).unwrap();
+        assert!(live.enter(Some(2)).is_none());
+        drop(first);
+        assert!(live.enter(Some(2)).is_some());
+        assert_eq!(live.sessions(), 1);
+    }
+
+    #[test]
+    fn a_spec_that_contradicts_itself_says_where() {
+        let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
+            "protocol": "postgres", "backends": [], "cert": "a.crt", "backend_ca": "b.crt",
+        }))
+        .unwrap();
+        let keys: Vec<_> = spec.problems().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["backends", "cert", "cert", "backend_ca"]);
+    }
+}

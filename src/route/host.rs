@@ -1,0 +1,102 @@
+//! A host: the DNS name under which a database is exposed, exact or `*.suffix`.
+//!
+//! A wildcard stands for exactly one label, as in certificates (RFC 6125 section 6.4.3). The
+//! Gateway API lets `*.` span many labels; dbgate does not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::tls::ServerName;
+
+/// A name, or a family of names one label deep, that leads to one database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// Exactly this name.
+    Exact(ServerName),
+    /// Any single label followed by a dot and this suffix.
+    Wildcard(ServerName),
+}
+
+impl Host {
+    /// Whether `name` is one of the names that this host stands for.
+    #[must_use]
+    pub fn matches(&self, name: &ServerName) -> bool {
+        match self {
+            Self::Exact(exact) => exact == name,
+            Self::Wildcard(suffix) => name.parent() == Some(suffix.as_ref()),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => name.fmt(f),
+            Self::Wildcard(suffix) => write!(f, "*.{suffix}"),
+        }
+    }
+}
+
+impl FromStr for Host {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, wildcard) = match text.strip_prefix("*.") {
+            Some(suffix) => (suffix, true),
+            None => (text, false),
+        };
+        if name.contains('*') {
+            return Err(format!(
+                "\"{text}\": a wildcard is a whole first label, as in *.example.com"
+            ));
+        }
+        let name = ServerName::parse(name).map_err(|e| format!("\"{text}\" is no host: {e}"))?;
+        Ok(if wildcard {
+            Self::Wildcard(name)
+        } else {
+            Self::Exact(name)
+        })
+    }
+}
+
+impl Serialize for Host {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Host {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> ServerName {
+        ServerName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_wildcard_covers_one_label() {
+        let host: Host = "*.Db.example".parse().unwrap();
+        assert!(host.matches(&name("a.db.example")));
+        assert!(!host.matches(&name("db.example")));
+        assert!(!host.matches(&name("a.b.db.example")));
+        assert_eq!(host.to_string(), "*.db.example");
+    }
+
+    #[test]
+    fn what_is_no_host_is_told_why() {
+        for bad in ["", "*", "a.*.b", "*a.b", "10.0.0.1", "two words", "*."] {
+            let error = bad.parse::<Host>().unwrap_err();
+            assert!(error.contains(bad), "{bad}: {error}");
+        }
+    }
+}

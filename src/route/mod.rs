@@ -1,0 +1,17 @@
+//! Which database a name leads to: databases, hosts, the lookup table, and the store that
+//! replaces the table as a whole.
+//!
+//! Not here: sockets, clocks and async code; the store is driven by the control side and read by
+//! sessions.
+
+pub mod database;
+pub mod host;
+pub mod overlay;
+pub mod store;
+pub mod table;
+
+pub use database::{Database, DatabaseSpec, Exposure, Origin, Protocol};
+pub use host::Host;
+pub use overlay::Overlay;
+pub use store::{Change, ChangeError, Snapshot, Store};
+pub use table::{Route, Table};

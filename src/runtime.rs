@@ -1,0 +1,288 @@
+//! The running process: start, signals, drain, end.
+//!
+//! The control side has a thread of its own, so that no change of routes ever makes a session
+//! wait; sessions run on the worker threads ([`workers`]).
+
+pub mod listeners;
+pub mod reload;
+pub mod workers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{info, warn};
+
+use crate::access_log::AccessLog;
+use crate::cert::{self, CertError};
+use crate::config::{Config, Listener};
+use crate::control::controller::{Caller, Controller};
+use crate::control::server::{self, ControlSocket};
+use crate::gateway::{Gateway, Settings};
+use crate::provider::state::{StateDir, StateError};
+use crate::route::database::GatewayTls;
+use crate::route::{ChangeError, Store};
+use crate::stats::CloseReason;
+
+use listeners::Listeners;
+pub use reload::Reloader;
+use workers::Workers;
+
+/// How often a stopping gateway looks whether its last session has ended.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What sessions that are cut get to write their last words and their log line.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Descriptors that the process needs besides its sessions.
+const OWN_DESCRIPTORS: u64 = 200;
+
+/// What the command line decides.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The configuration file, read again at a reload; `None` runs on the defaults.
+    pub config_file: Option<PathBuf>,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Where runtime exposures and the minted certificate are kept.
+    pub state_dir: PathBuf,
+    /// Worker threads; at least one is started.
+    pub threads: usize,
+}
+
+/// Why a gateway does not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The state directory.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The minted certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertError),
+    /// A database's files.
+    #[error(transparent)]
+    Routes(#[from] ChangeError),
+    /// A listener's address.
+    #[error("listener {listener}: cannot listen on {addr}: {source}")]
+    Bind {
+        /// The listener.
+        listener: String,
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The control socket.
+    #[error("control socket {0}")]
+    Control(io::Error),
+    /// Threads or signals.
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// A gateway that listens.
+pub struct Server {
+    controller: Arc<Controller>,
+    workers: Arc<Workers>,
+    socket: ControlSocket,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Starts a gateway: everything is bound and ready when this returns.
+///
+/// Call it inside a tokio runtime, and run the [`Server`] in the same.
+///
+/// # Errors
+/// Says what could not be opened, bound or read; nothing is left running.
+pub async fn start(
+    config: Config,
+    options: Options,
+    access_log: AccessLog,
+) -> Result<Server, StartError> {
+    let state = StateDir::open(&options.state_dir)?;
+    let overlay = state.load()?;
+    let gateway_tls = gateway_tls(&config, state.path())?;
+    let settings = settings(&config);
+    raise_descriptor_limit(&settings);
+    let store = Store::new(config.databases, gateway_tls, overlay)?;
+    for note in &store.snapshot().notes {
+        warn!("{note}");
+    }
+    let gateway = Arc::new(Gateway::new(store, settings, access_log));
+    let socket = server::bind(&options.socket, &config.control).map_err(StartError::Control)?;
+    let workers = Arc::new(Workers::start(options.threads.max(1), &gateway)?);
+    let listeners = Listeners::new(workers.clone());
+    listeners.prepare(&config.listeners)?.commit();
+    let reloader = Reloader::new(
+        options.config_file,
+        state.path().to_owned(),
+        listeners,
+        config.control,
+        config.log,
+    );
+    Ok(Server {
+        controller: Arc::new(Controller::new(gateway, reloader, state)),
+        workers,
+        socket,
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+        hangup: signal(SignalKind::hangup())?,
+    })
+}
+
+impl Server {
+    /// What the sessions share.
+    #[must_use]
+    pub fn gateway(&self) -> &Arc<Gateway> {
+        self.controller.gateway()
+    }
+
+    /// The addresses that clients can connect to, with the listener's name.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        self.controller
+            .reloader()
+            .bound()
+            .into_iter()
+            .flat_map(|(listener, addrs)| {
+                addrs
+                    .into_iter()
+                    .map(move |addr| (listener.name.clone(), addr))
+            })
+            .collect()
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains; a second signal ends the drain.
+    pub async fn run(self) {
+        let Self {
+            controller,
+            workers,
+            socket,
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+        } = self;
+        let control = tokio::spawn(server::serve(socket, controller.clone()));
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => {
+                    let caller = Caller { who: "SIGHUP".into() };
+                    // What is wrong is in the log already.
+                    let _ = controller.reload(&caller);
+                }
+                () = next_expiry(&controller) => controller.expire(),
+                () = controller.leases.notified() => {}
+            }
+        }
+        let gateway = controller.gateway();
+        let patience = gateway.settings.load().timeouts.drain;
+        info!(sessions = gateway.registry.len(), drain = ?patience, "stopping: no new clients");
+        controller.reloader().stop_accepting();
+        tokio::select! {
+            () = last_session_ends(gateway) => {}
+            () = sleep(patience) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        for entry in gateway.registry.select(|_| true) {
+            entry.cut(CloseReason::Shutdown);
+        }
+        let _ = tokio::time::timeout(LAST_WORDS, last_session_ends(gateway)).await;
+        control.abort();
+        workers.stop();
+        info!("stopped");
+    }
+}
+
+async fn last_session_ends(gateway: &Gateway) {
+    while !gateway.registry.is_empty() || gateway.handshakes.open() > 0 {
+        sleep(LOOK).await;
+    }
+}
+
+async fn next_expiry(controller: &Controller) {
+    match controller.gateway().store.next_expiry() {
+        None => std::future::pending().await,
+        Some(at) => {
+            let left = at.duration_since(SystemTime::now()).unwrap_or_default();
+            sleep_until(Instant::now() + left).await;
+        }
+    }
+}
+
+/// The gateway's own certificate: the configured one, or the one minted into `state_dir`.
+///
+/// # Errors
+/// A pair cannot be minted there.
+pub fn gateway_tls(
+    config: &Config,
+    state_dir: &std::path::Path,
+) -> Result<GatewayTls, CertError> {
+    let min_version = config.tls.min_version;
+    let (cert, key, minted) = match &config.tls.files {
+        Some((cert, key)) => (cert.clone(), key.clone(), false),
+        None => {
+            let (cert, key) = cert::gateway_pair(state_dir)?;
+            (cert, key, true)
+        }
+    };
+    Ok(GatewayTls {
+        cert,
+        key,
+        min_version,
+        minted,
+    })
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        timeouts: config.timeouts.clone(),
+        limits: config.limits.clone(),
+        access: config.log.access,
+    }
+}
+
+/// Raises the soft limit on open files to the hard one, and says so if that is too low for the
+/// configured number of sessions.
+fn raise_descriptor_limit(settings: &Settings) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Where it cannot be raised, the check below still tells.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+    let wanted = u64::try_from(settings.limits.max_sessions)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(2)
+        .saturating_add(OWN_DESCRIPTORS);
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if limit < wanted {
+        warn!(
+            limit,
+            wanted,
+            "the limit on open files is too low for limits.max_sessions: raise it (LimitNOFILE in the unit) or lower max_sessions"
+        );
+    }
+}
+
+/// The first problem of binding a listener, as a start error.
+fn cannot_bind(listener: &Listener, addr: SocketAddr, source: io::Error) -> StartError {
+    StartError::Bind {
+        listener: listener.name.clone(),
+        addr,
+        source,
+    }
+}

@@ -1,0 +1,189 @@
+//! The bound listeners, and how a reload changes them: what stays the same keeps its sockets and
+//! the clients that wait in them.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::workers::Workers;
+use super::{StartError, cannot_bind};
+use crate::config;
+use crate::gateway::{Listener, ListenerSettings};
+use crate::net::listen;
+
+/// One bound address.
+struct Bound {
+    listener: Arc<Listener>,
+    configured: SocketAddr,
+    v6_only: bool,
+    actual: SocketAddr,
+    /// Dropped or set to true, it ends the accept loops.
+    stop: watch::Sender<bool>,
+}
+
+/// All bound addresses.
+pub struct Listeners {
+    workers: Arc<Workers>,
+    bound: Mutex<Vec<Bound>>,
+}
+
+/// New sockets that are bound but do not accept yet.
+struct Fresh {
+    listener: Arc<Listener>,
+    configured: SocketAddr,
+    v6_only: bool,
+    actual: SocketAddr,
+    sockets: Vec<std::net::TcpListener>,
+}
+
+/// A change of the listeners that can no longer fail; dropped, it changes nothing.
+pub struct Prepared<'a> {
+    listeners: &'a Listeners,
+    bound: MutexGuard<'a, Vec<Bound>>,
+    fresh: Vec<Fresh>,
+    settings: Vec<(Arc<Listener>, ListenerSettings)>,
+    wanted: Vec<(Arc<str>, SocketAddr, bool)>,
+}
+
+impl Listeners {
+    /// No listeners yet.
+    #[must_use]
+    pub fn new(workers: Arc<Workers>) -> Self {
+        Self {
+            workers,
+            bound: Mutex::new(Vec::new()),
+        }
+    }
+
+    /// Binds what is new in `configs`.
+    ///
+    /// # Errors
+    /// An address cannot be bound; nothing has changed.
+    pub fn prepare(&self, configs: &[config::Listener]) -> Result<Prepared<'_>, StartError> {
+        let bound = self.lock();
+        let all: Vec<SocketAddr> = configs.iter().flat_map(|l| l.bind.clone()).collect();
+        let mut prepared = Prepared {
+            listeners: self,
+            bound,
+            fresh: Vec::new(),
+            settings: Vec::new(),
+            wanted: Vec::new(),
+        };
+        for config in configs {
+            let settings = ListenerSettings {
+                protocol: config.protocol,
+                default: config.default.clone(),
+            };
+            let listener = prepared
+                .bound
+                .iter()
+                .find(|b| *b.listener.name == config.name)
+                .map_or_else(
+                    || {
+                        Arc::new(Listener {
+                            name: config.name.as_str().into(),
+                            settings: ArcSwap::from_pointee(settings.clone()),
+                        })
+                    },
+                    |b| b.listener.clone(),
+                );
+            for &addr in &config.bind {
+                let v6_only = listen::needs_v6_only(addr, &all);
+                let key = (listener.name.clone(), addr, v6_only);
+                if !prepared.bound.iter().any(|b| b.key() == key) {
+                    let sockets = listen::bind(addr, v6_only, self.workers.count())
+                        .map_err(|e| cannot_bind(config, addr, e))?;
+                    let actual = sockets
+                        .first()
+                        .map_or(Ok(addr), std::net::TcpListener::local_addr)
+                        .map_err(|e| cannot_bind(config, addr, e))?;
+                    prepared.fresh.push(Fresh {
+                        listener: listener.clone(),
+                        configured: addr,
+                        v6_only,
+                        actual,
+                        sockets,
+                    });
+                }
+                prepared.wanted.push(key);
+            }
+            prepared.settings.push((listener, settings));
+        }
+        Ok(prepared)
+    }
+
+    /// The listeners, in the order of the configuration.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Listener>> {
+        let mut all: Vec<Arc<Listener>> = Vec::new();
+        for bound in self.lock().iter() {
+            if !all.iter().any(|l| Arc::ptr_eq(l, &bound.listener)) {
+                all.push(bound.listener.clone());
+            }
+        }
+        all
+    }
+
+    /// The addresses of a listener as the system bound them.
+    #[must_use]
+    pub fn addresses(&self, listener: &Arc<Listener>) -> Vec<SocketAddr> {
+        self.lock()
+            .iter()
+            .filter(|b| Arc::ptr_eq(&b.listener, listener))
+            .map(|b| b.actual)
+            .collect()
+    }
+
+    /// Stops accepting everywhere; sessions go on.
+    pub fn stop_accepting(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Bound>> {
+        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bound {
+    fn key(&self) -> (Arc<str>, SocketAddr, bool) {
+        (self.listener.name.clone(), self.configured, self.v6_only)
+    }
+}
+
+impl Prepared<'_> {
+    /// Puts the change in force: new addresses accept, those no longer wanted stop.
+    pub fn commit(mut self) {
+        for (listener, settings) in self.settings {
+            listener.settings.store(Arc::new(settings));
+        }
+        let wanted = self.wanted;
+        self.bound.retain(|b| wanted.contains(&b.key()));
+        for fresh in self.fresh {
+            let (stop, stopped) = watch::channel(false);
+            self.listeners
+                .workers
+                .assign(&fresh.listener, fresh.sockets, &stopped);
+            self.bound.push(Bound {
+                listener: fresh.listener,
+                configured: fresh.configured,
+                v6_only: fresh.v6_only,
+                actual: fresh.actual,
+                stop,
+            });
+        }
+        self.bound.sort_by_key(|b| {
+            wanted
+                .iter()
+                .position(|w| *w == b.key())
+                .unwrap_or(usize::MAX)
+        });
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.stop.send_replace(true);
+    }
+}

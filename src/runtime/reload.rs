@@ -1,0 +1,126 @@
+//! Reading the configuration again: everything in it is checked and built before anything
+//! changes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::listeners::Listeners;
+use super::{gateway_tls, settings};
+use crate::config::{self, Config, Control, Log};
+use crate::gateway::{Gateway, Listener};
+use crate::route::overlay::Declared;
+use crate::route::store::Change;
+
+/// What a reload needs to know of the running process.
+pub struct Reloader {
+    config_file: Option<PathBuf>,
+    state_dir: PathBuf,
+    listeners: Listeners,
+    control: Control,
+    log: Log,
+}
+
+/// A reload that is in force.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What it did to the routes.
+    pub change: Change,
+    /// What the file says that an operator should think about.
+    pub warnings: Vec<String>,
+}
+
+impl Reloader {
+    /// A reloader of this file; without one it reads only certificates again.
+    #[must_use]
+    pub fn new(
+        config_file: Option<PathBuf>,
+        state_dir: PathBuf,
+        listeners: Listeners,
+        control: Control,
+        log: Log,
+    ) -> Self {
+        Self {
+            config_file,
+            state_dir,
+            listeners,
+            control,
+            log,
+        }
+    }
+
+    /// The configuration file, if there is one.
+    #[must_use]
+    pub fn config_file(&self) -> Option<&Path> {
+        self.config_file.as_deref()
+    }
+
+    /// The listeners, in the order of the configuration.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Arc<Listener>> {
+        self.listeners.all()
+    }
+
+    /// The listeners with the addresses that the system bound.
+    #[must_use]
+    pub fn bound(&self) -> Vec<(Arc<Listener>, Vec<SocketAddr>)> {
+        let all = self.listeners.all();
+        all.into_iter()
+            .map(|l| {
+                let addrs = self.listeners.addresses(&l);
+                (l, addrs)
+            })
+            .collect()
+    }
+
+    /// Stops accepting everywhere.
+    pub fn stop_accepting(&self) {
+        self.listeners.stop_accepting();
+    }
+
+    /// The databases that the file declares now.
+    ///
+    /// # Errors
+    /// Every problem of the file.
+    pub fn read_databases(&self) -> Result<BTreeMap<String, Declared>, Vec<String>> {
+        self.read().map(|(config, _)| config.databases)
+    }
+
+    /// Reads the file and puts it in force.
+    ///
+    /// # Errors
+    /// Every problem of the file, or the first of the files and addresses that it names; nothing
+    /// has changed then.
+    pub fn reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
+        let (config, mut warnings) = self.read()?;
+        let tls = gateway_tls(&config, &self.state_dir).map_err(|e| vec![e.to_string()])?;
+        let listeners = self
+            .listeners
+            .prepare(&config.listeners)
+            .map_err(|e| vec![e.to_string()])?;
+        let settings = settings(&config);
+        let change = gateway
+            .store
+            .replace_config(config.databases, tls)
+            .map_err(|e| vec![e.to_string()])?;
+        listeners.commit();
+        gateway.settings.store(Arc::new(settings));
+        if config.control != self.control || config.log.format != self.log.format {
+            warnings.push("[control] and log.format take effect at the next start".into());
+        }
+        Ok(Reloaded { change, warnings })
+    }
+
+    fn read(&self) -> Result<(Config, Vec<String>), Vec<String>> {
+        let Some(file) = &self.config_file else {
+            return Ok((Config::default(), Vec::new()));
+        };
+        let parsed = config::load(file);
+        let problems = parsed.problems.iter().map(ToString::to_string).collect();
+        match parsed.config {
+            Some(config) => Ok((config, problems)),
+            None => Err(problems),
+        }
+    }
+}

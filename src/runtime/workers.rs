@@ -1,0 +1,117 @@
+//! The worker threads: one single-threaded tokio runtime each, each with its own socket on every
+//! listening port, so that a session never crosses threads and never shares a queue.
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, watch};
+use tracing::error;
+
+use crate::gateway::{Gateway, Listener};
+use crate::session::accept::accept;
+
+/// A socket for one worker to accept on.
+pub(super) struct Assignment {
+    pub(super) listener: Arc<Listener>,
+    pub(super) socket: TcpListener,
+    pub(super) stop: watch::Receiver<bool>,
+}
+
+struct Worker {
+    assignments: mpsc::UnboundedSender<Assignment>,
+    thread: JoinHandle<()>,
+}
+
+/// All worker threads.
+pub struct Workers {
+    workers: Mutex<Vec<Worker>>,
+    count: usize,
+}
+
+impl Workers {
+    /// Starts `count` threads that wait for sockets.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
+    pub fn start(count: usize, gateway: &Arc<Gateway>) -> io::Result<Self> {
+        let mut workers = Vec::with_capacity(count);
+        for number in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            let (assignments, waiting) = mpsc::unbounded_channel();
+            let gateway = gateway.clone();
+            let thread = std::thread::Builder::new()
+                .name(format!("dbgate-{number}"))
+                .spawn(move || runtime.block_on(work(gateway, waiting)))?;
+            workers.push(Worker {
+                assignments,
+                thread,
+            });
+        }
+        Ok(Self {
+            workers: Mutex::new(workers),
+            count,
+        })
+    }
+
+    /// How many threads there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Gives each thread one of the sockets.
+    pub(super) fn assign(
+        &self,
+        listener: &Arc<Listener>,
+        sockets: Vec<TcpListener>,
+        stop: &watch::Receiver<bool>,
+    ) {
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        for (worker, socket) in workers.iter().zip(sockets) {
+            let assignment = Assignment {
+                listener: listener.clone(),
+                socket,
+                stop: stop.clone(),
+            };
+            if worker.assignments.send(assignment).is_err() {
+                error!(listener = %listener.name, "a worker thread is gone");
+            }
+        }
+    }
+
+    /// Ends the threads; sessions that still run are dropped.
+    pub fn stop(&self) {
+        let workers =
+            std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner));
+        for Worker {
+            assignments,
+            thread,
+        } in workers
+        {
+            drop(assignments);
+            if thread.join().is_err() {
+                error!("a worker thread panicked");
+            }
+        }
+    }
+}
+
+async fn work(gateway: Arc<Gateway>, mut assignments: mpsc::UnboundedReceiver<Assignment>) {
+    while let Some(Assignment {
+        listener,
+        socket,
+        stop,
+    }) = assignments.recv().await
+    {
+        match tokio::net::TcpListener::from_std(socket) {
+            Ok(socket) => {
+                tokio::spawn(accept(gateway.clone(), listener, socket, stop));
+            }
+            Err(error) => error!(listener = %listener.name, %error, "cannot accept clients"),
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The accept loop of one listener on one thread.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{debug, info, warn};
+
+use super::run::run;
+use crate::gateway::{Gateway, Listener};
+use crate::net::dial::is_exhaustion;
+
+/// The first pause after descriptors ran out; doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The longest pause: how late a client may be served after descriptors came back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Accepts clients until `stop` says true or its sender is gone.
+///
+/// When descriptors run out the loop pauses and tries again: waiting clients stay in the kernel's
+/// queue, running sessions go on and give descriptors back.
+pub async fn accept(
+    gateway: Arc<Gateway>,
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut pause = FIRST_PAUSE;
+    let mut exhausted = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, client)) => {
+                if exhausted {
+                    info!(listener = %listener.name, "accepting clients again");
+                    exhausted = false;
+                    pause = FIRST_PAUSE;
+                }
+                let client = SocketAddr::new(canonical(client.ip()), client.port());
+                tokio::spawn(run(gateway.clone(), listener.clone(), tcp, client));
+            }
+            Err(error) if is_exhaustion(&error) => {
+                if !exhausted {
+                    warn!(listener = %listener.name, %error,
+                        "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions");
+                    exhausted = true;
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            // The client was gone before it was accepted.
+            Err(error) => debug!(listener = %listener.name, %error, "accept failed"),
+        }
+    }
+}
+
+/// An IPv4 client of a socket that takes both families is an IPv4 client: rules and logs are
+/// about its IPv4 address.
+fn canonical(ip: IpAddr) -> IpAddr {
+    ip.to_canonical()
+}

@@ -1,0 +1,136 @@
+//! Ending the client's TLS at the gateway, before any backend is dialled: a client that stalls in
+//! its handshake costs no backend a connection.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use rustls::ServerConfig;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::refuse::{First, Refusal, read_startup};
+use crate::handshake::TlsOpening;
+use crate::net::{Buffered, linger};
+use crate::route::{Database, Protocol};
+use crate::stats::CloseReason;
+use crate::tls::TlsMode;
+
+/// A client whose TLS ends here.
+pub(super) struct Upgraded {
+    pub(super) stream: Box<TlsStream<Buffered>>,
+    /// Plaintext that was read already and is for the backend.
+    pub(super) first: Bytes,
+}
+
+/// Completes the client's handshake for its database and, for Postgres, reads its first message.
+///
+/// On failure the client has been told by an alert and is closed, unless it is given back for an
+/// answer inside TLS.
+///
+/// # Errors
+/// Why the handshake, or the wait for the first message, failed.
+pub(super) async fn upgrade(
+    client: Buffered,
+    opening: &TlsOpening,
+    database: &Database,
+    config: Arc<ServerConfig>,
+    deadline: Instant,
+) -> Result<Upgraded, Refusal> {
+    let protocol = database.spec.protocol;
+    let config = agree_to_alpn(config, protocol, opening);
+    let mut stream = accept(client, config, deadline).await?;
+    let mut first = BytesMut::new();
+    if protocol == Protocol::Postgres {
+        // In reencrypt the backend would refuse a request for encryption inside TLS, so it is
+        // answered here. In terminate it is the backend's own to answer: a client in a tunnel may
+        // want TLS with the database itself.
+        let answer = database.spec.tls == TlsMode::Reencrypt;
+        timeout_at(deadline, read_startup(&mut stream, &mut first, answer))
+            .await
+            .map_err(|_| {
+                Refusal::new(
+                    CloseReason::StartupTimeout,
+                    "TLS is up, but no StartupMessage came",
+                )
+            })??;
+    }
+    Ok(Upgraded {
+        stream: Box::new(stream),
+        first: first.freeze(),
+    })
+}
+
+/// A refusal in words for a Postgres client: ends its TLS, waits for its StartupMessage.
+///
+/// `None` if the client did not get that far, or only wanted to cancel something.
+pub(super) async fn for_words(
+    client: Buffered,
+    config: Arc<ServerConfig>,
+    deadline: Instant,
+) -> Option<TlsStream<Buffered>> {
+    let mut stream = accept(client, config, deadline).await.ok()?;
+    let mut first = BytesMut::new();
+    let read = timeout_at(deadline, read_startup(&mut stream, &mut first, true)).await;
+    matches!(read, Ok(Ok(First::Startup))).then_some(stream)
+}
+
+async fn accept(
+    client: Buffered,
+    config: Arc<ServerConfig>,
+    deadline: Instant,
+) -> Result<TlsStream<Buffered>, Refusal> {
+    let handshake = TlsAcceptor::from(config).accept(client).into_fallible();
+    match timeout_at(deadline, Box::pin(handshake)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err((error, client))) => {
+            // The alert, if there is one to send, is written already.
+            linger::close(client).await;
+            Err(Refusal::new(reason(&error), error.to_string()))
+        }
+        Err(_) => Err(Refusal::new(
+            CloseReason::TlsTimeout,
+            "the client did not finish the TLS handshake",
+        )),
+    }
+}
+
+/// Why a handshake failed: the client's certificate, or anything else.
+fn reason(error: &std::io::Error) -> CloseReason {
+    let tls = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    match tls {
+        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {
+            CloseReason::ClientCertificate
+        }
+        Some(_) => CloseReason::ClientTls,
+        None => CloseReason::GoneInHandshake,
+    }
+}
+
+/// For databases that are only known to speak TLS the gateway cannot know the application
+/// protocol, and some clients insist on one (h2 for etcd, tds/8.0 for SQL Server): it agrees to
+/// what the client likes best.
+fn agree_to_alpn(
+    config: Arc<ServerConfig>,
+    protocol: Protocol,
+    opening: &TlsOpening,
+) -> Arc<ServerConfig> {
+    match (protocol, opening.hello.alpn.first()) {
+        (Protocol::Tls, Some(favourite)) => {
+            let mut config = ServerConfig::clone(&config);
+            config.alpn_protocols = vec![favourite.clone()];
+            Arc::new(config)
+        }
+        // Clients of Postgres in a tunnel, and of MongoDB and Redis, may offer what they like.
+        (Protocol::Postgres, Some(_))
+            if !opening.hello.offers_alpn(crate::tls::config::ALPN_POSTGRES) =>
+        {
+            let mut config = ServerConfig::clone(&config);
+            config.alpn_protocols.clear();
+            Arc::new(config)
+        }
+        _ => config,
+    }
+}

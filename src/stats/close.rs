@@ -1,0 +1,208 @@
+//! Why a session ended: exactly one reason each, the same word in the access log, in `ctl` and,
+//! as a label, in metrics.
+//!
+//! Not here: what the client is told ([`crate::session::refuse`]).
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// Who ended a session, the coarse half of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// The client hung up first.
+    Client,
+    /// The backend hung up first.
+    Backend,
+    /// Nothing moved for `timeouts.idle`.
+    Idle,
+    /// An operator: kill, hide, drain.
+    Admin,
+    /// The gateway is stopping.
+    Shutdown,
+    /// The connection broke on one side.
+    Error,
+    /// The client never reached a backend.
+    Reject,
+}
+
+impl ClosedBy {
+    /// The word for logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+            Self::Idle => "idle",
+            Self::Admin => "admin",
+            Self::Shutdown => "shutdown",
+            Self::Error => "error",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $variant:ident, $by:ident, $word:literal;)*) => {
+        /// The one reason why a session ended.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum CloseReason {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl CloseReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The word for logs, tables, JSON and metric labels.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+
+            /// Who ended it.
+            #[must_use]
+            pub fn by(self) -> ClosedBy {
+                match self {
+                    $(Self::$variant => ClosedBy::$by,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The client closed its side first, and everything was delivered.
+    ClientClosed, Client, "client_closed";
+    /// The backend closed its side first, and everything was delivered.
+    BackendClosed, Backend, "backend_closed";
+    /// The backend refused the login because gateway and backend show different certificates.
+    ScramChannelBinding, Backend, "scram_channel_binding";
+    /// The client's connection broke.
+    ClientLost, Error, "client_lost";
+    /// The backend's connection broke.
+    BackendLost, Error, "backend_lost";
+    /// Nothing moved for `timeouts.idle`.
+    Idle, Idle, "idle";
+    /// `ctl kill`, or `ctl hide --kill`.
+    Killed, Admin, "killed";
+    /// Still open at the end of a drain.
+    Drained, Admin, "drained";
+    /// The gateway stopped.
+    Shutdown, Shutdown, "shutdown";
+
+    /// Gone before it sent anything: a port check or a scanner.
+    NothingSent, Reject, "nothing_sent";
+    /// Gone after the `S` that answers an SSLRequest: the client disliked it, or only asked.
+    GoneAfterSslRequest, Reject, "gone_after_ssl_request";
+    /// Gone in the middle of its first message.
+    GoneInHandshake, Reject, "gone_in_handshake";
+    /// Sent nothing within `timeouts.handshake`.
+    Silent, Reject, "silent";
+    /// Sent nothing after the `S` that answers an SSLRequest.
+    SilentAfterSslRequest, Reject, "silent_after_ssl_request";
+    /// Did not finish its first message within `timeouts.handshake`.
+    HelloTimeout, Reject, "hello_timeout";
+    /// Did not finish the TLS handshake within `timeouts.handshake`.
+    TlsTimeout, Reject, "tls_timeout";
+    /// TLS is up, but the Postgres StartupMessage did not come within `timeouts.handshake`.
+    StartupTimeout, Reject, "startup_timeout";
+    /// Neither TLS nor Postgres.
+    BadPreface, Reject, "bad_preface";
+    /// Bytes stuffed behind an SSLRequest (the class of CVE-2021-23214).
+    EarlyData, Reject, "early_data";
+    /// TLS that is damaged, or no ClientHello.
+    BadHello, Reject, "bad_hello";
+    /// Postgres without TLS.
+    Plaintext, Reject, "plaintext";
+    /// A CancelRequest without TLS, which carries no name.
+    PlaintextCancel, Reject, "plaintext_cancel";
+    /// TLS without a server name.
+    NoSni, Reject, "no_sni";
+    /// An IP address as server name.
+    IpSni, Reject, "ip_sni";
+    /// Something as server name that is no DNS name.
+    InvalidSni, Reject, "invalid_sni";
+    /// A server name that leads nowhere.
+    UnknownHost, Reject, "unknown_host";
+    /// The listener's default database is not there.
+    NoDefault, Reject, "no_default";
+    /// The client speaks Postgres and the database does not.
+    WrongProtocol, Reject, "wrong_protocol";
+    /// The client's address is not allowed.
+    NotAllowed, Reject, "not_allowed";
+    /// The database has `max_sessions` sessions.
+    DatabaseFull, Reject, "database_full";
+    /// The gateway has `limits.max_sessions` sessions.
+    GatewayFull, Reject, "gateway_full";
+    /// Too many clients are in their handshake.
+    HandshakesFull, Reject, "handshakes_full";
+    /// This client's address has too many handshakes open.
+    HandshakesPerIp, Reject, "handshakes_per_ip";
+    /// The client's TLS handshake with the gateway failed.
+    ClientTls, Reject, "client_tls_failed";
+    /// The client showed no certificate, or not one that `client_ca` signed.
+    ClientCertificate, Reject, "client_certificate";
+    /// No backend could be connected.
+    BackendUnreachable, Reject, "backend_unreachable";
+    /// The backend did not answer in time.
+    BackendSilent, Reject, "backend_silent";
+    /// The backend said `N` to our SSLRequest.
+    BackendNoTls, Reject, "backend_refused_tls";
+    /// The backend answered our SSLRequest with something else than one byte.
+    BackendBadReply, Reject, "backend_bad_reply";
+    /// The backend's TLS handshake failed, its certificate included.
+    BackendTls, Reject, "backend_tls_failed";
+    /// Descriptors or memory ran out.
+    Resources, Reject, "resources";
+}
+
+impl CloseReason {
+    /// Whether the session never reached a backend.
+    #[must_use]
+    pub fn is_reject(self) -> bool {
+        self.by() == ClosedBy::Reject
+    }
+
+    /// Whether only a passer-by is behind it, so that it is no news for an operator.
+    #[must_use]
+    pub fn is_scanner(self) -> bool {
+        matches!(self, Self::NothingSent | Self::GoneAfterSslRequest)
+    }
+
+    /// The reason with this number; the numbers are private to one process.
+    pub(super) fn from_index(index: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(index)).copied()
+    }
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for CloseReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn words_are_unique_and_numbers_lead_back() {
+        let words: BTreeSet<_> = CloseReason::ALL.iter().map(|r| r.as_str()).collect();
+        assert_eq!(words.len(), CloseReason::ALL.len());
+        for reason in CloseReason::ALL {
+            assert_eq!(CloseReason::from_index(*reason as u8), Some(*reason));
+        }
+    }
+}

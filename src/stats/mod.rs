@@ -1,0 +1,15 @@
+//! What the gateway knows about its own doing: live sessions, endings, rejects, events.
+//!
+//! Not here: how any of it is shown (`ctl`, the access log); those only format what stands here.
+
+pub mod close;
+pub mod event;
+pub mod record;
+pub mod registry;
+pub mod rejects;
+
+pub use close::CloseReason;
+pub use event::{Event, Events};
+pub use record::Record;
+pub use registry::{Entry, Registry, SessionView};
+pub use rejects::{Reject, Rejects};

@@ -1,0 +1,65 @@
+//! One session from accept to close as a flat record: the access log's line, the event, and the
+//! source of a reject.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde::{Serialize, Serializer};
+
+use super::CloseReason;
+
+/// The facts of one ended session, in the order in which the access log prints them.
+///
+/// Durations are in milliseconds, bytes are counted as relayed: encrypted in passthrough, plain
+/// where the gateway ends TLS. `in` is from the client, `out` is to it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Record {
+    /// When it ended, RFC 3339 in UTC.
+    #[serde(serialize_with = "rfc3339")]
+    pub ts: SystemTime,
+    /// Unique in this process.
+    pub id: u64,
+    /// The listener's name.
+    pub listener: Arc<str>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// What the client spoke, as far as known.
+    pub protocol: Option<&'static str>,
+    /// The database's TLS mode.
+    pub tls: Option<&'static str>,
+    /// The server name, normalised, or escaped where it is none.
+    pub sni: Option<Box<str>>,
+    /// `none`, `ip`, `invalid`, `ok`; empty before a ClientHello was read.
+    pub sni_status: Option<&'static str>,
+    /// What ALPN agreed on where the gateway ends TLS, else the client's first offer.
+    pub alpn: Option<Box<str>>,
+    /// The version agreed on, where the gateway ends TLS.
+    pub tls_version: Option<&'static str>,
+    /// The database reached or refused.
+    pub database: Option<Arc<str>>,
+    /// The backend's address.
+    pub backend: Option<Box<str>>,
+    /// From accept until the database was chosen and the client's TLS was up.
+    pub handshake_ms: f64,
+    /// From then until the backend was ready.
+    pub connect_ms: Option<f64>,
+    /// From accept to the end.
+    pub duration_ms: f64,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// Who ended it.
+    pub close: &'static str,
+    /// Why.
+    pub reason: CloseReason,
+}
+
+/// Serialises a time as RFC 3339 in UTC with milliseconds.
+///
+/// # Errors
+/// Only those of the serializer.
+pub fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}

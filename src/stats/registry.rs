@@ -1,0 +1,252 @@
+//! The live sessions: what each is doing, and the means to end it.
+//!
+//! A session is here from the moment its database is chosen until it ends.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::CloseReason;
+use crate::route::{Database, Host};
+use crate::tls::TlsMode;
+
+/// Locks that the sessions are spread over, so that cores do not wait for each other.
+const SHARDS: usize = 16;
+
+/// Not a reason's number: nobody has asked for the session's end.
+const NO_REASON: u8 = u8::MAX;
+
+/// One live session.
+#[derive(Debug)]
+pub struct Entry {
+    /// Unique in this process.
+    pub id: u64,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Where it came in.
+    pub listener: Arc<str>,
+    /// The database it is for.
+    pub database: Arc<Database>,
+    /// The host that led there; `None` where the listener's default did.
+    pub host: Option<Arc<Host>>,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// Bytes from the client to the backend.
+    pub bytes_in: AtomicU64,
+    /// Bytes from the backend to the client.
+    pub bytes_out: AtomicU64,
+    backend: OnceLock<Box<str>>,
+    /// The drain that this session is under; 0 for none.
+    drain: AtomicU64,
+    open: AtomicBool,
+    cut_reason: AtomicU8,
+    cut: Notify,
+}
+
+impl Entry {
+    /// Says that the backend is connected and bytes flow.
+    pub fn opened(&self, backend: Box<str>) {
+        let _ = self.backend.set(backend);
+        self.open.store(true, Ordering::Relaxed);
+    }
+
+    /// The backend's address, once connected.
+    #[must_use]
+    pub fn backend(&self) -> Option<&str> {
+        self.backend.get().map(AsRef::as_ref)
+    }
+
+    /// Asks the session to end now; the first reason given stays.
+    pub fn cut(&self, reason: CloseReason) {
+        let _ = self.cut_reason.compare_exchange(
+            NO_REASON,
+            reason as u8,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        self.cut.notify_one();
+    }
+
+    /// Waits until somebody asks for the end, and tells why.
+    pub async fn wait_cut(&self) -> CloseReason {
+        loop {
+            self.cut.notified().await;
+            if let Some(reason) = CloseReason::from_index(self.cut_reason.load(Ordering::Acquire)) {
+                return reason;
+            }
+        }
+    }
+
+    /// Marks it as draining under `drain`, or as not draining with 0.
+    pub fn set_drain(&self, drain: u64) {
+        self.drain.store(drain, Ordering::Relaxed);
+    }
+
+    /// The drain it is under; 0 for none.
+    #[must_use]
+    pub fn drain(&self) -> u64 {
+        self.drain.load(Ordering::Relaxed)
+    }
+
+    /// What `ctl sessions` shows of it.
+    #[must_use]
+    pub fn view(&self) -> SessionView {
+        let state = match (self.open.load(Ordering::Relaxed), self.drain()) {
+            (_, 1..) => "draining",
+            (true, 0) => "open",
+            (false, 0) => "connecting",
+        };
+        SessionView {
+            id: self.id,
+            database: self.database.name.to_string(),
+            host: self.host.as_ref().map(ToString::to_string),
+            client: self.client,
+            listener: self.listener.to_string(),
+            protocol: self.database.spec.protocol.as_str(),
+            tls: self.database.spec.tls,
+            backend: self.backend().map(str::to_owned),
+            bytes_in: self.bytes_in.load(Ordering::Relaxed),
+            bytes_out: self.bytes_out.load(Ordering::Relaxed),
+            age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
+            state,
+        }
+    }
+}
+
+/// One row of `ctl sessions`.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionView {
+    /// Unique in this process.
+    pub id: u64,
+    /// The database's name.
+    pub database: String,
+    /// The host that led there.
+    pub host: Option<String>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Where it came in.
+    pub listener: String,
+    /// What it speaks.
+    pub protocol: &'static str,
+    /// Where the client's TLS ends.
+    pub tls: TlsMode,
+    /// The backend's address, once connected.
+    pub backend: Option<String>,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// Milliseconds since it was accepted.
+    pub age_ms: u64,
+    /// `connecting`, `open` or `draining`.
+    pub state: &'static str,
+}
+
+type Shard = HashMap<u64, Arc<Entry>>;
+
+/// All live sessions.
+#[derive(Debug, Default)]
+pub struct Registry {
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+/// A session's place in the registry, given back when dropped.
+#[derive(Debug)]
+pub struct Registered {
+    registry: Arc<Registry>,
+    entry: Arc<Entry>,
+}
+
+impl std::ops::Deref for Registered {
+    type Target = Entry;
+
+    fn deref(&self) -> &Entry {
+        &self.entry
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        self.registry.shard(self.entry.id).remove(&self.entry.id);
+    }
+}
+
+impl Registry {
+    /// Adds a session whose database has just been chosen.
+    #[must_use]
+    pub fn enter(
+        self: &Arc<Self>,
+        id: u64,
+        client: SocketAddr,
+        listener: Arc<str>,
+        accepted: Instant,
+        database: Arc<Database>,
+        host: Option<Arc<Host>>,
+    ) -> Registered {
+        let entry = Arc::new(Entry {
+            id,
+            client,
+            listener,
+            database,
+            host,
+            accepted,
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            backend: OnceLock::new(),
+            drain: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            cut_reason: AtomicU8::new(NO_REASON),
+            cut: Notify::new(),
+        });
+        self.shard(id).insert(id, entry.clone());
+        Registered {
+            registry: self.clone(),
+            entry,
+        }
+    }
+
+    /// The session with this id.
+    #[must_use]
+    pub fn get(&self, id: u64) -> Option<Arc<Entry>> {
+        self.shard(id).get(&id).cloned()
+    }
+
+    /// All sessions for which `wanted` holds, by id.
+    pub fn select(&self, mut wanted: impl FnMut(&Entry) -> bool) -> Vec<Arc<Entry>> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            found.extend(shard.values().filter(|e| wanted(e)).cloned());
+        }
+        found.sort_unstable_by_key(|e| e.id);
+        found
+    }
+
+    /// Number of sessions.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shards
+            .iter()
+            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len())
+            .sum()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
+        // SHARDS is a power of two, so the remainder always names a shard.
+        #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
+        self.shards[usize::try_from(id).unwrap_or(0) % SHARDS]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

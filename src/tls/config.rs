@@ -1,0 +1,412 @@
+//! The rustls configurations of terminate and reencrypt, built from files and shared by every
+//! database that names the same files.
+//!
+//! Not here: when files are read again; the store asks for that at a reload.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName as PkiName, UnixTime};
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::ServerName;
+
+/// The ALPN protocol id of Postgres (registered with IANA; PostgreSQL documentation, "SSL Session
+/// Encryption").
+pub const ALPN_POSTGRES: &[u8] = b"postgresql";
+
+static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+
+/// The oldest TLS version that the gateway accepts where it ends the client's TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MinVersion {
+    /// TLS 1.2 and 1.3.
+    #[default]
+    #[serde(rename = "1.2")]
+    Tls12,
+    /// TLS 1.3 only.
+    #[serde(rename = "1.3")]
+    Tls13,
+}
+
+impl std::str::FromStr for MinVersion {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "1.2" => Ok(Self::Tls12),
+            "1.3" => Ok(Self::Tls13),
+            _ => Err(format!("\"{text}\" is no TLS version here: use \"1.2\" or \"1.3\"")),
+        }
+    }
+}
+
+impl MinVersion {
+    fn versions(self) -> &'static [&'static rustls::SupportedProtocolVersion] {
+        match self {
+            Self::Tls12 => rustls::ALL_VERSIONS,
+            Self::Tls13 => {
+                static ONLY: [&rustls::SupportedProtocolVersion; 1] = [&rustls::version::TLS13];
+                &ONLY
+            }
+        }
+    }
+}
+
+/// The files and settings that make one server side configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServerFiles {
+    /// Certificate chain, leaf first, PEM.
+    pub cert: PathBuf,
+    /// The leaf's private key, PEM.
+    pub key: PathBuf,
+    /// Authorities whose client certificates are required; `None` asks for none.
+    pub client_ca: Option<PathBuf>,
+    /// Oldest version accepted.
+    pub min_version: MinVersion,
+    /// The ALPN protocols to agree to; empty agrees to none, and a client that offers some goes on
+    /// without.
+    pub alpn: &'static [&'static [u8]],
+}
+
+/// The files and settings that make one configuration towards backends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct BackendFiles {
+    /// Authorities that may have signed the backend's certificate; `None` means the system's.
+    pub ca: Option<PathBuf>,
+    /// The name that the certificate must carry, whatever name is sent as SNI; `None` means the
+    /// name sent.
+    pub name: Option<ServerName>,
+    /// Certificate and key shown to backends that ask for one.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// The ALPN protocols to offer.
+    pub alpn: &'static [&'static [u8]],
+}
+
+/// What the gateway shows to clients of a database whose TLS it ends.
+#[derive(Debug)]
+pub struct ServerTls {
+    /// Ready for [`tokio_rustls::TlsAcceptor`].
+    pub config: Arc<ServerConfig>,
+    /// When the leaf expires, in seconds since 1970.
+    pub not_after: i64,
+    /// The leaf certificate, DER.
+    pub leaf: CertificateDer<'static>,
+}
+
+impl ServerTls {
+    /// Whether a client that verifies names would accept the leaf for `name`.
+    #[must_use]
+    pub fn covers(&self, name: &ServerName) -> bool {
+        let Ok(name) = PkiName::try_from(name.as_ref()) else {
+            return false;
+        };
+        ParsedCertificate::try_from(&self.leaf)
+            .and_then(|leaf| rustls::client::verify_server_name(&leaf, &name))
+            .is_ok()
+    }
+}
+
+/// What is wrong with a certificate, key or authority file.
+#[derive(Debug, Error)]
+pub enum TlsFileError {
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is read, but is not what it should be.
+    #[error("{}: {what}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in words.
+        what: String,
+    },
+    /// Certificate and key do not belong together.
+    #[error("the key {} does not belong to the certificate {}", key.display(), cert.display())]
+    KeyMismatch {
+        /// The certificate file.
+        cert: PathBuf,
+        /// The key file.
+        key: PathBuf,
+    },
+    /// The system has no usable trust store, and no `backend_ca` says what to trust instead.
+    #[error("no certificate authorities found on this system; name one with backend_ca")]
+    NoSystemRoots,
+}
+
+type Loaded<T> = (Vec<Vec<u8>>, Arc<T>);
+
+/// Reads files and builds configurations, each once for all databases that share it.
+///
+/// A configuration is kept as long as its files hold the same bytes, so that a reload of
+/// unchanged files keeps the sessions that clients may resume.
+#[derive(Clone, Debug, Default)]
+pub struct Loader {
+    servers: HashMap<ServerFiles, Loaded<ServerTls>>,
+    backends: HashMap<BackendFiles, Loaded<ClientConfig>>,
+    /// Built before the last [`Loader::reread`]; consulted only if the bytes are unchanged.
+    old_servers: HashMap<ServerFiles, Loaded<ServerTls>>,
+    old_backends: HashMap<BackendFiles, Loaded<ClientConfig>>,
+}
+
+impl Loader {
+    /// Forgets what the files held: the next use of each reads it again.
+    pub fn reread(&mut self) {
+        self.old_servers = std::mem::take(&mut self.servers);
+        self.old_backends = std::mem::take(&mut self.backends);
+    }
+
+    /// The server side configuration made of these files.
+    ///
+    /// # Errors
+    /// Says which file is unreadable, is no certificate or key, or does not fit the other.
+    pub fn server(&mut self, files: &ServerFiles) -> Result<Arc<ServerTls>, TlsFileError> {
+        if let Some((_, tls)) = self.servers.get(files) {
+            return Ok(tls.clone());
+        }
+        let mut bytes = vec![read(&files.cert)?, read(&files.key)?];
+        if let Some(ca) = &files.client_ca {
+            bytes.push(read(ca)?);
+        }
+        let tls = match self.old_servers.remove(files) {
+            Some((old, tls)) if old == bytes => tls,
+            _ => Arc::new(build_server(files, &bytes)?),
+        };
+        self.servers.insert(files.clone(), (bytes, tls.clone()));
+        Ok(tls)
+    }
+
+    /// The configuration towards backends made of these files.
+    ///
+    /// # Errors
+    /// As [`Loader::server`], and when there is neither `ca` nor a system trust store.
+    pub fn backend(&mut self, files: &BackendFiles) -> Result<Arc<ClientConfig>, TlsFileError> {
+        if let Some((_, config)) = self.backends.get(files) {
+            return Ok(config.clone());
+        }
+        let mut bytes = Vec::new();
+        for path in files
+            .ca
+            .iter()
+            .chain(files.identity.iter().flat_map(|(cert, key)| [cert, key]))
+        {
+            bytes.push(read(path)?);
+        }
+        let config = match self.old_backends.remove(files) {
+            Some((old, config)) if old == bytes => config,
+            _ => Arc::new(build_backend(files, &bytes)?),
+        };
+        self.backends
+            .insert(files.clone(), (bytes, config.clone()));
+        Ok(config)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    fs::read(path).map_err(|source| TlsFileError::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn content(path: &Path, what: impl Into<String>) -> TlsFileError {
+    TlsFileError::Content {
+        path: path.to_owned(),
+        what: what.into(),
+    }
+}
+
+fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let certs: Vec<_> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|e| content(path, format!("damaged PEM: {e}")))?;
+    if certs.is_empty() {
+        return Err(content(path, "holds no certificate in PEM form"));
+    }
+    Ok(certs)
+}
+
+fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+    PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
+        pem::Error::NoItemsFound => content(
+            path,
+            "holds no unencrypted private key in PEM form (PKCS#8, PKCS#1 or SEC1)",
+        ),
+        e => content(path, format!("damaged PEM: {e}")),
+    })
+}
+
+fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsFileError> {
+    let mut store = RootCertStore::empty();
+    for cert in certificates(path, pem)? {
+        store
+            .add(cert)
+            .map_err(|e| content(path, format!("not usable as an authority: {e}")))?;
+    }
+    Ok(store)
+}
+
+fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, TlsFileError> {
+    let [cert_pem, key_pem, client_ca_pem @ ..] = bytes else {
+        return Err(content(&files.cert, "holds no certificate in PEM form"));
+    };
+    let chain = certificates(&files.cert, cert_pem)?;
+    let key = private_key(&files.key, key_pem)?;
+    let leaf = chain
+        .first()
+        .cloned()
+        .ok_or_else(|| content(&files.cert, "holds no certificate in PEM form"))?;
+    let not_after = x509_parser::parse_x509_certificate(&leaf)
+        .map_err(|e| content(&files.cert, format!("the first certificate is damaged: {e}")))?
+        .1
+        .validity()
+        .not_after
+        .timestamp();
+    let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(files.min_version.versions())
+        .map_err(|e| content(&files.cert, e.to_string()))?;
+    let builder = match (&files.client_ca, client_ca_pem.first()) {
+        (Some(path), Some(pem)) => {
+            let verifier = WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots(path, pem)?),
+                PROVIDER.clone(),
+            )
+            .build()
+            .map_err(|e| content(path, e.to_string()))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+        _ => builder.with_no_client_auth(),
+    };
+    let mut config = builder
+        .with_single_cert(chain, key)
+        .map_err(|e| match e {
+            rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
+                cert: files.cert.clone(),
+                key: files.key.clone(),
+            },
+            e => content(&files.cert, format!("not usable: {e}")),
+        })?;
+    config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
+    Ok(ServerTls {
+        config: Arc::new(config),
+        not_after,
+        leaf,
+    })
+}
+
+fn build_backend(files: &BackendFiles, bytes: &[Vec<u8>]) -> Result<ClientConfig, TlsFileError> {
+    let mut bytes = bytes.iter();
+    let roots = match &files.ca {
+        Some(path) => roots(path, bytes.next().map_or(&[], Vec::as_slice))?,
+        None => system_roots()?,
+    };
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
+        .build()
+        .map_err(|e| {
+            content(
+                files.ca.as_deref().unwrap_or(Path::new("system trust store")),
+                e.to_string(),
+            )
+        })?;
+    let name = match &files.name {
+        Some(name) => PkiName::try_from(name.as_ref().to_owned()).ok(),
+        None => None,
+    };
+    let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
+        .with_protocol_versions(rustls::ALL_VERSIONS)
+        .map_err(|_| TlsFileError::NoSystemRoots)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(VerifyAs { verifier, name }));
+    let mut config = match &files.identity {
+        Some((cert, key)) => {
+            let chain = certificates(cert, bytes.next().map_or(&[], Vec::as_slice))?;
+            let der = private_key(key, bytes.next().map_or(&[], Vec::as_slice))?;
+            builder.with_client_auth_cert(chain, der).map_err(|e| match e {
+                rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
+                    cert: cert.clone(),
+                    key: key.clone(),
+                },
+                e => content(cert, format!("not usable: {e}")),
+            })?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
+    Ok(config)
+}
+
+fn system_roots() -> Result<RootCertStore, TlsFileError> {
+    let mut store = RootCertStore::empty();
+    let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        return Err(TlsFileError::NoSystemRoots);
+    }
+    Ok(store)
+}
+
+/// Verifies a backend's certificate for a configured name while another name goes out as SNI.
+///
+/// rustls ties the two together. A gateway must send on the client's SNI, because MongoDB picks
+/// its host list by it, while the certificate may carry the backend's own name.
+#[derive(Debug)]
+struct VerifyAs {
+    verifier: Arc<WebPkiServerVerifier>,
+    name: Option<PkiName<'static>>,
+}
+
+impl ServerCertVerifier for VerifyAs {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &PkiName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier.verify_server_cert(
+            end_entity,
+            intermediates,
+            self.name.as_ref().unwrap_or(server_name),
+            ocsp_response,
+            now,
+        )
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
