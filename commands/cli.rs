@@ -14,7 +14,12 @@ use ipnet::IpNet;
 
 /// One public address in front of hundreds of databases, each reached by its own name.
 #[derive(Debug, Parser)]
-#[command(name = "dbgate", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    name = "dbgate",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,

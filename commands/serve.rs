@@ -115,7 +115,9 @@ fn announce(server: &Server, options: &Options, format: LogFormat) {
 
 fn check(file: Option<&Path>) -> ExitCode {
     let Some(file) = file else {
-        println!("no configuration file: built-in defaults would be used, nothing is wrong with them");
+        println!(
+            "no configuration file: built-in defaults would be used, nothing is wrong with them"
+        );
         return ExitCode::SUCCESS;
     };
     let parsed = config::load(file);
@@ -169,4 +171,3 @@ fn init_log(format: LogFormat, out: NonBlocking) {
         LogFormat::Json => builder.json().init(),
     }
 }
-

@@ -223,10 +223,7 @@ async fn next_expiry(controller: &Controller) {
 ///
 /// # Errors
 /// A pair cannot be minted there.
-pub fn gateway_tls(
-    config: &Config,
-    state_dir: &std::path::Path,
-) -> Result<GatewayTls, CertError> {
+pub fn gateway_tls(config: &Config, state_dir: &std::path::Path) -> Result<GatewayTls, CertError> {
     let min_version = config.tls.min_version;
     let (cert, key, minted) = match &config.tls.files {
         Some((cert, key)) => (cert.clone(), key.clone(), false),

@@ -42,7 +42,11 @@ impl FromStr for BackendAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = || format!("\"{text}\" is no backend address: write HOST:PORT, as in 10.0.0.5:5432, db.internal:5432 or [fd00::5]:5432");
+        let expected = || {
+            format!(
+                "\"{text}\" is no backend address: write HOST:PORT, as in 10.0.0.5:5432, db.internal:5432 or [fd00::5]:5432"
+            )
+        };
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
         let port: u16 = port.parse().map_err(|_| expected())?;
         if port == 0 {
@@ -92,7 +96,14 @@ mod tests {
 
     #[test]
     fn what_is_no_address_is_told_why() {
-        for bad in ["10.0.0.5", "db:port", ":5432", "fd00::5:5432", "db:0", "db:70000"] {
+        for bad in [
+            "10.0.0.5",
+            "db:port",
+            ":5432",
+            "fd00::5:5432",
+            "db:0",
+            "db:70000",
+        ] {
             let error = bad.parse::<BackendAddr>().unwrap_err();
             assert!(error.contains(bad), "{bad}: {error}");
         }

@@ -79,7 +79,12 @@ mod tests {
             .collect();
         assert_eq!(
             rounds,
-            ["a:1 b:1 c:1 ", "b:1 c:1 a:1 ", "c:1 a:1 b:1 ", "a:1 b:1 c:1 "]
+            [
+                "a:1 b:1 c:1 ",
+                "b:1 c:1 a:1 ",
+                "c:1 a:1 b:1 ",
+                "a:1 b:1 c:1 "
+            ]
         );
     }
 

@@ -68,8 +68,7 @@ impl Client {
         self.stream.get_mut().write_all(line.as_bytes())?;
         loop {
             let answer = self.line()?;
-            if answer.get("id").and_then(Value::as_u64) != Some(id)
-                || answer.get("event").is_some()
+            if answer.get("id").and_then(Value::as_u64) != Some(id) || answer.get("event").is_some()
             {
                 continue;
             }

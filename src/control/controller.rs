@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::message::{
-    Command, CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running,
-};
+use super::message::{Command, CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running};
 use super::reads;
 use crate::gateway::Gateway;
 use crate::provider::state::StateDir;
@@ -106,7 +104,9 @@ impl Controller {
         let change = self
             .gateway
             .store
-            .expose(&store_wish, wish.dry_run, &|overlay| self.state.save(overlay))?;
+            .expose(&store_wish, wish.dry_run, &|overlay| {
+                self.state.save(overlay)
+            })?;
         if change.changed && !wish.dry_run {
             self.tell(&change);
             self.recall(&change);
@@ -138,7 +138,9 @@ impl Controller {
         let hidden = self
             .gateway
             .store
-            .hide(&store_wish, wish.dry_run, &|overlay| self.state.save(overlay));
+            .hide(&store_wish, wish.dry_run, &|overlay| {
+                self.state.save(overlay)
+            });
         let change = match hidden {
             Ok(change) => change,
             Err(ChangeError::NotFound(_)) if wish.if_exists => Change {
@@ -289,7 +291,10 @@ impl Controller {
             let name = &entry.database.name;
             change.removed.contains(name)
                 || entry.host.as_ref().is_some_and(|host| {
-                    change.withdrawn.iter().any(|(n, h)| n == name && h == &**host)
+                    change
+                        .withdrawn
+                        .iter()
+                        .any(|(n, h)| n == name && h == &**host)
                 })
         })
     }
@@ -354,10 +359,7 @@ impl Controller {
     }
 
     fn sessions_of(&self, name: &str) -> Result<Vec<Arc<Entry>>, CommandError> {
-        let sessions = self
-            .gateway
-            .registry
-            .select(|e| &*e.database.name == name);
+        let sessions = self.gateway.registry.select(|e| &*e.database.name == name);
         // A removed database may have sessions that still run.
         if sessions.is_empty() && !self.gateway.store.snapshot().databases.contains_key(name) {
             return Err(reads::no_database(&self.gateway, name));
@@ -381,7 +383,10 @@ fn check_name(name: &str) -> Result<(), CommandError> {
     }
     Err(CommandError::new(
         ErrorKind::Usage,
-        format!("\"{}\" is no name for a database: use 1 to 63 letters, digits, '.', '_' and '-'", name.escape_default()),
+        format!(
+            "\"{}\" is no name for a database: use 1 to 63 letters, digits, '.', '_' and '-'",
+            name.escape_default()
+        ),
     ))
 }
 

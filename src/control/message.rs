@@ -359,7 +359,10 @@ pub fn parse(line: &[u8]) -> Result<Request, BadRequest> {
 }
 
 fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandError> {
-    fn params<T: DeserializeOwned>(cmd: &str, fields: Map<String, Value>) -> Result<T, CommandError> {
+    fn params<T: DeserializeOwned>(
+        cmd: &str,
+        fields: Map<String, Value>,
+    ) -> Result<T, CommandError> {
         serde_json::from_value(Value::Object(fields))
             .map_err(|e| CommandError::new(ErrorKind::Usage, format!("{cmd}: {e}")))
     }
@@ -380,10 +383,17 @@ fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandErro
         "export" => plain(fields, Command::Export),
         "events" => plain(fields, Command::Events),
         _ => {
-            let cmd: String = cmd.chars().take(40).flat_map(char::escape_default).collect();
+            let cmd: String = cmd
+                .chars()
+                .take(40)
+                .flat_map(char::escape_default)
+                .collect();
             Err(CommandError::new(
                 ErrorKind::Usage,
-                format!("this gateway ({}) does not know the command {cmd}", env!("CARGO_PKG_VERSION")),
+                format!(
+                    "this gateway ({}) does not know the command {cmd}",
+                    env!("CARGO_PKG_VERSION")
+                ),
             ))
         }
     }
@@ -436,7 +446,10 @@ mod tests {
             panic!("{line}");
         };
         let spec = read.spec().unwrap().unwrap();
-        assert_eq!((spec.protocol, spec.backends), (Protocol::Postgres, expose.to));
+        assert_eq!(
+            (spec.protocol, spec.backends),
+            (Protocol::Postgres, expose.to)
+        );
     }
 
     #[test]
@@ -451,7 +464,10 @@ mod tests {
             (r#"{"v":1,"cmd":"lst"}"#, "lst"),
             (r#"{"v":1,"cmd":"list","x":1}"#, "unknown field"),
             (r#"{"v":1,"cmd":"expose"}"#, "name"),
-            (r#"{"v":1,"cmd":"expose","name":"a","hosts":["1.2.3.4"]}"#, "1.2.3.4"),
+            (
+                r#"{"v":1,"cmd":"expose","name":"a","hosts":["1.2.3.4"]}"#,
+                "1.2.3.4",
+            ),
         ] {
             let error = parse(line.as_bytes()).unwrap_err().error;
             assert!(error.message.contains(said), "{line}: {error}");

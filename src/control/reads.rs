@@ -118,9 +118,15 @@ pub(super) fn explain(
     let settings = listener.settings.load();
     let snapshot = gateway.store.snapshot();
     let mut walk: Vec<String> = Vec::new();
-    let by_name = match (settings.protocol, Sni::from_host_name(asked.host.as_bytes())) {
+    let by_name = match (
+        settings.protocol,
+        Sni::from_host_name(asked.host.as_bytes()),
+    ) {
         (ListenerProtocol::Tcp, _) => {
-            walk.push(format!("listener {} relays by port: names play no part", listener.name));
+            walk.push(format!(
+                "listener {} relays by port: names play no part",
+                listener.name
+            ));
             None
         }
         (_, Sni::Name(name)) => {
@@ -128,7 +134,9 @@ pub(super) fn explain(
                 walk.push(format!("{} is looked up as {name}", asked.host));
             }
             for step in snapshot.table.explain(&name) {
-                let found = step.database.map_or("no".to_owned(), |d| format!("database {d}"));
+                let found = step
+                    .database
+                    .map_or("no".to_owned(), |d| format!("database {d}"));
                 walk.push(format!("{}: {found}", step.tried));
             }
             snapshot.table.lookup(&name).map(|r| r.database.clone())
@@ -140,13 +148,19 @@ pub(super) fn explain(
     };
     let database = by_name.or_else(|| {
         let Some(default) = &settings.default else {
-            walk.push(format!("listener {} has no default: rejected", listener.name));
+            walk.push(format!(
+                "listener {} has no default: rejected",
+                listener.name
+            ));
             return None;
         };
         let database = snapshot.databases.get(default.as_str()).cloned();
         walk.push(match database {
             Some(_) => format!("default of listener {}: database {default}", listener.name),
-            None => format!("default of listener {}: database {default}, which does not exist: rejected", listener.name),
+            None => format!(
+                "default of listener {}: database {default}, which does not exist: rejected",
+                listener.name
+            ),
         });
         database
     });
@@ -251,14 +265,12 @@ pub(super) fn diff(gateway: &Gateway, reloader: &Reloader) -> Result<Value, Comm
         }
     }
     let running = gateway.store.config();
-    let on_disk = reloader
-        .read_databases()
-        .map_err(|problems| {
-            CommandError::new(
-                ErrorKind::Refused,
-                format!("the configuration cannot be read\n{}", problems.join("\n")),
-            )
-        })?;
+    let on_disk = reloader.read_databases().map_err(|problems| {
+        CommandError::new(
+            ErrorKind::Refused,
+            format!("the configuration cannot be read\n{}", problems.join("\n")),
+        )
+    })?;
     for (name, declared) in &on_disk {
         match running.get(name) {
             None => add("file", name, "new in the file, not loaded yet".into()),
@@ -293,7 +305,13 @@ pub(super) fn export(gateway: &Gateway) -> Result<Value, CommandError> {
         .values()
         .map(|d| {
             let hosts = d.active_hosts().collect();
-            (&*d.name, Section { hosts, spec: &d.spec })
+            (
+                &*d.name,
+                Section {
+                    hosts,
+                    spec: &d.spec,
+                },
+            )
         })
         .collect();
     let text = toml::to_string(&File { database })

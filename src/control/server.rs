@@ -167,13 +167,18 @@ async fn read_requests(
     loop {
         line.clear();
         let limit = u64::try_from(MAX_LINE + 1).unwrap_or(u64::MAX);
-        let read = (&mut reader).take(limit).read_until(b'\n', &mut line).await?;
+        let read = (&mut reader)
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .await?;
         if read == 0 {
             return Ok(());
         }
         if line.last() != Some(&b'\n') && line.len() > MAX_LINE {
             let error = CommandError::new(ErrorKind::Usage, "a request of more than 1 MiB");
-            let _ = answers.send(message::answer(&Value::Null, Err(error))).await;
+            let _ = answers
+                .send(message::answer(&Value::Null, Err(error)))
+                .await;
             return Ok(());
         }
         if line.trim_ascii().is_empty() {

@@ -29,10 +29,8 @@ pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
     match backend {
         BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
         BackendAddr::Name(name, port) => {
-            let mut last = io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("{name} has no address"),
-            );
+            let mut last =
+                io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
             for addr in lookup_host((name.as_ref(), *port)).await? {
                 match connect(addr).await {
                     Ok(tcp) => return Ok(tcp),
@@ -69,7 +67,9 @@ pub fn set_options(socket: SockRef<'_>) -> io::Result<()> {
 pub fn is_exhaustion(error: &io::Error) -> bool {
     // EMFILE, ENFILE, ENOBUFS, ENOMEM have no stable ErrorKind but for the last.
     matches!(
-        error.raw_os_error().map(rustix::io::Errno::from_raw_os_error),
+        error
+            .raw_os_error()
+            .map(rustix::io::Errno::from_raw_os_error),
         Some(
             rustix::io::Errno::MFILE
                 | rustix::io::Errno::NFILE

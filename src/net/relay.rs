@@ -399,7 +399,11 @@ impl<'a> Relay<'a> {
                 Err(_) => {
                     let now = self.moved();
                     if now == before {
-                        return if backend_ended { End::Backend } else { End::Idle };
+                        return if backend_ended {
+                            End::Backend
+                        } else {
+                            End::Idle
+                        };
                     }
                     before = now;
                     since = Instant::now();
@@ -422,9 +426,7 @@ impl Failure {
 }
 
 /// Takes a direction's failure out, if it has one that fits.
-fn failure(
-    pump: &mut Pump<'_>,
-    fits: impl Fn(&Failure) -> bool,
-) -> Option<Result<(), Failure>> {
-    pump.finished.take_if(|end| end.as_ref().is_err_and(|f| fits(f)))
+fn failure(pump: &mut Pump<'_>, fits: impl Fn(&Failure) -> bool) -> Option<Result<(), Failure>> {
+    pump.finished
+        .take_if(|end| end.as_ref().is_err_and(|f| fits(f)))
 }

@@ -184,19 +184,31 @@ impl DatabaseSpec {
         let mut found = Vec::new();
         let mut say = |key, what: &str| found.push((key, what.to_owned()));
         if self.backends.is_empty() {
-            say("backends", "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]");
+            say(
+                "backends",
+                "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]",
+            );
         }
         if self.protocol.server_first() && self.tls.ends_client_tls() {
-            say("tls", "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"");
+            say(
+                "tls",
+                "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"",
+            );
         }
         if self.cert.is_some() != self.key.is_some() {
             say("cert", "cert and key belong together: give both or neither");
         }
         if self.backend_cert.is_some() != self.backend_key.is_some() {
-            say("backend_cert", "backend_cert and backend_key belong together: give both or neither");
+            say(
+                "backend_cert",
+                "backend_cert and backend_key belong together: give both or neither",
+            );
         }
         if self.max_sessions == Some(0) {
-            say("max_sessions", "0 would let nobody in; use hide to end an exposure");
+            say(
+                "max_sessions",
+                "0 would let nobody in; use hide to end an exposure",
+            );
         }
         if !self.tls.ends_client_tls() {
             for (key, given) in [
@@ -205,7 +217,10 @@ impl DatabaseSpec {
                 ("client_ca", self.client_ca.is_some()),
             ] {
                 if given {
-                    say(key, "has no meaning with tls = \"passthrough\": the client's TLS ends at the database");
+                    say(
+                        key,
+                        "has no meaning with tls = \"passthrough\": the client's TLS ends at the database",
+                    );
                 }
             }
         }

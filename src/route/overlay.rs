@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
-use super::database::{DatabaseSpec, Exposure, ExposureState, Origin};
 use super::Host;
+use super::database::{DatabaseSpec, Exposure, ExposureState, Origin};
 
 /// A database with its hosts, as one origin declares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -241,7 +241,10 @@ mod tests {
             .iter()
             .flat_map(|d| {
                 d.exposures.iter().map(|e| {
-                    format!("{} {:?} {} {:?} {:?}", d.name, d.origin, e.host, e.origin, e.state)
+                    format!(
+                        "{} {:?} {} {:?} {:?}",
+                        d.name, d.origin, e.host, e.origin, e.state
+                    )
                 })
             })
             .collect()

@@ -128,7 +128,13 @@ impl Store {
         overlay: Overlay,
     ) -> Result<Self, ChangeError> {
         let mut loader = Loader::default();
-        let snapshot = build(&config, &gateway, &overlay, &mut loader, &Snapshot::default())?;
+        let snapshot = build(
+            &config,
+            &gateway,
+            &overlay,
+            &mut loader,
+            &Snapshot::default(),
+        )?;
         Ok(Self {
             inner: Mutex::new(Inner {
                 config,
@@ -241,7 +247,13 @@ impl Store {
             });
         }
         let mut loader = inner.loader.clone();
-        let after = build(&inner.config, &inner.gateway, &overlay, &mut loader, &before)?;
+        let after = build(
+            &inner.config,
+            &inner.gateway,
+            &overlay,
+            &mut loader,
+            &before,
+        )?;
         let change = compare(&before, &after);
         if !dry_run {
             let lasting = overlay.lasting();
@@ -443,7 +455,9 @@ fn build(
         let database = match built {
             Ok(database) => Arc::new(database),
             Err(source) if origin == Origin::Runtime && before.revision == 0 => {
-                notes.push(format!("database {name}, made by ctl, is left out: {source}"));
+                notes.push(format!(
+                    "database {name}, made by ctl, is left out: {source}"
+                ));
                 continue;
             }
             Err(source) => {

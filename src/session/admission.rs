@@ -30,11 +30,7 @@ impl Handshakes {
     ///
     /// # Errors
     /// The limit that is reached.
-    pub fn enter(
-        self: &Arc<Self>,
-        client: IpAddr,
-        limits: &Limits,
-    ) -> Result<Slot, CloseReason> {
+    pub fn enter(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Slot, CloseReason> {
         let source = source(client);
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if open.all >= limits.max_handshakes {

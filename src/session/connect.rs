@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName as PkiName;
 use rustls::ClientConfig;
+use rustls::pki_types::ServerName as PkiName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -29,7 +29,8 @@ pub(super) struct Connected {
     pub(super) address: Box<str>,
 }
 
-/// What to do once the TCP connection stands.
+/// What to do once the TCP connection stands; by default nothing.
+#[derive(Default)]
 pub(super) struct Lead<'a> {
     /// Send an SSLRequest and wait for the `S`.
     pub(super) ssl_request: bool,
@@ -55,7 +56,10 @@ pub(super) async fn connect(
     patience: Duration,
     deadline: Instant,
 ) -> Result<Connected, Refusal> {
-    let mut last = Refusal::new(CloseReason::BackendUnreachable, "the database has no backend");
+    let mut last = Refusal::new(
+        CloseReason::BackendUnreachable,
+        "the database has no backend",
+    );
     for (tried, backend) in database.pool.in_turn().enumerate() {
         if tried > 0 && Instant::now() >= deadline {
             break;
@@ -67,10 +71,10 @@ pub(super) async fn connect(
                 if backend.report(true) {
                     info!(database = %database.name, backend = %backend.addr, "backend answers again");
                 }
-                let address = stream.tcp().peer_addr().map_or_else(
-                    |_| backend.addr.to_string(),
-                    |addr| addr.to_string(),
-                );
+                let address = stream
+                    .tcp()
+                    .peer_addr()
+                    .map_or_else(|_| backend.addr.to_string(), |addr| addr.to_string());
                 return Ok(Connected {
                     stream,
                     address: address.into(),
@@ -99,11 +103,7 @@ pub(super) async fn connect(
     Err(last)
 }
 
-async fn reach(
-    addr: &BackendAddr,
-    lead: &Lead<'_>,
-    dialled: &mut bool,
-) -> Result<Stream, Refusal> {
+async fn reach(addr: &BackendAddr, lead: &Lead<'_>, dialled: &mut bool) -> Result<Stream, Refusal> {
     let mut tcp = dial(addr).await.map_err(|e| {
         let reason = if is_exhaustion(&e) {
             CloseReason::Resources

@@ -2,7 +2,11 @@
 
 pub mod accept;
 pub mod admission;
+mod answer;
+mod choose;
 mod connect;
+mod facts;
+mod greet;
 mod refuse;
 mod run;
 mod upgrade;

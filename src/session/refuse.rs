@@ -1,17 +1,12 @@
-//! Telling a client why it is turned away, in words that its user gets to read.
+//! Why a client is turned away, and the words for it in the client's protocol.
 //!
-//! - Before TLS, a Postgres client reads an ErrorResponse to its StartupMessage.
-//! - A TLS client reads an alert; libpq and others print its name.
-//! - A Postgres client whose TLS the gateway can end reads an ErrorResponse inside it.
+//! Not here: how the words reach the client ([`super::answer`]).
 //!
 //! All texts are fixed but for names that were checked; the SQLSTATEs are chosen for what drivers
 //! do with them: 57P03 makes libpq try the next host, 28000 makes pgjdbc retry with or without
 //! TLS, so it stands only where that helps.
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-
-use crate::net::linger;
-use crate::preface::postgres::{ErrorResponse, MAX_STARTUP, Responder, Step};
+use crate::preface::postgres::ErrorResponse;
 use crate::route::Protocol;
 use crate::stats::CloseReason;
 use crate::tls::Alert;
@@ -130,73 +125,4 @@ impl Refusal {
             _ => b"",
         }
     }
-}
-
-/// Writes the last words and closes so that they arrive.
-pub(super) async fn say<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
-    if !words.is_empty() && stream.write_all(words).await.is_err() {
-        return;
-    }
-    linger::close(stream).await;
-}
-
-/// Reads a Postgres client's first message inside TLS, answering its requests for encryption
-/// with `N`, and returns the whole message.
-///
-/// An error text may be sent only to a client that has sent its StartupMessage.
-///
-/// # Errors
-/// The reason why there is no such message.
-pub(super) async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: &mut S,
-    input: &mut bytes::BytesMut,
-    answer_requests: bool,
-) -> Result<First, Refusal> {
-    let mut responder = Responder::inside_tls();
-    loop {
-        let step = responder
-            .advance(input)
-            .map_err(|e| Refusal::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
-        match step {
-            Step::NeedMore => {}
-            Step::Reply { .. } if !answer_requests => return Ok(First::Request),
-            Step::Reply { consumed, reply } => {
-                input.clear();
-                debug_assert!(consumed > 0, "a request has a length");
-                stream
-                    .write_all(&[reply])
-                    .await
-                    .map_err(|e| gone(&e.to_string()))?;
-                stream.flush().await.map_err(|e| gone(&e.to_string()))?;
-            }
-            Step::Cancel(_) => return Ok(First::Cancel),
-            Step::Startup(_) => return Ok(First::Startup),
-            Step::StartTls => return Err(gone("TLS inside TLS")),
-        }
-        // The responder bounds what it waits for; this bounds what one read may add.
-        input.reserve(1024.min(MAX_STARTUP));
-        match stream.read_buf(input).await {
-            Ok(0) => return Err(gone("the client hung up")),
-            Ok(_) => {}
-            Err(e) => return Err(gone(&e.to_string())),
-        }
-    }
-}
-
-/// A Postgres client's first message inside TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum First {
-    /// A StartupMessage.
-    Startup,
-    /// A CancelRequest.
-    Cancel,
-    /// A request for encryption inside TLS, left unanswered.
-    Request,
-}
-
-fn gone(why: &str) -> Refusal {
-    Refusal::new(
-        CloseReason::GoneInHandshake,
-        format!("after the TLS handshake: {why}"),
-    )
 }

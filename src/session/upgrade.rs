@@ -5,16 +5,21 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::refuse::{First, Refusal, read_startup};
+use super::refuse::Refusal;
 use crate::handshake::TlsOpening;
 use crate::net::{Buffered, linger};
+use crate::preface::postgres::{Responder, Step};
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
 use crate::tls::TlsMode;
+
+/// Room made for each read of a StartupMessage, in bytes: more than nearly all of them.
+const STARTUP_CHUNK: usize = 1024;
 
 /// A client whose TLS ends here.
 pub(super) struct Upgraded {
@@ -133,4 +138,63 @@ fn agree_to_alpn(
         }
         _ => config,
     }
+}
+
+/// Reads a Postgres client's first message inside TLS into `input`, answering its requests for
+/// encryption with `N` if `answer_requests`.
+///
+/// # Errors
+/// The reason why there is no such message.
+async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut S,
+    input: &mut BytesMut,
+    answer_requests: bool,
+) -> Result<First, Refusal> {
+    let mut responder = Responder::inside_tls();
+    loop {
+        let step = responder
+            .advance(input)
+            .map_err(|e| Refusal::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
+        match step {
+            Step::NeedMore => {}
+            Step::Reply { .. } if !answer_requests => return Ok(First::Request),
+            Step::Reply { reply, .. } => {
+                // A request is all of the input, or it is an error.
+                input.clear();
+                stream
+                    .write_all(&[reply])
+                    .await
+                    .map_err(|e| gone(&e.to_string()))?;
+                stream.flush().await.map_err(|e| gone(&e.to_string()))?;
+            }
+            Step::Cancel(_) => return Ok(First::Cancel),
+            Step::Startup(_) => return Ok(First::Startup),
+            Step::StartTls => return Err(gone("TLS inside TLS")),
+        }
+        // The responder bounds what it waits for; this bounds what one read may add.
+        input.reserve(STARTUP_CHUNK);
+        match stream.read_buf(input).await {
+            Ok(0) => return Err(gone("the client hung up")),
+            Ok(_) => {}
+            Err(e) => return Err(gone(&e.to_string())),
+        }
+    }
+}
+
+/// A Postgres client's first message inside TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    /// A StartupMessage.
+    Startup,
+    /// A CancelRequest.
+    Cancel,
+    /// A request for encryption inside TLS, left unanswered.
+    Request,
+}
+
+fn gone(why: &str) -> Refusal {
+    Refusal::new(
+        CloseReason::GoneInHandshake,
+        format!("after the TLS handshake: {why}"),
+    )
 }

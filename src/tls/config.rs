@@ -47,7 +47,9 @@ impl std::str::FromStr for MinVersion {
         match text {
             "1.2" => Ok(Self::Tls12),
             "1.3" => Ok(Self::Tls13),
-            _ => Err(format!("\"{text}\" is no TLS version here: use \"1.2\" or \"1.3\"")),
+            _ => Err(format!(
+                "\"{text}\" is no TLS version here: use \"1.2\" or \"1.3\""
+            )),
         }
     }
 }
@@ -212,8 +214,7 @@ impl Loader {
             Some((old, config)) if old == bytes => config,
             _ => Arc::new(build_backend(files, &bytes)?),
         };
-        self.backends
-            .insert(files.clone(), (bytes, config.clone()));
+        self.backends.insert(files.clone(), (bytes, config.clone()));
         Ok(config)
     }
 }
@@ -273,7 +274,12 @@ fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, Tls
         .cloned()
         .ok_or_else(|| content(&files.cert, "holds no certificate in PEM form"))?;
     let not_after = x509_parser::parse_x509_certificate(&leaf)
-        .map_err(|e| content(&files.cert, format!("the first certificate is damaged: {e}")))?
+        .map_err(|e| {
+            content(
+                &files.cert,
+                format!("the first certificate is damaged: {e}"),
+            )
+        })?
         .1
         .validity()
         .not_after
@@ -293,15 +299,13 @@ fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, Tls
         }
         _ => builder.with_no_client_auth(),
     };
-    let mut config = builder
-        .with_single_cert(chain, key)
-        .map_err(|e| match e {
-            rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
-                cert: files.cert.clone(),
-                key: files.key.clone(),
-            },
-            e => content(&files.cert, format!("not usable: {e}")),
-        })?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|e| match e {
+        rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
+            cert: files.cert.clone(),
+            key: files.key.clone(),
+        },
+        e => content(&files.cert, format!("not usable: {e}")),
+    })?;
     config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
     Ok(ServerTls {
         config: Arc::new(config),
@@ -320,7 +324,10 @@ fn build_backend(files: &BackendFiles, bytes: &[Vec<u8>]) -> Result<ClientConfig
         .build()
         .map_err(|e| {
             content(
-                files.ca.as_deref().unwrap_or(Path::new("system trust store")),
+                files
+                    .ca
+                    .as_deref()
+                    .unwrap_or(Path::new("system trust store")),
                 e.to_string(),
             )
         })?;
@@ -337,13 +344,15 @@ fn build_backend(files: &BackendFiles, bytes: &[Vec<u8>]) -> Result<ClientConfig
         Some((cert, key)) => {
             let chain = certificates(cert, bytes.next().map_or(&[], Vec::as_slice))?;
             let der = private_key(key, bytes.next().map_or(&[], Vec::as_slice))?;
-            builder.with_client_auth_cert(chain, der).map_err(|e| match e {
-                rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
-                    cert: cert.clone(),
-                    key: key.clone(),
-                },
-                e => content(cert, format!("not usable: {e}")),
-            })?
+            builder
+                .with_client_auth_cert(chain, der)
+                .map_err(|e| match e {
+                    rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
+                        cert: cert.clone(),
+                        key: key.clone(),
+                    },
+                    e => content(cert, format!("not usable: {e}")),
+                })?
         }
         None => builder.with_no_client_auth(),
     };
@@ -353,7 +362,8 @@ fn build_backend(files: &BackendFiles, bytes: &[Vec<u8>]) -> Result<ClientConfig
 
 fn system_roots() -> Result<RootCertStore, TlsFileError> {
     let mut store = RootCertStore::empty();
-    let (added, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let (added, _) =
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if added == 0 {
         return Err(TlsFileError::NoSystemRoots);
     }

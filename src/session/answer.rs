@@ -1,0 +1,82 @@
+//! Turning a client away so that its user gets to read why.
+//!
+//! - Before TLS, a Postgres client reads an ErrorResponse to its StartupMessage.
+//! - A TLS client reads an alert; libpq and others print its name.
+//! - A Postgres client whose TLS the gateway can end reads an ErrorResponse inside it.
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::facts::Facts;
+use super::refuse::Refusal;
+use super::upgrade::for_words;
+use crate::gateway::Gateway;
+use crate::handshake::TlsOpening;
+use crate::net::{Buffered, Stream, linger};
+use crate::route::{Database, Protocol};
+use crate::stats::CloseReason;
+
+/// Answers a client that has not begun TLS, as far as its protocol has words.
+pub(super) async fn before_tls(client: Buffered, refusal: Refusal) -> Refusal {
+    match refusal.reason {
+        CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
+        CloseReason::BadHello => say(client, &refusal.alert().record()).await,
+        _ => linger::close(client).await,
+    }
+    refusal
+}
+
+/// Answers a client that waits for the answer to its hello.
+pub(super) async fn to_hello(
+    client: Buffered,
+    opening: &TlsOpening,
+    refusal: Refusal,
+    facts: &Facts,
+    gateway: &Gateway,
+    deadline: Instant,
+) -> Refusal {
+    let name = opening.hello.sni.name();
+    let tls = match &facts.database {
+        Some(database) => database.server_tls.clone(),
+        // Only a certificate that the client would accept lets it see the text; one that it
+        // would not accept hides the true reason behind a certificate error.
+        None => gateway
+            .store
+            .snapshot()
+            .gateway_tls
+            .clone()
+            .filter(|tls| name.is_none_or(|name| tls.covers(name))),
+    };
+    match tls {
+        Some(tls) if opening.speaks_postgres() => {
+            let words = for_words(client, tls.config.clone(), deadline);
+            if let Some(stream) = Box::pin(words).await {
+                say(stream, &refusal.error_response(facts.name())).await;
+            }
+        }
+        _ => say(client, &refusal.alert().record()).await,
+    }
+    refusal
+}
+
+/// Answers a client for which no backend is ready.
+pub(super) async fn instead_of_backend(
+    client: Stream,
+    database: &Database,
+    refusal: Refusal,
+    facts: &Facts,
+) -> Refusal {
+    match (&client, database.spec.protocol) {
+        (Stream::Tcp(_), _) => say(client, &refusal.alert().record()).await,
+        (_, Protocol::Postgres) => say(client, &refusal.error_response(facts.name())).await,
+        (_, protocol) => say(client, refusal.plain_words(protocol)).await,
+    }
+    refusal
+}
+
+/// Writes the last words and closes so that they arrive.
+pub(super) async fn say<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
+    if stream.write_all(words).await.is_ok() {
+        linger::close(stream).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! Choosing the database of a client: its route, then the policies, then a place among the live
+//! sessions.
+
+use std::sync::Arc;
+
+use super::refuse::Refusal;
+use super::run::Session;
+use crate::gateway::ListenerSettings;
+use crate::handshake::TlsOpening;
+use crate::route::database::Entered;
+use crate::route::{Database, Host, Protocol, Route, Snapshot};
+use crate::stats::CloseReason;
+use crate::stats::registry::Registered;
+use crate::tls::Sni;
+
+/// The place of a session whose database is chosen: counted, and known to `ctl`.
+pub(super) struct Place {
+    pub(super) entry: Registered,
+    _count: Entered,
+}
+
+impl Session {
+    /// Finds the database and takes a place in it.
+    pub(super) fn choose(
+        &mut self,
+        opening: &TlsOpening,
+        listener: &ListenerSettings,
+    ) -> Result<Place, Refusal> {
+        loop {
+            let snapshot = self.gateway.store.snapshot();
+            let revision = snapshot.revision;
+            let route = opening
+                .hello
+                .sni
+                .name()
+                .and_then(|name| snapshot.table.lookup(name));
+            let (database, host) = match (route, &listener.default) {
+                (Some(Route { host, database }), _) => (database.clone(), Some(host.clone())),
+                (None, Some(default)) => (default_database(&snapshot, default)?, None),
+                (None, None) => return Err(no_route(&opening.hello.sni)),
+            };
+            drop(snapshot);
+            self.facts.database = Some(database.clone());
+            let protocol = database.spec.protocol;
+            if protocol.server_first()
+                || (opening.speaks_postgres() && protocol != Protocol::Postgres)
+            {
+                return Err(Refusal::new(
+                    CloseReason::WrongProtocol,
+                    format!("database {} speaks {protocol}", database.name),
+                ));
+            }
+            self.facts.protocol = Some(protocol);
+            let place = self.take_place(database, host)?;
+            // A change between the look-up and the entry in the registry would have missed this
+            // session: look again.
+            if self.gateway.store.snapshot().revision == revision {
+                return Ok(place);
+            }
+        }
+    }
+
+    /// Applies the policies of a database and enters the session in the registry.
+    fn take_place(
+        &self,
+        database: Arc<Database>,
+        host: Option<Arc<Host>>,
+    ) -> Result<Place, Refusal> {
+        if !database.admits(self.facts.client.ip()) {
+            return Err(Refusal::new(
+                CloseReason::NotAllowed,
+                format!(
+                    "allow and deny of {} keep {} out",
+                    database.name,
+                    self.facts.client.ip()
+                ),
+            ));
+        }
+        if self.gateway.registry.len() >= self.settings.limits.max_sessions {
+            return Err(Refusal::new(
+                CloseReason::GatewayFull,
+                "limits.max_sessions is reached",
+            ));
+        }
+        let Some(count) = database.live.enter(database.spec.max_sessions) else {
+            return Err(Refusal::new(
+                CloseReason::DatabaseFull,
+                format!("max_sessions of {} is reached", database.name),
+            ));
+        };
+        let entry = self.gateway.registry.enter(
+            self.facts.id,
+            self.facts.client,
+            self.listener.name.clone(),
+            self.facts.accepted.into_std(),
+            database,
+            host,
+        );
+        Ok(Place {
+            entry,
+            _count: count,
+        })
+    }
+
+    /// The place of a client that arrives where one database has the whole port.
+    pub(super) fn place_by_port(&mut self, listener: &ListenerSettings) -> Result<Place, Refusal> {
+        let name = listener.default.as_deref().unwrap_or_default();
+        loop {
+            let snapshot = self.gateway.store.snapshot();
+            let revision = snapshot.revision;
+            let database = default_database(&snapshot, name)?;
+            drop(snapshot);
+            self.facts.protocol = Some(database.spec.protocol);
+            self.facts.database = Some(database.clone());
+            let place = self.take_place(database, None)?;
+            if self.gateway.store.snapshot().revision == revision {
+                return Ok(place);
+            }
+        }
+    }
+}
+
+fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, Refusal> {
+    snapshot.databases.get(name).cloned().ok_or_else(|| {
+        Refusal::new(
+            CloseReason::NoDefault,
+            format!("the listener's default database {name} does not exist"),
+        )
+    })
+}
+
+fn no_route(sni: &Sni) -> Refusal {
+    match sni {
+        Sni::None => Refusal::new(CloseReason::NoSni, "the ClientHello carries no server name"),
+        Sni::Ip(_) => Refusal::new(CloseReason::IpSni, "the server name is an IP address"),
+        Sni::Invalid(_) => Refusal::new(CloseReason::InvalidSni, "the server name is no DNS name"),
+        Sni::Name(name) => Refusal::new(
+            CloseReason::UnknownHost,
+            format!("no database is exposed under {name}"),
+        ),
+    }
+}

@@ -1,0 +1,141 @@
+//! What is learnt of a session on its way, and the telling of its end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::refuse::Refusal;
+use crate::gateway::{Gateway, Listener};
+use crate::handshake::TlsOpening;
+use crate::net::Buffered;
+use crate::route::{Database, Protocol};
+use crate::stats::{Event, Record, Reject};
+use crate::tls::Sni;
+
+/// The facts of a session that has not ended yet.
+pub(super) struct Facts {
+    pub(super) id: u64,
+    pub(super) client: SocketAddr,
+    pub(super) accepted: Instant,
+    pub(super) protocol: Option<Protocol>,
+    pub(super) sni: Option<Sni>,
+    pub(super) alpn: Option<Box<str>>,
+    pub(super) tls_version: Option<&'static str>,
+    pub(super) database: Option<Arc<Database>>,
+    pub(super) backend: Option<Box<str>>,
+    /// When the database was chosen and the client's TLS was up.
+    pub(super) ready: Option<Instant>,
+    /// When the backend was ready.
+    pub(super) connected: Option<Instant>,
+    /// From and to the client.
+    pub(super) bytes: (u64, u64),
+}
+
+impl Facts {
+    pub(super) fn new(id: u64, client: SocketAddr) -> Self {
+        Self {
+            id,
+            client,
+            accepted: Instant::now(),
+            protocol: None,
+            sni: None,
+            alpn: None,
+            tls_version: None,
+            database: None,
+            backend: None,
+            ready: None,
+            connected: None,
+            bytes: (0, 0),
+        }
+    }
+
+    pub(super) fn note_hello(&mut self, opening: &TlsOpening) {
+        self.protocol = Some(if opening.speaks_postgres() {
+            Protocol::Postgres
+        } else {
+            Protocol::Tls
+        });
+        self.sni = Some(opening.hello.sni.clone());
+        self.alpn = opening.hello.alpn.first().map(|p| printable(p));
+    }
+
+    pub(super) fn note_tls(&mut self, stream: &tokio_rustls::server::TlsStream<Buffered>) {
+        let (_, tls) = stream.get_ref();
+        self.alpn = tls.alpn_protocol().map(printable);
+        self.tls_version = match tls.protocol_version() {
+            Some(rustls::ProtocolVersion::TLSv1_2) => Some("1.2"),
+            Some(rustls::ProtocolVersion::TLSv1_3) => Some("1.3"),
+            _ => None,
+        };
+    }
+
+    /// The name that the client asked for, where it is one.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.sni.as_ref()?.name().map(AsRef::as_ref)
+    }
+
+    /// Tells the end: log line, counters, followers.
+    pub(super) fn tell(self, end: Refusal, gateway: &Gateway, listener: &Listener, log: bool) {
+        let Refusal { reason, detail, .. } = end;
+        let now = Instant::now();
+        let ts = SystemTime::now();
+        let sni_status = self.sni.as_ref().map(Sni::status);
+        let sni: Option<Box<str>> = self.sni.as_ref().and_then(Sni::sent).map(Into::into);
+        debug!(id = self.id, client = %self.client, %reason, %detail, "session ended");
+        let protocol = self.protocol.map(Protocol::as_str);
+        let record = Record {
+            ts,
+            id: self.id,
+            listener: listener.name.clone(),
+            client: self.client,
+            protocol,
+            tls: self.database.as_ref().map(|d| d.spec.tls.as_str()),
+            sni: sni.clone(),
+            sni_status,
+            alpn: self.alpn,
+            tls_version: self.tls_version,
+            database: self.database.as_ref().map(|d| d.name.clone()),
+            backend: self.backend,
+            handshake_ms: ms(self.ready.unwrap_or(now) - self.accepted),
+            connect_ms: self.ready.zip(self.connected).map(|(a, b)| ms(b - a)),
+            duration_ms: ms(now - self.accepted),
+            bytes_in: self.bytes.0,
+            bytes_out: self.bytes.1,
+            close: reason.by().as_str(),
+            reason,
+        };
+        if log && !reason.is_scanner() {
+            gateway.access_log.write(&record);
+        }
+        if reason.is_reject() {
+            let reject = Arc::new(Reject {
+                time: ts,
+                client: self.client,
+                listener: listener.name.clone(),
+                protocol,
+                reason,
+                sni,
+                sni_status,
+                detail,
+            });
+            gateway.rejects.add(reject.clone());
+            gateway.events.tell(|| Event::Rejected(reject));
+        } else {
+            gateway
+                .events
+                .tell(|| Event::SessionClosed(Arc::new(record)));
+        }
+    }
+}
+
+fn printable(alpn: &[u8]) -> Box<str> {
+    crate::wire::escape(alpn).into()
+}
+
+fn ms(duration: std::time::Duration) -> f64 {
+    // Microseconds are enough, and short to print.
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,54 @@
+//! A server of the `MongoDB` protocol: the program in `tests/servers/ferretdb`.
+//!
+//! It is no replica set: a driver that follows a replica set is not tested by it.
+
+use std::{fs, path::Path};
+
+use rustix::process::Signal;
+
+use super::{Recipe, Server, install};
+use crate::{
+    certs::Leaf,
+    clients::{Client, Target},
+    testbed::{self, part},
+};
+
+/// A server of the `MongoDB` protocol to start: `FerretDB` 1 on `SQLite`. Its name is in the one
+/// document of `app.whoami`.
+pub(crate) struct Mongo;
+
+impl Mongo {
+    /// With TLS only; no users.
+    ///
+    /// # Panics
+    /// When it does not come up, with its log.
+    pub(crate) fn start(name: &str, leaf: &Leaf) -> Server {
+        let folder = testbed::scratch();
+        install(folder.path(), "server.crt", &leaf.cert_pem, &|_| ());
+        install(folder.path(), "server.key", &leaf.key_pem, &|_| ());
+        fs::create_dir(folder.path().join("data")).expect("a folder for the database");
+        let command = move |folder: &Path, port: u16| {
+            let mut command = testbed::mortal("KILL", part("ferretdb/ferretdb"));
+            command
+                .arg("-listen")
+                .arg(format!("127.0.0.1:{port}"))
+                .arg("-dir")
+                .arg(folder.join("data"));
+            command
+                .arg("-cert")
+                .arg(folder.join("server.crt"))
+                .arg("-key")
+                .arg(folder.join("server.key"));
+            command
+        };
+        let given = name.to_owned();
+        let question =
+            move |port| Client::Pymongo.introduce(&Target::unverified("127.0.0.1", port), &given);
+        let recipe = Recipe {
+            command: Box::new(command),
+            question: Box::new(question),
+            stop: Signal::KILL,
+        };
+        Server::start(name, folder, recipe)
+    }
+}

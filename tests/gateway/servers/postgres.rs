@@ -1,0 +1,178 @@
+//! Postgres: the system's own, and version 18, from data directories that `tests/setup` prepared.
+//!
+//! Sources: `PostgreSQL` documentation, chapters "Server Configuration" and "Client Authentication".
+
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::Path,
+    process::Command,
+};
+
+use rustix::process::Signal;
+
+use super::{Recipe, Server, install};
+use crate::{
+    certs::{Ca, Leaf},
+    clients::{Client, Target},
+    testbed::{self, part},
+};
+
+/// A Postgres server to start. Its name is `cluster_name`; user `app` with password `secret` owns the
+/// database `app`; `certuser` enters by client certificate.
+pub(crate) struct Postgres<'a> {
+    name: &'a str,
+    v18: bool,
+    leaf: Option<&'a Leaf>,
+    client_ca: Option<&'a Ca>,
+    plain: bool,
+}
+
+impl<'a> Postgres<'a> {
+    /// The system's own Postgres, with TLS only.
+    pub(crate) fn debian(name: &str, leaf: &Leaf) -> Server {
+        Postgres::named(name).tls(leaf).start()
+    }
+
+    /// Postgres 18, with TLS only; it also speaks TLS from the first byte.
+    pub(crate) fn v18(name: &str, leaf: &Leaf) -> Server {
+        Postgres::named(name).version_18().tls(leaf).start()
+    }
+
+    /// The system's own Postgres, which as yet lets nobody in.
+    pub(crate) fn named(name: &'a str) -> Self {
+        Self {
+            name,
+            v18: false,
+            leaf: None,
+            client_ca: None,
+            plain: false,
+        }
+    }
+
+    /// Postgres 18.
+    pub(crate) fn version_18(self) -> Self {
+        Self { v18: true, ..self }
+    }
+
+    /// Accepts TLS, and shows this certificate.
+    pub(crate) fn tls(self, leaf: &'a Leaf) -> Self {
+        Self {
+            leaf: Some(leaf),
+            ..self
+        }
+    }
+
+    /// Asks for client certificates of this authority; `certuser` needs one, nobody else.
+    pub(crate) fn client_ca(self, ca: &'a Ca) -> Self {
+        Self {
+            client_ca: Some(ca),
+            ..self
+        }
+    }
+
+    /// Accepts connections without TLS too.
+    pub(crate) fn plain(self) -> Self {
+        Self {
+            plain: true,
+            ..self
+        }
+    }
+
+    /// Starts it, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not come up, with its log.
+    pub(crate) fn start(self) -> Server {
+        assert!(
+            self.leaf.is_some() || self.plain,
+            "{} would let nobody in",
+            self.name
+        );
+        let (template, programs) = if self.v18 {
+            ("data18/data", "postgres18/bin")
+        } else {
+            ("data/data", "postgres")
+        };
+        let (template, program) = (part(template), part(programs).join("postgres"));
+        let owner = fs::metadata(&template).expect("the template's owner");
+        let own = |path: &Path| {
+            chown(path, Some(owner.uid()), Some(owner.gid())).expect("a file for the server");
+        };
+
+        let folder = testbed::scratch();
+        let data = folder.path().join("data");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .args([&template, &data])
+            .status()
+            .expect("cp");
+        assert!(copied.success(), "cannot copy {}", template.display());
+
+        let mut hba = String::new();
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1".to_owned(),
+            "unix_socket_directories=".to_owned(),
+            format!("cluster_name={}", self.name),
+            "log_connections=on".to_owned(),
+            "log_disconnections=on".to_owned(),
+            "fsync=off".to_owned(),
+            "shared_buffers=16MB".to_owned(),
+            // Nothing must stay in /dev/shm.
+            "dynamic_shared_memory_type=mmap".to_owned(),
+        ];
+        if let Some(leaf) = self.leaf {
+            install(&data, "server.crt", &leaf.cert_pem, &own);
+            install(&data, "server.key", &leaf.key_pem, &own);
+            settings.push("ssl=on".to_owned());
+            if let Some(ca) = self.client_ca {
+                install(&data, "clients.crt", ca.pem(), &own);
+                settings.push("ssl_ca_file=clients.crt".to_owned());
+                hba.push_str("hostssl all certuser all cert\n");
+            }
+            hba.push_str("hostssl all all all scram-sha-256\n");
+        }
+        if self.plain {
+            hba.push_str("hostnossl all all all scram-sha-256\n");
+        }
+        install(&data, "pg_hba.conf", &hba, &own);
+
+        let command = move |folder: &Path, port: u16| {
+            // SIGQUIT is its immediate shutdown: it takes its own processes with it.
+            let mut command = Command::new("setpriv");
+            command.args(["--pdeathsig", "QUIT"]);
+            if rustix::process::geteuid().is_root() {
+                let (user, group) = (owner.uid(), owner.gid());
+                command.args([
+                    &format!("--reuid={user}"),
+                    &format!("--regid={group}"),
+                    "--clear-groups",
+                ]);
+            }
+            command
+                .arg(&program)
+                .arg("-D")
+                .arg(folder.join("data"))
+                .arg("-p")
+                .arg(port.to_string());
+            for setting in &settings {
+                command.args(["-c", setting]);
+            }
+            command
+        };
+        let sslmode = if self.leaf.is_some() {
+            "require"
+        } else {
+            "disable"
+        };
+        let question = move |port| {
+            Client::Psql.whoami(&Target::unverified("127.0.0.1", port).app().sslmode(sslmode))
+        };
+        let recipe = Recipe {
+            command: Box::new(command),
+            question: Box::new(question),
+            stop: Signal::QUIT,
+        };
+        Server::start(self.name, folder, recipe)
+    }
+}
