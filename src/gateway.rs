@@ -9,9 +9,9 @@ use std::time::{Instant, SystemTime};
 use arc_swap::ArcSwap;
 
 use crate::access_log::AccessLog;
+use crate::admission::Handshakes;
 use crate::config::{Limits, ListenerProtocol, Timeouts};
 use crate::route::Store;
-use crate::session::admission::Handshakes;
 use crate::stats::{Events, Registry, Rejects};
 
 /// The settings that a session reads when it starts; a reload replaces them for new sessions.

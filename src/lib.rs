@@ -15,16 +15,31 @@
 //! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`backend`]),
 //! I/O ([`net`], [`handshake`], [`session`]), services ([`control`], [`runtime`]).
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
+
 pub mod access_log;
+pub mod admission;
 pub mod backend;
 pub mod cert;
 pub mod config;
 pub mod control;
 pub mod gateway;
 pub mod handshake;
+pub mod listeners;
 pub mod net;
 pub mod preface;
 pub mod provider;
+pub mod reload;
 pub mod route;
 pub mod runtime;
 pub mod session;

@@ -1,11 +1,7 @@
 //! The running process: start, signals, drain, end.
 //!
 //! The control side has a thread of its own, so that no change of routes ever makes a session
-//! wait; sessions run on the worker threads ([`workers`]).
-
-pub mod listeners;
-pub mod reload;
-pub mod workers;
+//! wait; sessions run on the worker threads ([`crate::listeners::workers`]).
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,19 +15,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::access_log::AccessLog;
-use crate::cert::{self, CertError};
-use crate::config::{Config, Listener};
+use crate::cert::CertError;
+use crate::config::Config;
 use crate::control::controller::{Caller, Controller};
 use crate::control::server::{self, ControlSocket};
 use crate::gateway::{Gateway, Settings};
+use crate::listeners::workers::Workers;
+use crate::listeners::{BindError, Listeners};
 use crate::provider::state::{StateDir, StateError};
-use crate::route::database::GatewayTls;
+use crate::reload::{Reloader, gateway_tls, settings};
 use crate::route::{ChangeError, Store};
 use crate::stats::CloseReason;
-
-use listeners::Listeners;
-pub use reload::Reloader;
-use workers::Workers;
 
 /// How often a stopping gateway looks whether its last session has ended.
 const LOOK: Duration = Duration::from_millis(20);
@@ -68,15 +62,8 @@ pub enum StartError {
     #[error(transparent)]
     Routes(#[from] ChangeError),
     /// A listener's address.
-    #[error("listener {listener}: cannot listen on {addr}: {source}")]
-    Bind {
-        /// The listener.
-        listener: String,
-        /// The address.
-        addr: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Bind(#[from] BindError),
     /// The control socket.
     #[error("control socket {0}")]
     Control(io::Error),
@@ -219,35 +206,6 @@ async fn next_expiry(controller: &Controller) {
     }
 }
 
-/// The gateway's own certificate: the configured one, or the one minted into `state_dir`.
-///
-/// # Errors
-/// A pair cannot be minted there.
-pub fn gateway_tls(config: &Config, state_dir: &std::path::Path) -> Result<GatewayTls, CertError> {
-    let min_version = config.tls.min_version;
-    let (cert, key, minted) = match &config.tls.files {
-        Some((cert, key)) => (cert.clone(), key.clone(), false),
-        None => {
-            let (cert, key) = cert::gateway_pair(state_dir)?;
-            (cert, key, true)
-        }
-    };
-    Ok(GatewayTls {
-        cert,
-        key,
-        min_version,
-        minted,
-    })
-}
-
-fn settings(config: &Config) -> Settings {
-    Settings {
-        timeouts: config.timeouts.clone(),
-        limits: config.limits.clone(),
-        access: config.log.access,
-    }
-}
-
 /// Raises the soft limit on open files to the hard one, and says so if that is too low for the
 /// configured number of sessions.
 fn raise_descriptor_limit(settings: &Settings) {
@@ -272,14 +230,5 @@ fn raise_descriptor_limit(settings: &Settings) {
             wanted,
             "the limit on open files is too low for limits.max_sessions: raise it (LimitNOFILE in the unit) or lower max_sessions"
         );
-    }
-}
-
-/// The first problem of binding a listener, as a start error.
-fn cannot_bind(listener: &Listener, addr: SocketAddr, source: io::Error) -> StartError {
-    StartError::Bind {
-        listener: listener.name.clone(),
-        addr,
-        source,
     }
 }

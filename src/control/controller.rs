@@ -15,9 +15,9 @@ use super::message::{Command, CommandError, Drain, ErrorKind, Expose, Hide, Kill
 use super::reads;
 use crate::gateway::Gateway;
 use crate::provider::state::StateDir;
+use crate::reload::Reloader;
 use crate::route::overlay::Lease;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
-use crate::runtime::Reloader;
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
 
@@ -147,6 +147,16 @@ impl Controller {
                 revision: self.gateway.store.snapshot().revision,
                 ..Change::default()
             },
+            Err(ChangeError::NotFound(_))
+                if !self
+                    .gateway
+                    .store
+                    .snapshot()
+                    .databases
+                    .contains_key(wish.name.as_str()) =>
+            {
+                return Err(reads::no_database(&self.gateway, &wish.name));
+            }
             Err(error) => return Err(error.into()),
         };
         let sessions = self.touched(&change);
@@ -241,7 +251,8 @@ impl Controller {
                 let sessions = self.touched(&change);
                 self.tell(&change);
                 self.recall(&change);
-                self.end(&sessions, Running::Drain, self.patience(None));
+                let patience = self.patience(None);
+                self.end(&sessions, Running::Drain, patience);
                 self.leases.notify_one();
                 info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
                     withdrawn = change.withdrawn.len(), sessions = sessions.len(), "reload");
@@ -253,6 +264,7 @@ impl Controller {
                     "exposed": pairs(&change.exposed),
                     "withdrawn": pairs(&change.withdrawn),
                     "sessions": sessions.len(),
+                    "drain_ms": millis(patience),
                     "warnings": reloaded.warnings,
                     "notes": change.news,
                 }))

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use super::message::{CommandError, ErrorKind, Explain, Sessions};
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
+use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, Host};
-use crate::runtime::Reloader;
 use crate::tls::Sni;
 
 pub(super) fn list(gateway: &Gateway) -> Value {
@@ -36,6 +36,9 @@ fn row(database: &Database) -> Value {
         "shadowed": in_state(&ExposureState::Shadowed),
         "backends": database.spec.backends,
         "sessions": database.live.sessions(),
+        "max_sessions": database.spec.max_sessions,
+        "allow": database.spec.allow,
+        "deny": database.spec.deny,
         "origin": database.origin,
     })
 }

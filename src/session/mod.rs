@@ -1,7 +1,6 @@
 //! One client connection from accept to close.
 
 pub mod accept;
-pub mod admission;
 mod answer;
 mod choose;
 mod connect;

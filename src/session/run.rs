@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::admission::Slot;
 use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
 use super::facts::Facts;
 use super::refuse::Refusal;
 use super::upgrade::{Upgraded, upgrade};
+use crate::admission::Slot;
 use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings, Settings};
 use crate::handshake::TlsOpening;

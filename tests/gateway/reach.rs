@@ -1,7 +1,6 @@
 //! Each client reaches its own database by name: two databases of one kind behind one port, in
 //! each mode, with the certificate verified. The table in the README is made here.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::certs::{Ca, Leaf};
@@ -102,22 +101,17 @@ fn two_behind_one_port(
     }
 }
 
-fn postgres(mode: &str) {
-    let plain = mode == "terminate";
-    two_behind_one_port(
-        "postgres",
-        &Client::POSTGRES,
-        mode,
-        |name, leaf| {
-            let server = Postgres::named(name).tls(leaf);
-            if plain { server.plain() } else { server }.start()
-        },
-        ["pg1.example.test", "pg2.example.test"],
-        |host, port, ca| postgres_target(mode, host, port, ca),
-    );
+/// A Postgres that also takes connections without TLS where the gateway ends it.
+fn start_postgres(mode: &str, name: &str, leaf: &Leaf) -> Server {
+    let server = Postgres::named(name).tls(leaf);
+    if mode == "terminate" {
+        server.plain().start()
+    } else {
+        server.start()
+    }
 }
 
-/// In reencrypt a login must not be bound to the channel: the client's ends at the gateway.
+/// In reencrypt a login cannot be bound to the channel: the client's ends at the gateway.
 fn postgres_target(mode: &str, host: &str, port: u16, ca: &Ca) -> Target {
     let target = Target::postgres(host, port, ca);
     if mode == "reencrypt" {
@@ -127,17 +121,154 @@ fn postgres_target(mode: &str, host: &str, port: u16, ca: &Ca) -> Target {
     }
 }
 
-#[test]
-fn postgres_clients_in_passthrough() {
-    postgres("passthrough");
+fn postgres(mode: &str) {
+    two_behind_one_port(
+        "postgres",
+        &Client::POSTGRES,
+        mode,
+        |name, leaf| start_postgres(mode, name, leaf),
+        ["pg1.example.test", "pg2.example.test"],
+        |host, port, ca| postgres_target(mode, host, port, ca),
+    );
 }
 
-#[test]
-fn postgres_clients_in_terminate() {
-    postgres("terminate");
+/// TLS from the first byte, with ALPN `postgresql`; only Postgres 17 and newer take it themselves.
+fn postgres_direct(mode: &str) {
+    two_behind_one_port(
+        "postgres",
+        &DIRECT,
+        mode,
+        |name, leaf| {
+            if mode == "passthrough" {
+                Postgres::v18(name, leaf)
+            } else {
+                start_postgres(mode, name, leaf)
+            }
+        },
+        ["pg1.example.test", "pg2.example.test"],
+        |host, port, ca| postgres_target(mode, host, port, ca).direct(),
+    );
 }
 
+fn redis(mode: &str) {
+    two_behind_one_port(
+        "redis",
+        &Client::REDIS,
+        mode,
+        |name, leaf| {
+            if mode == "terminate" {
+                Redis::plain(name)
+            } else {
+                Redis::start(name, leaf)
+            }
+        },
+        ["redis1.example.test", "redis2.example.test"],
+        Target::new,
+    );
+}
+
+fn mongodb(mode: &str) {
+    two_behind_one_port(
+        "mongodb",
+        &Client::MONGODB,
+        mode,
+        |name, leaf| {
+            if mode == "terminate" {
+                Mongo::plain(name)
+            } else {
+                Mongo::start(name, leaf)
+            }
+        },
+        ["mongo1.example.test", "mongo2.example.test"],
+        Target::new,
+    );
+}
+
+/// One test for each cell of the table, named by its row and column; the table in the README is
+/// made of the same rows.
+macro_rules! table {
+    ($($row:ident: $kind:ident, $clients:expr, $words:literal;)*) => {
+        $(mod $row {
+            #[test]
+            fn passthrough() {
+                super::$kind("passthrough");
+            }
+
+            #[test]
+            fn terminate() {
+                super::$kind("terminate");
+            }
+
+            #[test]
+            fn reencrypt() {
+                super::$kind("reencrypt");
+            }
+        })*
+
+        /// The rows of the README's table: clients, and what they do.
+        const ROWS: &[(&[Client], &str)] = &[$(($clients, $words),)*];
+    };
+}
+
+table! {
+    after_ssl_request: postgres, &Client::POSTGRES, "SSLRequest";
+    direct_tls: postgres_direct, &DIRECT, "`sslnegotiation=direct`";
+    redis_clients: redis, &Client::REDIS, "TLS from byte 0";
+    mongodb_clients: mongodb, &Client::MONGODB, "TLS from byte 0";
+}
+
+/// Clients that can begin with TLS; psql of Debian 12 is too old for it.
+const DIRECT: [Client; 4] = [
+    Client::Psycopg,
+    Client::Asyncpg,
+    Client::NodePostgres,
+    Client::Pgx,
+];
+
+/// The README claims exactly what the tests above show.
 #[test]
-fn postgres_clients_in_reencrypt() {
-    postgres("reencrypt");
+fn the_readme_has_the_table_of_these_tests() {
+    let mut table = format!(
+        "| client | how | {} |\n|---|---|---|---|---|\n",
+        MODES.join(" | ")
+    );
+    for (clients, how) in ROWS {
+        for client in *clients {
+            let _ = writeln!(
+                table,
+                "| {} | {how} | yes | yes | {} |",
+                label(*client),
+                reencrypt(*client)
+            );
+        }
+    }
+    let readme = include_str!("../../README.md");
+    assert!(
+        readme.contains(&table),
+        "README.md does not have this table:\n{table}"
+    );
+}
+
+/// The name that users know.
+fn label(client: Client) -> &'static str {
+    match client {
+        Client::Psql => "psql 15",
+        Client::Psycopg => "psycopg 3 (libpq 18)",
+        Client::Asyncpg => "asyncpg",
+        Client::NodePostgres => "node-postgres",
+        Client::Pgx => "pgx 5",
+        Client::RedisCli => "redis-cli `--sni`",
+        Client::RedisPy => "redis-py",
+        Client::Ioredis => "ioredis, `tls.servername` set",
+        Client::Pymongo => "pymongo",
+        Client::NodeMongodb => "node mongodb driver",
+    }
+}
+
+/// What a client needs for reencrypt: those that bind the login to the channel must not.
+fn reencrypt(client: Client) -> &'static str {
+    match client {
+        Client::Psql | Client::Psycopg | Client::Pgx => "`channel_binding=disable`",
+        _ => "yes",
+    }
 }

@@ -5,16 +5,19 @@ from common import Digest, compare, ready, rows, run
 
 
 def connect(target):
-    verify = {} if target["verify"] else {"tlsAllowInvalidCertificates": True}
-    ca = {"tlsCAFile": target["ca"]} if target["ca"] else {}
+    tls = {}
+    if target["sslmode"] != "disable":
+        tls["tls"] = True
+        if not target["verify"]:
+            tls["tlsAllowInvalidCertificates"] = True
+        if target["ca"]:
+            tls["tlsCAFile"] = target["ca"]
     return pymongo.MongoClient(
         target["host"],
         target["port"],
-        tls=True,
         directConnection=True,
         serverSelectionTimeoutMS=target["patience"] * 1000,
-        **verify,
-        **ca,
+        **tls,
     )
 
 

@@ -23,9 +23,24 @@ impl Mongo {
     /// # Panics
     /// When it does not come up, with its log.
     pub(crate) fn start(name: &str, leaf: &Leaf) -> Server {
+        Self::run(name, Some(leaf))
+    }
+
+    /// Without TLS, for gateways that end it; no users.
+    ///
+    /// # Panics
+    /// When it does not come up, with its log.
+    pub(crate) fn plain(name: &str) -> Server {
+        Self::run(name, None)
+    }
+
+    fn run(name: &str, leaf: Option<&Leaf>) -> Server {
         let folder = testbed::scratch();
-        install(folder.path(), "server.crt", &leaf.cert_pem, &|_| ());
-        install(folder.path(), "server.key", &leaf.key_pem, &|_| ());
+        let tls = leaf.is_some();
+        if let Some(leaf) = leaf {
+            install(folder.path(), "server.crt", &leaf.cert_pem, &|_| ());
+            install(folder.path(), "server.key", &leaf.key_pem, &|_| ());
+        }
         fs::create_dir(folder.path().join("data")).expect("a folder for the database");
         let command = move |folder: &Path, port: u16| {
             let mut command = testbed::mortal("KILL", part("ferretdb/ferretdb"));
@@ -34,16 +49,25 @@ impl Mongo {
                 .arg(format!("127.0.0.1:{port}"))
                 .arg("-dir")
                 .arg(folder.join("data"));
-            command
-                .arg("-cert")
-                .arg(folder.join("server.crt"))
-                .arg("-key")
-                .arg(folder.join("server.key"));
+            if tls {
+                command
+                    .arg("-cert")
+                    .arg(folder.join("server.crt"))
+                    .arg("-key")
+                    .arg(folder.join("server.key"));
+            }
             command
         };
         let given = name.to_owned();
-        let question =
-            move |port| Client::Pymongo.introduce(&Target::unverified("127.0.0.1", port), &given);
+        let question = move |port| {
+            let target = Target::unverified("127.0.0.1", port);
+            let target = if tls {
+                target
+            } else {
+                target.sslmode("disable")
+            };
+            Client::Pymongo.introduce(&target, &given)
+        };
         let recipe = Recipe {
             command: Box::new(command),
             question: Box::new(question),

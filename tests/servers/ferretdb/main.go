@@ -1,7 +1,7 @@
 // A real server of the MongoDB protocol for the tests: FerretDB 1 with its SQLite backend,
-// listening with TLS only.
+// listening with TLS, or without where no certificate is given.
 //
-// It is not a general launcher: no authentication, no plain listener, no metrics, no telemetry.
+// It is not a general launcher: no authentication, no metrics, no telemetry.
 // Everything it writes lives in the directory given by -dir.
 package main
 
@@ -17,14 +17,18 @@ import (
 )
 
 func main() {
-	listen := flag.String("listen", "", "address of the TLS listener, host:port")
-	cert := flag.String("cert", "", "certificate chain, PEM")
+	listen := flag.String("listen", "", "address of the listener, host:port")
+	cert := flag.String("cert", "", "certificate chain, PEM; empty for no TLS")
 	key := flag.String("key", "", "private key, PEM")
 	dir := flag.String("dir", "", "existing, empty directory for the database files")
 	flag.Parse()
 
+	listener := ferretdb.ListenerConfig{TCP: *listen}
+	if *cert != "" {
+		listener = ferretdb.ListenerConfig{TLS: *listen, TLSCertFile: *cert, TLSKeyFile: *key}
+	}
 	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TLS: *listen, TLSCertFile: *cert, TLSKeyFile: *key},
+		Listener:  listener,
 		Logger:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Handler:   "sqlite",
 		SQLiteURL: "file:" + *dir + "/",

@@ -1,17 +1,45 @@
-//! The bound listeners, and how a reload changes them: what stays the same keeps its sockets and
-//! the clients that wait in them.
+//! The bound listeners, the threads that accept on them, and how a reload changes them: what
+//! stays the same keeps its sockets and the clients that wait in them.
 
+pub mod workers;
+
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
+use thiserror::Error;
 use tokio::sync::watch;
 
-use super::workers::Workers;
-use super::{StartError, cannot_bind};
+use workers::Workers;
+
 use crate::config;
 use crate::gateway::{Listener, ListenerSettings};
 use crate::net::listen;
+
+/// A listener's address that cannot be bound.
+#[derive(Debug, Error)]
+#[error(
+    "listener {listener}: cannot listen on {addr}: {source}{}",
+    hint(source)
+)]
+pub struct BindError {
+    /// The listener.
+    pub listener: String,
+    /// The address.
+    pub addr: SocketAddr,
+    /// Why.
+    pub source: io::Error,
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "; another process has it (`ss -ltnp` shows which)",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        _ => "",
+    }
+}
 
 /// One bound address.
 struct Bound {
@@ -61,7 +89,7 @@ impl Listeners {
     ///
     /// # Errors
     /// An address cannot be bound; nothing has changed.
-    pub fn prepare(&self, configs: &[config::Listener]) -> Result<Prepared<'_>, StartError> {
+    pub fn prepare(&self, configs: &[config::Listener]) -> Result<Prepared<'_>, BindError> {
         let bound = self.lock();
         let all: Vec<SocketAddr> = configs.iter().flat_map(|l| l.bind.clone()).collect();
         let mut prepared = Prepared {
@@ -143,6 +171,14 @@ impl Listeners {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Bound>> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn cannot_bind(listener: &config::Listener, addr: SocketAddr, source: io::Error) -> BindError {
+    BindError {
+        listener: listener.name.clone(),
+        addr,
+        source,
     }
 }
 

@@ -13,10 +13,10 @@ use crate::gateway::{Gateway, Listener};
 use crate::session::accept::accept;
 
 /// A socket for one worker to accept on.
-pub(super) struct Assignment {
-    pub(super) listener: Arc<Listener>,
-    pub(super) socket: TcpListener,
-    pub(super) stop: watch::Receiver<bool>,
+struct Assignment {
+    listener: Arc<Listener>,
+    socket: TcpListener,
+    stop: watch::Receiver<bool>,
 }
 
 struct Worker {

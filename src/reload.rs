@@ -6,10 +6,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::listeners::Listeners;
-use super::{gateway_tls, settings};
+use crate::cert::{self, CertError};
 use crate::config::{self, Config, Control, Log};
-use crate::gateway::{Gateway, Listener};
+use crate::gateway::{Gateway, Listener, Settings};
+use crate::listeners::Listeners;
+use crate::route::database::GatewayTls;
 use crate::route::overlay::Declared;
 use crate::route::store::Change;
 
@@ -122,5 +123,36 @@ impl Reloader {
             Some(config) => Ok((config, problems)),
             None => Err(problems),
         }
+    }
+}
+
+/// The gateway's own certificate: the configured one, or the one minted into `state_dir`.
+///
+/// # Errors
+/// A pair cannot be minted there.
+pub fn gateway_tls(config: &Config, state_dir: &Path) -> Result<GatewayTls, CertError> {
+    let min_version = config.tls.min_version;
+    let (cert, key, minted) = match &config.tls.files {
+        Some((cert, key)) => (cert.clone(), key.clone(), false),
+        None => {
+            let (cert, key) = cert::gateway_pair(state_dir)?;
+            (cert, key, true)
+        }
+    };
+    Ok(GatewayTls {
+        cert,
+        key,
+        min_version,
+        minted,
+    })
+}
+
+/// What sessions need of a configuration.
+#[must_use]
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        timeouts: config.timeouts.clone(),
+        limits: config.limits.clone(),
+        access: config.log.access,
     }
 }

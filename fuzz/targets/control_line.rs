@@ -1,0 +1,30 @@
+//! A line on the control socket: whatever it holds, it is a request or an error that says why,
+//! and the answer to it is one line of JSON.
+
+#![no_main]
+
+use dbgate::control::message::{Command, answer, parse};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|line: &[u8]| {
+    let reply = match parse(line) {
+        Ok(request) => {
+            if let Command::Expose(expose) = &request.command {
+                // Settings either make a declaration or an error; both must be sayable.
+                if let Ok(Some(spec)) = expose.spec() {
+                    let text = serde_json::to_string(&spec).expect("a declaration is JSON");
+                    let again = serde_json::from_str(&text).expect("and is read again");
+                    assert_eq!(spec, again);
+                }
+            }
+            answer(&request.id, Ok(serde_json::json!({})))
+        }
+        Err(bad) => {
+            assert!(!bad.error.message.is_empty());
+            answer(&bad.id, Err(bad.error))
+        }
+    };
+    assert!(!reply.contains('\n'));
+    let value: serde_json::Value = serde_json::from_str(&reply).expect("JSON");
+    assert!(value["ok"].is_boolean());
+});
