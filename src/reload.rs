@@ -132,18 +132,15 @@ impl Reloader {
 /// A pair cannot be minted there.
 pub fn gateway_tls(config: &Config, state_dir: &Path) -> Result<GatewayTls, CertError> {
     let min_version = config.tls.min_version;
-    let (cert, key, minted) = match &config.tls.files {
-        Some((cert, key)) => (cert.clone(), key.clone(), false),
-        None => {
-            let (cert, key) = cert::gateway_pair(state_dir)?;
-            (cert, key, true)
-        }
+    let (cert, key) = match &config.tls.files {
+        Some(files) => files.clone(),
+        None => cert::gateway_pair(state_dir)?,
     };
     Ok(GatewayTls {
         cert,
         key,
         min_version,
-        minted,
+        minted: config.tls.files.is_none(),
     })
 }
 

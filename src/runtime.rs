@@ -88,6 +88,10 @@ pub struct Server {
 ///
 /// # Errors
 /// Says what could not be opened, bound or read; nothing is left running.
+#[expect(
+    clippy::unused_async,
+    reason = "sockets and signals need a runtime around them; an async fn has one"
+)]
 pub async fn start(
     config: Config,
     options: Options,

@@ -19,26 +19,51 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stats", &["route", "tls"]),
     ("admission", &["config", "stats"]),
     ("access_log", &["config", "stats"]),
-    ("gateway", &["access_log", "admission", "config", "route", "stats"]),
+    (
+        "gateway",
+        &["access_log", "admission", "config", "route", "stats"],
+    ),
     ("handshake", &["config", "net", "preface", "tls"]),
     (
         "session",
         &[
-            "admission", "backend", "config", "gateway", "handshake", "net", "preface", "route",
-            "stats", "tls", "wire",
+            "admission",
+            "backend",
+            "config",
+            "gateway",
+            "handshake",
+            "net",
+            "preface",
+            "route",
+            "stats",
+            "tls",
+            "wire",
         ],
     ),
     ("listeners", &["config", "gateway", "net", "session"]),
-    ("reload", &["cert", "config", "gateway", "listeners", "route"]),
+    (
+        "reload",
+        &["cert", "config", "gateway", "listeners", "route"],
+    ),
     (
         "control",
-        &["backend", "config", "gateway", "provider", "reload", "route", "stats", "tls"],
+        &[
+            "backend", "config", "gateway", "provider", "reload", "route", "stats", "tls",
+        ],
     ),
     (
         "runtime",
         &[
-            "access_log", "cert", "config", "control", "gateway", "listeners", "provider",
-            "reload", "route", "stats",
+            "access_log",
+            "cert",
+            "config",
+            "control",
+            "gateway",
+            "listeners",
+            "provider",
+            "reload",
+            "route",
+            "stats",
         ],
     ),
 ];
@@ -48,7 +73,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ABSENT: &[(&[&str], &[&str])] = &[
     (
         &["wire", "preface", "tls", "backend", "route"],
-        &["tokio::", "Instant::now", "SystemTime::now", "std::net::Tcp"],
+        &[
+            "tokio::",
+            "Instant::now",
+            "SystemTime::now",
+            "std::net::Tcp",
+        ],
     ),
     (&[], &["clap", "println!", "eprintln!", "dbg!("]),
 ];
@@ -133,7 +163,10 @@ fn the_table_goes_down_only_and_names_what_exists() {
         assert!(modules.contains_key(*module), "{module} does not exist");
         for import in *allowed {
             let above = MAY_IMPORT[..at].iter().any(|(name, _)| name == import);
-            assert!(above, "{module} may import {import}, which does not stand before it");
+            assert!(
+                above,
+                "{module} may import {import}, which does not stand before it"
+            );
         }
     }
 }

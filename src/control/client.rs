@@ -72,13 +72,11 @@ impl Client {
             {
                 continue;
             }
-            return match answer.get("ok").and_then(Value::as_bool) {
-                Some(true) => Ok(answer),
-                _ => {
-                    let error = answer.get("error").cloned().unwrap_or_default();
-                    Err(ClientError::Command(serde_json::from_value(error)?))
-                }
-            };
+            if answer.get("ok") == Some(&Value::Bool(true)) {
+                return Ok(answer);
+            }
+            let error = answer.get("error").cloned().unwrap_or_default();
+            return Err(ClientError::Command(serde_json::from_value(error)?));
         }
     }
 

@@ -315,11 +315,17 @@ impl Controller {
     fn end(&self, sessions: &[Arc<Entry>], running: Running, patience: Duration) {
         match running {
             Running::Keep => {}
-            Running::Kill => sessions.iter().for_each(|e| e.cut(CloseReason::Killed)),
+            Running::Kill => {
+                for entry in sessions {
+                    entry.cut(CloseReason::Killed);
+                }
+            }
             Running::Drain if sessions.is_empty() => {}
             Running::Drain => {
                 let drain = self.drains.fetch_add(1, Ordering::Relaxed);
-                sessions.iter().for_each(|e| e.set_drain(drain));
+                for entry in sessions {
+                    entry.set_drain(drain);
+                }
                 let gateway = self.gateway.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(patience).await;

@@ -154,14 +154,11 @@ impl Expose {
                 Ok(None)
             };
         };
-        let protocol = match self.protocol.or_else(|| Protocol::of_port(first.port())) {
-            Some(protocol) => protocol,
-            None => {
-                return Err(usage(format!(
-                    "port {} does not tell what the database speaks: add --protocol",
-                    first.port()
-                )));
-            }
+        let Some(protocol) = self.protocol.or_else(|| Protocol::of_port(first.port())) else {
+            return Err(usage(format!(
+                "port {} does not tell what the database speaks: add --protocol",
+                first.port()
+            )));
         };
         Ok(Some(DatabaseSpec {
             protocol,

@@ -44,7 +44,7 @@ pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
 
 async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
     let tcp = TcpStream::connect(addr).await?;
-    set_options(SockRef::from(&tcp))?;
+    set_options(&SockRef::from(&tcp))?;
     Ok(tcp)
 }
 
@@ -52,7 +52,7 @@ async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
 ///
 /// # Errors
 /// The system refuses an option.
-pub fn set_options(socket: SockRef<'_>) -> io::Result<()> {
+pub fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
         &TcpKeepalive::new()

@@ -33,7 +33,7 @@ pub fn bind(addr: SocketAddr, v6_only: bool, threads: usize) -> io::Result<Vec<T
     (0..threads)
         .map(|_| {
             let socket = socket(bound, v6_only, true)?;
-            set_options(SockRef::from(&socket))?;
+            set_options(&SockRef::from(&socket))?;
             socket.bind(&bound.into())?;
             socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;

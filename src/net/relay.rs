@@ -427,6 +427,5 @@ impl Failure {
 
 /// Takes a direction's failure out, if it has one that fits.
 fn failure(pump: &mut Pump<'_>, fits: impl Fn(&Failure) -> bool) -> Option<Result<(), Failure>> {
-    pump.finished
-        .take_if(|end| end.as_ref().is_err_and(|f| fits(f)))
+    pump.finished.take_if(|end| end.as_ref().is_err_and(&fits))
 }

@@ -72,6 +72,16 @@ impl Gateway {
     }
 
     fn run(&mut self) {
+        self.spawn();
+        let up = testbed::until(|| self.has_ended() || self.try_call("status", &json!({})).is_ok());
+        assert!(
+            up && !self.has_ended(),
+            "the gateway does not come up:\n{}",
+            self.log()
+        );
+    }
+
+    fn spawn(&mut self) {
         let log = |name: &str| {
             File::options()
                 .create(true)
@@ -91,12 +101,6 @@ impl Gateway {
             .stdout(log("access.log"))
             .stderr(log("gateway.log"));
         self.child = Some(testbed::spawn(command));
-        let up = testbed::until(|| self.has_ended() || self.try_call("status", &json!({})).is_ok());
-        assert!(
-            up && !self.has_ended(),
-            "the gateway does not come up:\n{}",
-            self.log()
-        );
     }
 
     fn has_ended(&mut self) -> bool {
@@ -125,10 +129,31 @@ impl Gateway {
 
     /// Kills it as `kill -9` does, and starts it again with the same state.
     pub(crate) fn crash_and_restart(&mut self) {
+        self.crash();
+        self.start_again();
+    }
+
+    /// Kills it as `kill -9` does.
+    pub(crate) fn crash(&mut self) {
         let mut child = self.child.take().expect("a running gateway");
         child.kill().expect("kill -9");
         child.wait().expect("its end");
+    }
+
+    /// Starts it again after it has ended, with the same configuration and state.
+    pub(crate) fn start_again(&mut self) {
         self.run();
+    }
+
+    /// Starts it again after it has ended; it must refuse, and what it says is given back.
+    #[track_caller]
+    pub(crate) fn refuses_to_start(&mut self) -> String {
+        let before = self.log().len();
+        self.spawn();
+        let code = self.wait_end();
+        let said = self.log().split_off(before);
+        assert_eq!(code, Some(1), "{said}");
+        said
     }
 
     /// The path of its control socket.
@@ -268,6 +293,33 @@ impl Gateway {
         );
     }
 
+    /// What is routed now: the revision, and the databases as a configuration.
+    pub(crate) fn routes(&self) -> (u64, String) {
+        let revision = self.call("status", &json!({}))["revision"].as_u64();
+        let export = self.call("export", &json!({}));
+        let text = export["toml"].as_str().expect("a configuration");
+        (revision.expect("a revision"), text.to_owned())
+    }
+
+    /// The live session of the client with this address, once its backend is connected.
+    #[track_caller]
+    pub(crate) fn session(&self, client: SocketAddr) -> Value {
+        let client = client.to_string();
+        let mut found = None;
+        testbed::until(|| {
+            let open = |s: &Value| s["client"] == client && s["state"] != "connecting";
+            found = self.sessions().into_iter().find(open);
+            found.is_some()
+        });
+        found.unwrap_or_else(|| panic!("no session of {client}: {:#?}", self.sessions()))
+    }
+
+    /// Waits for the end of a session, and gives its line of the access log.
+    #[track_caller]
+    pub(crate) fn ended(&self, id: u64) -> Value {
+        self.wait_access(|line| line["id"] == id)
+    }
+
     /// The number of its open descriptors.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid()))
@@ -302,7 +354,8 @@ pub(crate) fn connect(port: u16) -> TcpStream {
 /// A short timeout for the configuration of tests that wait for one to pass.
 pub(crate) const SHORT: Duration = Duration::from_millis(700);
 
-fn binary() -> &'static Path {
+/// The program under test.
+pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_dbgate"))
 }
 

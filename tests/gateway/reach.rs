@@ -252,7 +252,7 @@ fn the_readme_has_the_table_of_these_tests() {
 /// The name that users know.
 fn label(client: Client) -> &'static str {
     match client {
-        Client::Psql => "psql 15",
+        Client::Psql => "psql",
         Client::Psycopg => "psycopg 3 (libpq 18)",
         Client::Asyncpg => "asyncpg",
         Client::NodePostgres => "node-postgres",
