@@ -19,13 +19,13 @@ pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Between two signs of life asked for; the system's own count (9 on Linux) is final.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Connects to the first address of a backend that accepts.
+/// Connects to the first address of a backend that accepts, and tells which it was.
 ///
 /// A name is resolved each time, so a backend may move. The caller sets the deadline.
 ///
 /// # Errors
 /// The last address's error, or that the name has no address.
-pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
+pub async fn dial(backend: &BackendAddr) -> io::Result<(TcpStream, SocketAddr)> {
     match backend {
         BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
         BackendAddr::Name(name, port) => {
@@ -33,7 +33,7 @@ pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
                 io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
             for addr in lookup_host((name.as_ref(), *port)).await? {
                 match connect(addr).await {
-                    Ok(tcp) => return Ok(tcp),
+                    Ok(connected) => return Ok(connected),
                     Err(e) => last = e,
                 }
             }
@@ -42,10 +42,10 @@ pub async fn dial(backend: &BackendAddr) -> io::Result<TcpStream> {
     }
 }
 
-async fn connect(addr: SocketAddr) -> io::Result<TcpStream> {
+async fn connect(addr: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
     let tcp = TcpStream::connect(addr).await?;
     set_options(&SockRef::from(&tcp))?;
-    Ok(tcp)
+    Ok((tcp, addr))
 }
 
 /// Sets what both ends of a session need: no delay for small packets, and keepalive.

@@ -20,7 +20,8 @@ pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
         if stream.shutdown().await.is_err() {
             return;
         }
-        let mut forgotten = [0; 1024];
+        // On the heap, since this future is part of every session's and rarely runs.
+        let mut forgotten = vec![0; 1024];
         let mut total = 0;
         while let Ok(n @ 1..) = stream.read(&mut forgotten).await {
             total += n;

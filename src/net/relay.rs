@@ -279,6 +279,7 @@ pub struct Relay<'a> {
     down: Pump<'a>,
     tap: Option<&'a mut (dyn Tap + Send)>,
     client_ended_first: Option<bool>,
+    client_lost: bool,
 }
 
 impl<'a> Relay<'a> {
@@ -302,6 +303,7 @@ impl<'a> Relay<'a> {
             down: Pump::new(bytes_out, Bytes::new()),
             tap,
             client_ended_first: None,
+            client_lost: false,
         }
     }
 
@@ -327,12 +329,16 @@ impl<'a> Relay<'a> {
         }
         // With the client gone there is nobody to deliver to, and no need to wait for the backend.
         if let Some(Err(Failure::Read(e))) = failure(&mut self.up, Failure::is_read) {
+            self.client_lost = true;
             return Poll::Ready(End::ClientLost(e));
         }
         match failure(&mut self.down, |_| true) {
             // It had ended its side before: it hung up, and missed some bytes by its own choice.
             Some(Err(Failure::Write(_))) if client_ended => return Poll::Ready(End::Client),
-            Some(Err(Failure::Write(e))) => return Poll::Ready(End::ClientLost(e)),
+            Some(Err(Failure::Write(e))) => {
+                self.client_lost = true;
+                return Poll::Ready(End::ClientLost(e));
+            }
             Some(Err(Failure::Read(e))) => return Poll::Ready(End::BackendLost(e)),
             Some(Ok(())) | None => {}
         }
@@ -368,6 +374,12 @@ impl<'a> Relay<'a> {
     #[must_use]
     pub fn backend_has_answered(&self) -> bool {
         self.moved().1 > 0
+    }
+
+    /// Whether the client has ended its side, or is gone.
+    #[must_use]
+    pub fn client_has_ended(&self) -> bool {
+        self.up.source_ended || self.client_lost
     }
 
     /// Relays to the end; `idle` is the longest time without a byte, for ever if `None`.

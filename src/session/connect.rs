@@ -3,6 +3,7 @@
 //! sent to any of them by then.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use crate::tls::ServerName;
 /// A backend that is ready for the client's bytes.
 pub(super) struct Connected {
     pub(super) stream: Stream,
-    pub(super) address: Box<str>,
+    pub(super) address: SocketAddr,
 }
 
 /// What to do once the TCP connection stands; by default nothing.
@@ -67,18 +68,11 @@ pub(super) async fn connect(
         let mut dialled = false;
         let reached = timeout(patience, Box::pin(reach(&backend.addr, lead, &mut dialled))).await;
         let refusal = match reached {
-            Ok(Ok(stream)) => {
+            Ok(Ok(connected)) => {
                 if backend.report(true) {
                     info!(database = %database.name, backend = %backend.addr, "backend answers again");
                 }
-                let address = stream
-                    .tcp()
-                    .peer_addr()
-                    .map_or_else(|_| backend.addr.to_string(), |addr| addr.to_string());
-                return Ok(Connected {
-                    stream,
-                    address: address.into(),
-                });
+                return Ok(connected);
             }
             Ok(Err(refusal)) if refusal.reason == CloseReason::Resources => return Err(refusal),
             Ok(Err(refusal)) => refusal,
@@ -103,8 +97,12 @@ pub(super) async fn connect(
     Err(last)
 }
 
-async fn reach(addr: &BackendAddr, lead: &Lead<'_>, dialled: &mut bool) -> Result<Stream, Refusal> {
-    let mut tcp = dial(addr).await.map_err(|e| {
+async fn reach(
+    addr: &BackendAddr,
+    lead: &Lead<'_>,
+    dialled: &mut bool,
+) -> Result<Connected, Refusal> {
+    let (mut tcp, address) = dial(addr).await.map_err(|e| {
         let reason = if is_exhaustion(&e) {
             CloseReason::Resources
         } else {
@@ -117,7 +115,10 @@ async fn reach(addr: &BackendAddr, lead: &Lead<'_>, dialled: &mut bool) -> Resul
         request_tls(&mut tcp).await?;
     }
     let Some(config) = lead.tls else {
-        return Ok(Stream::Tcp(tcp));
+        return Ok(Connected {
+            stream: Stream::Tcp(tcp),
+            address,
+        });
     };
     let name = tls_name(lead.sni, addr)
         .map_err(|e| Refusal::new(CloseReason::BackendTls, e.to_string()))?;
@@ -132,7 +133,10 @@ async fn reach(addr: &BackendAddr, lead: &Lead<'_>, dialled: &mut bool) -> Resul
         None => connector.connect(name, tcp).await,
     };
     let stream = connected.map_err(|e| Refusal::new(CloseReason::BackendTls, e.to_string()))?;
-    Ok(Stream::Client(Box::new(stream)))
+    Ok(Connected {
+        stream: Stream::Client(Box::new(stream)),
+        address,
+    })
 }
 
 /// Asks a Postgres backend for TLS and reads its one byte.

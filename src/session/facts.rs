@@ -25,7 +25,7 @@ pub(super) struct Facts {
     pub(super) alpn: Option<Box<str>>,
     pub(super) tls_version: Option<&'static str>,
     pub(super) database: Option<Arc<Database>>,
-    pub(super) backend: Option<Box<str>>,
+    pub(super) backend: Option<SocketAddr>,
     /// When the database was chosen and the client's TLS was up.
     pub(super) ready: Option<Instant>,
     /// When the backend was ready.

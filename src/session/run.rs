@@ -66,18 +66,19 @@ impl Session {
         };
         let listener = self.listener.settings.load_full();
         if listener.protocol == ListenerProtocol::Tcp {
-            return self.by_port(tcp, &listener, slot, deadline).await;
+            return Box::pin(self.by_port(tcp, &listener, slot, deadline)).await;
         }
         let mut client = Buffered::new(tcp);
         let opening = match self.greet(&mut client, &listener, deadline).await {
             Ok(opening) => opening,
-            Err(refusal) => return answer::before_tls(client, refusal).await,
+            Err(refusal) => return Box::pin(answer::before_tls(client, refusal)).await,
         };
         let place = match self.choose(&opening, &listener) {
             Ok(place) => place,
             Err(refusal) => {
                 let (facts, gateway) = (&self.facts, &self.gateway);
-                return answer::to_hello(client, &opening, refusal, facts, gateway, deadline).await;
+                let told = answer::to_hello(client, &opening, refusal, facts, gateway, deadline);
+                return Box::pin(told).await;
             }
         };
         let end = tokio::select! {
@@ -122,7 +123,8 @@ impl Session {
         let connected = match connect(&database, &lead, patience, deadline).await {
             Ok(connected) => connected,
             Err(refusal) => {
-                return answer::instead_of_backend(client, &database, refusal, &self.facts).await;
+                let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
+                return Box::pin(told).await;
             }
         };
         drop(opening);
@@ -181,7 +183,7 @@ impl Session {
         let entry = &place.entry;
         let database = &entry.database;
         let Connected { stream, address } = connected;
-        self.note_open(&address, database);
+        self.note_open(address, database);
         entry.opened(address);
         let mut watch = LoginWatch::of(database);
         let tap = watch.as_mut().map(|w| w as &mut (dyn Tap + Send));
@@ -203,7 +205,7 @@ impl Session {
                 (self.facts.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
             end = match timeout_at(deadline, relay.until_moved(hello, 0)).await {
                 Ok(end) => end,
-                Err(_) => return handshake_stalled(relay).await,
+                Err(_) => return Box::pin(handshake_stalled(relay)).await,
             };
         }
         drop(slot);
@@ -211,15 +213,10 @@ impl Session {
             Some(end) => end,
             None => relay.run(self.settings.timeouts.idle).await,
         };
-        let client = relay.into_client();
-        let end = self.judge(end, watch.as_ref());
-        if !matches!(
-            end.reason,
-            CloseReason::ClientClosed | CloseReason::ClientLost
-        ) {
-            linger::close(client).await;
+        if !relay.client_has_ended() {
+            Box::pin(linger::close(relay.into_client())).await;
         }
-        end
+        self.judge(end, watch.as_ref())
     }
 
     /// What the end of a relay means.
@@ -243,8 +240,8 @@ impl Session {
         }
     }
 
-    fn note_open(&mut self, address: &str, database: &Database) {
-        self.facts.backend = Some(address.into());
+    fn note_open(&mut self, address: SocketAddr, database: &Database) {
+        self.facts.backend = Some(address);
         self.facts.connected = Some(Instant::now());
         self.gateway.sessions_total.fetch_add(1, Ordering::Relaxed);
         self.gateway.events.tell(|| Event::SessionOpened {
@@ -252,7 +249,7 @@ impl Session {
             id: self.facts.id,
             database: database.name.clone(),
             client: self.facts.client,
-            backend: address.to_owned(),
+            backend: address,
         });
     }
 
@@ -322,5 +319,21 @@ impl Tap for LoginWatch {
         let event = self.watch.feed(bytes);
         self.failed |= event == AuthEvent::ChannelBindingFailed;
         event == AuthEvent::Watching
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    /// Every idle session holds this much; steps that rarely run are boxed to keep them out of it.
+    #[test]
+    fn a_session_is_small() {
+        let size = size_of_future(run);
+        assert!(size <= 2560, "the future of a session has {size} bytes");
     }
 }

@@ -32,7 +32,7 @@ pub enum Event {
         /// The client's address.
         client: SocketAddr,
         /// The backend's address.
-        backend: String,
+        backend: SocketAddr,
     },
     /// A session that had reached its backend ended.
     SessionClosed(Arc<Record>),

@@ -39,7 +39,7 @@ pub struct Record {
     /// The database reached or refused.
     pub database: Option<Arc<str>>,
     /// The backend's address.
-    pub backend: Option<Box<str>>,
+    pub backend: Option<SocketAddr>,
     /// From accept until the database was chosen and the client's TLS was up.
     pub handshake_ms: f64,
     /// From then until the backend was ready.

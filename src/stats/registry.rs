@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
@@ -40,7 +40,7 @@ pub struct Entry {
     pub bytes_in: AtomicU64,
     /// Bytes from the backend to the client.
     pub bytes_out: AtomicU64,
-    backend: OnceLock<Box<str>>,
+    backend: OnceLock<SocketAddr>,
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     open: AtomicBool,
@@ -50,15 +50,15 @@ pub struct Entry {
 
 impl Entry {
     /// Says that the backend is connected and bytes flow.
-    pub fn opened(&self, backend: Box<str>) {
+    pub fn opened(&self, backend: SocketAddr) {
         let _ = self.backend.set(backend);
         self.open.store(true, Ordering::Relaxed);
     }
 
     /// The backend's address, once connected.
     #[must_use]
-    pub fn backend(&self) -> Option<&str> {
-        self.backend.get().map(AsRef::as_ref)
+    pub fn backend(&self) -> Option<SocketAddr> {
+        self.backend.get().copied()
     }
 
     /// Asks the session to end now; the first reason given stays.
@@ -109,7 +109,7 @@ impl Entry {
             listener: self.listener.to_string(),
             protocol: self.database.spec.protocol.as_str(),
             tls: self.database.spec.tls,
-            backend: self.backend().map(str::to_owned),
+            backend: self.backend(),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -136,7 +136,7 @@ pub struct SessionView {
     /// Where the client's TLS ends.
     pub tls: TlsMode,
     /// The backend's address, once connected.
-    pub backend: Option<String>,
+    pub backend: Option<SocketAddr>,
     /// Bytes from the client.
     pub bytes_in: u64,
     /// Bytes to the client.
@@ -153,6 +153,7 @@ type Shard = HashMap<u64, Arc<Entry>>;
 #[derive(Debug, Default)]
 pub struct Registry {
     shards: [Mutex<Shard>; SHARDS],
+    count: AtomicUsize,
 }
 
 /// A session's place in the registry, given back when dropped.
@@ -173,6 +174,7 @@ impl std::ops::Deref for Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.registry.shard(self.entry.id).remove(&self.entry.id);
+        self.registry.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -204,6 +206,7 @@ impl Registry {
             cut: Notify::new(),
         });
         self.shard(id).insert(id, entry.clone());
+        self.count.fetch_add(1, Ordering::Relaxed);
         Registered {
             registry: self.clone(),
             entry,
@@ -230,10 +233,7 @@ impl Registry {
     /// Number of sessions.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards
-            .iter()
-            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).len())
-            .sum()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Whether there is none.
