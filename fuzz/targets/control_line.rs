@@ -3,7 +3,7 @@
 
 #![no_main]
 
-use dbgate::control::message::{Command, answer, parse};
+use dbgate::control::request::{Command, answer, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &[u8]| {

@@ -49,13 +49,8 @@ pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: boo
 
 /// Reports a name that the user gave to a section and that is not one.
 pub(super) fn check_name(name: &str, section: &Section<'_, '_>) {
-    /// The longest name of a listener or database, in bytes: it has to fit a column.
-    const MAX: usize = 63;
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if name.is_empty() || name.len() > MAX || !name.chars().all(legal) {
-        section.error_in_name(format!(
-            "a name has 1 to {MAX} letters, digits, dots, hyphens and underscores"
-        ));
+    if let Err(problem) = crate::route::spec::check_name(name) {
+        section.error_in_name(problem);
     }
 }
 

@@ -10,7 +10,8 @@ use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use super::message::{self, CommandError};
+use super::message::{CommandError, Nothing};
+use super::request;
 
 /// How long a gateway may take to answer: far more than any command needs.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -64,7 +65,7 @@ impl Client {
     pub fn call(&mut self, cmd: &str, params: &impl Serialize) -> Result<Value, ClientError> {
         let id = self.next_id;
         self.next_id += 1;
-        let line = message::request(id, cmd, params) + "\n";
+        let line = request::request(id, cmd, params) + "\n";
         self.stream.get_mut().write_all(line.as_bytes())?;
         loop {
             let answer = self.line()?;
@@ -85,7 +86,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn follow(&mut self) -> Result<(), ClientError> {
-        self.call("events", &message::Nothing {})?;
+        self.call("events", &Nothing {})?;
         self.stream.get_ref().set_read_timeout(None)?;
         Ok(())
     }

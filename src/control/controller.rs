@@ -11,12 +11,14 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::message::{Command, CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running};
+use super::message::{CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running};
 use super::reads;
+use super::request::Command;
 use crate::gateway::Gateway;
 use crate::provider::state::StateDir;
 use crate::reload::Reloader;
 use crate::route::overlay::Lease;
+use crate::route::spec::check_name;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
@@ -87,7 +89,7 @@ impl Controller {
     }
 
     fn expose(&self, wish: &Expose, caller: &Caller) -> Result<Value, CommandError> {
-        check_name(&wish.name)?;
+        check_name(&wish.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
         let expires = wish
             .ttl_ms
             .map(|ms| SystemTime::now() + Duration::from_millis(ms));
@@ -391,21 +393,6 @@ impl Controller {
             Duration::from_millis,
         )
     }
-}
-
-/// Names end up in tables, logs and labels, so they are short and plain.
-fn check_name(name: &str) -> Result<(), CommandError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if (1..=63).contains(&name.len()) && name.chars().all(plain) {
-        return Ok(());
-    }
-    Err(CommandError::new(
-        ErrorKind::Usage,
-        format!(
-            "\"{}\" is no name for a database: use 1 to 63 letters, digits, '.', '_' and '-'",
-            name.escape_default()
-        ),
-    ))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -7,4 +7,5 @@ pub mod client;
 pub mod controller;
 pub mod message;
 mod reads;
+pub mod request;
 pub mod server;

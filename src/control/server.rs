@@ -17,7 +17,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::controller::{Caller, Controller};
-use super::message::{self, BadRequest, Command, CommandError, ErrorKind, MAX_LINE, Request};
+use super::message::{CommandError, ErrorKind};
+use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use crate::config::Control;
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
@@ -177,22 +178,22 @@ async fn read_requests(
         if line.last() != Some(&b'\n') && line.len() > MAX_LINE {
             let error = CommandError::new(ErrorKind::Usage, "a request of more than 1 MiB");
             let _ = answers
-                .send(message::answer(&Value::Null, Err(error)))
+                .send(request::answer(&Value::Null, Err(error)))
                 .await;
             return Ok(());
         }
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = match message::parse(line.trim_ascii()) {
-            Err(BadRequest { id, error }) => message::answer(&id, Err(error)),
+        let answer = match request::parse(line.trim_ascii()) {
+            Err(BadRequest { id, error }) => request::answer(&id, Err(error)),
             Ok(Request { id, command }) => {
                 let result = controller.execute(&command, caller);
                 if matches!(command, Command::Events) {
                     let events = controller.gateway().events.follow();
                     tokio::spawn(follow(id.clone(), events, answers.clone()));
                 }
-                message::answer(&id, result)
+                request::answer(&id, result)
             }
         };
         if answers.send(answer).await.is_err() {

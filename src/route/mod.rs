@@ -4,14 +4,18 @@
 //! Not here: sockets, clocks and async code; the store is driven by the control side and read by
 //! sessions.
 
+pub mod change;
 pub mod database;
 pub mod host;
 pub mod overlay;
+pub mod spec;
 pub mod store;
 pub mod table;
 
-pub use database::{Database, DatabaseSpec, Exposure, Origin, Protocol};
+pub use change::ChangeError;
+pub use database::{Database, Exposure, Origin};
 pub use host::Host;
 pub use overlay::Overlay;
-pub use store::{Change, ChangeError, Snapshot, Store};
+pub use spec::{DatabaseSpec, Protocol};
+pub use store::{Change, Snapshot, Store};
 pub use table::{Route, Table};

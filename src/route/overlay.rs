@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::database::{DatabaseSpec, Exposure, ExposureState, Origin};
+use super::database::{Exposure, ExposureState, Origin};
+use super::spec::DatabaseSpec;
 
 /// A database with its hosts, as one origin declares it.
 #[derive(Clone, Debug, PartialEq)]

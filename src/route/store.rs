@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
-use thiserror::Error;
 
-use super::database::{Database, DatabaseSpec, GatewayTls, Origin};
-use super::overlay::{Declared, Lease, Overlay, Resolved, resolve};
+pub use super::change::{ChangeError, Expose, Hide};
+use super::change::{lay_exposure, lift_exposure};
+use super::database::{Database, GatewayTls, Origin};
+use super::overlay::{Declared, Overlay, Resolved, resolve};
 use super::{Host, Table};
-use crate::tls::config::{Loader, ServerTls, TlsFileError};
+use crate::tls::config::{Loader, ServerTls};
 
 /// Everything that routing needs, as of one revision.
 #[derive(Debug, Default)]
@@ -46,58 +47,6 @@ pub struct Change {
     pub removed: Vec<Arc<str>>,
     /// Notes of the new snapshot that the one before did not have.
     pub news: Vec<String>,
-}
-
-/// Why a change was not made; nothing has changed.
-#[derive(Debug, Error)]
-pub enum ChangeError {
-    /// The request contradicts what is there.
-    #[error("{0}")]
-    Conflict(String),
-    /// The named database or host is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// The request makes no sense by itself.
-    #[error("{0}")]
-    Invalid(String),
-    /// A file of a database cannot be used.
-    #[error("database {database}: {source}")]
-    Files {
-        /// Which database.
-        database: String,
-        /// What is wrong with the file.
-        source: TlsFileError,
-    },
-    /// The gateway's own certificate cannot be used.
-    #[error("the gateway's certificate: {0}")]
-    GatewayFiles(TlsFileError),
-    /// The change cannot be kept on disk.
-    #[error("cannot keep the change in the state directory: {0}")]
-    State(std::io::Error),
-}
-
-/// A wish to make a database reachable.
-#[derive(Clone, Debug)]
-pub struct Expose {
-    /// The database.
-    pub name: String,
-    /// The hosts; empty takes back what `hide` did to the hosts of the configuration.
-    pub hosts: Vec<Host>,
-    /// The declaration of a new database; `None` for one that exists.
-    pub spec: Option<DatabaseSpec>,
-    /// How long it lasts.
-    pub lease: Lease,
-    /// Replaces a declaration made by `ctl` before, and takes over hosts exposed by `ctl`.
-    pub replace: bool,
-}
-
-/// A wish to end an exposure.
-#[derive(Clone, Debug)]
-pub struct Hide {
-    /// The database.
-    pub name: String,
-    /// The hosts; empty means all.
-    pub hosts: Vec<Host>,
 }
 
 /// Keeps the lasting part of an overlay before a change takes effect.
@@ -272,150 +221,6 @@ impl Store {
         // very end of each change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn lay_exposure(
-    config: &BTreeMap<String, Declared>,
-    overlay: &mut Overlay,
-    wish: &Expose,
-) -> Result<(), ChangeError> {
-    let name = &wish.name;
-    let declared = config.get(name);
-    match (&wish.spec, declared, overlay.databases.get(name)) {
-        (None, None, None) => {
-            return Err(ChangeError::NotFound(format!(
-                "no database {name}: declare it in the configuration, or say where it is with --to"
-            )));
-        }
-        (Some(spec), Some(declared), _) if *spec != declared.spec => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} is declared in the configuration with other settings: change them there and reload, or expose it with --host alone"
-            )));
-        }
-        (Some(spec), None, Some(old)) if spec != old && !wish.replace => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} exists with other settings ({}): use --replace to change them",
-                difference(old, spec)
-            )));
-        }
-        (Some(spec), None, _) => {
-            if let Some((key, what)) = spec.problems().into_iter().next() {
-                return Err(ChangeError::Invalid(format!("{key}: {what}")));
-            }
-            overlay.databases.insert(name.clone(), spec.clone());
-        }
-        _ => {}
-    }
-    let spec = declared
-        .map(|d| &d.spec)
-        .or_else(|| overlay.databases.get(name));
-    if spec.is_some_and(|s| s.protocol.server_first()) && !wish.hosts.is_empty() {
-        return Err(ChangeError::Invalid(format!(
-            "database {name} speaks first, before its client can name it: reach it through a listener with protocol = \"tcp\" and default = \"{name}\""
-        )));
-    }
-    if wish.hosts.is_empty() {
-        if overlay.hidden.remove(name).is_none() && declared.is_none() {
-            return Err(ChangeError::Invalid(format!(
-                "say under which name {name} is to be reached, with --host"
-            )));
-        }
-        return Ok(());
-    }
-    for host in &wish.hosts {
-        let config_owner = config.iter().find(|(owner, d)| {
-            d.hosts.contains(host) && !overlay.hidden.get(*owner).is_some_and(|h| h.contains(host))
-        });
-        if let Some((owner, _)) = config_owner
-            && owner != name
-        {
-            return Err(ChangeError::Conflict(format!(
-                "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
-            )));
-        }
-        let other = overlay
-            .exposed
-            .iter()
-            .find(|(owner, hosts)| *owner != name && hosts.contains_key(host))
-            .map(|(owner, _)| owner.clone());
-        if let Some(owner) = other {
-            if !wish.replace {
-                return Err(ChangeError::Conflict(format!(
-                    "host {host} leads to database {owner}: use --replace to move it"
-                )));
-            }
-            if let Some(hosts) = overlay.exposed.get_mut(&owner) {
-                hosts.remove(host);
-            }
-        }
-        if declared.is_some_and(|d| d.hosts.contains(host)) {
-            if let Some(hidden) = overlay.hidden.get_mut(name) {
-                hidden.remove(host);
-            }
-        } else {
-            overlay
-                .exposed
-                .entry(name.clone())
-                .or_default()
-                .insert(host.clone(), wish.lease);
-        }
-    }
-    overlay.forget_unexposed();
-    Ok(())
-}
-
-fn lift_exposure(
-    config: &BTreeMap<String, Declared>,
-    overlay: &mut Overlay,
-    wish: &Hide,
-) -> Result<(), ChangeError> {
-    let name = &wish.name;
-    let declared = config.get(name);
-    let known = declared.is_some()
-        || overlay.databases.contains_key(name)
-        || overlay.exposed.contains_key(name);
-    if !known {
-        return Err(ChangeError::NotFound(format!("no database {name}")));
-    }
-    let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| &d.hosts).collect();
-    let exposed = overlay.exposed.entry(name.clone()).or_default();
-    let hosts: Vec<Host> = if wish.hosts.is_empty() {
-        config_hosts
-            .iter()
-            .map(|h| (*h).clone())
-            .chain(exposed.keys().cloned())
-            .collect()
-    } else {
-        wish.hosts.clone()
-    };
-    for host in hosts {
-        let was_exposed = exposed.remove(&host).is_some();
-        if config_hosts.contains(&host) {
-            overlay.hidden.entry(name.clone()).or_default().insert(host);
-        } else if !was_exposed {
-            return Err(ChangeError::NotFound(format!(
-                "database {name} is not exposed under {host}"
-            )));
-        }
-    }
-    overlay.forget_unexposed();
-    Ok(())
-}
-
-/// The keys in which two declarations differ, for a conflict's message.
-fn difference(old: &DatabaseSpec, new: &DatabaseSpec) -> String {
-    let fields = |spec: &DatabaseSpec| match serde_json::to_value(spec) {
-        Ok(serde_json::Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
-    };
-    let (old, new) = (fields(old), fields(new));
-    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let text = |v: Option<&serde_json::Value>| v.map_or("unset".to_owned(), ToString::to_string);
-    keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| format!("{key}: {} → {}", text(old.get(key)), text(new.get(key))))
-        .collect::<Vec<_>>()
-        .join(", ")
 }
 
 fn build(

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use super::Session;
 use super::refuse::Refusal;
-use super::run::Session;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
 use crate::route::database::Entered;

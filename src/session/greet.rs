@@ -2,8 +2,8 @@
 
 use tokio::time::{Instant, timeout_at};
 
+use super::Session;
 use super::refuse::Refusal;
-use super::run::Session;
 use crate::gateway::ListenerSettings;
 use crate::handshake::{HandshakeError, Opening, Stage, TlsOpening, read_opening};
 use crate::net::Buffered;

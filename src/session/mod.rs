@@ -10,4 +10,16 @@ mod refuse;
 mod run;
 mod upgrade;
 
+use std::sync::Arc;
+
+use crate::gateway::{Gateway, Listener, Settings};
+use facts::Facts;
 pub use refuse::Refusal;
+
+/// A session that has not ended yet: what it shares, and what is known of it.
+struct Session {
+    gateway: Arc<Gateway>,
+    listener: Arc<Listener>,
+    settings: Arc<Settings>,
+    facts: Facts,
+}

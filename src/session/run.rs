@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::Session;
 use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
@@ -18,7 +19,7 @@ use super::refuse::Refusal;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
 use crate::config::ListenerProtocol;
-use crate::gateway::{Gateway, Listener, ListenerSettings, Settings};
+use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::handshake::TlsOpening;
 use crate::net::relay::{End, Relay, Tap};
 use crate::net::{Buffered, Stream, linger};
@@ -26,14 +27,6 @@ use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::{Database, Protocol};
 use crate::stats::{CloseReason, Event};
 use crate::tls::TlsMode;
-
-/// A session that has not ended yet: what it shares, and what is known of it.
-pub(super) struct Session {
-    pub(super) gateway: Arc<Gateway>,
-    pub(super) listener: Arc<Listener>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) facts: Facts,
-}
 
 /// Serves one client to its end.
 pub(super) async fn run(
