@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dbgate::backend::BackendAddr;
@@ -11,6 +12,9 @@ use dbgate::config::parse_duration;
 use dbgate::route::{Host, Protocol};
 use dbgate::tls::{ServerName, TlsMode};
 use ipnet::IpNet;
+
+/// The heading above the options that every command of `ctl` has.
+const COMMON: &str = "Options of every ctl command";
 
 /// One public address in front of hundreds of databases, each reached by its own name.
 #[derive(Debug, Parser)]
@@ -20,20 +24,17 @@ use ipnet::IpNet;
     propagate_version = true,
     max_term_width = 100
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
-    /// Run the gateway
+pub(crate) enum Command {
+    // Each is described at its arguments.
     Serve(ServeArgs),
-    /// Steer a running gateway
-    Ctl(CtlArgs),
-    /// Print shell completions
+    Ctl(Box<CtlArgs>),
     Completions(CompletionsArgs),
-    /// Write the man pages
     Man(ManArgs),
 }
 
@@ -44,43 +45,71 @@ pub enum Command {
 ///
 /// SIGTERM and SIGINT stop it: no new clients, running sessions get timeouts.drain; a second
 /// signal closes them at once. SIGHUP reads the configuration again.
+///
+/// The log goes to standard error, a line for each ended session to standard output. `DBGATE_LOG`
+/// sets what is logged: error, warn, info (the default), debug or trace. `NO_COLOR` turns colours
+/// off.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// Configuration file
     #[arg(short, long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Control socket [default: /run/dbgate/control.sock, or in $XDG_RUNTIME_DIR]
-    #[arg(long, value_name = "PATH", env = "DBGATE_SOCKET")]
-    pub socket: Option<PathBuf>,
-    /// Where runtime exposures are kept [default: /var/lib/dbgate, or in $XDG_STATE_HOME]
+    pub(crate) config: Option<PathBuf>,
+    /// Control socket [default: for root /run/dbgate/control.sock, else in the
+    /// user's runtime directory]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DBGATE_SOCKET",
+        hide_env_values = true
+    )]
+    pub(crate) socket: Option<PathBuf>,
+    /// Where runtime exposures are kept [default: for root /var/lib/dbgate, else in
+    /// the user's state directory]
     #[arg(long, value_name = "PATH")]
-    pub state_dir: Option<PathBuf>,
+    pub(crate) state_dir: Option<PathBuf>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
-    pub threads: Option<u16>,
+    pub(crate) threads: Option<u16>,
     /// Check the configuration and everything it names, print each problem, exit 0 or 1
     #[arg(long)]
-    pub check: bool,
+    pub(crate) check: bool,
 }
 
 /// Steer a running gateway through its control socket.
 ///
+/// The socket is the one that `serve` would use here: --socket, `DBGATE_SOCKET`, the configuration
+/// file, the default. Answers go to standard output, remarks and errors to standard error.
+///
 /// Exit codes: 0 done, 1 the gateway refused, 2 usage, 3 gateway not reachable, 4 conflict,
 /// 5 not found.
 #[derive(Debug, Args)]
-pub struct CtlArgs {
+pub(crate) struct CtlArgs {
     /// Control socket [default: as `serve` finds it]
-    #[arg(long, value_name = "PATH", env = "DBGATE_SOCKET", global = true)]
-    pub socket: Option<PathBuf>,
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "DBGATE_SOCKET",
+        hide_env_values = true,
+        global = true,
+        help_heading = COMMON
+    )]
+    pub(crate) socket: Option<PathBuf>,
     /// How to print
-    #[arg(short, long, value_enum, default_value_t = Output::Table, global = true)]
-    pub output: Output,
+    #[arg(
+        short,
+        long,
+        value_enum,
+        default_value_t = Output::Table,
+        global = true,
+        help_heading = COMMON
+    )]
+    pub(crate) output: Output,
     #[command(subcommand)]
-    pub command: CtlCommand,
+    pub(crate) command: CtlCommand,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people
     Table,
     /// With more columns
@@ -90,10 +119,9 @@ pub enum Output {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum CtlCommand {
-    /// Make a database reachable under a host
+pub(crate) enum CtlCommand {
+    // These two are described at their arguments.
     Expose(ExposeArgs),
-    /// End an exposure
     Hide(HideArgs),
     /// One row for each database
     List,
@@ -122,6 +150,8 @@ pub enum CtlCommand {
     /// The last clients that were turned away, and why
     Rejects,
     /// Close sessions at once
+    ///
+    /// If one of the ids is gone, the others are closed all the same; the exit code is 5 then.
     Kill {
         /// Ids, as shown by `sessions`
         #[arg(required_unless_present = "database", conflicts_with = "database")]
@@ -159,95 +189,125 @@ pub enum CtlCommand {
 /// NAME is declared in the configuration, or new: then --to says where it is. The same command
 /// twice changes nothing. Without --host it takes back what `hide` did to NAME.
 #[derive(Debug, Args)]
-pub struct ExposeArgs {
+#[command(
+    override_usage = "dbgate ctl expose <NAME> [--host <HOST>...] [--to <ADDR>...] [OPTIONS]",
+    after_long_help = "\
+Examples:
+  A new database, kept over restarts:
+    dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432
+  One more name for it, for two hours:
+    dbgate ctl expose pg1 --host staging.example --ttl 2h
+  One with two servers, where the gateway ends TLS with its own certificate:
+    dbgate ctl expose pg2 --host b.example --to 10.0.0.6:5432 10.0.0.7:5432 --tls terminate
+  What `hide` took from a database of the configuration:
+    dbgate ctl expose pg3"
+)]
+pub(crate) struct ExposeArgs {
     /// The database
-    pub name: String,
+    pub(crate) name: String,
     /// DNS name, exact or *.suffix; may be given several times
     #[arg(long = "host", value_name = "HOST", num_args = 1..)]
-    pub hosts: Vec<Host>,
+    pub(crate) hosts: Vec<Host>,
     /// Backend of a new database, HOST:PORT; several are tried in turn
     #[arg(long, value_name = "ADDR", num_args = 1..)]
-    pub to: Vec<BackendAddr>,
+    pub(crate) to: Vec<BackendAddr>,
     /// What it speaks [default: told by the backend's port]
-    #[arg(long, value_name = "PROTOCOL", requires = "to")]
-    pub protocol: Option<Protocol>,
-    /// Where the client's TLS ends: passthrough, terminate, reencrypt
-    #[arg(long, value_name = "MODE", requires = "to")]
-    pub tls: Option<TlsMode>,
+    #[arg(long, value_name = "PROTOCOL", requires = "to", value_parser = protocol())]
+    pub(crate) protocol: Option<Protocol>,
+    /// Where the client's TLS ends [default: passthrough]
+    #[arg(long, value_name = "MODE", requires = "to", value_parser = tls_mode())]
+    pub(crate) tls: Option<TlsMode>,
     /// Certificate shown to clients
     #[arg(long, value_name = "FILE", requires = "to", requires = "key")]
-    pub cert: Option<PathBuf>,
+    pub(crate) cert: Option<PathBuf>,
     /// Its key
     #[arg(long, value_name = "FILE", requires = "to", requires = "cert")]
-    pub key: Option<PathBuf>,
+    pub(crate) key: Option<PathBuf>,
     /// Ask clients for a certificate signed by these authorities
     #[arg(long, value_name = "FILE", requires = "to")]
-    pub client_ca: Option<PathBuf>,
+    pub(crate) client_ca: Option<PathBuf>,
     /// Authorities of the backends' certificates (reencrypt)
     #[arg(long, value_name = "FILE", requires = "to")]
-    pub backend_ca: Option<PathBuf>,
+    pub(crate) backend_ca: Option<PathBuf>,
     /// The name in the backends' certificates (reencrypt)
     #[arg(long, value_name = "NAME", requires = "to", value_parser = server_name)]
-    pub backend_name: Option<ServerName>,
+    pub(crate) backend_name: Option<ServerName>,
     /// Networks that may connect [default: all]
     #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
-    pub allow: Vec<IpNet>,
+    pub(crate) allow: Vec<IpNet>,
     /// Networks that may not connect
     #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
-    pub deny: Vec<IpNet>,
+    pub(crate) deny: Vec<IpNet>,
     /// Most sessions at a time
-    #[arg(long, value_name = "N", requires = "to")]
-    pub max_sessions: Option<u32>,
+    #[arg(long, value_name = "N", requires = "to", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_sessions: Option<u32>,
     /// End the exposure after this time, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-    pub ttl: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
     /// Do not keep it over a restart
     #[arg(long)]
-    pub ephemeral: bool,
+    pub(crate) ephemeral: bool,
     /// Replace what ctl declared before, or take over a host that ctl gave to another database
     #[arg(long)]
-    pub replace: bool,
+    pub(crate) replace: bool,
     /// Only tell what would be done
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
-/// End an exposure: no new sessions; running ones get timeouts.drain, then they are closed.
+/// End an exposure.
+///
+/// No new sessions come in; running ones get timeouts.drain, then they are closed. A host of the
+/// configuration stays hidden over reload and restart, until `expose` takes it back.
 #[derive(Debug, Args)]
-pub struct HideArgs {
+#[command(override_usage = "dbgate ctl hide <NAME> [--host <HOST>...] [OPTIONS]")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(crate) struct HideArgs {
     /// The database
-    pub name: String,
+    pub(crate) name: String,
     /// Only this host [default: all hosts of the database]
     #[arg(long = "host", value_name = "HOST", num_args = 1..)]
-    pub hosts: Vec<Host>,
+    pub(crate) hosts: Vec<Host>,
     /// Time for running sessions [default: timeouts.drain]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with_all = ["keep", "kill"])]
-    pub drain: Option<Duration>,
+    pub(crate) drain: Option<Duration>,
     /// Let running sessions be
     #[arg(long, conflicts_with = "kill")]
-    pub keep: bool,
+    pub(crate) keep: bool,
     /// Close running sessions at once
     #[arg(long)]
-    pub kill: bool,
+    pub(crate) kill: bool,
     /// No error if there is nothing to hide
     #[arg(long)]
-    pub if_exists: bool,
+    pub(crate) if_exists: bool,
     /// Only tell what would be done
     #[arg(long)]
-    pub dry_run: bool,
+    pub(crate) dry_run: bool,
 }
 
+/// Print shell completions.
 #[derive(Debug, Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
-    pub shell: Shell,
+    pub(crate) shell: Shell,
 }
 
+/// Write the man pages.
 #[derive(Debug, Args)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// Where to write them
     #[arg(default_value = ".")]
-    pub dir: PathBuf,
+    pub(crate) dir: PathBuf,
+}
+
+fn protocol() -> impl TypedValueParser<Value = Protocol> {
+    PossibleValuesParser::new(Protocol::ALL.map(Protocol::as_str))
+        .try_map(|word| word.parse::<Protocol>())
+}
+
+fn tls_mode() -> impl TypedValueParser<Value = TlsMode> {
+    let all = [TlsMode::Passthrough, TlsMode::Terminate, TlsMode::Reencrypt];
+    PossibleValuesParser::new(all.map(TlsMode::as_str)).try_map(|word| word.parse::<TlsMode>())
 }
 
 fn server_name(text: &str) -> Result<ServerName, String> {

@@ -1,43 +1,264 @@
 //! `dbgate ctl`: one command to a running gateway, and its answer as a table or JSON.
+//!
+//! Exit codes: 0 done, 1 the gateway refused, 2 usage, 3 gateway not reachable, 4 conflict,
+//! 5 not found.
 
+mod print;
+mod table;
+mod unreachable;
+
+use std::io::ErrorKind as IoErrorKind;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
-use dbgate::config::default_socket;
+use dbgate::config;
 use dbgate::control::client::{Client, ClientError};
-use dbgate::control::message::{self, ErrorKind};
-use serde_json::json;
+use dbgate::control::message::{self, ErrorKind, Running};
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::cli::{CtlArgs, CtlCommand};
+use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
+use crate::out;
+use table::harmless_lines;
 
-pub fn run(args: CtlArgs) -> Result<ExitCode> {
-    let path = args.socket.unwrap_or_else(default_socket);
-    let mut client = Client::connect(&path)?;
-    let (cmd, params) = match args.command {
-        CtlCommand::Expose(e) => (
-            "expose",
-            json!(message::Expose {
-                name: e.name,
-                hosts: e.hosts,
-                to: e.to,
-                protocol: e.protocol,
-                tls: e.tls,
-                ..Default::default()
-            }),
-        ),
-        CtlCommand::List => ("list", json!({})),
-        CtlCommand::Sessions { database } => ("sessions", json!(message::Sessions { database })),
-        CtlCommand::Status => ("status", json!({})),
-        CtlCommand::Rejects => ("rejects", json!({})),
-        _ => todo!(),
-    };
-    match client.call(cmd, &params) {
-        Ok(answer) => println!("{answer:#}"),
-        Err(ClientError::Command(e)) if e.kind == ErrorKind::Conflict => {
-            eprintln!("{e}");
-            return Ok(ExitCode::from(4));
+const REFUSED: u8 = 1;
+const USAGE: u8 = 2;
+const NOT_REACHABLE: u8 = 3;
+const CONFLICT: u8 = 4;
+const NOT_FOUND: u8 = 5;
+
+/// Why a command was not done.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
         }
-        Err(e) => return Err(e.into()),
     }
-    Ok(ExitCode::SUCCESS)
+
+    /// What calling the gateway at `socket` came to.
+    fn of(error: ClientError, socket: &Path) -> Self {
+        match error {
+            ClientError::Connect(e) => Self::new(NOT_REACHABLE, unreachable::explain(socket, &e)),
+            ClientError::Command(e) => {
+                let code = match e.kind {
+                    ErrorKind::Refused => REFUSED,
+                    ErrorKind::Usage => USAGE,
+                    ErrorKind::Conflict => CONFLICT,
+                    ErrorKind::NotFound => NOT_FOUND,
+                };
+                Self::new(code, harmless_lines(&e.message))
+            }
+            ClientError::Io(e)
+                if matches!(e.kind(), IoErrorKind::WouldBlock | IoErrorKind::TimedOut) =>
+            {
+                let path = socket.display();
+                Self::new(
+                    NOT_REACHABLE,
+                    format!("the gateway at {path} does not answer"),
+                )
+            }
+            broken => Self::new(NOT_REACHABLE, format!("{}: {broken}", socket.display())),
+        }
+    }
+}
+
+/// Carries out one command and says what came of it.
+pub(crate) fn run(args: CtlArgs) -> ExitCode {
+    match execute(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure { code, message }) => {
+            out::complain(&message);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn execute(args: CtlArgs) -> Result<u8, Failure> {
+    let CtlArgs {
+        socket,
+        output,
+        command,
+    } = args;
+    let (cmd, params) = request(&command)?;
+    let socket = socket.unwrap_or_else(find_socket);
+    let failed = |error| Failure::of(error, &socket);
+    let mut client = Client::connect(&socket).map_err(failed)?;
+    if matches!(command, CtlCommand::Events { .. }) {
+        return follow(&mut client, &socket);
+    }
+    let mut answer = client.call(cmd, &params).map_err(failed)?;
+    if let Some(fields) = answer.as_object_mut() {
+        // These belong to the wire.
+        fields.shift_remove("id");
+        fields.shift_remove("ok");
+    }
+    let mut page = match output {
+        Output::Json => print::json(&answer),
+        Output::Table | Output::Wide => print::answer(&command, &answer, output == Output::Wide),
+    };
+    if let (CtlCommand::Expose(args), Output::Table | Output::Wide) = (&command, output) {
+        page.out += &try_it(&mut client, &answer, args);
+    }
+    write(&page.out)?;
+    out::print_err(&page.err);
+    let missing = matches!(command, CtlCommand::Kill { .. })
+        && answer["missing"]
+            .as_array()
+            .is_some_and(|ids| !ids.is_empty());
+    Ok(if missing { NOT_FOUND } else { 0 })
+}
+
+fn write(text: &str) -> Result<(), Failure> {
+    out::print(text).map_err(|e| Failure::new(REFUSED, format!("cannot write the answer: {e}")))
+}
+
+/// The socket as `serve` would choose it here.
+fn find_socket() -> PathBuf {
+    config::search()
+        .and_then(|file| config::load(&file).config?.control.socket)
+        .unwrap_or_else(config::default_socket)
+}
+
+/// Prints events until nobody reads them or the gateway is gone.
+fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
+    use std::io::Write;
+    let failed = |error| Failure::of(error, socket);
+    client.follow().map_err(failed)?;
+    out::print_err("Following; Ctrl-C ends it.\n");
+    loop {
+        let line = match client.event() {
+            Ok(event) => format!("{event}\n"),
+            Err(ClientError::Closed) => {
+                return Err(Failure::new(NOT_REACHABLE, "the gateway has stopped"));
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let mut stdout = std::io::stdout().lock();
+        match stdout
+            .write_all(line.as_bytes())
+            .and_then(|()| stdout.flush())
+        {
+            Ok(()) => {}
+            Err(e) if e.kind() == IoErrorKind::BrokenPipe => return Ok(0),
+            Err(e) => return Err(Failure::new(REFUSED, format!("cannot write: {e}"))),
+        }
+    }
+}
+
+/// After an exposure of a Postgres database: the line that tries it from this machine.
+fn try_it(client: &mut Client, exposed: &Value, args: &ExposeArgs) -> String {
+    if exposed["changed"] != true || args.dry_run {
+        return String::new();
+    }
+    let name = args.name.clone();
+    let show = client.call("show", &message::Named { name });
+    let status = client.call("status", &message::Nothing {});
+    match (show, status) {
+        (Ok(show), Ok(status)) => print::try_it(exposed, args, &show["database"], &status),
+        // The exposure itself is done; somebody else has changed it since.
+        _ => String::new(),
+    }
+}
+
+/// The words of the wire for a command.
+fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
+    let nothing = || params(&message::Nothing {});
+    Ok(match command {
+        CtlCommand::Expose(args) => ("expose", expose(args)?),
+        CtlCommand::Hide(args) => ("hide", hide(args)?),
+        CtlCommand::List => ("list", nothing()?),
+        CtlCommand::Show { name } => ("show", params(&message::Named { name: name.clone() })?),
+        CtlCommand::Explain {
+            host,
+            listener,
+            client,
+        } => {
+            let explain = message::Explain {
+                host: host.clone(),
+                listener: listener.clone(),
+                client: *client,
+            };
+            ("explain", params(&explain)?)
+        }
+        CtlCommand::Sessions { database } => {
+            let database = database.clone();
+            ("sessions", params(&message::Sessions { database })?)
+        }
+        CtlCommand::Rejects => ("rejects", nothing()?),
+        CtlCommand::Kill { id, database } => {
+            let (ids, database) = (id.clone(), database.clone());
+            ("kill", params(&message::Kill { ids, database })?)
+        }
+        CtlCommand::Drain { name, drain } => {
+            let (name, drain_ms) = (name.clone(), drain.map(millis));
+            ("drain", params(&message::Drain { name, drain_ms })?)
+        }
+        CtlCommand::Status => ("status", nothing()?),
+        CtlCommand::Reload => ("reload", nothing()?),
+        CtlCommand::Diff => ("diff", nothing()?),
+        CtlCommand::Export => ("export", nothing()?),
+        CtlCommand::Events { .. } => ("events", nothing()?),
+    })
+}
+
+fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
+    params(&message::Expose {
+        name: args.name.clone(),
+        hosts: args.hosts.clone(),
+        to: args.to.clone(),
+        protocol: args.protocol,
+        tls: args.tls,
+        cert: absolute(args.cert.as_deref())?,
+        key: absolute(args.key.as_deref())?,
+        client_ca: absolute(args.client_ca.as_deref())?,
+        backend_ca: absolute(args.backend_ca.as_deref())?,
+        backend_name: args.backend_name.clone(),
+        allow: args.allow.clone(),
+        deny: args.deny.clone(),
+        max_sessions: args.max_sessions,
+        ttl_ms: args.ttl.map(millis),
+        ephemeral: args.ephemeral,
+        replace: args.replace,
+        dry_run: args.dry_run,
+    })
+}
+
+fn hide(args: &HideArgs) -> Result<Value, Failure> {
+    params(&message::Hide {
+        name: args.name.clone(),
+        hosts: args.hosts.clone(),
+        running: match (args.keep, args.kill) {
+            (true, _) => Running::Keep,
+            (_, true) => Running::Kill,
+            _ => Running::Drain,
+        },
+        drain_ms: args.drain.map(millis),
+        if_exists: args.if_exists,
+        dry_run: args.dry_run,
+    })
+}
+
+fn params(params: &impl Serialize) -> Result<Value, Failure> {
+    // A path is all that can be no text.
+    serde_json::to_value(params).map_err(|e| Failure::new(USAGE, e.to_string()))
+}
+
+/// The gateway has another working directory than its caller.
+fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
+    path.map(|path| {
+        std::path::absolute(path)
+            .map_err(|e| Failure::new(USAGE, format!("{}: {e}", path.display())))
+    })
+    .transpose()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -5,6 +5,7 @@
 mod cli;
 mod completions;
 mod ctl;
+mod out;
 mod serve;
 
 use std::process::ExitCode;
@@ -17,12 +18,23 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     let result = match command {
         Command::Serve(args) => serve::run(args),
-        Command::Ctl(args) => ctl::run(args),
+        Command::Ctl(args) => Ok(ctl::run(*args)),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };
     result.unwrap_or_else(|error| {
-        eprintln!("dbgate: {error:#}");
+        out::complain(&told(&error));
         ExitCode::from(1)
     })
+}
+
+/// An error with its causes, leaving out those that it quotes itself.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }

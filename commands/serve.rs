@@ -8,33 +8,35 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow, bail};
 use dbgate::access_log::AccessLog;
 use dbgate::config::{self, Config, LogFormat, Problem, Severity};
-use dbgate::runtime::{self, Options, Server};
+use dbgate::provider::state::StateError;
+use dbgate::runtime::{self, Options, Server, StartError};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::ServeArgs;
+use crate::out;
 
 /// Log lines that wait for a slow reader before they are dropped.
 const LOG_QUEUE: usize = 16 * 1024;
 
 /// Runs the gateway, or checks its configuration.
-pub fn run(args: ServeArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     let file = args.config.clone().or_else(config::search);
     if args.check {
-        return Ok(check(file.as_deref()));
+        return check(file.as_deref());
     }
     let config = match &file {
         None => Config::default(),
         Some(file) => {
             let parsed = config::load(file);
-            print_problems(&parsed.problems);
+            out::print_err(&lines(&parsed.problems));
             match parsed.config {
                 Some(config) => config,
-                None => return Ok(ExitCode::from(1)),
+                None => bail!("not started: {} cannot be used as it is", file.display()),
             }
         }
     };
@@ -61,24 +63,45 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
         .build()
         .context("cannot start the control thread")?;
     runtime.block_on(async {
-        let server = runtime::start(config, options.clone(), access_log).await?;
+        let server = runtime::start(config, options.clone(), access_log)
+            .await
+            .map_err(|error| match advice(&error) {
+                None => error.into(),
+                Some(advice) => anyhow!("{error}\n  {advice}"),
+            })?;
         announce(&server, &options, format);
         server.run().await;
         Ok(ExitCode::SUCCESS)
     })
 }
 
+/// What to do about an error that does not say so itself.
+fn advice(error: &StartError) -> Option<&'static str> {
+    match error {
+        StartError::State(StateError::Open { .. }) => {
+            Some("--state-dir names another place for what has to survive a restart")
+        }
+        StartError::Control(_) => Some("--socket names another place for it"),
+        _ => None,
+    }
+}
+
 /// Says what was chosen and what to do next: to a person in words, to a log as one event.
 fn announce(server: &Server, options: &Options, format: LogFormat) {
-    let addresses = server.addresses();
-    let listening: Vec<String> = addresses
+    let listening: Vec<String> = server
+        .addresses()
         .iter()
         .map(|(name, addr)| format!("{name} {addr}"))
         .collect();
+    let listening = listening.join(", ");
+    if format == LogFormat::Text && std::io::stderr().is_terminal() {
+        out::print_err(&banner(server, options, &listening));
+        return;
+    }
     let snapshot = server.gateway().store.snapshot();
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listeners = listening.join(", "),
+        listeners = listening,
         socket = %options.socket.display(),
         state = %options.state_dir.display(),
         config = options.config_file.as_ref().map(|f| tracing::field::display(f.display())),
@@ -86,39 +109,49 @@ fn announce(server: &Server, options: &Options, format: LogFormat) {
         threads = options.threads,
         "ready"
     );
-    if format != LogFormat::Text || !std::io::stderr().is_terminal() {
-        return;
-    }
+}
+
+fn banner(server: &Server, options: &Options, listening: &str) -> String {
+    let snapshot = server.gateway().store.snapshot();
     let config = options.config_file.as_ref().map_or_else(
         || "none found: built-in defaults".to_owned(),
         |f| f.display().to_string(),
     );
-    let port = addresses.first().map_or(7432, |(_, addr)| addr.port());
-    let mut words = String::new();
-    words += "\ndbgate is ready\n";
-    words += &format!("  clients   {}\n", listening.join(", "));
-    words += &format!("  config    {config}\n");
-    words += &format!("  control   {}\n", options.socket.display());
-    words += &format!("  state     {}\n", options.state_dir.display());
-    words += &format!("  databases {}\n\n", snapshot.databases.len());
-    words += "Next, in another terminal:\n";
-    if snapshot.table.is_empty() {
-        words += "  dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432\n";
-        words += &format!(
-            "  psql \"host=my-postgres.example hostaddr=127.0.0.1 port={port} sslmode=require\"\n"
-        );
+    let next = if snapshot.table.is_empty() {
+        "dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432"
     } else {
-        words += "  dbgate ctl list\n";
-    }
-    let _ = writeln!(std::io::stderr(), "{words}");
+        "dbgate ctl list"
+    };
+    // A socket that ctl would not find by itself.
+    let socket = match &options.socket {
+        path if *path == config::default_socket() => String::new(),
+        path => format!(" --socket {}", path.display()),
+    };
+    format!(
+        "
+dbgate {} is ready
+  clients    {listening}
+  config     {config}
+  control    {}
+  state      {}
+  databases  {}
+
+Next, in another terminal:
+  {}
+
+",
+        env!("CARGO_PKG_VERSION"),
+        options.socket.display(),
+        options.state_dir.display(),
+        snapshot.databases.len(),
+        next.replacen(" ctl", &format!(" ctl{socket}"), 1),
+    )
 }
 
-fn check(file: Option<&Path>) -> ExitCode {
+fn check(file: Option<&Path>) -> Result<ExitCode> {
     let Some(file) = file else {
-        println!(
-            "no configuration file: built-in defaults would be used, nothing is wrong with them"
-        );
-        return ExitCode::SUCCESS;
+        out::print("no configuration file: the built-in defaults would be used\n")?;
+        return Ok(ExitCode::SUCCESS);
     };
     let parsed = config::load(file);
     let mut problems = parsed.problems;
@@ -127,25 +160,24 @@ fn check(file: Option<&Path>) -> ExitCode {
     {
         problems.extend(config::check(config, &text, file, SystemTime::now()));
     }
-    print_problems(&problems);
-    let errors = count(&problems, Severity::Error);
-    let warnings = count(&problems, Severity::Warning);
-    println!(
-        "{}: {} ({errors} errors, {warnings} warnings)",
+    let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let plural = |number| if number == 1 { "" } else { "s" };
+    let verdict = if errors == 0 { "ok" } else { "not usable" };
+    out::print(&format!(
+        "{}{}: {verdict} ({errors} error{}, {warnings} warning{})\n",
+        lines(&problems),
         file.display(),
-        if errors == 0 { "ok" } else { "not usable" }
-    );
-    ExitCode::from(u8::from(errors > 0))
+        plural(errors),
+        plural(warnings),
+    ))?;
+    Ok(ExitCode::from(u8::from(errors > 0)))
 }
 
-fn count(problems: &[Problem], severity: Severity) -> usize {
-    problems.iter().filter(|p| p.severity == severity).count()
-}
-
-fn print_problems(problems: &[Problem]) {
-    for problem in problems {
-        eprintln!("{problem}");
-    }
+fn lines(problems: &[Problem]) -> String {
+    problems.iter().fold(String::new(), |lines, problem| {
+        lines + &problem.to_string() + "\n"
+    })
 }
 
 fn queue(out: impl Write + Send + 'static) -> (NonBlocking, WorkerGuard) {

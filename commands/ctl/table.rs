@@ -1,0 +1,236 @@
+//! Tables and values for people: columns two spaces apart, `-` for what is empty, nothing cut off,
+//! and no character that a terminal would obey.
+//!
+//! Not here: which columns there are ([`super::print`]).
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+/// One column of a table.
+pub(crate) struct Column {
+    header: &'static str,
+    wide: bool,
+    cell: fn(&Value) -> String,
+}
+
+impl Column {
+    /// A column of every table.
+    pub(crate) const fn new(header: &'static str, cell: fn(&Value) -> String) -> Self {
+        Self {
+            header,
+            wide: false,
+            cell,
+        }
+    }
+
+    /// A column of wide tables only.
+    pub(crate) const fn wide(header: &'static str, cell: fn(&Value) -> String) -> Self {
+        Self {
+            header,
+            wide: true,
+            cell,
+        }
+    }
+}
+
+/// Sets `rows` under the headers of `columns`.
+pub(crate) fn table(rows: &[Value], columns: &[Column], wide: bool) -> String {
+    let columns: Vec<&Column> = columns.iter().filter(|c| wide || !c.wide).collect();
+    let header = columns.iter().map(|c| c.header.to_owned()).collect();
+    let mut lines: Vec<Vec<String>> = vec![header];
+    for row in rows {
+        lines.push(columns.iter().map(|c| harmless(&(c.cell)(row))).collect());
+    }
+    align(&lines)
+}
+
+/// Sets names beside their values.
+pub(crate) fn facts(facts: &[(&str, String)]) -> String {
+    let lines: Vec<Vec<String>> = facts
+        .iter()
+        .map(|(name, value)| vec![harmless(name), harmless(value)])
+        .collect();
+    align(&lines)
+}
+
+fn align(lines: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    for line in lines {
+        for (at, cell) in line.iter().enumerate() {
+            let width = cell.chars().count();
+            match widths.get_mut(at) {
+                Some(widest) => *widest = width.max(*widest),
+                None => widths.push(width),
+            }
+        }
+    }
+    let mut text = String::new();
+    for line in lines {
+        let mut set = String::new();
+        for (cell, width) in line.iter().zip(&widths) {
+            // Writing to a String cannot fail.
+            let _ = write!(set, "{cell:width$}  ");
+        }
+        text.push_str(set.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// A value as a cell shows it.
+pub(crate) fn text(value: &Value) -> String {
+    match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) if text.is_empty() => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// Bytes as people count them, in powers of 1000: `812 B`, `1.2 MB`.
+pub(crate) fn size(value: &Value) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    let Some(bytes) = value.as_u64() else {
+        return text(value);
+    };
+    let mut tenths = u128::from(bytes) * 10;
+    let mut unit = "B";
+    for next in UNITS {
+        // 999.95 of a unit would be shown as 1000.0 of it.
+        if tenths < 9_995 {
+            break;
+        }
+        tenths = (tenths + 500) / 1000;
+        unit = next;
+    }
+    if unit == "B" {
+        format!("{bytes} B")
+    } else {
+        format!("{}.{} {unit}", tenths / 10, tenths % 10)
+    }
+}
+
+/// Milliseconds as people say them, in at most two units: `850ms`, `3m12s`, `2d4h`.
+pub(crate) fn span(value: &Value) -> String {
+    let Some(millis) = value.as_u64() else {
+        return text(value);
+    };
+    let seconds = millis / 1000;
+    let (large, of_large, small, of_small) = match seconds {
+        0 if millis > 0 => return format!("{millis}ms"),
+        0..60 => return format!("{seconds}s"),
+        60..3_600 => (seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => (seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
+        _ => (seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    };
+    if small == 0 {
+        format!("{large}{of_large}")
+    } else {
+        format!("{large}{of_large}{small}{of_small}")
+    }
+}
+
+/// `1 session`, `2 sessions`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
+/// A line in which control characters, and those that turn the direction of text, are spelled
+/// out: names and reasons may come from strangers.
+pub(crate) fn harmless(text: &str) -> String {
+    spell(text, |_| false)
+}
+
+/// The same for several lines.
+pub(crate) fn harmless_lines(text: &str) -> String {
+    spell(text, |c| c == '\n')
+}
+
+fn spell(text: &str, spared: impl Fn(char) -> bool) -> String {
+    let obeyed = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().fold(String::new(), |mut safe, c| {
+        if obeyed(c) && !spared(c) {
+            safe.extend(c.escape_default());
+        } else {
+            safe.push(c);
+        }
+        safe
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let columns = [
+            Column::new("NAME", |r| text(&r["name"])),
+            Column::wide("PORT", |r| text(&r["port"])),
+            Column::new("HOSTS", |r| text(&r["hosts"])),
+        ];
+        let rows = [
+            json!({"name": "a-long-name", "port": 1, "hosts": ["x", "y"]}),
+            json!({"name": "b", "port": null, "hosts": []}),
+        ];
+        assert_eq!(
+            table(&rows, &columns, false),
+            "NAME         HOSTS\na-long-name  x, y\nb            -\n"
+        );
+        assert_eq!(
+            table(&rows, &columns, true),
+            "NAME         PORT  HOSTS\na-long-name  1     x, y\nb            -     -\n"
+        );
+    }
+
+    #[test]
+    fn sizes() {
+        for (bytes, said) in [
+            (0, "0 B"),
+            (812, "812 B"),
+            (999, "999 B"),
+            (1_000, "1.0 kB"),
+            (1_234, "1.2 kB"),
+            (999_949, "999.9 kB"),
+            (999_950, "1.0 MB"),
+            (1_200_000, "1.2 MB"),
+            (u64::MAX, "18446.7 PB"),
+        ] {
+            assert_eq!(size(&json!(bytes)), said, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        for (millis, said) in [
+            (0, "0s"),
+            (850, "850ms"),
+            (1_850, "1s"),
+            (30_000, "30s"),
+            (60_000, "1m"),
+            (192_000, "3m12s"),
+            (7_500_000, "2h5m"),
+            (187_200_000, "2d4h"),
+        ] {
+            assert_eq!(span(&json!(millis)), said, "{millis}");
+        }
+    }
+
+    #[test]
+    fn a_terminal_obeys_nothing_in_it() {
+        assert_eq!(
+            harmless("a\u{1b}[2J\u{9b}31m\u{202e}\nb\u{fc}"),
+            "a\\u{1b}[2J\\u{9b}31m\\u{202e}\\nb\u{fc}"
+        );
+        assert_eq!(harmless_lines("a\nb\r"), "a\nb\\r");
+    }
+}

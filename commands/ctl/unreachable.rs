@@ -1,0 +1,116 @@
+//! Why a control socket cannot be reached, and what to do: whether it is there, whether somebody
+//! listens, whether the caller may open it.
+
+use std::fmt::Write as _;
+use std::fs::{self, Metadata};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
+
+use rustix::process::{getegid, geteuid, getgroups};
+
+/// Where a gateway that runs as a system service listens.
+const OF_SERVICE: &str = "/run/dbgate/control.sock";
+
+/// What to print when connecting to `path` failed with `error`.
+pub(crate) fn explain(path: &Path, error: &io::Error) -> String {
+    let mut text = format!(
+        "no gateway can be reached at {}\n  {}\n",
+        path.display(),
+        reason(path, error)
+    );
+    let elsewhere = Path::new(OF_SERVICE);
+    // Writing to a String cannot fail.
+    let _ = if path != elsewhere && fs::metadata(elsewhere).is_ok() {
+        writeln!(
+            text,
+            "  There is a socket at {OF_SERVICE}: try --socket {OF_SERVICE}"
+        )
+    } else {
+        writeln!(
+            text,
+            "  Does it run? `dbgate serve` starts one, `systemctl status dbgate` shows the service."
+        )
+    };
+    text += "  Does it listen elsewhere? Name its socket with --socket PATH or DBGATE_SOCKET.";
+    text
+}
+
+fn reason(path: &Path, error: &io::Error) -> String {
+    if error.kind() == ErrorKind::InvalidInput {
+        return format!("This cannot be a socket's path: {error}.");
+    }
+    match fs::metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            match path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+                Some(dir) if !dir.exists() => {
+                    format!(
+                        "It does not exist, and neither does its directory {}.",
+                        dir.display()
+                    )
+                }
+                _ => "It does not exist.".to_owned(),
+            }
+        }
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => match closed_directory(path) {
+            Some((dir, meta)) => format!(
+                "You may not look into {}: it belongs to {}; {}.",
+                dir.display(),
+                owner(&meta),
+                caller()
+            ),
+            None => format!("You may not look there: {}.", caller()),
+        },
+        Err(e) => format!("It cannot be looked at: {e}."),
+        Ok(meta) if meta.is_dir() => "That is a directory, not a socket.".to_owned(),
+        Ok(meta) if !meta.file_type().is_socket() => {
+            "It exists, but it is not a socket.".to_owned()
+        }
+        Ok(meta) => match error.kind() {
+            ErrorKind::ConnectionRefused => {
+                "It exists, but nobody listens: the gateway that made it is gone.".to_owned()
+            }
+            ErrorKind::PermissionDenied => format!(
+                "It exists, but you may not open it: it belongs to {}; {}.",
+                owner(&meta),
+                caller()
+            ),
+            _ => format!("It exists, but: {error}."),
+        },
+    }
+}
+
+/// The first directory on the way to `path` that the caller may not enter.
+fn closed_directory(path: &Path) -> Option<(&Path, Metadata)> {
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    way.windows(2).find_map(|step| match step {
+        [dir, next] if fs::metadata(next).is_err() => Some((*dir, fs::metadata(dir).ok()?)),
+        _ => None,
+    })
+}
+
+fn owner(meta: &Metadata) -> String {
+    format!(
+        "uid {}, gid {}, mode {:04o}",
+        meta.uid(),
+        meta.gid(),
+        meta.mode() & 0o7777
+    )
+}
+
+fn caller() -> String {
+    let mut groups: Vec<u32> = getgroups()
+        .unwrap_or_default()
+        .iter()
+        .map(|g| g.as_raw())
+        .collect();
+    groups.insert(0, getegid().as_raw());
+    groups.dedup();
+    let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+    format!(
+        "you are uid {}, gid {}",
+        geteuid().as_raw(),
+        groups.join(" ")
+    )
+}

@@ -1,0 +1,218 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_dbgate_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_dbgate_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_dbgate_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_dbgate_using_subcommand
+    set -l cmd (__fish_dbgate_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c dbgate -n "__fish_dbgate_needs_command" -s h -l help -d 'Print help'
+complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "serve" -d 'Run the gateway'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "ctl" -d 'Steer a running gateway through its control socket'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "completions" -d 'Print shell completions'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "man" -d 'Write the man pages'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s c -l config -d 'Configuration file' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l socket -d 'Control socket [default: for root /run/dbgate/control.sock, else in the user\'s runtime directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l state-dir -d 'Where runtime exposures are kept [default: for root /var/lib/dbgate, else in the user\'s state directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Worker threads [default: one per core]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "expose" -d 'Make a database reachable under a host'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "hide" -d 'End an exposure'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "list" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "show" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "sessions" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "reload" -d 'Read the configuration again: all of it, or nothing'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "diff" -d 'What runs against what the configuration file says'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide list show explain sessions rejects kill drain status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend of a new database, HOST:PORT; several are tried in turn' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'What it speaks [default: told by the backend\'s port]' -r -f -a "postgres\t''
+mysql\t''
+mariadb\t''
+mongodb\t''
+redis\t''
+tls\t''"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l tls -d 'Where the client\'s TLS ends [default: passthrough]' -r -f -a "passthrough\t''
+terminate\t''
+reencrypt\t''"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l cert -d 'Certificate shown to clients' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l key -d 'Its key' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-ca -d 'Ask clients for a certificate signed by these authorities' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-ca -d 'Authorities of the backends\' certificates (reencrypt)' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l deny -d 'Networks that may not connect' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ephemeral -d 'Do not keep it over a restart'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l replace -d 'Replace what ctl declared before, or take over a host that ctl gave to another database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l dry-run -d 'Only tell what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l keep -d 'Let running sessions be'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l kill -d 'Close running sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l if-exists -d 'No error if there is nothing to hide'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l dry-run -d 'Only tell what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to judge allow and deny as well' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'Only those of this database' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l drain -d 'How long [default: timeouts.drain]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l follow -d 'Go on until interrupted'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "expose" -d 'Make a database reachable under a host'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "hide" -d 'End an exposure'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "list" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "show" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "sessions" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "rejects" -d 'The last clients that were turned away, and why'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Close sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again: all of it, or nothing'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "diff" -d 'What runs against what the configuration file says'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "export" -d 'The running databases and hosts as TOML'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s h -l help -d 'Print help'
+complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "completions" -d 'Print shell completions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "man" -d 'Write the man pages'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "expose" -d 'Make a database reachable under a host'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "hide" -d 'End an exposure'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "list" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "show" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "sessions" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "rejects" -d 'The last clients that were turned away, and why'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "kill" -d 'Close sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again: all of it, or nothing'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'What runs against what the configuration file says'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "export" -d 'The running databases and hosts as TOML'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'What happens, one JSON object a line'

@@ -1,0 +1,449 @@
+//! Commands that change routes: what they say, what they refuse, and their exit codes.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::gate::{EMPTY, Gate, Ran, dbgate};
+
+const TWO: &str = "[listener.main]
+bind = [\"127.0.0.1:0\"]
+[database.pg1]
+protocol = \"postgres\"
+backends = [\"10.0.0.1:5432\"]
+hosts = [\"a.example\", \"b.example\"]
+[database.bare]
+protocol = \"postgres\"
+backends = [\"10.0.0.2:5432\"]
+";
+
+#[test]
+fn expose_says_what_changed_and_the_second_time_that_nothing_did() {
+    let gate = Gate::new(EMPTY);
+    let words = [
+        "expose",
+        "pg1",
+        "--host",
+        "my-postgres.example",
+        "--to",
+        "10.0.0.5:5432",
+    ];
+    let port = gate.addr().port();
+    assert_eq!(
+        gate.ctl(&words).done(),
+        format!(
+            "pg1 is reachable under my-postgres.example (revision 2)\n\
+             try it: psql \"host=my-postgres.example hostaddr=127.0.0.1 port={port} sslmode=require\"\n"
+        )
+    );
+    assert_eq!(
+        gate.ctl(&words).done(),
+        "unchanged: pg1 is reachable under my-postgres.example (revision 2)\n"
+    );
+    assert_eq!(
+        gate.json(&words),
+        json!({"database": "pg1", "changed": false, "dry_run": false, "revision": 2,
+            "hosts": ["my-postgres.example"], "notes": []})
+    );
+    // Only Postgres has a line to try.
+    let redis = [
+        "expose",
+        "r1",
+        "--host",
+        "r.example",
+        "--to",
+        "10.0.0.5:6379",
+        "--ttl",
+        "2h",
+    ];
+    assert_eq!(
+        gate.ctl(&redis).done(),
+        "r1 is reachable under r.example for 2h (revision 3)\n"
+    );
+}
+
+#[test]
+fn hosts_and_backends_may_be_given_in_every_order() {
+    let gate = Gate::new(TWO);
+    for (words, hosts) in [
+        (
+            &[
+                "pg2",
+                "--host",
+                "c.example",
+                "d.example",
+                "--to",
+                "1.2.3.4:5432",
+            ][..],
+            2,
+        ),
+        (&["--host", "e.example", "--", "bare"], 1),
+        (&["bare", "--host", "f.example", "--host", "g.example"], 3),
+        (
+            &[
+                "--to",
+                "1.2.3.4:5432",
+                "--host",
+                "h.example",
+                "--ephemeral",
+                "pg3",
+            ],
+            1,
+        ),
+        (&["--host=i.example", "pg1"], 3),
+    ] {
+        let answer = gate.json(&[&["expose"], words].concat());
+        assert_eq!(answer["changed"], true, "{words:?}");
+        assert_eq!(answer["hosts"].as_array().unwrap().len(), hosts, "{answer}");
+    }
+    // Here the name is taken for one more host; the usage line says where it goes.
+    let swallowed = gate
+        .ctl(&["expose", "--host", "x.example", "pg1"])
+        .failed(2);
+    assert!(
+        swallowed.contains("expose <NAME> [--host <HOST>...]"),
+        "{swallowed}"
+    );
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let gate = Gate::new(TWO);
+    for (words, said) in [
+        (
+            &["expose", "n", "--host", "n.example", "--to", "1.2.3.4:5432"][..],
+            "dry run: n would be reachable under n.example\n",
+        ),
+        (
+            &["expose", "pg1", "--host", "a.example"],
+            "dry run: nothing would change\n",
+        ),
+        (
+            &["hide", "pg1", "--host", "a.example"],
+            "dry run: pg1 would no longer be reachable under a.example\nno session runs there\n",
+        ),
+    ] {
+        assert_eq!(gate.ctl(&[words, &["--dry-run"]].concat()).done(), said);
+    }
+    assert_eq!(gate.revision(), 1);
+    let conflict = [
+        "expose",
+        "n",
+        "--host",
+        "a.example",
+        "--to",
+        "1.2.3.4:5432",
+        "--dry-run",
+    ];
+    gate.ctl(&conflict).failed(4);
+}
+
+#[test]
+fn conflicts_name_the_way_out() {
+    let gate = Gate::new(TWO);
+    gate.ctl(&["expose", "n", "--host", "n.example", "--to", "1.2.3.4:5432"])
+        .done();
+    for (words, said) in [
+        (
+            &["expose", "n", "--host", "n.example", "--to", "1.2.3.5:5432"][..],
+            "dbgate: database n exists with other settings (backends: [\"1.2.3.4:5432\"] → [\"1.2.3.5:5432\"]): use --replace to change them\n",
+        ),
+        (
+            &["expose", "m", "--host", "n.example", "--to", "1.2.3.4:5432"],
+            "dbgate: host n.example leads to database n: use --replace to move it\n",
+        ),
+        (
+            &["expose", "m", "--host", "a.example", "--to", "1.2.3.4:5432"],
+            "dbgate: host a.example leads to database pg1, declared in the configuration: `dbgate ctl hide pg1 --host a.example` first\n",
+        ),
+        (
+            &[
+                "expose",
+                "pg1",
+                "--host",
+                "z.example",
+                "--to",
+                "1.2.3.4:5432",
+            ],
+            "dbgate: database pg1 is declared in the configuration with other settings: change them there and reload, or expose it with --host alone\n",
+        ),
+    ] {
+        assert_eq!(gate.ctl(words).failed(4), said);
+        // Errors are words in JSON's place too.
+        assert_eq!(gate.ctl(&[words, &["-o", "json"]].concat()).failed(4), said);
+    }
+    let replaced = [
+        "expose",
+        "m",
+        "--host",
+        "n.example",
+        "--to",
+        "1.2.3.4:5432",
+        "--replace",
+    ];
+    gate.ctl(&replaced).done();
+    gate.ctl(&["show", "n"]).failed(5);
+    let other = [
+        "expose",
+        "m",
+        "--host",
+        "n.example",
+        "--to",
+        "1.2.3.5:5432",
+        "--replace",
+    ];
+    gate.ctl(&other).done();
+    assert_eq!(
+        gate.json(&["show", "m"])["database"]["settings"]["backends"],
+        json!(["1.2.3.5:5432"])
+    );
+}
+
+#[test]
+fn an_unknown_name_is_answered_with_the_nearest() {
+    let gate = Gate::new(TWO);
+    for words in [
+        &["show"][..],
+        &["hide"],
+        &["drain"],
+        &["kill", "--database"],
+        &["sessions", "--database"],
+    ] {
+        assert_eq!(
+            gate.ctl(&[words, &["pgg1"]].concat()).failed(5),
+            "dbgate: no database pgg1; did you mean pg1?\n"
+        );
+    }
+    let far = gate.ctl(&["show", "zzz"]).failed(5);
+    assert!(far.contains("`dbgate ctl list`"), "{far}");
+    let host = gate.ctl(&["hide", "pg1", "--host", "x.example"]).failed(5);
+    assert_eq!(
+        host,
+        "dbgate: database pg1 is not exposed under x.example\n"
+    );
+    let new = gate
+        .ctl(&["expose", "pgg1", "--host", "x.example"])
+        .failed(5);
+    assert!(new.contains("--to"), "{new}");
+    assert_eq!(
+        gate.ctl(&["hide", "pgg1", "--if-exists"]).done(),
+        "unchanged: nothing of pgg1 to hide (revision 1)\n"
+    );
+}
+
+#[test]
+fn usage_is_told_by_command_line_and_gateway_alike() {
+    let gate = Gate::new(TWO);
+    for (words, said) in [
+        (&["expose"][..], "<NAME>"),
+        (&["expose", "n", "--host", "10.0.0.1"], "10.0.0.1"),
+        (
+            &["expose", "n", "--host", "n.example", "--to", "1.2.3.4"],
+            "write HOST:PORT",
+        ),
+        (
+            &["expose", "n", "--host", "n.example", "--to", "1.2.3.4:9"],
+            "add --protocol",
+        ),
+        (
+            &[
+                "expose",
+                "n",
+                "--host",
+                "n.example",
+                "--to",
+                "h:9",
+                "--protocol",
+                "pg",
+            ],
+            "possible values: postgres",
+        ),
+        (
+            &["expose", "n", "--host", "n.example", "--ttl", "5"],
+            "\"5s\"",
+        ),
+        (&["expose", "n", "--to", "1.2.3.4:5432"], "--host"),
+        (
+            &[
+                "expose",
+                "two words",
+                "--host",
+                "n.example",
+                "--to",
+                "1.2.3.4:5432",
+            ],
+            "\"two words\" is no name",
+        ),
+        (
+            &["expose", "n", "--host", "n.example", "--to", "1.2.3.4:3306"],
+            "protocol = \"tcp\"",
+        ),
+        (
+            &["expose", "pg1", "--host", "n.example", "--tls", "terminate"],
+            "--to",
+        ),
+        (&["hide", "pg1", "--keep", "--kill"], "cannot be used with"),
+        (&["kill"], "<ID>"),
+        (&["events"], "--follow"),
+        (&["lst"], "list"),
+    ] {
+        let told = gate.ctl(words).failed(2);
+        assert!(told.contains(said), "{words:?}: {told}");
+    }
+    assert_eq!(gate.revision(), 1);
+}
+
+#[test]
+fn files_are_those_of_the_caller() {
+    let gate = Gate::new(EMPTY);
+    // The pair that the gateway has minted for itself will do.
+    for file in ["gateway.crt", "gateway.key"] {
+        fs::copy(gate.state().join(file), gate.dir().join(file)).unwrap();
+    }
+    let expose = |cert| {
+        gate.ctl(&[
+            "expose",
+            "t",
+            "--host",
+            "t.example",
+            "--to",
+            "1.2.3.4:5432",
+            "--tls",
+            "terminate",
+            "--cert",
+            cert,
+            "--key",
+            "gateway.key",
+        ])
+    };
+    let missing = expose("none.crt").failed(1);
+    let path = gate.dir().join("none.crt");
+    assert!(missing.contains(path.to_str().unwrap()), "{missing}");
+    expose("gateway.crt").done();
+    let shown = gate.json(&["show", "t"]);
+    let cert = gate.dir().join("gateway.crt");
+    assert_eq!(shown["database"]["settings"]["cert"], json!(cert));
+    assert!(
+        shown["database"]["certificate"]["expires"].is_string(),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_reload_is_all_or_nothing() {
+    let gate = Gate::new(TWO);
+    gate.configure(
+        &TWO.replace("hosts =", "hsts =")
+            .replace("10.0.0.2:5432", "10.0.0.2"),
+    );
+    let told = gate.ctl(&["reload"]).failed(1);
+    let file = gate.config();
+    let file = file.display();
+    assert!(told.starts_with("dbgate: nothing changed\n"), "{told}");
+    assert!(
+        told.contains(&format!("{file}:6:1: error: unknown key `hsts`")),
+        "{told}"
+    );
+    assert!(told.contains("did you mean `hosts`?"), "{told}");
+    assert!(told.contains(&format!("{file}:9:13: error: ")), "{told}");
+    gate.ctl(&["diff"]).failed(1);
+    assert_eq!(gate.revision(), 1);
+
+    gate.configure(&TWO.replace("a.example", "c.example"));
+    let diff = gate.ctl(&["diff"]).done();
+    assert!(
+        diff.contains("changed in the file, not loaded yet"),
+        "{diff}"
+    );
+    assert_eq!(
+        gate.ctl(&["reload"]).done(),
+        "reloaded (revision 2)\n\
+         pg1 is reachable under c.example\n\
+         pg1 is no longer reachable under a.example\n"
+    );
+    assert_eq!(gate.revision(), 2);
+}
+
+#[test]
+fn what_the_configuration_takes_from_ctl_is_said() {
+    let gate = Gate::new(EMPTY);
+    gate.ctl(&[
+        "expose",
+        "pg9",
+        "--host",
+        "a.example",
+        "--to",
+        "1.2.3.4:5432",
+    ])
+    .done();
+    gate.configure(TWO);
+    let reloaded = gate.ctl(&["reload"]);
+    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
+    assert!(
+        reloaded.err.contains("note: host a.example leads to pg1"),
+        "{reloaded:?}"
+    );
+    let list = gate.ctl(&["list"]);
+    assert!(list.out.contains("a.example (shadowed)"), "{list:?}");
+    assert!(
+        list.err.contains("note: host a.example leads to pg1"),
+        "{list:?}"
+    );
+}
+
+#[test]
+fn callers_at_the_same_time_take_turns() {
+    const CALLERS: usize = 8;
+    let gate = Gate::new(EMPTY);
+    let expose = &|at: usize, host: String| {
+        let name = format!("db{at}");
+        gate.ctl(&["expose", &name, "--host", &host, "--to", "1.2.3.4:5432"])
+    };
+    std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|at| scope.spawn(move || expose(at, format!("h{at}.example"))))
+            .collect();
+        for caller in callers {
+            caller.join().unwrap().done();
+        }
+    });
+    assert_eq!(gate.revision(), 1 + CALLERS as u64);
+    assert_eq!(
+        gate.json(&["list"])["databases"].as_array().unwrap().len(),
+        CALLERS
+    );
+
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|at| scope.spawn(move || expose(at, "one.example".into()).code))
+            .collect();
+        callers.into_iter().map(|c| c.join().unwrap()).collect()
+    });
+    assert_eq!(
+        codes.iter().filter(|c| **c == Some(0)).count(),
+        1,
+        "{codes:?}"
+    );
+    assert_eq!(
+        codes.iter().filter(|c| **c == Some(4)).count(),
+        CALLERS - 1,
+        "{codes:?}"
+    );
+}
+
+#[test]
+fn the_socket_is_found_as_serve_finds_it() {
+    let mut gate = Gate::stopped("");
+    gate.configure(&format!("{EMPTY}[control]\nsocket = \"s.sock\"\n"));
+    gate.start();
+    let mut by_variable = dbgate();
+    by_variable
+        .args(["ctl", "status"])
+        .env("DBGATE_SOCKET", gate.socket());
+    Ran::of(&mut by_variable).done();
+
+    fs::rename(gate.config(), gate.dir().join("dbgate.toml")).unwrap();
+    let mut by_config = dbgate();
+    by_config.args(["ctl", "status"]).current_dir(gate.dir());
+    Ran::of(&mut by_config).done();
+}

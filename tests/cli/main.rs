@@ -1,0 +1,13 @@
+//! The command line as its users meet it: the real binary, a real `dbgate serve` in a directory
+//! of its own on a port of its own, and what both say.
+//!
+//! Not here: databases and their clients (`tests/gateway`).
+
+mod answers;
+mod changes;
+mod files;
+mod gate;
+mod life;
+mod serving;
+mod sessions;
+mod unreachable;

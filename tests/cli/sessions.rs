@@ -1,0 +1,124 @@
+//! What becomes of running sessions: hide, drain, kill.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::gate::{EMPTY, Gate, closed, echo};
+
+fn gate() -> Gate {
+    let gate = Gate::new(&format!("[timeouts]\ndrain = \"5m\"\n{EMPTY}"));
+    let to = echo().to_string();
+    gate.ctl(&[
+        "expose",
+        "db",
+        "--host",
+        "a.example",
+        "b.example",
+        "--to",
+        &to,
+        "--protocol",
+        "tls",
+    ])
+    .done();
+    gate
+}
+
+/// It still relays.
+fn alive(client: &mut TcpStream) {
+    let mut word = [0; 4096];
+    client.write_all(b"!").unwrap();
+    loop {
+        let read = client.read(&mut word).unwrap();
+        assert_ne!(read, 0);
+        if word[..read].ends_with(b"!") {
+            return;
+        }
+    }
+}
+
+#[test]
+fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
+    let gate = gate();
+    let mut a1 = gate.session("a.example");
+    let mut a2 = gate.session("a.example");
+    let mut b = gate.session("b.example");
+    assert_eq!(
+        gate.ctl(&["hide", "db", "--host", "a.example"]).done(),
+        "db is no longer reachable under a.example (revision 3)\n\
+         2 sessions get 5m, then they are closed\n"
+    );
+    let states: Vec<_> = gate.json(&["sessions"])["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(states, ["draining", "draining", "open"]);
+    alive(&mut a1);
+    closed(&mut gate.client("a.example"));
+
+    // Exposed again, they are as before.
+    gate.ctl(&["expose", "db", "--host", "a.example"]).done();
+    assert_eq!(gate.json(&["sessions"])["sessions"][0]["state"], "open");
+
+    assert_eq!(
+        gate.ctl(&["hide", "db", "--host", "a.example", "--keep"])
+            .done(),
+        "db is no longer reachable under a.example (revision 5)\n2 sessions run on\n"
+    );
+    alive(&mut a2);
+
+    assert_eq!(
+        gate.ctl(&["hide", "db", "--kill"]).done(),
+        "db is no longer reachable under b.example (revision 6)\n\
+         db was made by ctl: it is removed with its last host\n\
+         3 sessions are closed at once\n"
+    );
+    for client in [&mut a1, &mut a2, &mut b] {
+        closed(client);
+    }
+}
+
+#[test]
+fn a_drain_ends() {
+    let gate = gate();
+    let mut client = gate.session("a.example");
+    assert_eq!(
+        gate.ctl(&["drain", "db", "--drain", "50ms"]).done(),
+        "db: 1 session gets 50ms, then it is closed\n"
+    );
+    closed(&mut client);
+    // New ones may come all the time.
+    let mut client = gate.session("a.example");
+    gate.ctl(&["hide", "db", "--drain", "50ms"]).done();
+    closed(&mut client);
+}
+
+#[test]
+fn kill_takes_ids_or_a_database() {
+    let gate = gate();
+    let (mut one, mut two) = (gate.session("a.example"), gate.session("b.example"));
+    let sessions = gate.json(&["sessions"]);
+    let id = sessions["sessions"][0]["id"].to_string();
+    assert_eq!(gate.ctl(&["kill", &id]).done(), "killed 1 session\n");
+    closed(&mut one);
+    alive(&mut two);
+    assert_eq!(
+        gate.ctl(&["kill", "99999"]).failed(5),
+        "dbgate: no session 99999\n"
+    );
+
+    let id = sessions["sessions"][1]["id"].to_string();
+    let partly = gate.ctl(&["kill", &id, "99999"]);
+    assert_eq!(
+        (partly.code, partly.out.as_str(), partly.err.as_str()),
+        (Some(5), "killed 1 session\n", "no session 99999\n")
+    );
+    closed(&mut two);
+    let mut three = gate.session("a.example");
+    assert_eq!(
+        gate.ctl(&["kill", "--database", "db"]).done(),
+        "killed 1 session\n"
+    );
+    closed(&mut three);
+}
