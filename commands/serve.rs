@@ -4,7 +4,7 @@
 //! something is wrong), 2 usage.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -29,6 +29,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     if args.check {
         return check(file.as_deref());
     }
+    // `ctl` shows paths to people who are in other directories.
+    let file = file.map(absolute);
     let config = match &file {
         None => Config::default(),
         Some(file) => {
@@ -50,11 +52,12 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     );
     let options = Options {
         config_file: file.clone(),
-        socket: args
-            .socket
-            .or_else(|| config.control.socket.clone())
-            .unwrap_or_else(config::default_socket),
-        state_dir: args.state_dir.unwrap_or_else(config::default_state_dir),
+        socket: absolute(
+            args.socket
+                .or_else(|| config.control.socket.clone())
+                .unwrap_or_else(config::default_socket),
+        ),
+        state_dir: absolute(args.state_dir.unwrap_or_else(config::default_state_dir)),
         threads,
     };
     let format = config.log.format;
@@ -73,6 +76,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         server.run().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn absolute(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// What to do about an error that does not say so itself.

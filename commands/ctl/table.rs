@@ -99,8 +99,7 @@ pub(crate) fn size(value: &Value) -> String {
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = "B";
     for next in UNITS {
-        // 999.95 of a unit would be shown as 1000.0 of it.
-        if tenths < 9_995 {
+        if tenths < 10_000 {
             break;
         }
         tenths = (tenths + 500) / 1000;

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::gate::{EMPTY, Gate, Ran, dbgate};
+use crate::gate::{EMPTY, Gate};
 
 const TWO: &str = "[listener.main]
 bind = [\"127.0.0.1:0\"]
@@ -365,33 +365,6 @@ fn a_reload_is_all_or_nothing() {
 }
 
 #[test]
-fn what_the_configuration_takes_from_ctl_is_said() {
-    let gate = Gate::new(EMPTY);
-    gate.ctl(&[
-        "expose",
-        "pg9",
-        "--host",
-        "a.example",
-        "--to",
-        "1.2.3.4:5432",
-    ])
-    .done();
-    gate.configure(TWO);
-    let reloaded = gate.ctl(&["reload"]);
-    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
-    assert!(
-        reloaded.err.contains("note: host a.example leads to pg1"),
-        "{reloaded:?}"
-    );
-    let list = gate.ctl(&["list"]);
-    assert!(list.out.contains("a.example (shadowed)"), "{list:?}");
-    assert!(
-        list.err.contains("note: host a.example leads to pg1"),
-        "{list:?}"
-    );
-}
-
-#[test]
 fn callers_at_the_same_time_take_turns() {
     const CALLERS: usize = 8;
     let gate = Gate::new(EMPTY);
@@ -429,21 +402,4 @@ fn callers_at_the_same_time_take_turns() {
         CALLERS - 1,
         "{codes:?}"
     );
-}
-
-#[test]
-fn the_socket_is_found_as_serve_finds_it() {
-    let mut gate = Gate::stopped("");
-    gate.configure(&format!("{EMPTY}[control]\nsocket = \"s.sock\"\n"));
-    gate.start();
-    let mut by_variable = dbgate();
-    by_variable
-        .args(["ctl", "status"])
-        .env("DBGATE_SOCKET", gate.socket());
-    Ran::of(&mut by_variable).done();
-
-    fs::rename(gate.config(), gate.dir().join("dbgate.toml")).unwrap();
-    let mut by_config = dbgate();
-    by_config.args(["ctl", "status"]).current_dir(gate.dir());
-    Ran::of(&mut by_config).done();
 }

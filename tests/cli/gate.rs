@@ -69,23 +69,32 @@ impl Ran {
     }
 }
 
+#[derive(Default)]
+struct Kept {
+    lines: Vec<String>,
+    ended: bool,
+}
+
 /// Lines of a stream as they come.
 #[derive(Clone, Default)]
-pub(crate) struct Lines(Arc<(Mutex<(Vec<String>, bool)>, Condvar)>);
+pub(crate) struct Lines(Arc<(Mutex<Kept>, Condvar)>);
 
 impl Lines {
     pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
         let lines = Self::default();
-        let kept = lines.clone();
+        let reader = lines.clone();
         thread::spawn(move || {
             for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                kept.0.0.lock().unwrap().0.push(line);
-                kept.0.1.notify_all();
+                reader.change(|kept| kept.lines.push(line));
             }
-            kept.0.0.lock().unwrap().1 = true;
-            kept.0.1.notify_all();
+            reader.change(|kept| kept.ended = true);
         });
         lines
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Kept)) {
+        change(&mut self.0.0.lock().unwrap());
+        self.0.1.notify_all();
     }
 
     /// The first line from number `from` on that has `what` in it, and the number after it.
@@ -93,22 +102,22 @@ impl Lines {
         let until = Instant::now() + LIMIT;
         let mut kept = self.0.0.lock().unwrap();
         loop {
-            let found = kept.0.iter().enumerate().skip(from);
-            if let Some((at, line)) = found.into_iter().find(|(_, line)| line.contains(what)) {
+            let mut new = kept.lines.iter().enumerate().skip(from);
+            if let Some((at, line)) = new.find(|(_, line)| line.contains(what)) {
                 return (line.clone(), at + 1);
             }
             let left = until.saturating_duration_since(Instant::now());
-            assert!(
-                !kept.1 && !left.is_zero(),
-                "no {what:?} in\n{}",
-                kept.0.join("\n")
-            );
+            if kept.ended || left.is_zero() {
+                let all = kept.lines.join("\n");
+                drop(kept);
+                panic!("no {what:?} in\n{all}");
+            }
             kept = self.0.1.wait_timeout(kept, left).unwrap().0;
         }
     }
 
     pub(crate) fn all(&self) -> String {
-        self.0.0.lock().unwrap().0.join("\n")
+        self.0.0.lock().unwrap().lines.join("\n")
     }
 }
 
@@ -279,7 +288,13 @@ impl Gate {
         }
         // Nobody may be unable to reach the binary where it was built.
         let binary = self.dir().join("dbgate");
-        fs::copy(command.get_program(), &binary).unwrap();
+        // A process forked by another test must not inherit the file while it is written to: it
+        // could not be run then.
+        let copied = Command::new("cp")
+            .arg(command.get_program())
+            .arg(&binary)
+            .status();
+        assert!(copied.unwrap().success());
         let mut setpriv = Command::new("setpriv");
         setpriv
             .args(["--reuid=65534", "--regid=65534", "--clear-groups", "--"])

@@ -86,6 +86,33 @@ fn a_hidden_host_of_the_configuration_stays_hidden_until_it_is_exposed() {
 }
 
 #[test]
+fn what_the_configuration_takes_from_ctl_is_said() {
+    let gate = Gate::new(EMPTY);
+    gate.ctl(&[
+        "expose",
+        "pg9",
+        "--host",
+        "a.example",
+        "--to",
+        "1.2.3.4:5432",
+    ])
+    .done();
+    gate.configure(PG1);
+    let reloaded = gate.ctl(&["reload"]);
+    assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
+    assert!(
+        reloaded.err.contains("note: host a.example leads to pg1"),
+        "{reloaded:?}"
+    );
+    let list = gate.ctl(&["list"]);
+    assert!(list.out.contains("a.example (shadowed)"), "{list:?}");
+    assert!(
+        list.err.contains("note: host a.example leads to pg1"),
+        "{list:?}"
+    );
+}
+
+#[test]
 fn sighup_reads_the_configuration_again() {
     let mut gate = Gate::new(EMPTY);
     let follower = gate.follow();

@@ -1,10 +1,11 @@
-//! What `ctl` says when there is no gateway: where it looked, what is there, what to do.
+//! Where `ctl` looks for a gateway, and what it says when there is none: what is there instead, and
+//! what to do.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::process::Command;
 
-use crate::gate::{EMPTY, Gate, LIMIT, Ran};
+use crate::gate::{EMPTY, Gate, LIMIT, Ran, dbgate};
 
 /// The line that says what is wrong; the rest has to name the path and the ways out.
 fn reason(gate: &Gate, command: &mut Command) -> String {
@@ -119,4 +120,21 @@ fn a_gateway_that_hangs_up() {
         told.contains("closed the connection without an answer"),
         "{told}"
     );
+}
+
+#[test]
+fn the_socket_is_found_as_serve_finds_it() {
+    let mut gate = Gate::stopped("");
+    gate.configure(&format!("{EMPTY}[control]\nsocket = \"s.sock\"\n"));
+    gate.start();
+    let mut by_variable = dbgate();
+    by_variable
+        .args(["ctl", "status"])
+        .env("DBGATE_SOCKET", gate.socket());
+    Ran::of(&mut by_variable).done();
+
+    fs::rename(gate.config(), gate.dir().join("dbgate.toml")).unwrap();
+    let mut by_config = dbgate();
+    by_config.args(["ctl", "status"]).current_dir(gate.dir());
+    Ran::of(&mut by_config).done();
 }
