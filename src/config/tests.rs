@@ -225,7 +225,7 @@ fn listeners_are_judged() {
             ("4:15", "\"localhost:5432\" is no address to listen on"),
             ("5:11", "a listener needs an address"),
             ("6:1", "looks for no name"),
-            ("7:11", "a name has 1 to 63 letters"),
+            ("7:11", "is no name here: use 1 to 63 letters"),
             ("8:1", "a listener needs an address"),
             ("9:12", "protocol = \"tcp\" and default"),
         ],

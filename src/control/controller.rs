@@ -90,6 +90,12 @@ impl Controller {
 
     fn expose(&self, wish: &Expose, caller: &Caller) -> Result<Value, CommandError> {
         check_name(&wish.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
+        if wish.ttl_ms == Some(0) {
+            return Err(CommandError::new(
+                ErrorKind::Usage,
+                "a ttl of 0 would end before it begins",
+            ));
+        }
         let expires = wish
             .ttl_ms
             .map(|ms| SystemTime::now() + Duration::from_millis(ms));
@@ -103,17 +109,26 @@ impl Controller {
             },
             replace: wish.replace,
         };
-        let change = self
+        let exposed = self
             .gateway
             .store
             .expose(&store_wish, wish.dry_run, &|overlay| {
                 self.state.save(overlay)
-            })?;
+            });
+        let change = match exposed {
+            Ok(change) => change,
+            Err(ChangeError::NotFound(what)) => {
+                let nearest = reads::nearest(&self.gateway, &wish.name);
+                let hint = nearest.map_or_else(String::new, |n| format!("; did you mean {n}?"));
+                return Err(CommandError::new(ErrorKind::NotFound, what + &hint));
+            }
+            Err(error) => return Err(error.into()),
+        };
         if change.changed && !wish.dry_run {
             self.tell(&change);
             self.recall(&change);
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = ?texts(&wish.hosts),
+            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
                 revision = change.revision, "expose");
         }
         let snapshot = self.gateway.store.snapshot();
@@ -167,8 +182,8 @@ impl Controller {
             self.tell(&change);
             self.end(&sessions, wish.running, patience);
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = ?texts(&wish.hosts),
-                running = ?wish.running, sessions = sessions.len(), revision = change.revision, "hide");
+            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
+                running = wish.running.as_str(), sessions = sessions.len(), revision = change.revision, "hide");
         }
         Ok(json!({
             "database": wish.name,
@@ -213,7 +228,7 @@ impl Controller {
         for entry in &sessions {
             entry.cut(CloseReason::Killed);
         }
-        info!(target: "audit", who = %caller.who, database = ?wish.database, ids = ?wish.ids,
+        info!(target: "audit", who = %caller.who, database = wish.database, ids = %join(&wish.ids),
             sessions = sessions.len(), "kill");
         Ok(json!({"killed": sessions.len(), "missing": missing}))
     }
@@ -288,7 +303,13 @@ impl Controller {
                 let sessions = self.touched(&change);
                 self.tell(&change);
                 self.end(&sessions, Running::Drain, self.patience(None));
-                info!(target: "audit", who = "ttl", withdrawn = ?pairs(&change.withdrawn),
+                let withdrawn: Vec<String> = change
+                    .withdrawn
+                    .iter()
+                    .map(|(database, host)| format!("{database} {host}"))
+                    .collect();
+                let withdrawn = withdrawn.join(", ");
+                info!(target: "audit", who = "ttl", withdrawn = %withdrawn,
                     sessions = sessions.len(), revision = change.revision, "expire");
             }
             Ok(_) => {}

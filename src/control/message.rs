@@ -184,6 +184,18 @@ pub enum Running {
     Kill,
 }
 
+impl Running {
+    /// The word used in JSON and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::Keep => "keep",
+            Self::Kill => "kill",
+        }
+    }
+}
+
 /// Ends an exposure.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -84,21 +84,26 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
 
 /// An unknown database, with the nearest name there is.
 pub(super) fn no_database(gateway: &Gateway, name: &str) -> CommandError {
-    let snapshot = gateway.store.snapshot();
-    let nearest = snapshot
-        .databases
-        .keys()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let hint = match nearest {
-        Some((_, known)) => format!("; did you mean {known}?"),
+    let hint = match nearest(gateway, name) {
+        Some(known) => format!("; did you mean {known}?"),
         None => "; `dbgate ctl list` shows those there are".to_owned(),
     };
     CommandError::new(
         ErrorKind::NotFound,
         format!("no database {}{hint}", name.escape_default()),
     )
+}
+
+/// The database whose name is most like `name`, if one is like it at all.
+pub(super) fn nearest(gateway: &Gateway, name: &str) -> Option<String> {
+    let snapshot = gateway.store.snapshot();
+    snapshot
+        .databases
+        .keys()
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| known.to_string())
 }
 
 pub(super) fn explain(
@@ -145,7 +150,14 @@ pub(super) fn explain(
             snapshot.table.lookup(&name).map(|r| r.database.clone())
         }
         (_, sni) => {
-            walk.push(format!("no name to look up (server name {})", sni.status()));
+            let hint = match asked.host.strip_prefix("*.") {
+                Some(suffix) => {
+                    format!(": ask for what a client would send, such as name.{suffix}")
+                }
+                None => String::new(),
+            };
+            let status = sni.status();
+            walk.push(format!("no name to look up (server name {status}){hint}"));
             None
         }
     };

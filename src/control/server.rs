@@ -4,7 +4,7 @@
 //! socket's mode and group. Lines, answers waiting to be read, and callers are all bounded.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -52,6 +52,7 @@ pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
             .mode(0o750)
             .create(dir)
             .map_err(named)?;
+        check_owner(dir).map_err(named)?;
     }
     clear_stale(path).map_err(named)?;
     // Nobody may connect before mode and group are right.
@@ -68,6 +69,23 @@ pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(control.mode)).map_err(named)?;
     Ok(socket)
+}
+
+/// A directory of somebody else is no place for the socket that steers the gateway: its owner
+/// could put another in its place.
+fn check_owner(dir: &Path) -> io::Result<()> {
+    let owner = std::fs::metadata(dir)?.uid();
+    let own = rustix::process::geteuid().as_raw();
+    if owner == own || owner == 0 {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!(
+            "the directory {} belongs to another user (uid {owner}); choose a place with --socket",
+            dir.display()
+        ),
+    ))
 }
 
 fn clear_stale(path: &Path) -> io::Result<()> {
@@ -185,19 +203,23 @@ async fn read_requests(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let answer = match request::parse(line.trim_ascii()) {
-            Err(BadRequest { id, error }) => request::answer(&id, Err(error)),
+        let (answer, follows) = match request::parse(line.trim_ascii()) {
+            Err(BadRequest { id, error }) => (request::answer(&id, Err(error)), None),
             Ok(Request { id, command }) => {
-                let result = controller.execute(&command, caller);
-                if matches!(command, Command::Events) {
-                    let events = controller.gateway().events.follow();
-                    tokio::spawn(follow(id.clone(), events, answers.clone()));
-                }
-                request::answer(&id, result)
+                let follows = matches!(command, Command::Events)
+                    .then(|| (id.clone(), controller.gateway().events.follow()));
+                (
+                    request::answer(&id, controller.execute(&command, caller)),
+                    follows,
+                )
             }
         };
         if answers.send(answer).await.is_err() {
             return Ok(());
+        }
+        // Events come after the answer that announces them, and none is missed in between.
+        if let Some((id, events)) = follows {
+            tokio::spawn(follow(id, events, answers.clone()));
         }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::watch;
+use tracing::error;
 
 use workers::Workers;
 
@@ -57,7 +58,7 @@ pub struct Listeners {
     bound: Mutex<Vec<Bound>>,
 }
 
-/// New sockets that are bound but do not accept yet.
+/// New sockets that are bound but do not listen yet.
 struct Fresh {
     listener: Arc<Listener>,
     configured: SocketAddr,
@@ -97,7 +98,11 @@ impl Listeners {
             bound,
             fresh: Vec::new(),
             settings: Vec::new(),
-            wanted: Vec::new(),
+            wanted: configs
+                .iter()
+                .flat_map(|l| l.bind.iter().map(|addr| (l.name.as_str().into(), *addr)))
+                .map(|(name, addr)| (name, addr, listen::needs_v6_only(addr, &all)))
+                .collect(),
         };
         for config in configs {
             let settings = ListenerSettings {
@@ -121,7 +126,8 @@ impl Listeners {
                 let v6_only = listen::needs_v6_only(addr, &all);
                 let key = (listener.name.clone(), addr, v6_only);
                 if !prepared.bound.iter().any(|b| b.key() == key) {
-                    let sockets = listen::bind(addr, v6_only, self.workers.count())
+                    let ours = prepared.leaves(addr);
+                    let sockets = listen::bind(addr, v6_only, self.workers.count(), ours)
                         .map_err(|e| cannot_bind(config, addr, e))?;
                     let actual = sockets
                         .first()
@@ -135,7 +141,6 @@ impl Listeners {
                         sockets,
                     });
                 }
-                prepared.wanted.push(key);
             }
             prepared.settings.push((listener, settings));
         }
@@ -189,6 +194,18 @@ impl Bound {
 }
 
 impl Prepared<'_> {
+    /// Whether this address is taken only by listeners that go with this change.
+    fn leaves(&self, addr: SocketAddr) -> bool {
+        let any = |a: SocketAddr| a.ip().is_unspecified();
+        let mut in_the_way = self
+            .bound
+            .iter()
+            .filter(|b| b.actual.port() == addr.port())
+            .filter(|b| b.actual.ip() == addr.ip() || any(b.actual) || any(addr))
+            .peekable();
+        in_the_way.peek().is_some() && in_the_way.all(|b| !self.wanted.contains(&b.key()))
+    }
+
     /// Puts the change in force: new addresses accept, those no longer wanted stop.
     pub fn commit(mut self) {
         for (listener, settings) in self.settings {
@@ -197,6 +214,11 @@ impl Prepared<'_> {
         let wanted = self.wanted;
         self.bound.retain(|b| wanted.contains(&b.key()));
         for fresh in self.fresh {
+            for socket in &fresh.sockets {
+                if let Err(error) = listen::listen(socket) {
+                    error!(listener = %fresh.listener.name, addr = %fresh.actual, %error, "cannot accept clients");
+                }
+            }
             let (stop, stopped) = watch::channel(false);
             self.listeners
                 .workers

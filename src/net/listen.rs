@@ -13,33 +13,48 @@ use super::dial::set_options;
 /// Connections that the kernel keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
 
-/// Binds `threads` listening sockets to the same address.
+/// Binds `threads` sockets to the same address; no client comes before [`listen`].
 ///
 /// An `[::]` address takes IPv4 as well unless `v6_only`. With port 0 the system chooses one port
-/// for all.
+/// for all. `ours` says that this process listens there already and is about to stop.
 ///
 /// # Errors
 /// The address is in use, by another dbgate too, or may not be bound.
-pub fn bind(addr: SocketAddr, v6_only: bool, threads: usize) -> io::Result<Vec<TcpListener>> {
+pub fn bind(
+    addr: SocketAddr,
+    v6_only: bool,
+    threads: usize,
+    ours: bool,
+) -> io::Result<Vec<TcpListener>> {
     // With SO_REUSEPORT a second gateway on the same port would silently take half of the
     // clients. A socket without it finds out first whether anybody listens there.
-    let probe = socket(addr, v6_only, false)?;
-    probe.bind(&addr.into())?;
-    let bound = probe
-        .local_addr()?
-        .as_socket()
-        .ok_or(io::ErrorKind::AddrNotAvailable)?;
-    drop(probe);
+    let bound = if ours {
+        addr
+    } else {
+        let probe = socket(addr, v6_only, false)?;
+        probe.bind(&addr.into())?;
+        probe
+            .local_addr()?
+            .as_socket()
+            .ok_or(io::ErrorKind::AddrNotAvailable)?
+    };
     (0..threads)
         .map(|_| {
             let socket = socket(bound, v6_only, true)?;
             set_options(&SockRef::from(&socket))?;
             socket.bind(&bound.into())?;
-            socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;
             Ok(socket.into())
         })
         .collect()
+}
+
+/// Lets clients come to a bound socket.
+///
+/// # Errors
+/// Somebody else listens there since it was bound.
+pub fn listen(socket: &TcpListener) -> io::Result<()> {
+    SockRef::from(socket).listen(BACKLOG)
 }
 
 /// Whether an IPv6 wildcard address has to leave IPv4 alone, because another entry binds it.
@@ -69,10 +84,11 @@ mod tests {
 
     #[test]
     fn threads_share_a_port_and_nobody_else_gets_it() {
-        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3).unwrap();
+        let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3, false).unwrap();
+        sockets.iter().for_each(|s| listen(s).unwrap());
         let addr = sockets.first().unwrap().local_addr().unwrap();
         assert!(sockets.iter().all(|s| s.local_addr().unwrap() == addr));
-        let error = bind(addr, false, 1).unwrap_err();
+        let error = bind(addr, false, 1, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 

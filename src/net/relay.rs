@@ -46,7 +46,8 @@ thread_local! {
 /// How a relay ended.
 #[derive(Debug)]
 pub enum End {
-    /// The client ended first; everything was delivered.
+    /// The client ended first; everything was delivered, unless it or then the backend hung up
+    /// with a reset.
     Client,
     /// The backend ended first; everything was delivered.
     Backend,
@@ -338,6 +339,13 @@ impl<'a> Relay<'a> {
             Some(Err(Failure::Write(e))) => {
                 self.client_lost = true;
                 return Poll::Ready(End::ClientLost(e));
+            }
+            // A server that closes with the client's goodbye unread resets the connection. Postgres
+            // does so to every client that sends a close_notify behind its Terminate.
+            Some(Err(Failure::Read(e)))
+                if client_ended && e.kind() == io::ErrorKind::ConnectionReset =>
+            {
+                return Poll::Ready(End::Client);
             }
             Some(Err(Failure::Read(e))) => return Poll::Ready(End::BackendLost(e)),
             Some(Ok(())) | None => {}

@@ -145,6 +145,11 @@ impl StateDir {
     /// # Errors
     /// The directory cannot be written; what was kept last is still there.
     pub fn save(&self, overlay: &Overlay) -> io::Result<()> {
+        self.write(overlay)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))
+    }
+
+    fn write(&self, overlay: &Overlay) -> io::Result<()> {
         let kept = Kept {
             version: VERSION,
             overlay,

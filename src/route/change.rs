@@ -109,7 +109,8 @@ pub(super) fn lay_exposure(
         )));
     }
     if wish.hosts.is_empty() {
-        if overlay.hidden.remove(name).is_none() && declared.is_none() {
+        let takes_back = overlay.hidden.remove(name).is_some();
+        if !takes_back && declared.is_none_or(|d| d.hosts.is_empty()) {
             return Err(ChangeError::Invalid(format!(
                 "say under which name {name} is to be reached, with --host"
             )));
@@ -143,6 +144,11 @@ pub(super) fn lay_exposure(
             }
         }
         if declared.is_some_and(|d| d.hosts.contains(host)) {
+            if !wish.lease.lasts() {
+                return Err(ChangeError::Invalid(format!(
+                    "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
+                )));
+            }
             if let Some(hidden) = overlay.hidden.get_mut(name) {
                 hidden.remove(host);
             }

@@ -123,8 +123,13 @@ impl Store {
         let mut loader = inner.loader.clone();
         loader.reread();
         let before = self.current.load_full();
-        let after = build(&config, &gateway, &inner.overlay, &mut loader, &before)?;
-        let change = compare(&before, &after);
+        let mut after = build(&config, &gateway, &inner.overlay, &mut loader, &before)?;
+        let mut change = compare(&before, &after);
+        if config == inner.config && gateway == inner.gateway && !loader.has_built() {
+            after.revision = before.revision;
+            change.revision = before.revision;
+            change.changed = false;
+        }
         inner.config = config;
         inner.gateway = gateway;
         inner.loader = loader;

@@ -165,13 +165,21 @@ pub struct Loader {
     /// Built before the last [`Loader::reread`]; consulted only if the bytes are unchanged.
     old_servers: HashMap<ServerFiles, Loaded<ServerTls>>,
     old_backends: HashMap<BackendFiles, Loaded<ClientConfig>>,
+    built: bool,
 }
 
 impl Loader {
     /// Forgets what the files held: the next use of each reads it again.
     pub fn reread(&mut self) {
+        self.built = false;
         self.old_servers = std::mem::take(&mut self.servers);
         self.old_backends = std::mem::take(&mut self.backends);
+    }
+
+    /// Whether any file has held something new since the last [`Loader::reread`].
+    #[must_use]
+    pub fn has_built(&self) -> bool {
+        self.built
     }
 
     /// The server side configuration made of these files.
@@ -188,7 +196,10 @@ impl Loader {
         }
         let tls = match self.old_servers.remove(files) {
             Some((old, tls)) if old == bytes => tls,
-            _ => Arc::new(build_server(files, &bytes)?),
+            _ => {
+                self.built = true;
+                Arc::new(build_server(files, &bytes)?)
+            }
         };
         self.servers.insert(files.clone(), (bytes, tls.clone()));
         Ok(tls)
@@ -212,7 +223,10 @@ impl Loader {
         }
         let config = match self.old_backends.remove(files) {
             Some((old, config)) if old == bytes => config,
-            _ => Arc::new(build_backend(files, &bytes)?),
+            _ => {
+                self.built = true;
+                Arc::new(build_backend(files, &bytes)?)
+            }
         };
         self.backends.insert(files.clone(), (bytes, config.clone()));
         Ok(config)
