@@ -24,6 +24,12 @@ impl AccessLog {
         Self { out, format }
     }
 
+    /// Lines lost so far because nobody took them.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        self.out.error_counter().dropped_lines()
+    }
+
     /// Writes one line.
     pub fn write(&self, record: &Record) {
         let line = match self.format {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cert::{self, CertError};
 use crate::config::{self, Config, Control, Log};
@@ -21,6 +22,7 @@ pub struct Reloader {
     listeners: Listeners,
     control: Control,
     log: Log,
+    stopping: AtomicBool,
 }
 
 /// A reload that is in force.
@@ -48,6 +50,7 @@ impl Reloader {
             listeners,
             control,
             log,
+            stopping: AtomicBool::new(false),
         }
     }
 
@@ -75,9 +78,16 @@ impl Reloader {
             .collect()
     }
 
-    /// Stops accepting everywhere.
+    /// Stops accepting everywhere, for good.
     pub fn stop_accepting(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
         self.listeners.stop_accepting();
+    }
+
+    /// Whether the gateway takes no more clients and no more changes of its listeners.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// The databases that the file declares now.

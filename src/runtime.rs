@@ -30,8 +30,11 @@ use crate::stats::CloseReason;
 /// How often a stopping gateway looks whether its last session has ended.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What sessions that are cut get to write their last words and their log line.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+/// What sessions that are cut get to end and to leave their log line.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// The least time between two looks at exposures whose time is over.
+const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Descriptors that the process needs besides its sessions.
 const OWN_DESCRIPTORS: u64 = 200;
@@ -176,8 +179,8 @@ impl Server {
         }
         let gateway = controller.gateway();
         let patience = gateway.settings.load().timeouts.drain;
-        info!(sessions = gateway.registry.len(), drain = ?patience, "stopping: no new clients");
         controller.reloader().stop_accepting();
+        info!(sessions = gateway.registry.len(), drain = ?patience, "stopping: no new clients");
         tokio::select! {
             () = last_session_ends(gateway) => {}
             () = sleep(patience) => {}
@@ -187,7 +190,12 @@ impl Server {
         for entry in gateway.registry.select(|_| true) {
             entry.cut(CloseReason::Shutdown);
         }
-        let _ = tokio::time::timeout(LAST_WORDS, last_session_ends(gateway)).await;
+        let gone = async {
+            while !gateway.registry.is_empty() {
+                sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(GRACE, gone).await;
         control.abort();
         workers.stop();
         info!("stopped");
@@ -205,7 +213,7 @@ async fn next_expiry(controller: &Controller) {
         None => std::future::pending().await,
         Some(at) => {
             let left = at.duration_since(SystemTime::now()).unwrap_or_default();
-            sleep_until(Instant::now() + left).await;
+            sleep_until(Instant::now() + left.max(EXPIRY_PAUSE)).await;
         }
     }
 }

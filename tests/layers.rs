@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("route", &["backend", "tls"]),
     ("config", &["backend", "route", "tls"]),
     ("provider", &["route"]),
-    ("net", &["backend"]),
+    ("net", &["backend", "tls"]),
     ("stats", &["route", "tls"]),
     ("admission", &["config", "stats"]),
     ("access_log", &["config", "stats"]),

@@ -17,11 +17,15 @@ use super::request::Command;
 use crate::gateway::Gateway;
 use crate::provider::state::StateDir;
 use crate::reload::Reloader;
+use crate::route::Host;
 use crate::route::overlay::Lease;
 use crate::route::spec::check_name;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
+
+/// The longest lease: ten years, so that its end is a date that can be told.
+const LONGEST_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
 /// Who asked for a change.
 #[derive(Clone, Debug)]
@@ -90,10 +94,10 @@ impl Controller {
 
     fn expose(&self, wish: &Expose, caller: &Caller) -> Result<Value, CommandError> {
         check_name(&wish.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
-        if wish.ttl_ms == Some(0) {
+        if wish.ttl_ms.is_some_and(|ms| ms == 0 || ms > LONGEST_TTL_MS) {
             return Err(CommandError::new(
                 ErrorKind::Usage,
-                "a ttl of 0 would end before it begins",
+                "a ttl has to be more than nothing and at most ten years",
             ));
         }
         let expires = wish
@@ -124,9 +128,12 @@ impl Controller {
             }
             Err(error) => return Err(error.into()),
         };
+        let sessions = self.touched(&change);
         if change.changed && !wish.dry_run {
             self.tell(&change);
             self.recall(&change);
+            // Those that came in by a host which leads elsewhere now.
+            self.end(&sessions, Running::Drain, self.patience(None));
             self.leases.notify_one();
             info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
                 revision = change.revision, "expose");
@@ -143,6 +150,7 @@ impl Controller {
             "dry_run": wish.dry_run,
             "revision": change.revision,
             "hosts": if wish.dry_run { texts(&wish.hosts) } else { hosts },
+            "sessions": sessions.len(),
             "notes": change.news,
         }))
     }
@@ -151,6 +159,7 @@ impl Controller {
         let store_wish = HideWish {
             name: wish.name.clone(),
             hosts: wish.hosts.clone(),
+            if_exists: wish.if_exists,
         };
         let hidden = self
             .gateway
@@ -160,7 +169,8 @@ impl Controller {
             });
         let change = match hidden {
             Ok(change) => change,
-            Err(ChangeError::NotFound(_)) if wish.if_exists => Change {
+            // Gone already; its sessions may still run, and can still be ended.
+            Err(ChangeError::NotFound(_)) if !self.left_behind(wish).is_empty() => Change {
                 revision: self.gateway.store.snapshot().revision,
                 ..Change::default()
             },
@@ -176,9 +186,12 @@ impl Controller {
             }
             Err(error) => return Err(error.into()),
         };
-        let sessions = self.touched(&change);
+        let mut sessions = self.touched(&change);
+        if !change.changed {
+            sessions = self.left_behind(wish);
+        }
         let patience = self.patience(wish.drain_ms);
-        if change.changed && !wish.dry_run {
+        if (change.changed || !sessions.is_empty()) && !wish.dry_run {
             self.tell(&change);
             self.end(&sessions, wish.running, patience);
             self.leases.notify_one();
@@ -192,6 +205,7 @@ impl Controller {
             "revision": change.revision,
             "hosts": change.withdrawn.iter().map(|(_, host)| host.to_string()).collect::<Vec<_>>(),
             "removed": !change.removed.is_empty(),
+            "notes": self.still_reached(&wish.name),
             "running": wish.running,
             "drain_ms": (wish.running == Running::Drain).then(|| millis(patience)),
             "sessions": sessions.len(),
@@ -250,6 +264,12 @@ impl Controller {
     /// # Errors
     /// Every problem of the file, with its place.
     pub fn reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+        if self.reloader.is_stopping() {
+            return Err(CommandError::new(
+                ErrorKind::Refused,
+                "the gateway is stopping: nothing changed",
+            ));
+        }
         let reloaded = self.reloader.reload(&self.gateway);
         let (ok, problems) = match &reloaded {
             Ok(reloaded) => (true, reloaded.warnings.clone()),
@@ -332,6 +352,42 @@ impl Controller {
                         .any(|(n, h)| n == name && h == &**host)
                 })
         })
+    }
+
+    /// The sessions that came in by hosts of this wish which no longer lead to the database: a
+    /// `hide` before let them be, and another may end them.
+    fn left_behind(&self, wish: &Hide) -> Vec<Arc<Entry>> {
+        let snapshot = self.gateway.store.snapshot();
+        let active: Vec<Host> = snapshot
+            .databases
+            .get(wish.name.as_str())
+            .map(|d| d.active_hosts().cloned().collect())
+            .unwrap_or_default();
+        self.gateway.registry.select(|entry| {
+            *entry.database.name == wish.name
+                && entry.host.as_ref().is_some_and(|host| {
+                    !active.contains(host) && (wish.hosts.is_empty() || wish.hosts.contains(host))
+                })
+        })
+    }
+
+    /// The listeners whose default still leads to a database, whatever its hosts do.
+    fn still_reached(&self, name: &str) -> Vec<String> {
+        let snapshot = self.gateway.store.snapshot();
+        if !snapshot.databases.contains_key(name) {
+            return Vec::new();
+        }
+        self.reloader
+            .listeners()
+            .iter()
+            .filter(|l| l.settings.load().default.as_deref() == Some(name))
+            .map(|l| {
+                format!(
+                    "{name} is the default of listener {}: clients without a known name still reach it",
+                    l.name
+                )
+            })
+            .collect()
     }
 
     /// Ends sessions the way that was asked for.

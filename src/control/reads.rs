@@ -161,7 +161,17 @@ pub(super) fn explain(
             None
         }
     };
+    let hidden = match Sni::from_host_name(asked.host.as_bytes()) {
+        Sni::Name(name) => snapshot.table.is_hidden(&name),
+        _ => false,
+    };
+    if hidden && by_name.is_none() {
+        walk.push("declared in the configuration and hidden by ctl: rejected".to_owned());
+    }
     let database = by_name.or_else(|| {
+        if hidden {
+            return None;
+        }
         let Some(default) = &settings.default else {
             walk.push(format!(
                 "listener {} has no default: rejected",
@@ -252,6 +262,7 @@ pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
         "sessions": gateway.registry.len(),
         "sessions_total": gateway.sessions_total.load(std::sync::atomic::Ordering::Relaxed),
         "handshakes": gateway.handshakes.open(),
+        "log_lines_lost": gateway.access_log.lost(),
         "rejects": gateway.rejects.total(),
         "config": reloader.config_file(),
         "listeners": listeners,

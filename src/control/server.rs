@@ -161,7 +161,7 @@ async fn converse(stream: UnixStream, controller: Arc<Controller>) -> io::Result
     let (answers, waiting) = mpsc::channel(WAITING);
     let write = tokio::spawn(write_lines(writer, waiting));
     let read = read_requests(reader, &controller, &caller, answers).await;
-    // Subscriptions hold a sender too: the writer ends when the caller has gone.
+    // The writer ends when everything that waits is written, or the caller is gone.
     let _ = write.await;
     read
 }
@@ -183,6 +183,9 @@ async fn read_requests(
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
+    // Subscriptions end with the caller's sending side: nothing else tells that it is gone while
+    // no event happens, and each would hold a descriptor.
+    let mut subscriptions = tokio::task::JoinSet::new();
     loop {
         line.clear();
         let limit = u64::try_from(MAX_LINE + 1).unwrap_or(u64::MAX);
@@ -219,7 +222,7 @@ async fn read_requests(
         }
         // Events come after the answer that announces them, and none is missed in between.
         if let Some((id, events)) = follows {
-            tokio::spawn(follow(id, events, answers.clone()));
+            subscriptions.spawn(follow(id, events, answers.clone()));
         }
     }
 }

@@ -45,7 +45,11 @@ impl Workers {
             let gateway = gateway.clone();
             let thread = std::thread::Builder::new()
                 .name(format!("dbgate-{number}"))
-                .spawn(move || runtime.block_on(work(gateway, waiting)))?;
+                .spawn(move || {
+                    runtime.block_on(work(gateway, waiting));
+                    // A name that is being resolved must not hold up the end.
+                    runtime.shutdown_timeout(std::time::Duration::ZERO);
+                })?;
             workers.push(Worker {
                 assignments,
                 thread,

@@ -8,8 +8,11 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::backend::BackendAddr;
+use crate::tls::ServerName;
 
 /// A silent connection is asked for a sign of life after this long, and again each
 /// [`KEEPALIVE_INTERVAL`]: a peer that is gone is noticed within minutes, an idle session that is
@@ -18,6 +21,9 @@ pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 
 /// Between two signs of life asked for; the system's own count (9 on Linux) is final.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+
+/// What one address of a name gets before the next is tried beside it.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Connects to the first address of a backend that accepts, and tells which it was.
 ///
@@ -29,15 +35,40 @@ pub async fn dial(backend: &BackendAddr) -> io::Result<(TcpStream, SocketAddr)> 
     match backend {
         BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
         BackendAddr::Name(name, port) => {
-            let mut last =
-                io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
-            for addr in lookup_host((name.as_ref(), *port)).await? {
-                match connect(addr).await {
-                    Ok(connected) => return Ok(connected),
-                    Err(e) => last = e,
-                }
+            let addrs: Vec<SocketAddr> = lookup_host((name.as_ref(), *port)).await?.collect();
+            first_of(name, addrs).await
+        }
+    }
+}
+
+/// Connects to the address that is ready first, each further one tried a little later than the
+/// one before (RFC 8305 section 5, without its sorting): one that swallows packets must not cost
+/// all the time there is.
+async fn first_of(
+    name: &ServerName,
+    addrs: Vec<SocketAddr>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
+    let mut waiting = addrs.into_iter();
+    let mut attempts = JoinSet::new();
+    loop {
+        if let Some(addr) = waiting.next() {
+            attempts.spawn(connect(addr));
+        }
+        let ended = if waiting.len() == 0 {
+            attempts.join_next().await
+        } else {
+            match timeout(HEAD_START, attempts.join_next()).await {
+                Ok(ended) => ended,
+                Err(_) => continue,
             }
-            Err(last)
+        };
+        match ended {
+            Some(Ok(Ok(connected))) => return Ok(connected),
+            Some(Ok(Err(e))) => last = e,
+            // An attempt does not panic, and is aborted only when this returns.
+            Some(Err(e)) => last = io::Error::other(e),
+            None => return Err(last),
         }
     }
 }

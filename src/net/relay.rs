@@ -4,8 +4,9 @@
 //!   ends are bare sockets, they are spliced inside the kernel. An idle session holds no buffer.
 //! - Backpressure: a direction reads only when all that it read before is written, so it holds
 //!   at most one scratch buffer or one pipe.
-//! - A half-close is passed on, and the other direction goes on. One direction's failure to write
-//!   ends only that direction: what the failing side sent before may still be on its way.
+//! - A half-close is passed on, and the other direction goes on. A backend that takes no more
+//!   bytes ends only that direction: what it sent before may still be on its way. A client that is
+//!   gone ends both.
 //!
 //! Not here: what the bytes mean, and why somebody wants the session to end.
 
@@ -20,7 +21,7 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::Stream;
 use super::splice::Pipe;
@@ -34,10 +35,14 @@ const FLOWING: usize = 16 * 1024;
 /// Reads of one direction before the other sessions of the thread get their turn.
 const TURNS: u32 = 32;
 
-/// A backend that has ended its side and a client that neither ends its own nor sends anything
-/// for this long will not meet again. (The other way round there is no limit: a client that has
-/// ended its side may wait hours for its result.)
+/// A client that has got the backend's last byte and its end, and neither ends its own side nor
+/// sends anything for this long, will not meet the backend again. (The other way round there is no
+/// limit: a client that has ended its side may wait hours for its result.)
 const AFTER_BACKEND_END: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether a client that has ended its side is still there: nobody reads
+/// from it any more, so a reset, or a keepalive without an answer, would go unnoticed.
+const LOOK_AFTER_CLIENT: Duration = Duration::from_secs(15);
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -79,12 +84,19 @@ struct Pump<'a> {
     /// The target has bytes that only a flush brings onto the wire.
     unflushed: bool,
     source_ended: bool,
-    finished: Option<Result<(), Failure>>,
+    /// The source's connection broke; what came before is still to be flushed.
+    broken: Option<io::Error>,
+    finished: Option<Outcome>,
 }
 
-enum Failure {
-    Read(io::Error),
-    Write(io::Error),
+/// How one direction ended.
+enum Outcome {
+    /// The source ended, and the target has got everything and the end.
+    Delivered,
+    /// The source's connection broke.
+    ReadFailed(io::Error),
+    /// The target takes no more.
+    WriteFailed(io::Error),
 }
 
 impl<'a> Pump<'a> {
@@ -98,6 +110,7 @@ impl<'a> Pump<'a> {
             },
             unflushed: false,
             source_ended: false,
+            broken: None,
             finished: None,
         }
     }
@@ -113,11 +126,9 @@ impl<'a> Pump<'a> {
         if self.finished.is_some() {
             return Poll::Ready(());
         }
-        let end = ready!(self.poll_move(cx, source, target, tap));
-        if let Held::Piped(pipe) = std::mem::replace(&mut self.held, Held::Nothing) {
-            pipe.give_back();
-        }
-        self.finished = Some(end);
+        let outcome = ready!(self.poll_move(cx, source, target, tap));
+        self.give_pipe_back();
+        self.finished = Some(outcome);
         Poll::Ready(())
     }
 
@@ -127,17 +138,24 @@ impl<'a> Pump<'a> {
         source: &mut Stream,
         target: &mut Stream,
         tap: &mut Option<&mut (dyn Tap + Send)>,
-    ) -> Poll<Result<(), Failure>> {
+    ) -> Poll<Outcome> {
         for _ in 0..TURNS {
-            ready!(self.poll_deliver(cx, target)).map_err(Failure::Write)?;
+            if let Err(e) = ready!(self.poll_deliver(cx, target)) {
+                return Poll::Ready(Outcome::WriteFailed(e));
+            }
             if self.source_ended {
-                return match ready!(Pin::new(target).poll_shutdown(cx)) {
+                return Poll::Ready(match ready!(Pin::new(&mut *target).poll_shutdown(cx)) {
                     // The target is gone already, so it needs no notice of the end.
-                    Err(e) if e.kind() != io::ErrorKind::NotConnected => {
-                        Poll::Ready(Err(Failure::Write(e)))
-                    }
-                    _ => Poll::Ready(Ok(())),
-                };
+                    Err(e) if e.kind() != io::ErrorKind::NotConnected => Outcome::WriteFailed(e),
+                    _ => Outcome::Delivered,
+                });
+            }
+            if self.broken.is_some() {
+                // What the target does with its last bytes no longer matters.
+                let _ = ready!(Pin::new(&mut *target).poll_flush(cx));
+            }
+            if let Some(e) = self.broken.take() {
+                return Poll::Ready(Outcome::ReadFailed(e));
             }
             let read = match (&mut self.held, source.bare()) {
                 (Held::Piped(pipe), Some(tcp)) => poll_fill(pipe, cx, tcp),
@@ -146,13 +164,14 @@ impl<'a> Pump<'a> {
             match read {
                 Poll::Ready(Ok(0)) => self.source_ended = true,
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(failure)) => return Poll::Ready(Err(failure)),
+                Poll::Ready(Err(Outcome::ReadFailed(e))) => self.broken = Some(e),
+                Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
                 Poll::Pending => {
-                    if let Held::Piped(pipe) = std::mem::replace(&mut self.held, Held::Nothing) {
-                        pipe.give_back();
-                    }
+                    self.give_pipe_back();
                     if self.unflushed {
-                        ready!(Pin::new(target).poll_flush(cx)).map_err(Failure::Write)?;
+                        if let Err(e) = ready!(Pin::new(&mut *target).poll_flush(cx)) {
+                            return Poll::Ready(Outcome::WriteFailed(e));
+                        }
                         self.unflushed = false;
                     }
                     return Poll::Pending;
@@ -161,6 +180,12 @@ impl<'a> Pump<'a> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    fn give_pipe_back(&mut self) {
+        if let Held::Piped(pipe) = std::mem::replace(&mut self.held, Held::Nothing) {
+            pipe.give_back();
+        }
     }
 
     /// Writes what is held; ready when nothing is.
@@ -206,12 +231,12 @@ impl<'a> Pump<'a> {
         source: &mut Stream,
         target: &mut Stream,
         tap: &mut Option<&mut (dyn Tap + Send)>,
-    ) -> Poll<Result<usize, Failure>> {
+    ) -> Poll<Result<usize, Outcome>> {
         BUFFER.with_borrow_mut(|scratch| {
             let splices = source.bare().is_some() && target.bare().is_some();
             let limit = if splices { FLOWING } else { SCRATCH };
             let mut buf = ReadBuf::new(scratch.get_mut(..limit).unwrap_or_default());
-            ready!(Pin::new(&mut *source).poll_read(cx, &mut buf)).map_err(Failure::Read)?;
+            ready!(Pin::new(&mut *source).poll_read(cx, &mut buf)).map_err(Outcome::ReadFailed)?;
             let mut bytes = buf.filled();
             let read = bytes.len();
             if read == 0 {
@@ -226,14 +251,14 @@ impl<'a> Pump<'a> {
                 match Pin::new(&mut *target).poll_write(cx, bytes) {
                     Poll::Ready(Ok(0)) => {
                         let error = io::ErrorKind::WriteZero.into();
-                        return Poll::Ready(Err(Failure::Write(error)));
+                        return Poll::Ready(Err(Outcome::WriteFailed(error)));
                     }
                     Poll::Ready(Ok(n)) => {
                         count(self.moved, n);
                         self.unflushed = true;
                         bytes = bytes.get(n..).unwrap_or_default();
                     }
-                    Poll::Ready(Err(e)) => return Poll::Ready(Err(Failure::Write(e))),
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(Outcome::WriteFailed(e))),
                     Poll::Pending => {
                         self.held = Held::Copied(Bytes::copy_from_slice(bytes));
                         return Poll::Ready(Ok(read));
@@ -261,13 +286,13 @@ fn poll_fill(
     pipe: &mut Pipe,
     cx: &mut Context<'_>,
     source: &TcpStream,
-) -> Poll<Result<usize, Failure>> {
+) -> Poll<Result<usize, Outcome>> {
     loop {
-        ready!(source.poll_read_ready(cx)).map_err(Failure::Read)?;
+        ready!(source.poll_read_ready(cx)).map_err(Outcome::ReadFailed)?;
         match source.try_io(Interest::READABLE, || pipe.fill(source)) {
             Ok(n) => return Poll::Ready(Ok(n)),
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Poll::Ready(Err(Failure::Read(e))),
+            Err(e) => return Poll::Ready(Err(Outcome::ReadFailed(e))),
         }
     }
 }
@@ -324,38 +349,37 @@ impl<'a> Relay<'a> {
             .down
             .poll(cx, &mut self.backend, &mut self.client, &mut self.tap);
         let client_ended = self.up.source_ended;
-        let backend_ended = self.down.source_ended;
-        if self.client_ended_first.is_none() && (client_ended || backend_ended) {
+        if self.client_ended_first.is_none() && (client_ended || self.down.source_ended) {
             self.client_ended_first = Some(client_ended);
         }
         // With the client gone there is nobody to deliver to, and no need to wait for the backend.
-        if let Some(Err(Failure::Read(e))) = failure(&mut self.up, Failure::is_read) {
+        if let Some(Outcome::ReadFailed(e)) = &self.up.finished {
             self.client_lost = true;
-            return Poll::Ready(End::ClientLost(e));
+            return Poll::Ready(End::ClientLost(again(e)));
         }
-        match failure(&mut self.down, |_| true) {
+        match &self.down.finished {
             // It had ended its side before: it hung up, and missed some bytes by its own choice.
-            Some(Err(Failure::Write(_))) if client_ended => return Poll::Ready(End::Client),
-            Some(Err(Failure::Write(e))) => {
+            Some(Outcome::WriteFailed(_)) if client_ended => return Poll::Ready(End::Client),
+            Some(Outcome::WriteFailed(e)) => {
                 self.client_lost = true;
-                return Poll::Ready(End::ClientLost(e));
+                return Poll::Ready(End::ClientLost(again(e)));
             }
             // A server that closes with the client's goodbye unread resets the connection. Postgres
             // does so to every client that sends a close_notify behind its Terminate.
-            Some(Err(Failure::Read(e)))
+            Some(Outcome::ReadFailed(e))
                 if client_ended && e.kind() == io::ErrorKind::ConnectionReset =>
             {
                 return Poll::Ready(End::Client);
             }
-            Some(Err(Failure::Read(e))) => return Poll::Ready(End::BackendLost(e)),
-            Some(Ok(())) | None => {}
+            Some(Outcome::ReadFailed(e)) => return Poll::Ready(End::BackendLost(again(e))),
+            Some(Outcome::Delivered) | None => {}
         }
         ready!(up);
         ready!(down);
         let client_first = self.client_ended_first == Some(true);
-        Poll::Ready(match self.up.finished.take() {
+        Poll::Ready(match &self.up.finished {
             // The backend ended properly, having said all it had to say, and took no more.
-            Some(Err(Failure::Write(e) | Failure::Read(e))) if client_first => End::BackendLost(e),
+            Some(Outcome::WriteFailed(e)) if client_first => End::BackendLost(again(e)),
             _ if client_first => End::Client,
             _ => End::Backend,
         })
@@ -390,43 +414,71 @@ impl<'a> Relay<'a> {
         self.up.source_ended || self.client_lost
     }
 
+    /// Which of the two have ended, as far as it decides how long to wait for the other.
+    fn phase(&self) -> Phase {
+        match (self.up.source_ended, &self.down.finished) {
+            (true, _) => Phase::ClientEnded,
+            (false, Some(_)) => Phase::BackendEnded,
+            (false, None) => Phase::Open,
+        }
+    }
+
     /// Relays to the end; `idle` is the longest time without a byte, for ever if `None`.
     pub async fn run(&mut self, idle: Option<Duration>) -> End {
-        let mut before = self.moved();
+        let mut moved = self.moved();
         let mut since = Instant::now();
         loop {
-            let limit = match (self.down.source_ended && !self.up.source_ended, idle) {
-                (true, Some(idle)) => Some(idle.min(AFTER_BACKEND_END)),
-                (true, None) => Some(AFTER_BACKEND_END),
-                (false, idle) => idle,
-            };
-            let backend_ended = self.down.source_ended;
-            // Woken early when the backend ends its side, since that sets a limit.
-            let step = poll_fn(|cx| match self.poll_both(cx) {
-                Poll::Ready(end) => Poll::Ready(Some(end)),
-                Poll::Pending if self.down.source_ended != backend_ended => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            });
-            let Some(limit) = limit else {
-                match step.await {
-                    Some(end) => return end,
-                    None => continue,
+            let phase = self.phase();
+            let limit = match phase {
+                Phase::BackendEnded => {
+                    Some(idle.unwrap_or(AFTER_BACKEND_END).min(AFTER_BACKEND_END))
                 }
+                Phase::Open | Phase::ClientEnded => idle,
             };
-            match tokio::time::timeout_at(since + limit, step).await {
-                Ok(Some(end)) => return end,
-                Ok(None) => since = Instant::now(),
-                Err(_) => {
-                    let now = self.moved();
-                    if now == before {
-                        return if backend_ended {
-                            End::Backend
-                        } else {
-                            End::Idle
-                        };
-                    }
-                    before = now;
+            let expires = limit.map(|limit| since + limit);
+            let wake = match phase {
+                Phase::ClientEnded => {
+                    let look = Instant::now() + LOOK_AFTER_CLIENT;
+                    Some(expires.map_or(look, |expires| expires.min(look)))
+                }
+                Phase::Open | Phase::BackendEnded => expires,
+            };
+            // Ends early when the phase changes, since that changes the limit.
+            let step = poll_fn(|cx| {
+                let end = self.poll_both(cx);
+                if wake.is_some() && self.moved() != moved {
+                    moved = self.moved();
                     since = Instant::now();
+                }
+                match end {
+                    Poll::Ready(end) => Poll::Ready(Some(end)),
+                    Poll::Pending if self.phase() != phase => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            let ended = match wake {
+                None => Ok(step.await),
+                Some(wake) => timeout_at(wake, step).await,
+            };
+            match ended {
+                Ok(Some(end)) => return end,
+                Ok(None) => {
+                    moved = self.moved();
+                    since = Instant::now();
+                }
+                Err(_) if limit.is_some_and(|limit| since + limit <= Instant::now()) => {
+                    return match phase {
+                        Phase::BackendEnded => End::Backend,
+                        Phase::Open | Phase::ClientEnded => End::Idle,
+                    };
+                }
+                Err(_) => {
+                    if let (Phase::ClientEnded, Ok(Some(e))) =
+                        (phase, self.client.tcp().take_error())
+                    {
+                        self.client_lost = true;
+                        return End::ClientLost(e);
+                    }
                 }
             }
         }
@@ -439,13 +491,17 @@ impl<'a> Relay<'a> {
     }
 }
 
-impl Failure {
-    fn is_read(&self) -> bool {
-        matches!(self, Self::Read(_))
-    }
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    ClientEnded,
+    BackendEnded,
 }
 
-/// Takes a direction's failure out, if it has one that fits.
-fn failure(pump: &mut Pump<'_>, fits: impl Fn(&Failure) -> bool) -> Option<Result<(), Failure>> {
-    pump.finished.take_if(|end| end.as_ref().is_err_and(&fits))
+/// The same error for the one who is told; the direction keeps its own.
+fn again(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(
+        || io::Error::new(error.kind(), error.to_string()),
+        io::Error::from_raw_os_error,
+    )
 }

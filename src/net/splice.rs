@@ -10,19 +10,23 @@ pub(super) use none::Pipe;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
     use std::io;
     use std::os::fd::{AsFd, OwnedFd};
 
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
-    /// Asked for as a pipe's capacity, in bytes; the system may give less.
+    /// A pipe's capacity, in bytes.
     const CAPACITY: usize = 256 * 1024;
 
     /// Pipes that a thread keeps for the next session, two descriptors each.
     const SPARE: usize = 32;
 
+    /// After a refusal the system is not asked for this many times.
+    const PAUSE: u32 = 1000;
+
     thread_local! {
+        static REFUSED: Cell<u32> = const { Cell::new(0) };
         static SPARES: RefCell<Vec<Pipe>> = const { RefCell::new(Vec::new()) };
     }
 
@@ -35,17 +39,32 @@ mod linux {
     }
 
     impl Pipe {
-        /// An empty pipe: a spare one, else a new one, else none when descriptors run out.
+        /// An empty pipe: a spare one, else a new one, else none.
+        ///
+        /// There is none when descriptors run out, and when the system gives this user no more
+        /// pipes of a useful size (`fs.pipe-user-pages-soft`): a small one is slower than copying.
         pub(in crate::net) fn borrow() -> Option<Self> {
-            SPARES.with_borrow_mut(Vec::pop).or_else(|| {
-                let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
-                // A smaller pipe works too, only slower.
-                let _ = fcntl_setpipe_size(&write, CAPACITY);
-                Some(Self {
-                    read,
-                    write,
-                    held: 0,
-                })
+            if let Some(spare) = SPARES.with_borrow_mut(Vec::pop) {
+                return Some(spare);
+            }
+            if REFUSED.get() > 0 {
+                REFUSED.set(REFUSED.get() - 1);
+                return None;
+            }
+            let pipe = Self::new();
+            if pipe.is_none() {
+                REFUSED.set(PAUSE);
+            }
+            pipe
+        }
+
+        fn new() -> Option<Self> {
+            let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+            fcntl_setpipe_size(&write, CAPACITY).ok()?;
+            Some(Self {
+                read,
+                write,
+                held: 0,
             })
         }
 

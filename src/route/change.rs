@@ -62,6 +62,8 @@ pub struct Hide {
     pub name: String,
     /// The hosts; empty means all.
     pub hosts: Vec<Host>,
+    /// A database or host that is not there is no error.
+    pub if_exists: bool,
 }
 
 /// Lays a wish to expose over what `ctl` did before.
@@ -178,6 +180,9 @@ pub(super) fn lift_exposure(
     let known = declared.is_some()
         || overlay.databases.contains_key(name)
         || overlay.exposed.contains_key(name);
+    if !known && wish.if_exists {
+        return Ok(());
+    }
     if !known {
         return Err(ChangeError::NotFound(format!("no database {name}")));
     }
@@ -196,7 +201,7 @@ pub(super) fn lift_exposure(
         let was_exposed = exposed.remove(&host).is_some();
         if config_hosts.contains(&host) {
             overlay.hidden.entry(name.clone()).or_default().insert(host);
-        } else if !was_exposed {
+        } else if !was_exposed && !wish.if_exists {
             return Err(ChangeError::NotFound(format!(
                 "database {name} is not exposed under {host}"
             )));

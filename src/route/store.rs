@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, Guard};
 
 pub use super::change::{ChangeError, Expose, Hide};
 use super::change::{lay_exposure, lift_exposure};
-use super::database::{Database, GatewayTls, Origin};
+use super::database::{Database, ExposureState, GatewayTls, Origin};
 use super::overlay::{Declared, Overlay, Resolved, resolve};
 use super::{Host, Table};
 use crate::tls::config::{Loader, ServerTls};
@@ -83,6 +83,7 @@ impl Store {
             &overlay,
             &mut loader,
             &Snapshot::default(),
+            None,
         )?;
         Ok(Self {
             inner: Mutex::new(Inner {
@@ -123,7 +124,14 @@ impl Store {
         let mut loader = inner.loader.clone();
         loader.reread();
         let before = self.current.load_full();
-        let mut after = build(&config, &gateway, &inner.overlay, &mut loader, &before)?;
+        let mut after = build(
+            &config,
+            &gateway,
+            &inner.overlay,
+            &mut loader,
+            &before,
+            None,
+        )?;
         let mut change = compare(&before, &after);
         if config == inner.config && gateway == inner.gateway && !loader.has_built() {
             after.revision = before.revision;
@@ -151,7 +159,7 @@ impl Store {
         let mut inner = self.lock();
         let mut overlay = inner.overlay.clone();
         lay_exposure(&inner.config, &mut overlay, wish)?;
-        self.commit(&mut inner, overlay, dry_run, persist)
+        self.commit(&mut inner, overlay, Some(&wish.name), dry_run, persist)
     }
 
     /// Ends an exposure.
@@ -167,7 +175,7 @@ impl Store {
         let mut inner = self.lock();
         let mut overlay = inner.overlay.clone();
         lift_exposure(&inner.config, &mut overlay, wish)?;
-        self.commit(&mut inner, overlay, dry_run, persist)
+        self.commit(&mut inner, overlay, None, dry_run, persist)
     }
 
     /// Ends the leases that have run out by `now`.
@@ -178,7 +186,7 @@ impl Store {
         let mut inner = self.lock();
         let mut overlay = inner.overlay.clone();
         overlay.expire(now);
-        self.commit(&mut inner, overlay, false, &|_| Ok(()))
+        self.commit(&mut inner, overlay, None, false, &|_| Ok(()))
     }
 
     /// When the next lease runs out.
@@ -190,6 +198,7 @@ impl Store {
         &self,
         inner: &mut Inner,
         overlay: Overlay,
+        wished: Option<&str>,
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<Change, ChangeError> {
@@ -207,6 +216,7 @@ impl Store {
             &overlay,
             &mut loader,
             &before,
+            wished,
         )?;
         let change = compare(&before, &after);
         if !dry_run {
@@ -228,12 +238,18 @@ impl Store {
     }
 }
 
+/// Builds the routes that configuration and overlay make together.
+///
+/// A database made by `ctl` whose files cannot be used fails the change that wishes for it
+/// (`wished`), or that would take it away; otherwise it is left out with a note, since it must not
+/// stand in the way of changes to others.
 fn build(
     config: &BTreeMap<String, Declared>,
     gateway: &GatewayTls,
     overlay: &Overlay,
     loader: &mut Loader,
     before: &Snapshot,
+    wished: Option<&str>,
 ) -> Result<Snapshot, ChangeError> {
     let gateway_tls = loader
         .server(&gateway.files())
@@ -264,7 +280,11 @@ fn build(
         );
         let database = match built {
             Ok(database) => Arc::new(database),
-            Err(source) if origin == Origin::Runtime && before.revision == 0 => {
+            Err(source)
+                if origin == Origin::Runtime
+                    && wished != Some(name.as_str())
+                    && !before.databases.contains_key(name.as_str()) =>
+            {
                 notes.push(format!(
                     "database {name}, made by ctl, is left out: {source}"
                 ));
@@ -277,8 +297,12 @@ fn build(
                 });
             }
         };
-        for host in database.active_hosts() {
-            snapshot.table.insert(host, database.clone());
+        for exposure in &database.exposures {
+            match exposure.state {
+                ExposureState::Active => snapshot.table.insert(&exposure.host, database.clone()),
+                ExposureState::Hidden => snapshot.table.hide(&exposure.host),
+                ExposureState::Shadowed => {}
+            }
         }
         snapshot.databases.insert(database.name.clone(), database);
     }

@@ -3,7 +3,7 @@
 //! Exact names win over wildcards. A wildcard stands for one label, so at most two hash lookups
 //! decide.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -25,6 +25,7 @@ pub struct Route {
 pub struct Table {
     exact: HashMap<ServerName, Route>,
     by_suffix: HashMap<ServerName, Route>,
+    hidden: HashSet<Host>,
 }
 
 /// One step of a lookup, told for `ctl explain`.
@@ -57,13 +58,22 @@ impl Table {
             .or_else(|| self.by_suffix.get(name.parent()?))
     }
 
-    /// The route of precisely this host, as declared.
+    /// Notes a host that is declared and switched off.
+    pub fn hide(&mut self, host: &Host) {
+        self.hidden.insert(host.clone());
+    }
+
+    /// Whether a name without a route is one that was switched off. Such a client asks for a
+    /// database that it must not reach, so it is not one for a listener's default either.
     #[must_use]
-    pub fn of_host(&self, host: &Host) -> Option<&Route> {
-        match host {
-            Host::Exact(name) => self.exact.get(name),
-            Host::Wildcard(suffix) => self.by_suffix.get(suffix.as_ref()),
-        }
+    pub fn is_hidden(&self, name: &ServerName) -> bool {
+        // Nearly always there is nothing hidden, and nothing to build for the look-up.
+        !self.hidden.is_empty()
+            && (self.hidden.contains(&Host::Exact(name.clone()))
+                || name
+                    .parent()
+                    .and_then(|parent| ServerName::parse(parent).ok())
+                    .is_some_and(|parent| self.hidden.contains(&Host::Wildcard(parent))))
     }
 
     /// The steps of [`Table::lookup`], up to the one that found something.

@@ -55,8 +55,12 @@ pub async fn accept(
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            // The client was gone before it was accepted.
-            Err(error) => debug!(listener = %listener.name, %error, "accept failed"),
+            // Nearly always a client that was gone before it was accepted. The pause keeps
+            // anything that lasts from filling a core.
+            Err(error) => {
+                debug!(listener = %listener.name, %error, "accept failed");
+                tokio::time::sleep(FIRST_PAUSE).await;
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::route::database::Entered;
 use crate::route::{Database, Host, Protocol, Route, Snapshot};
 use crate::stats::CloseReason;
 use crate::stats::registry::Registered;
-use crate::tls::Sni;
+use crate::tls::{Sni, TlsMode};
 
 /// The place of a session whose database is chosen: counted, and known to `ctl`.
 pub(super) struct Place {
@@ -29,6 +29,7 @@ impl Session {
         loop {
             let snapshot = self.gateway.store.snapshot();
             let revision = snapshot.revision;
+            self.facts.database = None;
             let route = opening
                 .hello
                 .sni
@@ -36,8 +37,10 @@ impl Session {
                 .and_then(|name| snapshot.table.lookup(name));
             let (database, host) = match (route, &listener.default) {
                 (Some(Route { host, database }), _) => (database.clone(), Some(host.clone())),
-                (None, Some(default)) => (default_database(&snapshot, default)?, None),
-                (None, None) => return Err(no_route(&opening.hello.sni)),
+                (None, Some(default)) if !is_hidden(&snapshot, &opening.hello.sni) => {
+                    (default_database(&snapshot, default)?, None)
+                }
+                (None, _) => return Err(no_route(&snapshot, &opening.hello.sni)),
             };
             drop(snapshot);
             self.facts.database = Some(database.clone());
@@ -112,6 +115,16 @@ impl Session {
             drop(snapshot);
             self.facts.protocol = Some(database.spec.protocol);
             self.facts.database = Some(database.clone());
+            if database.spec.tls != TlsMode::Passthrough {
+                // Relaying the bytes as they come would go around its TLS and what that checks.
+                return Err(Refusal::new(
+                    CloseReason::WrongProtocol,
+                    format!(
+                        "database {name} is for tls = \"{}\", which a listener with protocol = \"tcp\" cannot do",
+                        database.spec.tls
+                    ),
+                ));
+            }
             let place = self.take_place(database, None)?;
             if self.gateway.store.snapshot().revision == revision {
                 return Ok(place);
@@ -129,8 +142,17 @@ fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, Re
     })
 }
 
-fn no_route(sni: &Sni) -> Refusal {
+fn is_hidden(snapshot: &Snapshot, sni: &Sni) -> bool {
+    sni.name()
+        .is_some_and(|name| snapshot.table.is_hidden(name))
+}
+
+fn no_route(snapshot: &Snapshot, sni: &Sni) -> Refusal {
     match sni {
+        Sni::Name(name) if snapshot.table.is_hidden(name) => Refusal::new(
+            CloseReason::UnknownHost,
+            format!("{name} is declared in the configuration and hidden by ctl"),
+        ),
         Sni::None => Refusal::new(CloseReason::NoSni, "the ClientHello carries no server name"),
         Sni::Ip(_) => Refusal::new(CloseReason::IpSni, "the server name is an IP address"),
         Sni::Invalid(_) => Refusal::new(CloseReason::InvalidSni, "the server name is no DNS name"),

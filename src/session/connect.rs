@@ -19,7 +19,7 @@ use super::refuse::Refusal;
 use crate::backend::BackendAddr;
 use crate::net::Stream;
 use crate::net::dial::{dial, is_exhaustion};
-use crate::preface::postgres::{SSL_REQUEST, read_ssl_reply};
+use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
 use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::ServerName;
@@ -161,6 +161,10 @@ async fn request_tls(tcp: &mut TcpStream) -> Result<(), Refusal> {
                 Refusal::new(reason, e.to_string())
             })
         }
+        _ if reply.first() == Some(&b'E') => Err(Refusal::new(
+            CloseReason::BackendBadReply,
+            SslReplyError::ErrorResponse.to_string(),
+        )),
         _ => Err(Refusal::new(
             CloseReason::BackendBadReply,
             "the backend sent unencrypted bytes behind its answer to the SSLRequest",

@@ -107,11 +107,12 @@ impl Facts {
             close: reason.by().as_str(),
             reason,
         };
-        if log && !reason.is_scanner() {
+        if log {
             gateway.access_log.write(&record);
         }
         if reason.is_reject() {
             let reject = Arc::new(Reject {
+                id: self.id,
                 time: ts,
                 client: self.client,
                 listener: listener.name.clone(),
@@ -122,8 +123,14 @@ impl Facts {
                 detail,
             });
             gateway.rejects.add(reject.clone());
-            gateway.events.tell(|| Event::Rejected(reject));
-        } else {
+            if record.backend.is_none() {
+                gateway.events.tell(|| Event::Rejected(reject));
+                return;
+            }
+        }
+        // Whoever was told of the opening is told of the end, even where the backend, once
+        // connected, turned out to be of no use.
+        if record.backend.is_some() {
             gateway
                 .events
                 .tell(|| Event::SessionClosed(Arc::new(record)));

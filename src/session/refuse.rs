@@ -98,6 +98,11 @@ impl Refusal {
                 format!("dbgate: too many connections to \"{name}\""),
                 None,
             ),
+            CloseReason::NoDefault => (
+                "08004",
+                "dbgate: the database for clients without a known name does not exist".to_owned(),
+                None,
+            ),
             CloseReason::GatewayFull => ("53300", "dbgate: too many connections".to_owned(), None),
             _ => (
                 "57P03",

@@ -30,8 +30,7 @@ pub(super) struct Upgraded {
 
 /// Completes the client's handshake for its database and, for Postgres, reads its first message.
 ///
-/// On failure the client has been told by an alert and is closed, unless it is given back for an
-/// answer inside TLS.
+/// On failure the client is closed, after an alert where TLS itself failed.
 ///
 /// # Errors
 /// Why the handshake, or the wait for the first message, failed.
@@ -51,14 +50,19 @@ pub(super) async fn upgrade(
         // answered here. In terminate it is the backend's own to answer: a client in a tunnel may
         // want TLS with the database itself.
         let answer = database.spec.tls == TlsMode::Reencrypt;
-        timeout_at(deadline, read_startup(&mut stream, &mut first, answer))
-            .await
-            .map_err(|_| {
-                Refusal::new(
-                    CloseReason::StartupTimeout,
-                    "TLS is up, but no StartupMessage came",
-                )
-            })??;
+        let read = timeout_at(deadline, read_startup(&mut stream, &mut first, answer)).await;
+        let refusal = match read {
+            Ok(Ok(_)) => None,
+            Ok(Err(refusal)) => Some(refusal),
+            Err(_) => Some(Refusal::new(
+                CloseReason::StartupTimeout,
+                "TLS is up, but no StartupMessage came",
+            )),
+        };
+        if let Some(refusal) = refusal {
+            linger::close(stream).await;
+            return Err(refusal);
+        }
     }
     Ok(Upgraded {
         stream: Box::new(stream),

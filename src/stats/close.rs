@@ -167,12 +167,6 @@ impl CloseReason {
         self.by() == ClosedBy::Reject
     }
 
-    /// Whether only a passer-by is behind it, so that it is no news for an operator.
-    #[must_use]
-    pub fn is_scanner(self) -> bool {
-        matches!(self, Self::NothingSent | Self::GoneAfterSslRequest)
-    }
-
     /// The reason with this number; the numbers are private to one process.
     pub(super) fn from_index(index: u8) -> Option<Self> {
         Self::ALL.get(usize::from(index)).copied()

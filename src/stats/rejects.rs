@@ -16,6 +16,8 @@ pub const KEPT: usize = 1000;
 /// One client turned away.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reject {
+    /// The session's id.
+    pub id: u64,
     /// When.
     #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,

@@ -26,6 +26,7 @@ pub(crate) struct Postgres<'a> {
     leaf: Option<&'a Leaf>,
     client_ca: Option<&'a Ca>,
     plain: bool,
+    password: &'a str,
 }
 
 impl<'a> Postgres<'a> {
@@ -47,6 +48,7 @@ impl<'a> Postgres<'a> {
             leaf: None,
             client_ca: None,
             plain: false,
+            password: "scram-sha-256",
         }
     }
 
@@ -75,6 +77,14 @@ impl<'a> Postgres<'a> {
     pub(crate) fn plain(self) -> Self {
         Self {
             plain: true,
+            ..self
+        }
+    }
+
+    /// Asks for passwords in another way than by SCRAM, as `pg_hba.conf` names it.
+    pub(crate) fn password(self, method: &'a str) -> Self {
+        Self {
+            password: method,
             ..self
         }
     }
@@ -130,10 +140,10 @@ impl<'a> Postgres<'a> {
                 settings.push("ssl_ca_file=clients.crt".to_owned());
                 hba.push_str("hostssl all certuser all cert\n");
             }
-            hba.push_str("hostssl all all all scram-sha-256\n");
+            hba += &format!("hostssl all all all {}\n", self.password);
         }
         if self.plain {
-            hba.push_str("hostnossl all all all scram-sha-256\n");
+            hba += &format!("hostnossl all all all {}\n", self.password);
         }
         install(&data, "pg_hba.conf", &hba, &own);
 

@@ -1,0 +1,248 @@
+//! What is left after `kill -9`: everything that `ctl` was told to keep, and nothing else; and a state
+//! directory that is damaged or cannot be written.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Mutex;
+use std::thread;
+
+use dbgate::control::client::Client as Control;
+use serde_json::{Value, json};
+
+use crate::certs::Ca;
+use crate::clients::{Client, Target};
+use crate::gateway::Gateway;
+use crate::servers::{Postgres, Server};
+use crate::testbed;
+
+/// The file that runtime exposures are kept in, and its name while it is written.
+const KEPT: &str = "state/exposures.json";
+const UNFINISHED: &str = "state/exposures.json.new";
+
+/// Exposes that are interrupted.
+const MANY: usize = 200;
+
+fn wish(name: &str, more: &Value) -> Value {
+    let mut wish = json!({
+        "name": name,
+        "hosts": [format!("{name}.example")],
+        "to": ["127.0.0.1:1"],
+        "protocol": "tls",
+    });
+    let fields = wish.as_object_mut().expect("an object");
+    fields.extend(more.as_object().cloned().unwrap_or_default());
+    wish
+}
+
+/// Two hosts in the configuration, and one of each kind of change made by `ctl`.
+fn changed(server: &Server) -> Gateway {
+    let addr = server.addr();
+    let gateway = Gateway::start(&format!(
+        "[database.pg]\nprotocol = \"postgres\"\nbackends = [\"{addr}\"]\nhosts = [\"pg1.example.test\", \"pg2.example.test\"]\n"
+    ));
+    for (cmd, params) in [
+        (
+            "expose",
+            json!({"name": "pg", "hosts": ["pg3.example.test"]}),
+        ),
+        (
+            "expose",
+            json!({"name": "made", "hosts": ["pg4.example.test"], "to": [addr], "protocol": "postgres"}),
+        ),
+        ("hide", json!({"name": "pg", "hosts": ["pg2.example.test"]})),
+    ] {
+        gateway.call(cmd, &params);
+    }
+    gateway
+}
+
+/// Which of the names that [`changed`] is about lead to the server.
+fn reached(gateway: &Gateway, ca: &Ca) -> [bool; 5] {
+    ["pg1", "pg2", "pg3", "pg4", "pg5"].map(|name| {
+        let host = format!("{name}.example.test");
+        let answer = Client::Psql.whoami(&Target::postgres(&host, gateway.port(), ca));
+        assert!(
+            answer.ok || answer.error.contains("unrecognized name"),
+            "{answer:#?}"
+        );
+        answer.ok
+    })
+}
+
+#[test]
+fn what_ctl_did_is_there_again_after_a_kill() {
+    let ca = Ca::new("Restart");
+    let server = Postgres::debian("pg", &ca.leaf(&["*.example.test"]));
+    let mut gateway = changed(&server);
+    let addr = server.addr();
+    let for_now = json!({"name": "for-now", "hosts": ["pg5.example.test"], "to": [addr], "protocol": "postgres", "ephemeral": true});
+    let lasting = gateway.routes().1;
+    gateway.call("expose", &for_now);
+    gateway.call("expose", &wish("leased", &json!({"ttl_ms": 3_600_000})));
+    gateway.call(
+        "expose",
+        &json!({"name": "pg", "hosts": ["pg6.example.test"], "ephemeral": true}),
+    );
+    assert_eq!(reached(&gateway, &ca), [true, false, true, true, true]);
+
+    gateway.crash_and_restart();
+    assert_eq!(reached(&gateway, &ca), [true, false, true, true, false]);
+    assert_eq!(gateway.routes().1, lasting);
+    let list = gateway.call("list", &json!({}));
+    let row = |name: &str| {
+        let rows = list["databases"].as_array().expect("rows");
+        let found = rows.iter().find(|row| row["name"] == name).cloned();
+        found.unwrap_or_else(|| panic!("no {name}: {list}"))
+    };
+    assert_eq!(row("pg")["hidden"], json!(["pg2.example.test"]));
+    assert_eq!(row("pg")["origin"], "config");
+    assert_eq!(row("made")["origin"], "runtime");
+
+    // What was taken back is no more after another kill.
+    gateway.call("expose", &json!({"name": "pg"}));
+    gateway.call("hide", &json!({"name": "made"}));
+    gateway.crash_and_restart();
+    assert_eq!(reached(&gateway, &ca), [true, true, true, false, false]);
+}
+
+#[test]
+fn a_lease_ends_by_itself() {
+    let gateway = Gateway::start("");
+    let before = gateway.routes().1;
+    gateway.call("expose", &wish("leased", &json!({"ttl_ms": 300})));
+    assert!(
+        testbed::until(|| gateway.routes().1 == before),
+        "still there: {:?}",
+        gateway.routes()
+    );
+    gateway.wait_log("\"expire\"");
+}
+
+#[test]
+fn a_damaged_state_file_is_named_and_left_alone() {
+    let ca = Ca::new("Restart");
+    let server = Postgres::debian("pg", &ca.leaf(&["*.example.test"]));
+    let mut gateway = changed(&server);
+    let (_, routes) = gateway.routes();
+    gateway.crash();
+    let file = gateway.path(KEPT);
+    let whole = fs::read(&file).expect("the state file");
+    let half = whole[..whole.len() / 2].to_vec();
+    let newer = br#"{"version": 99}"#.to_vec();
+    for damaged in [half, newer, Vec::new(), b"\0\0\0\0".to_vec()] {
+        fs::write(&file, &damaged).expect("the state file");
+        let said = gateway.refuses_to_start();
+        let told = [
+            file.display().to_string(),
+            "damaged".into(),
+            "move it away".into(),
+        ];
+        assert!(
+            told.iter().all(|t| said.contains(t.as_str())),
+            "not all of {told:?} in: {said}"
+        );
+        assert_eq!(fs::read(&file).expect("the state file"), damaged);
+    }
+
+    // Repaired, it is as if nothing had been; moved away, only what `ctl` made is missing.
+    fs::write(&file, whole).expect("the state file");
+    gateway.start_again();
+    assert_eq!(gateway.routes().1, routes);
+    gateway.crash();
+    fs::rename(&file, gateway.path("aside")).expect("the state file");
+    gateway.start_again();
+    let (_, without) = gateway.routes();
+    assert!(
+        without.contains("pg2.example.test") && !without.contains("made"),
+        "{without}"
+    );
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_made_is_named() {
+    let mut gateway = Gateway::start("");
+    gateway.call("expose", &wish("kept", &json!({})));
+    let (_, routes) = gateway.routes();
+    gateway.crash();
+    let (state, aside) = (gateway.path("state"), gateway.path("aside"));
+    fs::rename(&state, &aside).expect("the state directory");
+    fs::write(&state, "a file").expect("a file in its place");
+    let said = gateway.refuses_to_start();
+    assert!(said.contains(&state.display().to_string()), "{said}");
+    fs::remove_file(&state).expect("a file in its place");
+    fs::rename(&aside, &state).expect("the state directory");
+    gateway.start_again();
+    assert_eq!(gateway.routes().1, routes);
+}
+
+#[test]
+fn a_change_that_cannot_be_kept_is_not_made() {
+    let mut gateway = Gateway::start("");
+    gateway.call("expose", &wish("kept", &json!({})));
+    let before = gateway.routes();
+    // Permissions would not stop root; a directory in the file's way stops everybody.
+    fs::create_dir(gateway.path(UNFINISHED)).expect("a directory in the way");
+    for (cmd, params) in [
+        ("expose", wish("lost", &json!({}))),
+        ("hide", json!({"name": "kept"})),
+    ] {
+        let error = gateway.try_call(cmd, &params).unwrap_err().to_string();
+        assert!(error.contains("state directory"), "{cmd}: {error}");
+        assert_eq!(before, gateway.routes(), "{cmd}");
+    }
+    // What need not be kept can be made all the same.
+    gateway.call("expose", &wish("for-now", &json!({"ephemeral": true})));
+    gateway.call("hide", &json!({"name": "for-now"}));
+
+    gateway.crash();
+    fs::remove_dir(gateway.path(UNFINISHED)).expect("the directory in the way");
+    gateway.start_again();
+    assert_eq!(before.1, gateway.routes().1);
+    gateway.call("expose", &wish("lost", &json!({})));
+}
+
+#[test]
+fn a_kill_in_the_middle_loses_nothing_acknowledged() {
+    for enough in [3, MANY / 4, MANY / 2] {
+        let mut gateway = Gateway::start("");
+        let socket = gateway.socket();
+        let done = Mutex::new(Vec::new());
+        let acknowledged = || done.lock().expect("the names").len();
+        thread::scope(|scope| {
+            let caller = scope.spawn(|| {
+                let mut control = Control::connect(&socket).expect("the control socket");
+                for n in 0..MANY {
+                    let name = format!("quick{n}");
+                    // The answer to the one in the middle does not come any more.
+                    if control.call("expose", &wish(&name, &json!({}))).is_err() {
+                        return;
+                    }
+                    done.lock().expect("the names").push(name);
+                }
+            });
+            testbed::until(|| caller.is_finished() || acknowledged() >= enough);
+            gateway.crash();
+        });
+        let acknowledged: BTreeSet<String> =
+            done.into_inner().expect("the names").into_iter().collect();
+        assert!(
+            (enough..MANY).contains(&acknowledged.len()),
+            "the kill came too late: {} were through",
+            acknowledged.len()
+        );
+
+        gateway.start_again();
+        let list = gateway.call("list", &json!({}));
+        let rows = list["databases"].as_array().expect("rows");
+        let names = rows.iter().filter_map(|row| row["name"].as_str());
+        let there: BTreeSet<String> = names.map(str::to_owned).collect();
+        let next = BTreeSet::from([format!("quick{}", acknowledged.len())]);
+        let extra: BTreeSet<String> = there.difference(&acknowledged).cloned().collect();
+        assert!(
+            acknowledged.is_subset(&there),
+            "lost: {:?}",
+            acknowledged.difference(&there)
+        );
+        assert!(extra.is_empty() || extra == next, "made up: {extra:?}");
+    }
+}
