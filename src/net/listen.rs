@@ -85,7 +85,9 @@ mod tests {
     #[test]
     fn threads_share_a_port_and_nobody_else_gets_it() {
         let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3, false).unwrap();
-        sockets.iter().for_each(|s| listen(s).unwrap());
+        for socket in &sockets {
+            listen(socket).unwrap();
+        }
         let addr = sockets.first().unwrap().local_addr().unwrap();
         assert!(sockets.iter().all(|s| s.local_addr().unwrap() == addr));
         let error = bind(addr, false, 1, false).unwrap_err();

@@ -27,8 +27,9 @@ impl Pki {
     /// The `[tls]` section.
     fn tls(&self) -> String {
         format!(
-            "[tls]\ncert = {:?}\nkey = {:?}\n",
-            self.gateway.cert_path, self.gateway.key_path
+            "[tls]\ncert = \"{}\"\nkey = \"{}\"\n",
+            self.gateway.cert_path.display(),
+            self.gateway.key_path.display()
         )
     }
 
@@ -42,7 +43,7 @@ impl Pki {
         host: &str,
     ) -> String {
         let ca = if mode == "reencrypt" {
-            format!("backend_ca = {:?}\n", self.ca.path())
+            format!("backend_ca = \"{}\"\n", self.ca.path().display())
         } else {
             String::new()
         };
