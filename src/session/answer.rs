@@ -15,6 +15,7 @@ use crate::handshake::TlsOpening;
 use crate::net::{Buffered, Stream, linger};
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
+use crate::tls::Sni;
 
 /// Answers a client that has not begun TLS, as far as its protocol has words.
 pub(super) async fn before_tls(client: Buffered, refusal: Refusal) -> Refusal {
@@ -37,6 +38,8 @@ pub(super) async fn to_hello(
 ) -> Refusal {
     let name = opening.hello.sni.name();
     let tls = match &facts.database {
+        // rustls takes no hello with such a name, and would say so by an alert of its own.
+        _ if matches!(opening.hello.sni, Sni::Invalid(_)) => None,
         Some(database) => database.server_tls.clone(),
         // Only a certificate that the client would accept lets it see the text; one that it
         // would not accept hides the true reason behind a certificate error.

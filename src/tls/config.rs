@@ -152,7 +152,8 @@ pub enum TlsFileError {
     NoSystemRoots,
 }
 
-type Loaded<T> = (Vec<Vec<u8>>, Arc<T>);
+/// What the files held, and what was made of it; cheap to clone, as the loader is at each change.
+type Loaded<T> = (Arc<[Vec<u8>]>, Arc<T>);
 
 /// Reads files and builds configurations, each once for all databases that share it.
 ///
@@ -195,13 +196,14 @@ impl Loader {
             bytes.push(read(ca)?);
         }
         let tls = match self.old_servers.remove(files) {
-            Some((old, tls)) if old == bytes => tls,
+            Some((old, tls)) if *old == *bytes => tls,
             _ => {
                 self.built = true;
                 Arc::new(build_server(files, &bytes)?)
             }
         };
-        self.servers.insert(files.clone(), (bytes, tls.clone()));
+        self.servers
+            .insert(files.clone(), (bytes.into(), tls.clone()));
         Ok(tls)
     }
 
@@ -222,13 +224,14 @@ impl Loader {
             bytes.push(read(path)?);
         }
         let config = match self.old_backends.remove(files) {
-            Some((old, config)) if old == bytes => config,
+            Some((old, config)) if *old == *bytes => config,
             _ => {
                 self.built = true;
                 Arc::new(build_backend(files, &bytes)?)
             }
         };
-        self.backends.insert(files.clone(), (bytes, config.clone()));
+        self.backends
+            .insert(files.clone(), (bytes.into(), config.clone()));
         Ok(config)
     }
 }
