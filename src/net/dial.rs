@@ -109,3 +109,55 @@ pub fn is_exhaustion(error: &io::Error) -> bool {
         )
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    /// An address that answers nobody: its queue is full, so the kernel drops what comes.
+    fn black_hole() -> (SocketAddr, Vec<Socket>) {
+        let tcp = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        let listener = tcp();
+        listener
+            .bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())
+            .unwrap();
+        listener.listen(0).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut sockets = vec![listener];
+        for _ in 0..8 {
+            let client = tcp();
+            client.set_nonblocking(true).unwrap();
+            let _ = client.connect(&addr);
+            sockets.push(client);
+        }
+        (addr.as_socket().unwrap(), sockets)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_swallows_packets_does_not_keep_the_next_from_its_turn() {
+        let (hole, _sockets) = black_hole();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let good = listener.local_addr().unwrap();
+        let name = ServerName::parse("two.example").unwrap();
+        // The kernel gives up on the first address after minutes.
+        let reached = timeout(Duration::from_secs(30), first_of(&name, vec![hole, good])).await;
+        assert_eq!(reached.unwrap().unwrap().1, good);
+    }
+
+    #[tokio::test]
+    async fn the_last_error_is_told_when_no_address_answers() {
+        let name = ServerName::parse("none.example").unwrap();
+        let closed = {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            listener.local_addr().unwrap()
+        };
+        let error = first_of(&name, vec![closed]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let error = first_of(&name, Vec::new()).await.unwrap_err();
+        assert!(error.to_string().contains("none.example"), "{error}");
+    }
+}

@@ -2,6 +2,7 @@
 //! as it was said.
 
 mod callers;
+mod corners;
 mod hide;
 mod listeners;
 mod pumps;
