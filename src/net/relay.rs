@@ -355,7 +355,12 @@ impl<'a> Relay<'a> {
         // With the client gone there is nobody to deliver to, and no need to wait for the backend.
         if let Some(Outcome::ReadFailed(e)) = &self.up.finished {
             self.client_lost = true;
-            return Poll::Ready(End::ClientLost(again(e)));
+            // A client that closes with the backend's goodbye unread resets the connection.
+            return Poll::Ready(if self.down.source_ended {
+                End::Backend
+            } else {
+                End::ClientLost(again(e))
+            });
         }
         match &self.down.finished {
             // It had ended its side before: it hung up, and missed some bytes by its own choice.

@@ -6,7 +6,6 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
-use std::time::Duration;
 
 use dbgate::control::client::{Client, ClientError};
 use rustix::process::Signal;
@@ -350,9 +349,6 @@ pub(crate) fn connect(port: u16) -> TcpStream {
         .expect("a read timeout");
     stream
 }
-
-/// A short timeout for the configuration of tests that wait for one to pass.
-pub(crate) const SHORT: Duration = Duration::from_millis(700);
 
 /// The program under test.
 pub(crate) fn binary() -> &'static Path {

@@ -6,6 +6,7 @@
 mod certs;
 mod clients;
 mod gateway;
+mod raw;
 mod servers;
 mod streams;
 mod testbed;
@@ -15,4 +16,7 @@ mod idle;
 mod live;
 mod policy;
 mod reach;
+mod refuse;
 mod restart;
+mod stall;
+mod wire;

@@ -35,7 +35,10 @@ impl Played {
     fn start(protocol: &str, mode: &'static str) -> Self {
         let (pki, fake) = (Pki::new(), Fake::start());
         let leaf = pki.ca.leaf(&["pg1.example.test"]);
-        let config = pki.tls() + &pki.database("pg1", protocol, mode, &[fake.addr()]);
+        // Some tests wait for the gateway after every single byte.
+        let config = pki.tls()
+            + "[timeouts]\nhandshake = \"60s\"\n"
+            + &pki.database("pg1", protocol, mode, &[fake.addr()]);
         let gateway = Gateway::start(&config);
         Self {
             pki,
@@ -265,21 +268,18 @@ fn psql_may_write_a_name_in_upper_case_or_with_a_dot() {
 #[test]
 fn bytes_behind_a_request_are_refused() {
     let hello = Hello::to("pg1.example.test").alpn("postgresql").bytes();
-    for (what, sent, answer) in [
-        ("one byte", [ssl_request(), b"x".to_vec()].concat(), ""),
-        ("a hello", [ssl_request(), hello.clone()].concat(), ""),
-        ("a startup", [ssl_request(), plain_startup()].concat(), ""),
-        (
-            "two requests",
-            [gssenc_request(), ssl_request()].concat(),
-            "",
-        ),
-        ("a cancel", [cancel_request(4), b"x".to_vec()].concat(), ""),
+    for (what, sent) in [
+        ("one byte", [ssl_request(), b"x".to_vec()].concat()),
+        ("a hello", [ssl_request(), hello].concat()),
+        ("a startup", [ssl_request(), plain_startup()].concat()),
+        ("two requests", [gssenc_request(), ssl_request()].concat()),
+        ("a cancel", [cancel_request(4), b"x".to_vec()].concat()),
     ] {
         let played = Played::start("postgres", "passthrough");
         let mut client = played.gateway.connect();
         put(&mut client, &sent);
-        assert_eq!(rest(&mut client), answer.as_bytes(), "{what}");
+        assert_eq!(rest(&mut client), b"", "{what}");
+        drop(client);
         let line = played.gateway.wait_reason("early_data");
         assert_eq!(line["close"], "reject", "{what}: {line}");
         played.gateway.wait_reject("early_data");
@@ -394,7 +394,8 @@ fn direct_tls_reaches_postgres_18_as_it_came() {
     let gateway = Gateway::start(&pki.database("pg1", "postgres", "passthrough", &[server.addr()]));
     let target = Target::postgres("pg1.example.test", gateway.port(), &pki.ca).direct();
     assert_eq!(Client::Psycopg.whoami(&target).expect_who(), "direct");
-    let line = gateway.wait_reason("client_closed");
+    // Who is seen to end first depends on whose goodbye is faster.
+    let line = gateway.wait_access(|line| line["database"] == "pg1");
     assert_eq!(
         (&line["alpn"], &line["sni_status"]),
         (&json!("postgresql"), &json!("ok"))

@@ -140,10 +140,10 @@ impl<'a> Postgres<'a> {
                 settings.push("ssl_ca_file=clients.crt".to_owned());
                 hba.push_str("hostssl all certuser all cert\n");
             }
-            hba += &format!("hostssl all all all {}\n", self.password);
+            hba.extend(["hostssl all all all ", self.password, "\n"]);
         }
         if self.plain {
-            hba += &format!("hostnossl all all all {}\n", self.password);
+            hba.extend(["hostnossl all all all ", self.password, "\n"]);
         }
         install(&data, "pg_hba.conf", &hba, &own);
 

@@ -10,9 +10,7 @@ use socket2::{Domain, SockRef, Socket, Type};
 use super::MODES;
 use crate::certs::Leaf;
 use crate::gateway::Gateway;
-use crate::raw::{
-    End, Fake, Hello, Pki, pattern, put, rest, take, tls_client, tls_server, wait_over,
-};
+use crate::raw::{End, Fake, Hello, Pki, pattern, put, rest, take, tls_client, tls_server};
 use crate::testbed::PATIENCE;
 
 const HOST: &str = "pg1.example.test";
@@ -166,23 +164,51 @@ fn the_last_byte_before_a_close_arrives() {
     }
 }
 
+/// The most that the kernel keeps for one socket, by `tcp_rmem` or `tcp_wmem`, in bytes.
+fn kernel_limit(name: &str) -> usize {
+    let path = format!("/proc/sys/net/ipv4/{name}");
+    let limits = std::fs::read_to_string(&path).expect("the kernel's limits");
+    let last = limits.split_whitespace().last().expect("a limit");
+    last.parse().expect("a number")
+}
+
+/// Memory that the gateway's process uses, in bytes.
+fn resident(gateway: &Gateway) -> usize {
+    let path = format!("/proc/{}/status", gateway.pid());
+    let status = std::fs::read_to_string(&path).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.expect("VmRSS").parse::<usize>().expect("a number") * 1024
+}
+
 #[test]
 fn a_client_that_does_not_read_holds_its_backend_back() {
     const ENDLESS: usize = 256 * 1024 * 1024;
-    const BOUND: usize = 8 * 1024 * 1024;
-    // So long without progress, and nothing more will be taken.
+    /// The pipe or buffer of one direction, and what the kernel adds to it.
+    const OWN: usize = 1024 * 1024;
+    /// For memory, allocation comes in larger steps.
+    const GROWTH: usize = 4 * 1024 * 1024;
+    /// So long without progress, and nothing more will be taken.
     const STUCK: Duration = Duration::from_secs(1);
+    let bound = kernel_limit("tcp_rmem") + kernel_limit("tcp_wmem") + OWN;
+    assert!(
+        bound < ENDLESS / 2,
+        "this kernel holds {bound} bytes itself"
+    );
     for mode in MODES.into_iter().chain(["by port"]) {
         let Session {
             gateway,
             mut client,
             mut backend,
-        } = session(mode, Some(16 * 1024));
+        } = session(mode, Some(64 * 1024));
+        let before = resident(&gateway);
         let socket = SockRef::from(backend.tcp());
         socket
-            .set_send_buffer_size(16 * 1024)
+            .set_send_buffer_size(256 * 1024)
             .expect("a send buffer");
         socket.set_write_timeout(Some(STUCK)).expect("a timeout");
+        // rustls tries to read where it cannot write.
+        socket.set_read_timeout(Some(STUCK)).expect("a timeout");
         let chunk = pattern(64 * 1024);
         let mut written = 0;
         while written < ENDLESS {
@@ -192,13 +218,18 @@ fn a_client_that_does_not_read_holds_its_backend_back() {
                 Err(e) => panic!("{mode}: {e}"),
             }
         }
-        println!("{mode}: {written} bytes");
-        assert!(
-            written < BOUND,
-            "{mode}: {written} bytes went into the gateway"
-        );
+        let grown = resident(&gateway).saturating_sub(before);
+        println!("{mode}: {written} bytes, of which {grown} in the process");
+        assert!(written < bound, "{mode}: {written} bytes were taken");
+        assert!(grown < GROWTH, "{mode}: {grown} bytes are in the process");
 
         // Nothing of it is lost.
+        let socket = SockRef::from(backend.tcp());
+        socket.set_write_timeout(None).expect("no timeout");
+        let flusher = std::thread::spawn(move || {
+            backend.flush().expect("the rest is written");
+            backend
+        });
         let mut received = 0;
         while received < written {
             let len = chunk.len().min(written - received);
@@ -208,8 +239,7 @@ fn a_client_that_does_not_read_holds_its_backend_back() {
             );
             received += len;
         }
-        drop(client);
-        wait_over(&mut backend.tcp().try_clone().expect("the socket"));
+        drop((client, flusher.join().expect("the backend")));
         gateway.wait_sessions(0);
     }
 }

@@ -10,12 +10,14 @@ use std::{
     thread,
 };
 
+use serde_json::json;
+
 use super::MODES;
 use crate::certs::Ca;
 use crate::clients::{Client, Target};
 use crate::gateway::Gateway;
 use crate::raw::Pki;
-use crate::servers::Postgres;
+use crate::servers::{Postgres, Server};
 use crate::testbed;
 
 const HOSTS: [&str; 3] = ["pg1.example.test", "pg2.example.test", "pg3.example.test"];
@@ -64,42 +66,71 @@ fn stunnel(gateway: u16, host: &'static str, ca: &Ca, folder: &Path) -> u16 {
     })
 }
 
-/// psql goes through the tunnel that `open` makes, with each of these modes of its own.
-fn psql_inside(sslmodes: &[&str], open: impl Fn(u16, &'static str, &Ca) -> u16) {
-    let pki = Pki::new();
+/// Three databases, in each mode one, before a server that asks for the password in this way.
+fn gateway(pki: &Pki, password: &str) -> (Gateway, Server) {
     let leaf = pki.ca.leaf(&HOSTS);
-    let server = Postgres::named("inside").tls(&leaf).plain().start();
+    let server = Postgres::named("inside").tls(&leaf).plain();
+    let server = server.password(password).start();
     let mut config = pki.tls();
     for (name, mode) in ["pg1", "pg2", "pg3"].into_iter().zip(MODES) {
         config += &pki.database(name, "postgres", mode, &[server.addr()]);
     }
-    let gateway = Gateway::start(&config);
+    (Gateway::start(&config), server)
+}
+
+/// psql goes through the tunnel that `open` makes, with and without a wish for TLS of its own.
+fn psql_inside(open: impl Fn(u16, &'static str, &Ca) -> u16) {
+    let pki = Pki::new();
+    let (gateway, _server) = gateway(&pki, "password");
     for (host, mode) in HOSTS.into_iter().zip(MODES) {
         let port = open(gateway.port(), host, &pki.ca);
-        for sslmode in sslmodes {
+        for sslmode in ["disable", "prefer"] {
+            // A Postgres server on TLS takes a wish for TLS inside it for a mistake.
+            if (mode, sslmode) == ("passthrough", "prefer") {
+                continue;
+            }
             let target = Target::unverified("127.0.0.1", port).app().sslmode(sslmode);
             let answer = Client::Psql.whoami(&target);
             assert_eq!(answer.expect_who(), "inside", "{mode}, sslmode={sslmode}");
-            let line = gateway.wait_access(|line| line["sni"] == host);
-            assert_eq!(line["reason"], "client_closed", "{mode}: {line}");
+            // In terminate the database itself may agree to TLS inside the tunnel.
+            let twice = mode == "terminate" && sslmode == "prefer";
+            assert_eq!(answer.json["tls"].is_string(), twice, "{mode}: {answer:#?}");
         }
+        let line = gateway.wait_access(|line| line["sni"] == host);
+        assert_eq!(
+            (&line["close"] != "reject", &line["alpn"]),
+            (true, &json!(null)),
+            "{mode}: {line}"
+        );
     }
 }
 
 #[test]
-fn psql_without_tls_in_socat() {
-    psql_inside(&["disable"], socat);
-}
-
-#[test]
-fn psql_that_prefers_tls_in_socat() {
-    psql_inside(&["prefer"], socat);
+fn psql_in_socat() {
+    psql_inside(socat);
 }
 
 #[test]
 fn psql_in_stunnel() {
     let folder = testbed::scratch();
-    psql_inside(&["disable", "prefer"], |port, host, ca| {
-        stunnel(port, host, ca, folder.path())
-    });
+    psql_inside(|port, host, ca| stunnel(port, host, ca, folder.path()));
+}
+
+/// libpq refuses a server that offers channel binding to a connection without TLS, and a Postgres
+/// server on TLS always offers it with SCRAM: only terminate lets libpq log in so.
+#[test]
+fn psql_in_a_tunnel_takes_scram_only_from_a_server_without_tls() {
+    let pki = Pki::new();
+    let (gateway, _server) = gateway(&pki, "scram-sha-256");
+    for (host, mode) in HOSTS.into_iter().zip(MODES) {
+        let port = socat(gateway.port(), host, &pki.ca);
+        let target = Target::unverified("127.0.0.1", port).app();
+        let answer = Client::Psql.whoami(&target.sslmode("disable"));
+        if mode == "terminate" {
+            assert_eq!(answer.expect_who(), "inside");
+        } else {
+            let words = "offered SCRAM-SHA-256-PLUS authentication over a non-SSL connection";
+            assert!(answer.error.contains(words), "{mode}: {answer:#?}");
+        }
+    }
 }
