@@ -1,8 +1,9 @@
-//! The watch over a backend's authentication: the same answer however the bytes are cut.
+//! What the gateway sees of a backend's authentication: the same answer however the bytes are cut,
+//! and an offer of login methods from which only those that bind the channel are gone.
 
 #![no_main]
 
-use dbgate::preface::postgres::{AuthEvent, AuthWatch};
+use dbgate::preface::postgres::{AuthEvent, AuthWatch, without_channel_binding};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,5 +20,13 @@ fuzz_target!(|data: &[u8]| {
             last = event;
         }
         assert_eq!(last, whole, "in parts of {size}");
+    }
+    if let Some(offer) = without_channel_binding(data) {
+        assert!(offer.len() <= data.len());
+        assert_eq!(
+            without_channel_binding(&offer),
+            Some(offer.clone()),
+            "once is enough"
+        );
     }
 });

@@ -309,7 +309,8 @@ pub struct Relay<'a> {
 }
 
 impl<'a> Relay<'a> {
-    /// A relay that begins with `first`, bytes of the client that were read ahead.
+    /// A relay that begins with `first`: bytes of the client and of the backend that were read
+    /// ahead.
     ///
     /// `bytes_in` counts what reaches the backend, `bytes_out` what reaches the client. `tap`
     /// sees what the backend sends; where the bytes could be spliced it is not asked.
@@ -317,7 +318,7 @@ impl<'a> Relay<'a> {
     pub fn new(
         client: Stream,
         backend: Stream,
-        first: Bytes,
+        first: (Bytes, Bytes),
         bytes_in: &'a AtomicU64,
         bytes_out: &'a AtomicU64,
         tap: Option<&'a mut (dyn Tap + Send)>,
@@ -325,8 +326,8 @@ impl<'a> Relay<'a> {
         Self {
             client,
             backend,
-            up: Pump::new(bytes_in, first),
-            down: Pump::new(bytes_out, Bytes::new()),
+            up: Pump::new(bytes_in, first.0),
+            down: Pump::new(bytes_out, first.1),
             tap,
             client_ended_first: None,
             client_lost: false,

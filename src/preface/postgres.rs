@@ -3,16 +3,19 @@
 //! [`Responder`] judges a client's first bytes, in the clear or inside TLS; [`read_ssl_reply`]
 //! judges a backend's one byte. It ends where the session begins: a `StartupMessage` is passed
 //! on byte for byte, whatever minor version and `_pq_.` options it has. Not here: any
-//! authentication, except that [`AuthWatch`] recognises one way in which it fails.
+//! authentication, except that [`AuthWatch`] recognises one way in which it fails, and that
+//! [`without_channel_binding`] keeps clients in a tunnel from it.
 //! Source: Postgres documentation, "Frontend/Backend Protocol": "Message Flow" (SSL Session
 //! Encryption, GSSAPI Session Encryption, Canceling Requests in Progress), "Message Formats",
 //! "Error and Notice Message Fields".
 
 mod auth_watch;
 mod message;
+mod sasl;
 
 pub use auth_watch::{AuthEvent, AuthWatch};
 pub use message::{ErrorResponse, Startup, StartupError};
+pub use sasl::{MAX_ANSWER, without_channel_binding};
 
 use crate::wire::Reader;
 

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName as PkiName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -28,6 +29,8 @@ use crate::tls::ServerName;
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) address: SocketAddr,
+    /// What it has said already that is for the client.
+    pub(super) answer: Bytes,
 }
 
 /// What to do once the TCP connection stands; by default nothing.
@@ -66,7 +69,7 @@ pub(super) async fn connect(
             break;
         }
         let mut dialled = false;
-        let reached = timeout(patience, Box::pin(reach(&backend.addr, lead, &mut dialled))).await;
+        let reached = timeout(patience, reach(&backend.addr, lead, &mut dialled)).await;
         let refusal = match reached {
             Ok(Ok(connected)) => {
                 if backend.report(true) {
@@ -118,6 +121,7 @@ async fn reach(
         return Ok(Connected {
             stream: Stream::Tcp(tcp),
             address,
+            answer: Bytes::new(),
         });
     };
     let name = tls_name(lead.sni, addr)
@@ -136,6 +140,7 @@ async fn reach(
     Ok(Connected {
         stream: Stream::Client(Box::new(stream)),
         address,
+        answer: Bytes::new(),
     })
 }
 

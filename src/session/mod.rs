@@ -6,6 +6,7 @@ mod choose;
 mod connect;
 mod facts;
 mod greet;
+mod login;
 mod refuse;
 mod run;
 mod upgrade;

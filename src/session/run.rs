@@ -15,6 +15,7 @@ use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
 use super::facts::Facts;
+use super::login;
 use super::refuse::Refusal;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
@@ -93,18 +94,22 @@ impl Session {
         deadline: Instant,
     ) -> Refusal {
         let database = place.entry.database.clone();
-        let (client, first) = match &database.server_tls {
+        let (client, mut first, startup) = match &database.server_tls {
             None => {
                 let (tcp, hello) = client.into_parts();
-                (Stream::Tcp(tcp), hello)
+                (Stream::Tcp(tcp), hello, false)
             }
             Some(tls) => {
                 let config = tls.config.clone();
                 let upgraded = upgrade(client, &opening, &database, config, deadline);
                 match Box::pin(upgraded).await {
-                    Ok(Upgraded { stream, first }) => {
+                    Ok(Upgraded {
+                        stream,
+                        first,
+                        startup,
+                    }) => {
                         self.facts.note_tls(&stream);
-                        (Stream::Server(stream), first)
+                        (Stream::Server(stream), first, startup)
                     }
                     Err(refusal) => return refusal,
                 }
@@ -113,7 +118,18 @@ impl Session {
         self.facts.ready = Some(Instant::now());
         let lead = lead(&database, &opening);
         let patience = self.settings.timeouts.connect;
-        let connected = match connect(&database, &lead, patience, deadline).await {
+        let in_tunnel = startup && !opening.speaks_postgres();
+        let ready = async {
+            let mut connected = connect(&database, &lead, patience, deadline).await?;
+            if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
+                let login = login::begin(&mut connected.stream, &first, patience);
+                connected.answer = Box::pin(login).await?;
+                place.entry.count_in(first.len());
+                first.clear();
+            }
+            Ok(connected)
+        };
+        let connected = match Box::pin(ready).await {
             Ok(connected) => connected,
             Err(refusal) => {
                 let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
@@ -175,7 +191,11 @@ impl Session {
     ) -> Refusal {
         let entry = &place.entry;
         let database = &entry.database;
-        let Connected { stream, address } = connected;
+        let Connected {
+            stream,
+            address,
+            answer,
+        } = connected;
         self.tell_open(address, database);
         entry.opened(address);
         let mut watch = LoginWatch::of(database);
@@ -184,7 +204,7 @@ impl Session {
         let mut relay = Relay::new(
             client,
             stream,
-            first,
+            (first, answer),
             &entry.bytes_in,
             &entry.bytes_out,
             tap,
@@ -327,6 +347,6 @@ mod tests {
     #[test]
     fn a_session_is_small() {
         let size = size_of_future(run);
-        assert!(size <= 2640, "the future of a session has {size} bytes");
+        assert!(size <= 2688, "the future of a session has {size} bytes");
     }
 }

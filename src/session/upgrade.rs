@@ -26,6 +26,8 @@ pub(super) struct Upgraded {
     pub(super) stream: Box<TlsStream<Buffered>>,
     /// Plaintext that was read already and is for the backend.
     pub(super) first: Bytes,
+    /// That plaintext is a Postgres StartupMessage.
+    pub(super) startup: bool,
 }
 
 /// Completes the client's handshake for its database and, for Postgres, reads its first message.
@@ -45,6 +47,7 @@ pub(super) async fn upgrade(
     let config = agree_to_alpn(config, protocol, opening);
     let mut stream = accept(client, config, deadline).await?;
     let mut first = BytesMut::new();
+    let mut startup = false;
     if protocol == Protocol::Postgres {
         // In reencrypt the backend would refuse a request for encryption inside TLS, so it is
         // answered here. In terminate it is the backend's own to answer: a client in a tunnel may
@@ -52,7 +55,10 @@ pub(super) async fn upgrade(
         let answer = database.spec.tls == TlsMode::Reencrypt;
         let read = timeout_at(deadline, read_startup(&mut stream, &mut first, answer)).await;
         let refusal = match read {
-            Ok(Ok(_)) => None,
+            Ok(Ok(message)) => {
+                startup = message == First::Startup;
+                None
+            }
             Ok(Err(refusal)) => Some(refusal),
             Err(_) => Some(Refusal::new(
                 CloseReason::StartupTimeout,
@@ -67,6 +73,7 @@ pub(super) async fn upgrade(
     Ok(Upgraded {
         stream: Box::new(stream),
         first: first.freeze(),
+        startup,
     })
 }
 

@@ -55,6 +55,12 @@ impl Entry {
         self.open.store(true, Ordering::Relaxed);
     }
 
+    /// Counts bytes of the client that went to the backend before the relay began.
+    pub fn count_in(&self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     /// The backend's address, once connected.
     #[must_use]
     pub fn backend(&self) -> Option<SocketAddr> {

@@ -1,7 +1,7 @@
 //! The gateway between real clients and real servers.
 //!
-//! One binary, a module a theme; `testbed`, `certs`, `servers`, `clients`, `streams`
-//! and `gateway` are the ground they stand on. Run it by `tests/run`.
+//! One binary, a module a theme; `testbed`, `certs`, `servers`, `clients`, `streams`,
+//! `raw` and `gateway` are the ground they stand on. Run it by `tests/run`.
 
 mod certs;
 mod clients;

@@ -117,20 +117,41 @@ fn psql_in_stunnel() {
 }
 
 /// libpq refuses a server that offers channel binding to a connection without TLS, and a Postgres
-/// server on TLS always offers it with SCRAM: only terminate lets libpq log in so.
+/// server on TLS always offers it with SCRAM. In reencrypt the gateway takes the offer out; in
+/// passthrough it cannot.
 #[test]
-fn psql_in_a_tunnel_takes_scram_only_from_a_server_without_tls() {
+fn psql_in_a_tunnel_logs_in_by_scram_where_the_gateway_ends_the_tunnel() {
     let pki = Pki::new();
     let (gateway, _server) = gateway(&pki, "scram-sha-256");
     for (host, mode) in HOSTS.into_iter().zip(MODES) {
         let port = socat(gateway.port(), host, &pki.ca);
         let target = Target::unverified("127.0.0.1", port).app();
-        let answer = Client::Psql.whoami(&target.sslmode("disable"));
-        if mode == "terminate" {
-            assert_eq!(answer.expect_who(), "inside");
-        } else {
-            let words = "offered SCRAM-SHA-256-PLUS authentication over a non-SSL connection";
-            assert!(answer.error.contains(words), "{mode}: {answer:#?}");
+        for sslmode in ["disable", "prefer"] {
+            let answer = Client::Psql.whoami(&target.clone().sslmode(sslmode));
+            if mode == "passthrough" {
+                assert!(!answer.ok, "{mode}, sslmode={sslmode}: {answer:#?}");
+            } else {
+                assert_eq!(answer.expect_who(), "inside", "{mode}, sslmode={sslmode}");
+            }
         }
     }
+    let target = Target::unverified("127.0.0.1", socat(gateway.port(), HOSTS[0], &pki.ca)).app();
+    let answer = Client::Psql.whoami(&target.sslmode("disable"));
+    let words = "offered SCRAM-SHA-256-PLUS authentication over a non-SSL connection";
+    assert!(answer.error.contains(words), "{answer:#?}");
+}
+
+/// The same by the library under pgAdmin.
+#[test]
+fn psycopg_in_a_tunnel_logs_in_by_scram_in_reencrypt() {
+    let pki = Pki::new();
+    let (gateway, _server) = gateway(&pki, "scram-sha-256");
+    let port = socat(gateway.port(), HOSTS[2], &pki.ca);
+    let target = Target::unverified("127.0.0.1", port).app();
+    for sslmode in ["disable", "prefer"] {
+        let answer = Client::Psycopg.whoami(&target.clone().sslmode(sslmode));
+        assert_eq!(answer.expect_who(), "inside", "sslmode={sslmode}");
+    }
+    let line = gateway.wait_access(|line| line["tls"] == "reencrypt" && line["close"] != "reject");
+    assert!(line["bytes_in"].as_u64().is_some_and(|n| n > 100), "{line}");
 }
