@@ -7,6 +7,7 @@ pub mod buffered;
 pub mod dial;
 pub mod linger;
 pub mod listen;
+pub mod pump;
 pub mod relay;
 mod splice;
 pub mod stream;

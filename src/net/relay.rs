@@ -1,39 +1,24 @@
 //! The relay: bytes between client and backend in both directions until both have ended.
 //!
-//! - Small messages are copied through one scratch buffer per thread; when bytes flow and both
-//!   ends are bare sockets, they are spliced inside the kernel. An idle session holds no buffer.
-//! - Backpressure: a direction reads only when all that it read before is written, so it holds
-//!   at most one scratch buffer or one pipe.
+//! Each direction is a [`super::pump`]; here is what they mean together:
+//!
 //! - A half-close is passed on, and the other direction goes on. A backend that takes no more
 //!   bytes ends only that direction: what it sent before may still be on its way. A client that is
 //!   gone ends both.
 //!
 //! Not here: what the bytes mean, and why somebody wants the session to end.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::Stream;
-use super::splice::Pipe;
-
-/// The scratch buffer that all sessions of a thread share, in bytes: what one read may take.
-const SCRATCH: usize = 64 * 1024;
-
-/// A read of at least this much says that bytes flow, and that splicing pays.
-const FLOWING: usize = 16 * 1024;
-
-/// Reads of one direction before the other sessions of the thread get their turn.
-const TURNS: u32 = 32;
+use super::pump::{Outcome, Pump, Tap};
 
 /// A client that has got the backend's last byte and its end, and neither ends its own side nor
 /// sends anything for this long, will not meet the backend again. (The other way round there is no
@@ -43,10 +28,6 @@ const AFTER_BACKEND_END: Duration = Duration::from_secs(60);
 /// How often it is looked whether a client that has ended its side is still there: nobody reads
 /// from it any more, so a reset, or a keepalive without an answer, would go unnoticed.
 const LOOK_AFTER_CLIENT: Duration = Duration::from_secs(15);
-
-thread_local! {
-    static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
-}
 
 /// How a relay ended.
 #[derive(Debug)]
@@ -62,239 +43,6 @@ pub enum End {
     BackendLost(io::Error),
     /// Nothing moved for the idle time.
     Idle,
-}
-
-/// Sees the bytes of one direction as they pass, up to the moment when it is no longer
-/// interested.
-pub trait Tap {
-    /// Looks at the next bytes; false once it has seen enough.
-    fn see(&mut self, bytes: &[u8]) -> bool;
-}
-
-enum Held {
-    Nothing,
-    Copied(Bytes),
-    Piped(Pipe),
-}
-
-/// One direction.
-struct Pump<'a> {
-    moved: &'a AtomicU64,
-    held: Held,
-    /// The target has bytes that only a flush brings onto the wire.
-    unflushed: bool,
-    source_ended: bool,
-    /// The source's connection broke; what came before is still to be flushed.
-    broken: Option<io::Error>,
-    finished: Option<Outcome>,
-}
-
-/// How one direction ended.
-enum Outcome {
-    /// The source ended, and the target has got everything and the end.
-    Delivered,
-    /// The source's connection broke.
-    ReadFailed(io::Error),
-    /// The target takes no more.
-    WriteFailed(io::Error),
-}
-
-impl<'a> Pump<'a> {
-    fn new(moved: &'a AtomicU64, first: Bytes) -> Self {
-        Self {
-            moved,
-            held: if first.is_empty() {
-                Held::Nothing
-            } else {
-                Held::Copied(first)
-            },
-            unflushed: false,
-            source_ended: false,
-            broken: None,
-            finished: None,
-        }
-    }
-
-    /// Moves what can be moved; ready once this direction has ended.
-    fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut Stream,
-        target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
-    ) -> Poll<()> {
-        if self.finished.is_some() {
-            return Poll::Ready(());
-        }
-        let outcome = ready!(self.poll_move(cx, source, target, tap));
-        self.give_pipe_back();
-        self.finished = Some(outcome);
-        Poll::Ready(())
-    }
-
-    fn poll_move(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut Stream,
-        target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
-    ) -> Poll<Outcome> {
-        for _ in 0..TURNS {
-            if let Err(e) = ready!(self.poll_deliver(cx, target)) {
-                return Poll::Ready(Outcome::WriteFailed(e));
-            }
-            if self.source_ended {
-                return Poll::Ready(match ready!(Pin::new(&mut *target).poll_shutdown(cx)) {
-                    // The target is gone already, so it needs no notice of the end.
-                    Err(e) if e.kind() != io::ErrorKind::NotConnected => Outcome::WriteFailed(e),
-                    _ => Outcome::Delivered,
-                });
-            }
-            if self.broken.is_some() {
-                // What the target does with its last bytes no longer matters.
-                let _ = ready!(Pin::new(&mut *target).poll_flush(cx));
-            }
-            if let Some(e) = self.broken.take() {
-                return Poll::Ready(Outcome::ReadFailed(e));
-            }
-            let read = match (&mut self.held, source.bare()) {
-                (Held::Piped(pipe), Some(tcp)) => poll_fill(pipe, cx, tcp),
-                _ => self.poll_copy(cx, source, target, tap),
-            };
-            match read {
-                Poll::Ready(Ok(0)) => self.source_ended = true,
-                Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(Outcome::ReadFailed(e))) => self.broken = Some(e),
-                Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
-                Poll::Pending => {
-                    self.give_pipe_back();
-                    if self.unflushed {
-                        if let Err(e) = ready!(Pin::new(&mut *target).poll_flush(cx)) {
-                            return Poll::Ready(Outcome::WriteFailed(e));
-                        }
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-            }
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn give_pipe_back(&mut self) {
-        if let Held::Piped(pipe) = std::mem::replace(&mut self.held, Held::Nothing) {
-            pipe.give_back();
-        }
-    }
-
-    /// Writes what is held; ready when nothing is.
-    fn poll_deliver(&mut self, cx: &mut Context<'_>, target: &mut Stream) -> Poll<io::Result<()>> {
-        match &mut self.held {
-            Held::Nothing => return Poll::Ready(Ok(())),
-            Held::Copied(bytes) => {
-                while !bytes.is_empty() {
-                    let n = ready!(Pin::new(&mut *target).poll_write(cx, bytes))?;
-                    if n == 0 {
-                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                    }
-                    bytes.advance(n);
-                    self.unflushed = true;
-                    count(self.moved, n);
-                }
-            }
-            Held::Piped(pipe) => {
-                let Some(tcp) = target.bare() else {
-                    return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
-                };
-                while pipe.held() > 0 {
-                    ready!(tcp.poll_write_ready(cx))?;
-                    match tcp.try_io(Interest::WRITABLE, || pipe.drain(tcp)) {
-                        Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        Ok(n) => count(self.moved, n),
-                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(e) => return Poll::Ready(Err(e)),
-                    }
-                }
-                return Poll::Ready(Ok(()));
-            }
-        }
-        self.held = Held::Nothing;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Reads into the scratch buffer and writes from it; keeps a copy of what could not be
-    /// written. Ready with the number of bytes read.
-    fn poll_copy(
-        &mut self,
-        cx: &mut Context<'_>,
-        source: &mut Stream,
-        target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
-    ) -> Poll<Result<usize, Outcome>> {
-        BUFFER.with_borrow_mut(|scratch| {
-            let splices = source.bare().is_some() && target.bare().is_some();
-            let limit = if splices { FLOWING } else { SCRATCH };
-            let mut buf = ReadBuf::new(scratch.get_mut(..limit).unwrap_or_default());
-            ready!(Pin::new(&mut *source).poll_read(cx, &mut buf)).map_err(Outcome::ReadFailed)?;
-            let mut bytes = buf.filled();
-            let read = bytes.len();
-            if read == 0 {
-                return Poll::Ready(Ok(0));
-            }
-            if let Some(watcher) = tap
-                && !watcher.see(bytes)
-            {
-                *tap = None;
-            }
-            while !bytes.is_empty() {
-                match Pin::new(&mut *target).poll_write(cx, bytes) {
-                    Poll::Ready(Ok(0)) => {
-                        let error = io::ErrorKind::WriteZero.into();
-                        return Poll::Ready(Err(Outcome::WriteFailed(error)));
-                    }
-                    Poll::Ready(Ok(n)) => {
-                        count(self.moved, n);
-                        self.unflushed = true;
-                        bytes = bytes.get(n..).unwrap_or_default();
-                    }
-                    Poll::Ready(Err(e)) => return Poll::Ready(Err(Outcome::WriteFailed(e))),
-                    Poll::Pending => {
-                        self.held = Held::Copied(Bytes::copy_from_slice(bytes));
-                        return Poll::Ready(Ok(read));
-                    }
-                }
-            }
-            if splices
-                && read == FLOWING
-                && let Some(pipe) = Pipe::borrow()
-            {
-                self.held = Held::Piped(pipe);
-            }
-            Poll::Ready(Ok(read))
-        })
-    }
-}
-
-/// Adds to a counter that has only this one writer.
-fn count(moved: &AtomicU64, n: usize) {
-    let n = u64::try_from(n).unwrap_or(0);
-    moved.store(moved.load(Ordering::Relaxed) + n, Ordering::Relaxed);
-}
-
-fn poll_fill(
-    pipe: &mut Pipe,
-    cx: &mut Context<'_>,
-    source: &TcpStream,
-) -> Poll<Result<usize, Outcome>> {
-    loop {
-        ready!(source.poll_read_ready(cx)).map_err(Outcome::ReadFailed)?;
-        match source.try_io(Interest::READABLE, || pipe.fill(source)) {
-            Ok(n) => return Poll::Ready(Ok(n)),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            Err(e) => return Poll::Ready(Err(Outcome::ReadFailed(e))),
-        }
-    }
 }
 
 /// Both directions of one session.
