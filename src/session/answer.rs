@@ -7,8 +7,8 @@
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::ending::Ending;
 use super::facts::Facts;
-use super::refuse::Refusal;
 use super::upgrade::for_words;
 use crate::gateway::Gateway;
 use crate::handshake::TlsOpening;
@@ -18,7 +18,7 @@ use crate::stats::CloseReason;
 use crate::tls::Sni;
 
 /// Answers a client that has not begun TLS, as far as its protocol has words.
-pub(super) async fn before_tls(client: Buffered, refusal: Refusal) -> Refusal {
+pub(super) async fn before_tls(client: Buffered, refusal: Ending) -> Ending {
     match refusal.reason {
         CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
         CloseReason::BadHello => say(client, &refusal.alert().record()).await,
@@ -31,11 +31,11 @@ pub(super) async fn before_tls(client: Buffered, refusal: Refusal) -> Refusal {
 pub(super) async fn to_hello(
     client: Buffered,
     opening: &TlsOpening,
-    refusal: Refusal,
+    refusal: Ending,
     facts: &Facts,
     gateway: &Gateway,
     deadline: Instant,
-) -> Refusal {
+) -> Ending {
     let name = opening.hello.sni.name();
     let tls = match &facts.database {
         // rustls takes no hello with such a name, and would say so by an alert of its own.
@@ -66,9 +66,9 @@ pub(super) async fn to_hello(
 pub(super) async fn instead_of_backend(
     client: Stream,
     database: &Database,
-    refusal: Refusal,
+    refusal: Ending,
     facts: &Facts,
-) -> Refusal {
+) -> Ending {
     match (&client, database.spec.protocol) {
         (Stream::Tcp(_), _) => say(client, &refusal.alert().record()).await,
         (_, Protocol::Postgres) => say(client, &refusal.error_response(facts.name())).await,

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::Session;
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
 use crate::route::database::Entered;
@@ -25,7 +25,7 @@ impl Session {
         &mut self,
         opening: &TlsOpening,
         listener: &ListenerSettings,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Place, Ending> {
         loop {
             let snapshot = self.gateway.store.snapshot();
             let revision = snapshot.revision;
@@ -48,7 +48,7 @@ impl Session {
             if protocol.server_first()
                 || (opening.speaks_postgres() && protocol != Protocol::Postgres)
             {
-                return Err(Refusal::new(
+                return Err(Ending::new(
                     CloseReason::WrongProtocol,
                     format!("database {} speaks {protocol}", database.name),
                 ));
@@ -68,9 +68,9 @@ impl Session {
         &self,
         database: Arc<Database>,
         host: Option<Arc<Host>>,
-    ) -> Result<Place, Refusal> {
+    ) -> Result<Place, Ending> {
         if !database.admits(self.facts.client.ip()) {
-            return Err(Refusal::new(
+            return Err(Ending::new(
                 CloseReason::NotAllowed,
                 format!(
                     "allow and deny of {} keep {} out",
@@ -80,13 +80,13 @@ impl Session {
             ));
         }
         if self.gateway.registry.len() >= self.settings.limits.max_sessions {
-            return Err(Refusal::new(
+            return Err(Ending::new(
                 CloseReason::GatewayFull,
                 "limits.max_sessions is reached",
             ));
         }
         let Some(count) = database.live.enter(database.spec.max_sessions) else {
-            return Err(Refusal::new(
+            return Err(Ending::new(
                 CloseReason::DatabaseFull,
                 format!("max_sessions of {} is reached", database.name),
             ));
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// The place of a client that arrives where one database has the whole port.
-    pub(super) fn place_by_port(&mut self, listener: &ListenerSettings) -> Result<Place, Refusal> {
+    pub(super) fn place_by_port(&mut self, listener: &ListenerSettings) -> Result<Place, Ending> {
         let name = listener.default.as_deref().unwrap_or_default();
         loop {
             let snapshot = self.gateway.store.snapshot();
@@ -117,7 +117,7 @@ impl Session {
             self.facts.database = Some(database.clone());
             if database.spec.tls != TlsMode::Passthrough {
                 // Relaying the bytes as they come would go around its TLS and what that checks.
-                return Err(Refusal::new(
+                return Err(Ending::new(
                     CloseReason::WrongProtocol,
                     format!(
                         "database {name} is for tls = \"{}\", which a listener with protocol = \"tcp\" cannot do",
@@ -133,9 +133,9 @@ impl Session {
     }
 }
 
-fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, Refusal> {
+fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, Ending> {
     snapshot.databases.get(name).cloned().ok_or_else(|| {
-        Refusal::new(
+        Ending::new(
             CloseReason::NoDefault,
             format!("the listener's default database {name} does not exist"),
         )
@@ -147,16 +147,16 @@ fn is_hidden(snapshot: &Snapshot, sni: &Sni) -> bool {
         .is_some_and(|name| snapshot.table.is_hidden(name))
 }
 
-fn no_route(snapshot: &Snapshot, sni: &Sni) -> Refusal {
+fn no_route(snapshot: &Snapshot, sni: &Sni) -> Ending {
     match sni {
-        Sni::Name(name) if snapshot.table.is_hidden(name) => Refusal::new(
+        Sni::Name(name) if snapshot.table.is_hidden(name) => Ending::new(
             CloseReason::UnknownHost,
             format!("{name} is declared in the configuration and hidden by ctl"),
         ),
-        Sni::None => Refusal::new(CloseReason::NoSni, "the ClientHello carries no server name"),
-        Sni::Ip(_) => Refusal::new(CloseReason::IpSni, "the server name is an IP address"),
-        Sni::Invalid(_) => Refusal::new(CloseReason::InvalidSni, "the server name is no DNS name"),
-        Sni::Name(name) => Refusal::new(
+        Sni::None => Ending::new(CloseReason::NoSni, "the ClientHello carries no server name"),
+        Sni::Ip(_) => Ending::new(CloseReason::IpSni, "the server name is an IP address"),
+        Sni::Invalid(_) => Ending::new(CloseReason::InvalidSni, "the server name is no DNS name"),
+        Sni::Name(name) => Ending::new(
             CloseReason::UnknownHost,
             format!("no database is exposed under {name}"),
         ),

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::backend::BackendAddr;
 use crate::net::Stream;
 use crate::net::dial::{dial, is_exhaustion};
@@ -59,8 +59,8 @@ pub(super) async fn connect(
     lead: &Lead<'_>,
     patience: Duration,
     deadline: Instant,
-) -> Result<Connected, Refusal> {
-    let mut last = Refusal::new(
+) -> Result<Connected, Ending> {
+    let mut last = Ending::new(
         CloseReason::BackendUnreachable,
         "the database has no backend",
     );
@@ -79,11 +79,11 @@ pub(super) async fn connect(
             }
             Ok(Err(refusal)) if refusal.reason == CloseReason::Resources => return Err(refusal),
             Ok(Err(refusal)) => refusal,
-            Err(_) if dialled => Refusal::new(
+            Err(_) if dialled => Ending::new(
                 CloseReason::BackendSilent,
                 "connected, but the backend did not answer in time",
             ),
-            Err(_) => Refusal::new(
+            Err(_) => Ending::new(
                 CloseReason::BackendUnreachable,
                 "no connection within timeouts.connect",
             ),
@@ -92,7 +92,7 @@ pub(super) async fn connect(
             warn!(database = %database.name, backend = %backend.addr, reason = %refusal.reason,
                 detail = %refusal.detail, "backend fails");
         }
-        last = Refusal::new(
+        last = Ending::new(
             refusal.reason,
             format!("backend {}: {}", backend.addr, refusal.detail),
         );
@@ -104,14 +104,14 @@ async fn reach(
     addr: &BackendAddr,
     lead: &Lead<'_>,
     dialled: &mut bool,
-) -> Result<Connected, Refusal> {
+) -> Result<Connected, Ending> {
     let (mut tcp, address) = dial(addr).await.map_err(|e| {
         let reason = if is_exhaustion(&e) {
             CloseReason::Resources
         } else {
             CloseReason::BackendUnreachable
         };
-        Refusal::new(reason, e.to_string())
+        Ending::new(reason, e.to_string())
     })?;
     *dialled = true;
     if lead.ssl_request {
@@ -125,7 +125,7 @@ async fn reach(
         });
     };
     let name = tls_name(lead.sni, addr)
-        .map_err(|e| Refusal::new(CloseReason::BackendTls, e.to_string()))?;
+        .map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
     let connector = TlsConnector::from(config.clone());
     let connected = match &lead.alpn {
         Some(protocol) => {
@@ -136,7 +136,7 @@ async fn reach(
         }
         None => connector.connect(name, tcp).await,
     };
-    let stream = connected.map_err(|e| Refusal::new(CloseReason::BackendTls, e.to_string()))?;
+    let stream = connected.map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
     Ok(Connected {
         stream: Stream::Client(Box::new(stream)),
         address,
@@ -145,14 +145,14 @@ async fn reach(
 }
 
 /// Asks a Postgres backend for TLS and reads its one byte.
-async fn request_tls(tcp: &mut TcpStream) -> Result<(), Refusal> {
-    let lost = |e: io::Error| Refusal::new(CloseReason::BackendBadReply, e.to_string());
+async fn request_tls(tcp: &mut TcpStream) -> Result<(), Ending> {
+    let lost = |e: io::Error| Ending::new(CloseReason::BackendBadReply, e.to_string());
     tcp.write_all(&SSL_REQUEST).await.map_err(lost)?;
     // Room for two, to see what must not be there: bytes that came with the `S` were never
     // encrypted, and would be taken for the beginning of TLS (CVE-2021-23222).
     let mut reply = [0; 2];
     match tcp.read(&mut reply).await.map_err(lost)? {
-        0 => Err(Refusal::new(
+        0 => Err(Ending::new(
             CloseReason::BackendBadReply,
             "the backend closed the connection instead of answering the SSLRequest",
         )),
@@ -163,14 +163,14 @@ async fn request_tls(tcp: &mut TcpStream) -> Result<(), Refusal> {
                     b'N' => CloseReason::BackendNoTls,
                     _ => CloseReason::BackendBadReply,
                 };
-                Refusal::new(reason, e.to_string())
+                Ending::new(reason, e.to_string())
             })
         }
-        _ if reply.first() == Some(&b'E') => Err(Refusal::new(
+        _ if reply.first() == Some(&b'E') => Err(Ending::new(
             CloseReason::BackendBadReply,
             SslReplyError::ErrorResponse.to_string(),
         )),
-        _ => Err(Refusal::new(
+        _ => Err(Ending::new(
             CloseReason::BackendBadReply,
             "the backend sent unencrypted bytes behind its answer to the SSLRequest",
         )),

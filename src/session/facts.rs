@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::gateway::{Gateway, Listener};
 use crate::handshake::TlsOpening;
 use crate::net::Buffered;
@@ -78,8 +78,8 @@ impl Facts {
     }
 
     /// Tells the end: log line, counters, followers.
-    pub(super) fn tell(self, end: Refusal, gateway: &Gateway, listener: &Listener, log: bool) {
-        let Refusal { reason, detail, .. } = end;
+    pub(super) fn tell(self, end: Ending, gateway: &Gateway, listener: &Listener, log: bool) {
+        let Ending { reason, detail, .. } = end;
         let now = Instant::now();
         let ts = SystemTime::now();
         let sni_status = self.sni.as_ref().map(Sni::status);

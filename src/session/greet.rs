@@ -3,7 +3,7 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::{HandshakeError, Opening, Stage, TlsOpening, read_opening};
 use crate::net::Buffered;
@@ -18,7 +18,7 @@ impl Session {
         client: &mut Buffered,
         listener: &ListenerSettings,
         deadline: Instant,
-    ) -> Result<TlsOpening, Refusal> {
+    ) -> Result<TlsOpening, Ending> {
         let mut stage = Stage::default();
         let read = timeout_at(
             deadline,
@@ -29,14 +29,14 @@ impl Session {
             Ok(Ok(Opening::Tls(opening))) => opening,
             Ok(Ok(Opening::Startup)) => {
                 self.facts.protocol = Some(Protocol::Postgres);
-                return Err(Refusal::new(
+                return Err(Ending::new(
                     CloseReason::Plaintext,
                     "a StartupMessage without TLS (sslmode=disable, or prefer and allow after TLS failed)",
                 ));
             }
             Ok(Ok(Opening::Cancel)) => {
                 self.facts.protocol = Some(Protocol::Postgres);
-                return Err(Refusal::new(
+                return Err(Ending::new(
                     CloseReason::PlaintextCancel,
                     "a CancelRequest without TLS carries no name, so it reaches no database",
                 ));
@@ -54,9 +54,9 @@ impl Session {
     }
 }
 
-fn failed(error: &HandshakeError, stage: Stage) -> Refusal {
+fn failed(error: &HandshakeError, stage: Stage) -> Ending {
     if let HandshakeError::Hello(hello) = error {
-        return Refusal::new(CloseReason::BadHello, error.to_string()).with_alert(hello.alert());
+        return Ending::new(CloseReason::BadHello, error.to_string()).with_alert(hello.alert());
     }
     let reason = match (error, stage) {
         (HandshakeError::Preface(PrefaceError::EarlyData(_)), _) => CloseReason::EarlyData,
@@ -65,20 +65,20 @@ fn failed(error: &HandshakeError, stage: Stage) -> Refusal {
         (_, Stage::SslRequested) => CloseReason::GoneAfterSslRequest,
         (_, Stage::InMessage) => CloseReason::GoneInHandshake,
     };
-    Refusal::new(reason, error.to_string())
+    Ending::new(reason, error.to_string())
 }
 
-fn timed_out(stage: Stage) -> Refusal {
+fn timed_out(stage: Stage) -> Ending {
     match stage {
-        Stage::Nothing => Refusal::new(
+        Stage::Nothing => Ending::new(
             CloseReason::Silent,
             "the client sent nothing (a MySQL client waits for the server to speak first)",
         ),
-        Stage::SslRequested => Refusal::new(
+        Stage::SslRequested => Ending::new(
             CloseReason::SilentAfterSslRequest,
             "the client sent nothing after its SSLRequest was granted",
         ),
-        Stage::InMessage => Refusal::new(
+        Stage::InMessage => Ending::new(
             CloseReason::HelloTimeout,
             "the client did not finish its first message",
         ),

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::net::Stream;
 use crate::preface::postgres::{MAX_ANSWER, without_channel_binding};
 use crate::stats::CloseReason;
@@ -21,8 +21,8 @@ pub(super) async fn begin(
     backend: &mut Stream,
     startup: &[u8],
     patience: Duration,
-) -> Result<Bytes, Refusal> {
-    let lost = |e: std::io::Error| Refusal::new(CloseReason::BackendBadReply, e.to_string());
+) -> Result<Bytes, Ending> {
+    let lost = |e: std::io::Error| Ending::new(CloseReason::BackendBadReply, e.to_string());
     let exchange = async {
         backend.write_all(startup).await.map_err(lost)?;
         backend.flush().await.map_err(lost)?;
@@ -38,7 +38,7 @@ pub(super) async fn begin(
         }
     };
     timeout(patience, exchange).await.unwrap_or_else(|_| {
-        Err(Refusal::new(
+        Err(Ending::new(
             CloseReason::BackendSilent,
             "the backend did not answer the StartupMessage",
         ))

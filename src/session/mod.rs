@@ -4,18 +4,18 @@ pub mod accept;
 mod answer;
 mod choose;
 mod connect;
+mod ending;
 mod facts;
 mod greet;
 mod login;
-mod refuse;
 mod run;
 mod upgrade;
 
 use std::sync::Arc;
 
 use crate::gateway::{Gateway, Listener, Settings};
+pub use ending::Ending;
 use facts::Facts;
-pub use refuse::Refusal;
 
 /// A session that has not ended yet: what it shares, and what is known of it.
 struct Session {

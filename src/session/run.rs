@@ -14,9 +14,9 @@ use super::Session;
 use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
+use super::ending::Ending;
 use super::facts::Facts;
 use super::login;
-use super::refuse::Refusal;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
 use crate::config::ListenerProtocol;
@@ -52,12 +52,12 @@ pub(super) async fn run(
 
 impl Session {
     /// From the first byte to the reason why it ended.
-    async fn story(&mut self, tcp: TcpStream) -> Refusal {
+    async fn story(&mut self, tcp: TcpStream) -> Ending {
         let deadline = self.facts.accepted + self.settings.timeouts.handshake;
         let source = self.facts.client.ip();
         let slot = match self.gateway.handshakes.enter(source, &self.settings.limits) {
             Ok(slot) => slot,
-            Err(reason) => return Refusal::new(reason, "closed at once"),
+            Err(reason) => return Ending::new(reason, "closed at once"),
         };
         let listener = self.listener.settings.load_full();
         if listener.protocol == ListenerProtocol::Tcp {
@@ -78,7 +78,7 @@ impl Session {
         };
         let end = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Refusal::new(reason, ""),
+            reason = place.entry.wait_cut() => Ending::new(reason, ""),
             end = self.serve(client, opening, &place, slot, deadline) => end,
         };
         self.note_bytes(&place);
@@ -93,7 +93,7 @@ impl Session {
         place: &Place,
         slot: Slot,
         deadline: Instant,
-    ) -> Refusal {
+    ) -> Ending {
         let database = place.entry.database.clone();
         let (client, mut first, startup) = match &database.server_tls {
             None => {
@@ -148,7 +148,7 @@ impl Session {
         listener: &ListenerSettings,
         slot: Slot,
         deadline: Instant,
-    ) -> Refusal {
+    ) -> Ending {
         let place = match self.place_by_port(listener) {
             Ok(place) => place,
             Err(refusal) => {
@@ -174,7 +174,7 @@ impl Session {
         };
         let end = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Refusal::new(reason, ""),
+            reason = place.entry.wait_cut() => Ending::new(reason, ""),
             end = story => end,
         };
         self.note_bytes(&place);
@@ -189,7 +189,7 @@ impl Session {
         connected: Connected,
         place: &Place,
         slot: Slot,
-    ) -> Refusal {
+    ) -> Ending {
         let entry = &place.entry;
         let database = &entry.database;
         let Connected {
@@ -234,7 +234,7 @@ impl Session {
     }
 
     /// What the end of a relay means.
-    fn judge(&self, end: End, watch: Option<&LoginWatch>) -> Refusal {
+    fn judge(&self, end: End, watch: Option<&LoginWatch>) -> Ending {
         if watch.is_some_and(|w| w.failed) {
             let database = self.facts.database.as_ref().map_or("", |d| &*d.name);
             warn!(
@@ -243,14 +243,14 @@ impl Session {
                 reason = %CloseReason::ScramChannelBinding,
                 "the backend refused a login because the client bound it to the gateway's certificate (SCRAM channel binding): let the client say channel_binding=disable, give gateway and backend the same certificate, or use passthrough"
             );
-            return Refusal::new(CloseReason::ScramChannelBinding, "");
+            return Ending::new(CloseReason::ScramChannelBinding, "");
         }
         match end {
-            End::Client => Refusal::new(CloseReason::ClientClosed, ""),
-            End::Backend => Refusal::new(CloseReason::BackendClosed, ""),
-            End::ClientLost(e) => Refusal::new(CloseReason::ClientLost, e.to_string()),
-            End::BackendLost(e) => Refusal::new(CloseReason::BackendLost, e.to_string()),
-            End::Idle => Refusal::new(CloseReason::Idle, "timeouts.idle"),
+            End::Client => Ending::new(CloseReason::ClientClosed, ""),
+            End::Backend => Ending::new(CloseReason::BackendClosed, ""),
+            End::ClientLost(e) => Ending::new(CloseReason::ClientLost, e.to_string()),
+            End::BackendLost(e) => Ending::new(CloseReason::BackendLost, e.to_string()),
+            End::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
         }
     }
 
@@ -277,14 +277,14 @@ impl Session {
 
 /// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
 /// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay<'_>) -> Refusal {
+async fn handshake_stalled(relay: Relay<'_>) -> Ending {
     if relay.backend_has_answered() {
-        return Refusal::new(
+        return Ending::new(
             CloseReason::TlsTimeout,
             "the backend answered the ClientHello, the client did not go on",
         );
     }
-    let refusal = Refusal::new(
+    let refusal = Ending::new(
         CloseReason::BackendSilent,
         "the backend did not answer the ClientHello",
     );

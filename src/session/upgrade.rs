@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::refuse::Refusal;
+use super::ending::Ending;
 use crate::handshake::TlsOpening;
 use crate::net::{Buffered, linger};
 use crate::preface::postgres::{Responder, Step};
@@ -42,7 +42,7 @@ pub(super) async fn upgrade(
     database: &Database,
     config: Arc<ServerConfig>,
     deadline: Instant,
-) -> Result<Upgraded, Refusal> {
+) -> Result<Upgraded, Ending> {
     let protocol = database.spec.protocol;
     let config = agree_to_alpn(config, protocol, opening);
     let mut stream = accept(client, config, deadline).await?;
@@ -60,7 +60,7 @@ pub(super) async fn upgrade(
                 None
             }
             Ok(Err(refusal)) => Some(refusal),
-            Err(_) => Some(Refusal::new(
+            Err(_) => Some(Ending::new(
                 CloseReason::StartupTimeout,
                 "TLS is up, but no StartupMessage came",
             )),
@@ -95,16 +95,16 @@ async fn accept(
     client: Buffered,
     config: Arc<ServerConfig>,
     deadline: Instant,
-) -> Result<TlsStream<Buffered>, Refusal> {
+) -> Result<TlsStream<Buffered>, Ending> {
     let handshake = TlsAcceptor::from(config).accept(client).into_fallible();
     match timeout_at(deadline, Box::pin(handshake)).await {
         Ok(Ok(stream)) => Ok(stream),
         Ok(Err((error, client))) => {
             // The alert, if there is one to send, is written already.
             linger::close(client).await;
-            Err(Refusal::new(reason(&error), error.to_string()))
+            Err(Ending::new(reason(&error), error.to_string()))
         }
-        Err(_) => Err(Refusal::new(
+        Err(_) => Err(Ending::new(
             CloseReason::TlsTimeout,
             "the client did not finish the TLS handshake",
         )),
@@ -160,12 +160,12 @@ async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
     answer_requests: bool,
-) -> Result<First, Refusal> {
+) -> Result<First, Ending> {
     let mut responder = Responder::inside_tls();
     loop {
         let step = responder
             .advance(input)
-            .map_err(|e| Refusal::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
+            .map_err(|e| Ending::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
         match step {
             Step::NeedMore => {}
             Step::Reply { .. } if !answer_requests => return Ok(First::Request),
@@ -203,8 +203,8 @@ enum First {
     Request,
 }
 
-fn gone(why: &str) -> Refusal {
-    Refusal::new(
+fn gone(why: &str) -> Ending {
+    Ending::new(
         CloseReason::GoneInHandshake,
         format!("after the TLS handshake: {why}"),
     )

@@ -1,7 +1,7 @@
 //! Why a session ended: exactly one reason each, the same word in the access log, in `ctl` and,
 //! as a label, in metrics.
 //!
-//! Not here: what the client is told (`session/refuse.rs`).
+//! Not here: what the client is told (`session/ending.rs`).
 
 use std::fmt;
 

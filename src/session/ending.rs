@@ -1,4 +1,4 @@
-//! Why a client is turned away, and the words for it in the client's protocol.
+//! How a session ended, and for a client that is turned away the words for it in its protocol.
 //!
 //! Not here: how the words reach the client ([`super::answer`]).
 //!
@@ -11,9 +11,9 @@ use crate::route::Protocol;
 use crate::stats::CloseReason;
 use crate::tls::Alert;
 
-/// Why a client is turned away.
+/// How a session ended: the one reason, and what follows from it.
 #[derive(Debug)]
-pub struct Refusal {
+pub struct Ending {
     /// For logs and counters.
     pub reason: CloseReason,
     /// A sentence for the operator.
@@ -22,8 +22,8 @@ pub struct Refusal {
     alert: Option<Alert>,
 }
 
-impl Refusal {
-    /// A refusal with a sentence for the operator.
+impl Ending {
+    /// An ending with a sentence for the operator.
     pub fn new(reason: CloseReason, detail: impl Into<String>) -> Self {
         Self {
             reason,
