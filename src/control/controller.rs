@@ -189,6 +189,10 @@ impl Controller {
         let mut sessions = self.touched(&change);
         if !change.changed {
             sessions = self.left_behind(wish);
+            if wish.running == Running::Drain && wish.drain_ms.is_none() {
+                // The same command again must not put their end off.
+                sessions.retain(|entry| entry.drain() == 0);
+            }
         }
         let patience = self.patience(wish.drain_ms);
         if (change.changed || !sessions.is_empty()) && !wish.dry_run {

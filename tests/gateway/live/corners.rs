@@ -58,7 +58,24 @@ fn a_second_hide_ends_what_the_first_let_run() {
     line.expect_closed();
 }
 
-/// The same for a database that only `ctl` made, and that the first hide has removed.
+/// A script that hides again and again does not keep a drain from its end; another time does.
+#[test]
+fn the_same_hide_again_does_not_put_a_drain_off() {
+    let ground = Ground::with("", &[("mine", &["mine"])]);
+    let (line, id) = ground.open("mine");
+    let hide = |params| ground.gateway.call("hide", &params);
+    let hour = hide(json!({"name": "mine", "drain_ms": 3_600_000}));
+    assert_eq!(hour["sessions"], 1);
+    assert_eq!(hide(json!({"name": "mine"}))["sessions"], 0);
+    assert_eq!(ground.states(&[id]), ["draining"]);
+    let sooner = hide(json!({"name": "mine", "drain_ms": 100}));
+    assert_eq!(sooner["sessions"], 1);
+    ground.expect_ended(&[id], "drained");
+    line.expect_closed();
+}
+
+/// `hide --keep` and then `hide --kill` of a database that only `ctl` made, and that the first one
+/// has removed.
 #[test]
 fn what_a_removed_database_left_running_can_be_ended() {
     let ground = Ground::with("", &[("other", &["other"])]);
