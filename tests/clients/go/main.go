@@ -1,5 +1,5 @@
 // pgx v5, driven like the other clients of the tests: a JSON object as the argument, one JSON line
-// as the answer. The keys of the argument are the fields of Target in tests/gateway/clients.rs.
+// as the answer. The keys of the argument are the fields of Target in tests/ground/clients.
 package main
 
 import (

@@ -1,7 +1,7 @@
 """What every client program of the tests shares: the JSON argument in, the one JSON line out.
 
 Not a library of its own: each program talks to its server through its real driver only.
-The keys of the argument are the fields of `Target` in tests/gateway/clients.rs, and `action`.
+The keys of the argument are the fields of `Target` in tests/ground/clients, and `action`.
 """
 
 import hashlib
