@@ -38,6 +38,7 @@ pub mod handshake;
 pub mod listeners;
 pub mod net;
 pub mod preface;
+pub mod probe;
 pub mod provider;
 pub mod reload;
 pub mod route;

@@ -25,6 +25,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("handshake", &["config", "net", "preface", "tls"]),
     (
+        "probe",
+        &["cert", "handshake", "net", "preface", "tls", "wire"],
+    ),
+    (
         "session",
         &[
             "admission",

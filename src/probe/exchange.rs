@@ -1,0 +1,269 @@
+//! What two ends of a connection have said: the first bytes of each, when they came and how it
+//! ended.
+//!
+//! It is filled by whoever listens in (a capture, a socket that is being recorded) and read by
+//! [`super::facts`]. Nothing here knows what the bytes mean, and there is no clock: times come from
+//! outside, counted from the first moment of the connection.
+
+use std::time::Duration;
+
+/// How much of each side is kept, in bytes: enough for any handshake that succeeds.
+pub const KEPT: usize = 64 * 1024;
+
+/// The most pieces of a side whose arrival is remembered; further ones belong to the last.
+pub const MAX_PIECES: usize = 1024;
+
+/// One of the two ends of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The end that connected.
+    Client,
+    /// The end that was connected to.
+    Server,
+}
+
+impl Side {
+    /// The other end.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Server,
+            Self::Server => Self::Client,
+        }
+    }
+
+    /// The word used in texts and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// How a side ended what it had to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In good order (FIN).
+    Closed,
+    /// By a reset (RST).
+    Reset,
+}
+
+/// Some bytes that arrived together: a segment of a capture, or what one read gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Where it begins, in bytes from the start of the stream.
+    pub offset: usize,
+    /// When it came.
+    pub at: Duration,
+}
+
+/// What one side has said.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    bytes: Vec<u8>,
+    pieces: Vec<Piece>,
+    total: u64,
+    end: Option<(End, Duration)>,
+    lost: Option<Loss>,
+}
+
+/// Why nothing is known of a stream from some point on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Segments were never captured.
+    Gap,
+    /// The capture kept only the first bytes of each packet.
+    Snaplen,
+    /// The capture began in the middle of the connection.
+    Start,
+}
+
+impl Said {
+    /// Adds the next bytes of the stream; what lies beyond [`KEPT`] is counted, not kept.
+    pub fn push(&mut self, bytes: &[u8], at: Duration) {
+        if bytes.is_empty() {
+            return;
+        }
+        self.total += bytes.len() as u64;
+        if self.lost.is_some() {
+            return;
+        }
+        let offset = self.bytes.len();
+        let room = KEPT.saturating_sub(offset);
+        let kept = bytes.get(..room).unwrap_or(bytes);
+        if kept.is_empty() {
+            return;
+        }
+        if self.pieces.len() < MAX_PIECES {
+            self.pieces.push(Piece { offset, at });
+        }
+        self.bytes.extend_from_slice(kept);
+    }
+
+    /// Remembers how the side ended; the first end counts, except that a reset outdoes a close.
+    pub fn end(&mut self, end: End, at: Duration) {
+        match self.end {
+            None => self.end = Some((end, at)),
+            Some((End::Closed, _)) if end == End::Reset => self.end = Some((end, at)),
+            Some(_) => {}
+        }
+    }
+
+    /// Says that nothing after the bytes so far can be trusted to follow them.
+    pub fn lose(&mut self, loss: Loss) {
+        self.lost.get_or_insert(loss);
+    }
+
+    /// The kept bytes, from the start of the stream.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// All bytes of the stream, kept or not.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// In which pieces the kept bytes came; at most [`MAX_PIECES`].
+    #[must_use]
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// How and when it ended, if it did.
+    #[must_use]
+    pub fn ended(&self) -> Option<(End, Duration)> {
+        self.end
+    }
+
+    /// Why the rest of the stream is unknown, if it is.
+    #[must_use]
+    pub fn lost(&self) -> Option<Loss> {
+        self.lost
+    }
+
+    /// When the byte at `offset` came.
+    #[must_use]
+    pub fn time_of(&self, offset: usize) -> Option<Duration> {
+        if offset >= self.bytes.len() {
+            return None;
+        }
+        let after = self.pieces.partition_point(|piece| piece.offset <= offset);
+        self.pieces.get(after.checked_sub(1)?).map(|piece| piece.at)
+    }
+
+    /// How many pieces carried the bytes from `from` up to, not including, `to`.
+    #[must_use]
+    pub fn pieces_between(&self, from: usize, to: usize) -> usize {
+        let first = self.pieces.partition_point(|piece| piece.offset <= from);
+        let last = self.pieces.partition_point(|piece| piece.offset < to);
+        (last + 1).saturating_sub(first)
+    }
+
+    /// When the last kept piece came.
+    #[must_use]
+    pub fn last_at(&self) -> Option<Duration> {
+        self.pieces.last().map(|piece| piece.at)
+    }
+}
+
+/// What became of the attempt to connect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Connect {
+    /// Not seen: a capture that began later, or a socket that was handed over.
+    #[default]
+    Unseen,
+    /// Asked, and never answered.
+    Unanswered,
+    /// Answered by a reset.
+    Refused(Duration),
+    /// Answered after this time.
+    Accepted(Duration),
+}
+
+/// One connection, as far as it matters.
+#[derive(Clone, Debug, Default)]
+pub struct Exchange {
+    /// What became of the attempt to connect.
+    pub connect: Connect,
+    /// What the client said.
+    pub client: Said,
+    /// What the server said.
+    pub server: Said,
+    /// Whether more may follow: the connection is open and still being watched.
+    pub open: bool,
+}
+
+impl Exchange {
+    /// What one side said.
+    #[must_use]
+    pub fn side(&self, side: Side) -> &Said {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    /// The same, to add to it.
+    pub fn side_mut(&mut self, side: Side) -> &mut Said {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    #[test]
+    fn pieces_tell_when_and_in_how_many_parts_bytes_came() {
+        let mut said = Said::default();
+        said.push(b"abc", ms(1));
+        said.push(b"", ms(2));
+        said.push(b"de", ms(3));
+        assert_eq!(said.bytes(), b"abcde");
+        let times: Vec<_> = (0..6).map(|offset| said.time_of(offset)).collect();
+        let (one, three) = (Some(ms(1)), Some(ms(3)));
+        assert_eq!(times, [one, one, one, three, three, None]);
+        for (from, to, pieces) in [(0, 3, 1), (0, 4, 2), (1, 2, 1), (3, 5, 1), (2, 5, 2)] {
+            assert_eq!(said.pieces_between(from, to), pieces, "{from}..{to}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let mut said = Said::default();
+        for _ in 0..KEPT {
+            said.push(b"ab", ms(0));
+        }
+        assert_eq!(said.bytes().len(), KEPT);
+        assert_eq!(said.total(), 2 * KEPT as u64);
+        assert_eq!(said.pieces().len(), MAX_PIECES);
+        said.lose(Loss::Gap);
+        said.push(b"c", ms(0));
+        assert_eq!(
+            (said.total(), said.bytes().len()),
+            (2 * KEPT as u64 + 1, KEPT)
+        );
+    }
+
+    #[test]
+    fn a_reset_outdoes_a_close() {
+        let mut said = Said::default();
+        said.end(End::Closed, ms(1));
+        said.end(End::Reset, ms(2));
+        said.end(End::Closed, ms(3));
+        assert_eq!(said.ended(), Some((End::Reset, ms(2))));
+    }
+}

@@ -1,0 +1,19 @@
+//! Diagnosis: why a client does or does not reach a database through TLS, and what to do about it.
+//!
+//! Three ways to look, one way to judge. `active` dials, `listen` lets a client dial, and
+//! `capture` reads what was recorded; each of them fills an [`Exchange`]: what both ends said,
+//! byte for byte, and when. [`facts::read`] tells what that was, [`diagnose`] what it means, and a
+//! [`Report`] carries both to people and programs. Every sentence about a cause is a [`Rule`].
+//!
+//! Not here: printing, exit codes, and decrypting anything.
+
+pub mod diagnose;
+pub mod exchange;
+pub mod facts;
+pub mod report;
+pub mod rules;
+
+pub use exchange::{End, Exchange, Said, Side};
+pub use facts::Facts;
+pub use report::{Finding, Report, Verdict};
+pub use rules::{Rule, Severity, Stage};

@@ -1,0 +1,172 @@
+//! Every cause that dbgate can name, with a stable code: what happened, who said it, what it
+//! means, what to do.
+//!
+//! A code, once published, keeps its meaning. No rule stands for two causes: where one symptom has
+//! several, the diagnosis looks again until it knows which. The texts speak to the person in front
+//! of the terminal; what was seen this time (names, numbers) is the finding's own sentence.
+
+mod capture;
+mod certificate;
+mod client;
+mod preface;
+mod protocol;
+mod reach;
+mod tls;
+
+use serde::Serialize;
+
+pub use capture::*;
+pub use certificate::*;
+pub use client::*;
+pub use preface::*;
+pub use protocol::*;
+pub use reach::*;
+pub use tls::*;
+
+/// Where on its way a connection was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// Finding the address of the name.
+    Dns,
+    /// Connecting to the address.
+    Tcp,
+    /// What the protocol says before TLS.
+    Preface,
+    /// The TLS handshake.
+    Tls,
+    /// The certificate shown in it.
+    Certificate,
+    /// What the database says once TLS is up.
+    Protocol,
+    /// The recording, not what was recorded.
+    Capture,
+    /// All the way through.
+    #[default]
+    Done,
+}
+
+impl Stage {
+    /// The word used in texts and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dns => "dns",
+            Self::Tcp => "tcp",
+            Self::Preface => "preface",
+            Self::Tls => "tls",
+            Self::Certificate => "certificate",
+            Self::Protocol => "protocol",
+            Self::Capture => "capture",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Note,
+    /// It works, but not as it should, or not for everybody.
+    Warn,
+    /// It does not work.
+    Fail,
+}
+
+/// One cause.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name for ever: lower case words joined by hyphens.
+    pub code: &'static str,
+    /// Where it happens.
+    pub stage: Stage,
+    /// How bad it usually is.
+    pub severity: Severity,
+    /// Who said so: `server`, `client`, `network`, `certificate`, `capture`, `this machine`.
+    pub said_by: &'static str,
+    /// What happened, in one sentence without a full stop.
+    pub summary: &'static str,
+    /// What it means, and what clients print for it.
+    pub meaning: &'static str,
+    /// What to do about it.
+    pub remedy: &'static str,
+}
+
+/// Declares the rules of a file, and `ALL` of them.
+macro_rules! rules {
+    ($($name:ident: $code:literal, $stage:ident, $severity:ident, $said_by:literal,
+        $summary:literal,
+        means $meaning:literal,
+        remedy $remedy:literal;)*) => {
+        $(
+            #[doc = concat!("`", $code, "`.")]
+            pub static $name: $crate::probe::Rule = $crate::probe::Rule {
+                code: $code,
+                stage: $crate::probe::Stage::$stage,
+                severity: $crate::probe::Severity::$severity,
+                said_by: $said_by,
+                summary: $summary,
+                meaning: $meaning,
+                remedy: $remedy,
+            };
+        )*
+        pub(super) static ALL: &[&$crate::probe::Rule] = &[$(&$name),*];
+    };
+}
+use rules;
+
+/// Every rule, in the order of the stages.
+pub fn all() -> impl Iterator<Item = &'static Rule> {
+    [
+        reach::ALL,
+        preface::ALL,
+        tls::ALL,
+        client::ALL,
+        certificate::ALL,
+        protocol::ALL,
+        capture::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .copied()
+}
+
+/// The rule with this code.
+#[must_use]
+pub fn by_code(code: &str) -> Option<&'static Rule> {
+    all().find(|rule| rule.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_words_joined_by_hyphens() {
+        let mut seen = BTreeSet::new();
+        for rule in all() {
+            assert!(seen.insert(rule.code), "{} is there twice", rule.code);
+            let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+            assert!(rule.code.chars().all(legal), "{}", rule.code);
+        }
+    }
+
+    #[test]
+    fn no_two_rules_share_a_sentence() {
+        let mut seen = BTreeSet::new();
+        for rule in all() {
+            for text in [rule.summary, rule.meaning] {
+                assert!(!text.is_empty(), "{}", rule.code);
+                assert!(seen.insert(text), "{}: {text}", rule.code);
+            }
+            assert!(!rule.remedy.is_empty(), "{}", rule.code);
+            assert!(!rule.summary.ends_with('.'), "{}", rule.code);
+            assert!(rule.meaning.ends_with('.'), "{}", rule.code);
+            assert!(rule.remedy.ends_with('.'), "{}", rule.code);
+        }
+    }
+}
