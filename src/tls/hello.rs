@@ -8,6 +8,7 @@
 
 use super::alert::Alert;
 use super::name::Sni;
+use super::offer::Offer;
 use crate::wire::{Reader, Short};
 
 /// The longest handshake message accepted, its header of 4 bytes included: the bound of rustls.
@@ -175,6 +176,15 @@ impl HelloParser {
     /// # Errors
     /// [`HelloError`] when no further bytes can make this a legal hello.
     pub fn advance(&mut self, input: &[u8]) -> Result<Option<ClientHello>, HelloError> {
+        self.walk(input, None)
+    }
+
+    /// The work of [`HelloParser::advance`], which fills `offer` too when the hello is complete.
+    pub(super) fn walk(
+        &mut self,
+        input: &[u8],
+        offer: Option<&mut Offer>,
+    ) -> Result<Option<ClientHello>, HelloError> {
         let mut reader = Reader::new(input);
         if reader.skip(self.consumed).is_err() {
             return Ok(None);
@@ -204,7 +214,7 @@ impl HelloParser {
                 return Ok(None);
             }
             if message_len == Some(self.joined.len() + length) {
-                return self.finish(fragment, end).map(Some);
+                return self.finish(fragment, end, offer).map(Some);
             }
             self.joined.extend_from_slice(fragment);
             self.consumed = end;
@@ -213,14 +223,19 @@ impl HelloParser {
     }
 
     /// Parses the message whose last record carries `fragment` and ends at `wire_len`.
-    fn finish(&mut self, fragment: &[u8], wire_len: usize) -> Result<ClientHello, HelloError> {
+    fn finish(
+        &mut self,
+        fragment: &[u8],
+        wire_len: usize,
+        offer: Option<&mut Offer>,
+    ) -> Result<ClientHello, HelloError> {
         let records = self.records + 1;
         if self.joined.is_empty() {
-            return parse(fragment, records, wire_len);
+            return parse(fragment, records, wire_len, offer);
         }
         let before = self.joined.len();
         self.joined.extend_from_slice(fragment);
-        let hello = parse(&self.joined, records, wire_len);
+        let hello = parse(&self.joined, records, wire_len, offer);
         // Back to the state of before, so that another call gives the same answer.
         self.joined.truncate(before);
         hello
@@ -275,8 +290,13 @@ fn message_header(joined: &[u8], fragment: &[u8]) -> Result<Option<usize>, Hello
     Ok((present == MESSAGE_HEADER).then_some(length))
 }
 
-/// Parses a complete handshake message.
-fn parse(message: &[u8], records: usize, wire_len: usize) -> Result<ClientHello, HelloError> {
+/// Parses a complete handshake message; `offer` gets what a gateway has no use for.
+fn parse(
+    message: &[u8],
+    records: usize,
+    wire_len: usize,
+    mut offer: Option<&mut Offer>,
+) -> Result<ClientHello, HelloError> {
     let mut reader = Reader::new(message);
     let mut hello = ClientHello {
         sni: Sni::None,
@@ -292,12 +312,16 @@ fn parse(message: &[u8], records: usize, wire_len: usize) -> Result<ClientHello,
     reader.skip(MESSAGE_HEADER).map_err(truncated)?;
     hello.legacy_version = reader.u16().map_err(truncated)?;
     reader.skip(32).map_err(truncated)?; // random
-    if reader.vec_u8().map_err(truncated)?.left() > 32 {
+    let session_id = reader.vec_u8().map_err(truncated)?;
+    if session_id.left() > 32 {
         return Err(HelloError::Length("session id"));
     }
-    let suites = reader.vec_u16().map_err(truncated)?.left();
-    if suites == 0 || suites % 2 != 0 {
+    let suites = reader.vec_u16().map_err(truncated)?;
+    if suites.is_empty() || suites.left() % 2 != 0 {
         return Err(HelloError::Length("list of cipher suites"));
+    }
+    if let Some(offer) = offer.as_deref_mut() {
+        offer.read_suites(suites);
     }
     if reader.vec_u8().map_err(truncated)?.is_empty() {
         return Err(HelloError::Length("list of compression methods"));
@@ -308,12 +332,19 @@ fn parse(message: &[u8], records: usize, wire_len: usize) -> Result<ClientHello,
         if !reader.is_empty() {
             return Err(HelloError::Trailing("client hello"));
         }
-        read_extensions(extensions, &mut hello)?;
+        read_extensions(extensions, &mut hello, offer.as_deref_mut())?;
+    }
+    if let Some(offer) = offer {
+        offer.judge_session_id(session_id, hello.newest_version());
     }
     Ok(hello)
 }
 
-fn read_extensions(mut reader: Reader<'_>, hello: &mut ClientHello) -> Result<(), HelloError> {
+fn read_extensions(
+    mut reader: Reader<'_>,
+    hello: &mut ClientHello,
+    mut offer: Option<&mut Offer>,
+) -> Result<(), HelloError> {
     let truncated = |_: Short| HelloError::Truncated("list of extensions");
     let mut seen: [(u16, &'static str, bool); 3] = [
         (EXTENSION_SERVER_NAME, "server_name", false),
@@ -331,6 +362,9 @@ fn read_extensions(mut reader: Reader<'_>, hello: &mut ClientHello) -> Result<()
             if *known == extension && std::mem::replace(before, true) {
                 return Err(HelloError::DuplicateExtension(name));
             }
+        }
+        if let Some(offer) = offer.as_deref_mut() {
+            offer.read_extension(extension, body);
         }
         match extension {
             EXTENSION_SERVER_NAME => {
@@ -414,7 +448,7 @@ fn read_versions(mut body: Reader<'_>) -> Result<Vec<u16>, HelloError> {
 }
 
 /// The values 0x0a0a, 0x1a1a to 0xfafa, which clients send to keep servers tolerant (RFC 8701).
-fn is_grease(value: u16) -> bool {
+pub(super) fn is_grease(value: u16) -> bool {
     let [high, low] = value.to_be_bytes();
     high == low && low & 0x0f == 0x0a
 }

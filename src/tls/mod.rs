@@ -6,7 +6,10 @@
 pub mod alert;
 pub mod config;
 pub mod hello;
+pub mod ja4;
 pub mod name;
+pub mod names;
+pub mod offer;
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use alert::Alert;
 pub use hello::ClientHello;
 pub use name::{ServerName, Sni};
+pub use offer::Offer;
 
 /// Where the client's TLS ends (the words of the Kubernetes Gateway API).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
