@@ -12,6 +12,7 @@ pub mod exchange;
 pub mod facts;
 pub mod report;
 pub mod rules;
+pub mod tap;
 
 pub use exchange::{End, Exchange, Said, Side};
 pub use facts::Facts;
