@@ -6,6 +6,7 @@
 use std::io;
 
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::config::ListenerProtocol;
 use crate::net::Buffered;
@@ -77,8 +78,8 @@ pub enum HandshakeError {
 ///
 /// # Errors
 /// The client hung up, or what it sent is not allowed here.
-pub async fn read_opening(
-    client: &mut Buffered,
+pub async fn read_opening<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Buffered<S>,
     protocol: ListenerProtocol,
     stage: &mut Stage,
 ) -> Result<Opening, HandshakeError> {
@@ -110,7 +111,10 @@ pub async fn read_opening(
     }
 }
 
-async fn read_more(client: &mut Buffered, stage: &mut Stage) -> Result<(), HandshakeError> {
+async fn read_more<S: AsyncRead + AsyncWrite + Unpin>(
+    client: &mut Buffered<S>,
+    stage: &mut Stage,
+) -> Result<(), HandshakeError> {
     if client.fill().await? == 0 {
         return Err(HandshakeError::Gone);
     }
