@@ -180,9 +180,56 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Makes a peer's text safe for a log line, a terminal and a table, and leaves it readable.
+///
+/// Letters of every script stay. What a terminal obeys, what is not seen, and what turns the order
+/// of letters round becomes `\u{NN}`. What lies behind the first [`ESCAPE_LIMIT`] characters is left
+/// out, marked by `...`.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len().min(ESCAPE_LIMIT));
+    for (at, c) in text.chars().enumerate() {
+        if at == ESCAPE_LIMIT {
+            safe.push_str("...");
+            break;
+        }
+        if is_unseen(c) {
+            safe.extend(c.escape_unicode());
+        } else {
+            safe.push(c);
+        }
+    }
+    safe
+}
+
+/// Controls, separators other than the space, and format characters (Unicode category Cf).
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || (c.is_whitespace() && c != ' ')
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn printable_text_stays_readable_and_obeys_nobody() {
+        for (text, safe) in [
+            ("CN=Bücher, O=例え", "CN=Bücher, O=例え"),
+            ("a\x1b[31mb\n", r"a\u{1b}[31mb\u{a}"),
+            ("a\u{202e}b\u{200b}", r"a\u{202e}b\u{200b}"),
+        ] {
+            assert_eq!(printable(text), safe);
+        }
+        assert_eq!(
+            printable(&"ü".repeat(300)).chars().count(),
+            ESCAPE_LIMIT + 3
+        );
+    }
 
     #[test]
     fn integers_are_big_endian() {

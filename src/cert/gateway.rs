@@ -219,38 +219,6 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
     })
 }
 
-/// Directories for tests that write files.
-#[cfg(test)]
-pub(crate) mod scratch {
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    /// A new directory, removed when dropped.
-    pub(crate) struct Scratch(PathBuf);
-
-    impl Scratch {
-        pub(crate) fn new() -> Self {
-            static COUNT: AtomicU32 = AtomicU32::new(0);
-            let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("dbgate-test-{}-{count}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            std::fs::create_dir(&path).unwrap();
-            Self(path)
-        }
-
-        pub(crate) fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Scratch {
-        fn drop(&mut self) {
-            // What a test could not remove is no fault of the code.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -260,8 +228,8 @@ mod tests {
     use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConnection};
     use x509_parser::extensions::{GeneralName, ParsedExtension};
 
-    use super::scratch::Scratch;
     use super::*;
+    use crate::cert::scratch::Scratch;
     use crate::tls::config::{Loader, MinVersion, ServerFiles, ServerTls};
 
     fn load((cert, key): &(PathBuf, PathBuf)) -> Arc<ServerTls> {

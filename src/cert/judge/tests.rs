@@ -1,0 +1,551 @@
+//! Every cause once, as a chain made for it; verdicts are rustls'.
+
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    NameConstraints, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+
+use super::*;
+use crate::cert::Evidence;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const NAME: &str = "db1.example.test";
+
+/// When everything is judged; also within the validity of the files in tests/data/certs.
+fn now() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
+}
+
+/// A certificate with the key that signs the next one.
+struct Made {
+    der: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+type Change = fn(&mut CertificateParams);
+
+fn params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.serial_number = Some(SerialNumber::from(7));
+    params.not_before = (now() - DAY).into();
+    params.not_after = (now() + DAY * 300).into();
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn ca_params(name: &str, change: Change) -> CertificateParams {
+    let mut params = params(name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    change(&mut params);
+    params
+}
+
+fn leaf_params(name: &str, change: Change) -> CertificateParams {
+    let mut params = params(name);
+    params.subject_alt_names = vec![SanType::DnsName(NAME.try_into().unwrap())];
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![Eku::ServerAuth];
+    change(&mut params);
+    params
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
+}
+
+fn self_signed(params: CertificateParams) -> Made {
+    let key = key();
+    let der = params.self_signed(&key).unwrap().der().clone();
+    let issuer = Issuer::new(params, key);
+    Made { der, issuer }
+}
+
+impl Made {
+    fn root(name: &str, change: Change) -> Self {
+        self_signed(ca_params(name, change))
+    }
+
+    fn sign(&self, params: CertificateParams) -> Self {
+        let key = key();
+        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
+        let issuer = Issuer::new(params, key);
+        Self { der, issuer }
+    }
+
+    fn ca(&self, name: &str, change: Change) -> Self {
+        self.sign(ca_params(name, change))
+    }
+
+    fn leaf(&self, change: Change) -> Self {
+        self.sign(leaf_params(NAME, change))
+    }
+}
+
+fn plain(_: &mut CertificateParams) {}
+
+fn judged(chain: &[&Made], roots: &[&Made], name: &str) -> Judgement {
+    let ders = |made: &[&Made]| made.iter().map(|m| m.der.clone()).collect::<Vec<_>>();
+    let name = ServerName::try_from(name).unwrap();
+    judge(
+        &ders(chain),
+        &ders(roots),
+        Some(&name),
+        Purpose::Server,
+        now(),
+    )
+}
+
+/// The codes of a judgement, after a look at what always holds.
+fn codes(judgement: &Judgement) -> Vec<&'static str> {
+    let refused = |fault: &Fault| fault.severity() == Severity::Refused;
+    assert_eq!(
+        judgement.is_trusted(),
+        !judgement.faults.iter().any(refused),
+        "{judgement:#?}"
+    );
+    for fault in &judgement.faults {
+        assert!(!fault.advice().is_empty());
+        assert!(!fault.to_string().ends_with('.'), "{fault}");
+    }
+    judgement.faults.iter().map(Fault::code).collect()
+}
+
+#[track_caller]
+fn expect(chain: &[&Made], roots: &[&Made], name: &str, expected: &[&str]) -> Judgement {
+    let judgement = judged(chain, roots, name);
+    assert_eq!(codes(&judgement), expected, "{judgement:#?}");
+    judgement
+}
+
+#[test]
+fn a_good_chain_has_no_fault() {
+    let root = Made::root("Root", plain);
+    let middle = root.ca("Middle", plain);
+    let leaf = middle.leaf(plain);
+    let judgement = expect(&[&leaf, &middle], &[&root], NAME, &[]);
+    assert_eq!(judgement.path, [format!("CN={NAME}"), "CN=Middle".into()]);
+    assert_eq!(judgement.root.as_deref(), Some("CN=Root"));
+    assert_eq!(judgement.views.len(), 2);
+    expect(&[&leaf, &middle, &root], &[&root], NAME, &[]);
+    expect(&[&leaf, &middle], &[&root], "DB1.Example.Test", &[]);
+}
+
+#[test]
+fn a_leaf_that_is_trusted_itself() {
+    let leaf = self_signed(leaf_params("db1", plain));
+    let judgement = expect(&[&leaf], &[&leaf], NAME, &[]);
+    assert_eq!(judgement.root.as_deref(), Some("CN=db1"));
+    expect(&[&leaf], &[], NAME, &["cert-self-signed"]);
+    let again = self_signed(leaf_params("db1", plain));
+    expect(&[&again], &[&leaf], NAME, &["cert-ca-regenerated"]);
+}
+
+#[test]
+fn what_openssl_makes_by_default() {
+    let made = Made::root(NAME, plain);
+    let untrusted = ["cert-self-signed", "cert-ca-as-leaf", "cert-no-san"];
+    expect(&[&made], &[], NAME, &untrusted);
+    expect(
+        &[&made],
+        &[&made],
+        NAME,
+        &["cert-ca-as-leaf", "cert-no-san"],
+    );
+}
+
+#[test]
+fn roots_that_are_not_known() {
+    let root = Made::root("Root", plain);
+    let other = Made::root("Other", plain);
+    let middle = root.ca("Middle", plain);
+    let leaf = middle.leaf(plain);
+    for (chain, root_was_sent) in [
+        (&[&leaf][..], false),
+        (&[&leaf, &middle], false),
+        (&[&leaf, &middle, &root], true),
+    ] {
+        let judgement = expect(chain, &[&other], NAME, &["cert-unknown-root"]);
+        let Fault::UnknownRoot {
+            root_was_sent: sent,
+            ..
+        } = judgement.faults[0]
+        else {
+            panic!("{judgement:#?}");
+        };
+        assert_eq!(sent, root_was_sent);
+    }
+    let regenerated = Made::root("Root", plain);
+    for chain in [&[&leaf, &middle][..], &[&leaf, &middle, &root]] {
+        expect(chain, &[&regenerated], NAME, &["cert-ca-regenerated"]);
+    }
+}
+
+#[test]
+fn an_intermediate_that_was_not_sent() {
+    fn organised(params: &mut CertificateParams) {
+        let name = &mut params.distinguished_name;
+        name.push(DnType::OrganizationName, "Example Ltd");
+    }
+    fn with_unit(params: &mut CertificateParams) {
+        organised(params);
+        let name = &mut params.distinguished_name;
+        name.push(DnType::OrganizationalUnitName, "Databases");
+    }
+    fn with_url(params: &mut CertificateParams) {
+        // SEQUENCE { SEQUENCE { caIssuers, [6] "http://a/" } }
+        let mut der = vec![0x30, 0x17, 0x30, 0x15, 0x06, 8];
+        der.extend([0x2b, 6, 1, 5, 5, 7, 48, 2, 0x86, 9]);
+        der.extend(b"http://a/");
+        let access = CustomExtension::from_oid_content(&[1, 3, 6, 1, 5, 5, 7, 1, 1], der);
+        params.custom_extensions.push(access);
+    }
+    fn with_issuer_named(params: &mut CertificateParams) {
+        // SEQUENCE { [1] { [4] { Name { CN=Root } } }, [2] 1 }
+        let mut der = vec![0x30, 24, 0xa1, 19, 0xa4, 17, 0x30, 15, 0x31, 13, 0x30, 11];
+        der.extend([6, 3, 85, 4, 3, 12, 4]);
+        der.extend(b"Root");
+        der.extend([0x82, 1, 1]);
+        params.use_authority_key_identifier_extension = false;
+        let id = CustomExtension::from_oid_content(&[2, 5, 29, 35], der);
+        params.custom_extensions.push(id);
+    }
+    let bare = Made::root("Root", plain);
+    let rich = Made::root("Root", organised);
+    let cases: [(&Made, Change, Change, Evidence); 4] = [
+        (
+            &rich,
+            organised,
+            plain,
+            Evidence::SiblingName("CN=Root, O=Example Ltd".into()),
+        ),
+        (
+            &rich,
+            with_unit,
+            plain,
+            Evidence::SameOrganisation("CN=Root, O=Example Ltd".into()),
+        ),
+        (&bare, plain, with_url, Evidence::Url("http://a/".into())),
+        (
+            &bare,
+            plain,
+            with_issuer_named,
+            Evidence::NamedRoot("CN=Root".into()),
+        ),
+    ];
+    for (root, middle, leaf, expected) in cases {
+        let middle = root.ca("Middle", middle);
+        let leaf = middle.leaf(leaf);
+        expect(&[&leaf, &middle], &[root], NAME, &[]);
+        let judgement = expect(&[&leaf], &[root], NAME, &["cert-missing-intermediate"]);
+        let Fault::MissingIntermediate { evidence, .. } = &judgement.faults[0] else {
+            panic!("{judgement:#?}");
+        };
+        assert_eq!(*evidence, expected);
+    }
+}
+
+#[test]
+fn times() {
+    fn over(params: &mut CertificateParams) {
+        params.not_before = (now() - DAY * 90).into();
+        params.not_after = (now() - DAY * 12).into();
+    }
+    fn to_come(params: &mut CertificateParams) {
+        params.not_before = (now() + DAY * 2).into();
+    }
+    fn soon(params: &mut CertificateParams) {
+        params.not_after = (now() + DAY * 29).into();
+        params.not_before = (now() - DAY * 100).into();
+    }
+    fn short_lived(params: &mut CertificateParams) {
+        params.not_before = (now() - DAY * 3).into();
+        params.not_after = (now() + DAY * 4).into();
+    }
+    fn long(params: &mut CertificateParams) {
+        params.not_after = (now() + DAY * 826).into();
+    }
+    let root = Made::root("Root", plain);
+    let cases: [(Change, &[&str]); 5] = [
+        (over, &["cert-expired"]),
+        (to_come, &["cert-not-yet-valid"]),
+        (soon, &["cert-expires-soon"]),
+        (short_lived, &[]),
+        (long, &["cert-long-validity"]),
+    ];
+    for (change, expected) in cases {
+        expect(&[&root.leaf(change)], &[&root], NAME, expected);
+    }
+    let leaf = root.leaf(over);
+    let judgement = expect(
+        &[&leaf],
+        &[&root],
+        "a.test",
+        &["cert-expired", "cert-name-mismatch"],
+    );
+    let text = judgement.faults[0].to_string();
+    assert_eq!(
+        text,
+        "the certificate ended on 2027-01-03T08:00:00Z, 12 days ago"
+    );
+
+    for (change, code) in [
+        (over as Change, "cert-chain-expired"),
+        (to_come, "cert-not-yet-valid"),
+    ] {
+        let middle = root.ca("Middle", change);
+        let leaf = middle.leaf(plain);
+        let judgement = expect(&[&leaf, &middle], &[&root], NAME, &[code]);
+        assert!(!judgement.is_trusted());
+        // Of a root, rustls takes name and key only.
+        let root = Made::root("Old", change);
+        let judgement = expect(&[&root.leaf(plain)], &[&root], NAME, &[code]);
+        assert!(judgement.is_trusted());
+    }
+}
+
+#[test]
+fn names() {
+    fn wildcard(params: &mut CertificateParams) {
+        let name = "*.example.test".try_into().unwrap();
+        params.subject_alt_names = vec![SanType::DnsName(name)];
+    }
+    fn address(params: &mut CertificateParams) {
+        let v6 = "2001:db8::1".parse().unwrap();
+        params.subject_alt_names = vec![
+            SanType::IpAddress([10, 0, 0, 5].into()),
+            SanType::IpAddress(v6),
+        ];
+    }
+    fn address_as_name(params: &mut CertificateParams) {
+        let name = "10.0.0.5".try_into().unwrap();
+        params.subject_alt_names = vec![SanType::DnsName(name)];
+    }
+    fn none(params: &mut CertificateParams) {
+        params.subject_alt_names = Vec::new();
+    }
+    let root = Made::root("Root", plain);
+    let cases: [(Change, &str, &[&str]); 14] = [
+        (plain, "db2.example.test", &["cert-name-mismatch"]),
+        (plain, "10.0.0.5", &["cert-ip-not-covered"]),
+        (wildcard, "any.example.test", &[]),
+        (wildcard, "a.b.example.test", &["cert-wildcard-depth"]),
+        (wildcard, "example.test", &["cert-wildcard-depth"]),
+        (wildcard, "an-example.test", &["cert-name-mismatch"]),
+        (address, "10.0.0.5", &[]),
+        (address, "2001:db8::1", &[]),
+        (address, "10.0.0.6", &["cert-ip-not-covered"]),
+        (address, NAME, &["cert-name-mismatch"]),
+        (address_as_name, "10.0.0.5", &["cert-ip-not-covered"]),
+        (none, NAME, &["cert-no-san"]),
+        (none, "10.0.0.5", &["cert-no-san"]),
+        (plain, NAME, &[]),
+    ];
+    for (change, name, expected) in cases {
+        expect(&[&root.leaf(change)], &[&root], name, expected);
+    }
+    let leaf = root.leaf(plain).der;
+    let judgement = judge(&[leaf], &[root.der], None, Purpose::Server, now());
+    assert!(
+        codes(&judgement).is_empty(),
+        "no name, no judgement on names"
+    );
+}
+
+#[test]
+fn issuers_that_may_not_issue() {
+    fn constrained(params: &mut CertificateParams) {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::DnsName("other.test".into())],
+            excluded_subtrees: vec![],
+        });
+    }
+    fn excluding(params: &mut CertificateParams) {
+        params.name_constraints = Some(NameConstraints {
+            permitted_subtrees: vec![],
+            excluded_subtrees: vec![GeneralSubtree::DnsName("example.test".into())],
+        });
+    }
+    fn shallow(params: &mut CertificateParams) {
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    }
+    fn no_ca(params: &mut CertificateParams) {
+        params.is_ca = IsCa::ExplicitNoCa;
+    }
+    fn no_signing(params: &mut CertificateParams) {
+        params.key_usages = vec![KeyUsagePurpose::CrlSign];
+    }
+    fn for_mail(params: &mut CertificateParams) {
+        params.extended_key_usages = vec![Eku::EmailProtection];
+    }
+    let root = Made::root("Root", plain);
+    let cases: [(Change, &[&str], bool); 6] = [
+        (constrained, &["cert-name-constraint"], false),
+        (excluding, &["cert-name-constraint"], false),
+        (shallow, &["cert-path-too-long"], false),
+        (no_ca, &["cert-issuer-not-a-ca"], false),
+        (no_signing, &["cert-issuer-not-a-ca"], true),
+        (for_mail, &["cert-wrong-usage"], false),
+    ];
+    for (change, expected, is_trusted) in cases {
+        let upper = root.ca("Upper", change);
+        let lower = upper.ca("Lower", plain);
+        let leaf = lower.leaf(plain);
+        let judgement = expect(&[&leaf, &lower, &upper], &[&root], NAME, expected);
+        assert_eq!(judgement.is_trusted(), is_trusted, "{judgement:#?}");
+    }
+    let root = Made::root("Root", no_ca);
+    let judgement = expect(
+        &[&root.leaf(plain)],
+        &[&root],
+        NAME,
+        &["cert-issuer-not-a-ca"],
+    );
+    assert!(judgement.is_trusted(), "{judgement:#?}");
+    let root = Made::root("Root", constrained);
+    expect(
+        &[&root.leaf(plain)],
+        &[&root],
+        NAME,
+        &["cert-name-constraint"],
+    );
+}
+
+#[test]
+fn purposes() {
+    fn for_clients(params: &mut CertificateParams) {
+        params.extended_key_usages = vec![Eku::ClientAuth];
+    }
+    let root = Made::root("Root", plain);
+    let (server, client) = (root.leaf(plain), root.leaf(for_clients));
+    expect(&[&client], &[&root], NAME, &["cert-wrong-usage"]);
+    let as_client = |leaf: &Made| {
+        let (chain, roots) = ([leaf.der.clone()], [root.der.clone()]);
+        codes(&judge(&chain, &roots, None, Purpose::Client, now()))
+    };
+    assert_eq!(as_client(&client), [""; 0]);
+    assert_eq!(as_client(&server), ["cert-wrong-usage"]);
+}
+
+#[test]
+fn what_was_sent_out_of_order() {
+    let root = Made::root("Root", plain);
+    let upper = root.ca("Upper", plain);
+    let lower = upper.ca("Lower", plain);
+    let leaf = lower.leaf(plain);
+    let stranger = Made::root("Stranger", plain);
+    let order = ["cert-chain-order"];
+    let judgement = expect(&[&leaf, &upper, &lower], &[&root], NAME, &order);
+    assert_eq!(judgement.faults, [Fault::WrongOrder]);
+    let judgement = expect(&[&leaf, &lower, &upper, &stranger], &[&root], NAME, &order);
+    assert!(judgement.is_trusted(), "{judgement:#?}");
+    let judgement = expect(&[&lower, &leaf, &upper], &[&root], NAME, &order);
+    assert!(!judgement.is_trusted(), "{judgement:#?}");
+    expect(&[&root, &lower, &upper, &leaf], &[&root], NAME, &order);
+}
+
+#[test]
+fn chains_of_nothing_and_of_too_much() {
+    let judge = |chain: &[CertificateDer<'static>], roots: &[CertificateDer<'static>]| {
+        judge(chain, roots, None, Purpose::Server, now())
+    };
+    let root = Made::root("Root", plain);
+    let leaf = root.leaf(plain);
+    assert_eq!(codes(&judge(&[], &[])), ["cert-none"]);
+    let nonsense = CertificateDer::from(vec![0x30, 1, 0]);
+    let judgement = judge(&[nonsense.clone(), leaf.der.clone()], &[root.der.clone()]);
+    assert_eq!(codes(&judgement), ["cert-unreadable"]);
+    assert!(!judgement.is_trusted());
+    let judgement = judge(&[leaf.der.clone(), nonsense], &[root.der.clone()]);
+    assert_eq!(codes(&judgement), ["cert-unreadable"]);
+    assert!(judgement.is_trusted(), "{judgement:#?}");
+
+    // All of one name, each signed by the last: as many ways to look as there are orders.
+    let mut chain = vec![Made::root("Root", plain)];
+    for _ in 0..40 {
+        chain.push(chain[chain.len() - 1].ca("Root", plain));
+    }
+    let mut ders: Vec<_> = chain.iter().map(|made| made.der.clone()).collect();
+    ders.insert(0, chain[40].leaf(plain).der);
+    let judgement = judge(&ders, &[Made::root("Root", plain).der]);
+    assert_eq!(judgement.views.len(), 16);
+    assert!(!judgement.is_trusted());
+}
+
+#[test]
+fn old_and_weak_certificates() {
+    let read = |name: &str| {
+        let path = format!("{}/tests/data/certs/{name}.crt", env!("CARGO_MANIFEST_DIR"));
+        CertificateDer::from_pem_file(path).unwrap()
+    };
+    let name = ServerName::try_from(NAME).unwrap();
+    for (leaf, root, expected) in [
+        (
+            "sha1",
+            "root",
+            &["cert-weak-signature", "cert-long-validity"][..],
+        ),
+        (
+            "md5",
+            "root",
+            &["cert-weak-signature", "cert-long-validity"],
+        ),
+        ("rsa1024", "root", &["cert-weak-key", "cert-long-validity"]),
+        (
+            "under1024",
+            "weakroot",
+            &["cert-weak-key", "cert-long-validity"],
+        ),
+        (
+            "v1",
+            "root",
+            &["cert-version-1", "cert-no-san", "cert-long-validity"],
+        ),
+    ] {
+        let (chain, roots) = ([read(leaf)], [read(root)]);
+        let judgement = judge(&chain, &roots, Some(&name), Purpose::Server, now());
+        assert_eq!(codes(&judgement), expected, "{leaf}: {judgement:#?}");
+        assert!(!judgement.is_trusted(), "{leaf}");
+    }
+}
+
+#[test]
+fn a_reason_of_its_own_is_told_in_the_verifiers_words() {
+    fn strange(params: &mut CertificateParams) {
+        let mut critical = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+        critical.set_criticality(true);
+        params.custom_extensions.push(critical);
+    }
+    let root = Made::root("Root", plain);
+    let judgement = expect(&[&root.leaf(strange)], &[&root], NAME, &["cert-rejected"]);
+    let text = judgement.faults[0].to_string();
+    assert!(text.contains("CriticalExtension"), "{text}");
+}
+
+#[test]
+fn hostile_texts_are_harmless() {
+    fn hostile(params: &mut CertificateParams) {
+        let name = &mut params.distinguished_name;
+        *name = DistinguishedName::new();
+        name.push(
+            DnType::CommonName,
+            "a\x1b[2J\u{202e}b".to_owned() + &"x".repeat(1000),
+        );
+    }
+    let made = self_signed(leaf_params("db1", hostile));
+    let judgement = judged(&[&made], &[], NAME);
+    let text = serde_json::to_string(&judgement).unwrap();
+    assert!(
+        !text.contains('\x1b') && !text.contains('\u{202e}'),
+        "{text}"
+    );
+    assert!(judgement.views[0].subject.chars().count() < 300);
+}

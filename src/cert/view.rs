@@ -1,0 +1,253 @@
+//! What a certificate says, for people and JSON.
+//!
+//! Every text is safe for a terminal and bounded: a certificate is made by its sender.
+//! Source: RFC 5280 sections 4.1 and 4.2.
+
+use std::net::IpAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use thiserror::Error;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::oid_registry as oids;
+use x509_parser::oid_registry::Oid;
+use x509_parser::public_key::PublicKey;
+use x509_parser::time::ASN1Time;
+use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
+
+use crate::wire::{escape, printable};
+
+/// The most names of one certificate that are shown.
+const MAX_NAMES: usize = 100;
+
+/// Seconds of a day.
+pub(super) const DAY: i64 = 24 * 60 * 60;
+
+/// What one certificate says about itself; nothing of it is verified.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct View {
+    /// Distinguished name, such as `CN=db1, O=Example`; `(empty)` where there is none.
+    pub subject: String,
+    /// Distinguished name of the authority that is said to have signed it.
+    pub issuer: String,
+    /// DNS names and IP addresses that it is for (subjectAltName), at most 100.
+    pub names: Vec<String>,
+    /// How many more names there are.
+    pub more_names: usize,
+    /// The subject's common name, which verifiers no longer look at.
+    pub common_name: Option<String>,
+    /// Start of validity, RFC 3339.
+    pub not_before: String,
+    /// End of validity, RFC 3339.
+    pub not_after: String,
+    /// Whole days until the end, rounded down; negative after it.
+    pub days_left: i64,
+    /// Serial number, hexadecimal, lower case.
+    pub serial: String,
+    /// CA:TRUE, so it may issue certificates.
+    pub is_ca: bool,
+    /// Public key, such as `ECDSA P-256` or `RSA 2048`.
+    pub key: String,
+    /// Signature algorithm, such as `ecdsa-with-SHA256`.
+    pub signature: String,
+    /// SHA-256 fingerprint, hexadecimal, lower case.
+    pub sha256: String,
+    /// Signed by its own key.
+    pub self_signed: bool,
+}
+
+/// These bytes are no certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("no readable X.509 certificate: {0}")]
+pub struct Unreadable(pub(super) String);
+
+/// Reads a certificate, DER.
+///
+/// # Errors
+/// [`Unreadable`] when it is none.
+pub fn view(der: &[u8], now: SystemTime) -> Result<View, Unreadable> {
+    let x509 = parse(der)?;
+    Ok(view_of(der, &x509, seconds(now)))
+}
+
+pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Unreadable> {
+    match x509_parser::parse_x509_certificate(der) {
+        Ok(([], x509)) => Ok(x509),
+        Ok((rest, _)) => Err(Unreadable(format!("{} bytes follow its end", rest.len()))),
+        Err(error) => Err(Unreadable(printable(&error.to_string()))),
+    }
+}
+
+pub(super) fn view_of(der: &[u8], x509: &X509Certificate<'_>, now: i64) -> View {
+    let mut names = names(x509);
+    let more_names = names.len().saturating_sub(MAX_NAMES);
+    names.truncate(MAX_NAMES);
+    let validity = x509.validity();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, der);
+    View {
+        subject: name_text(x509.subject()),
+        issuer: name_text(x509.issuer()),
+        names,
+        more_names,
+        common_name: common_name(x509.subject()),
+        not_before: rfc3339(validity.not_before),
+        not_after: rfc3339(validity.not_after),
+        days_left: days_between(now, validity.not_after.timestamp()),
+        serial: serial(x509.raw_serial()),
+        is_ca: x509.is_ca(),
+        key: key_text(x509.public_key()),
+        signature: oid_text(&x509.signature_algorithm.algorithm),
+        sha256: hex(digest.as_ref()),
+        self_signed: x509.subject().as_raw() == x509.issuer().as_raw()
+            && x509.verify_signature(None).is_ok(),
+    }
+}
+
+/// Seconds since 1970; none before.
+pub(super) fn seconds(time: SystemTime) -> i64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs().cast_signed())
+}
+
+/// Whole days, rounded down.
+pub(super) fn days_between(from: i64, to: i64) -> i64 {
+    to.saturating_sub(from).div_euclid(DAY)
+}
+
+/// The time in UTC; a certificate's may lie centuries away.
+pub(super) fn rfc3339(time: ASN1Time) -> String {
+    let at = time.to_datetime();
+    format!(
+        "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+        at.year(),
+        u8::from(at.month()),
+        at.day(),
+        at.hour(),
+        at.minute(),
+        at.second()
+    )
+}
+
+/// A distinguished name in one line.
+pub(super) fn name_text(name: &X509Name<'_>) -> String {
+    let text = name
+        .to_string_with_registry(oid_registry())
+        .unwrap_or_else(|_| escape(name.as_raw()));
+    if text.is_empty() {
+        "(empty)".to_owned()
+    } else {
+        printable(&text)
+    }
+}
+
+pub(super) fn common_name(name: &X509Name<'_>) -> Option<String> {
+    let attribute = name.iter_common_name().next()?;
+    Some(
+        attribute
+            .as_str()
+            .map_or_else(|_| escape(attribute.as_slice()), printable),
+    )
+}
+
+/// DNS names and IP addresses of the subjectAltName, all of them.
+pub(super) fn names(x509: &X509Certificate<'_>) -> Vec<String> {
+    let Ok(Some(extension)) = x509.subject_alternative_name() else {
+        return Vec::new();
+    };
+    let names = &extension.value.general_names;
+    names.iter().filter_map(alternative_name).collect()
+}
+
+fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
+    /// The tag of a dNSName whose bytes are no text.
+    const DNS_NAME: u32 = 2;
+    match name {
+        GeneralName::DNSName(name) => Some(printable(name)),
+        GeneralName::IPAddress(bytes) => {
+            Some(ip(bytes).map_or_else(|| escape(bytes), |ip| ip.to_string()))
+        }
+        GeneralName::Invalid(tag, bytes) if tag.0 == DNS_NAME => Some(escape(bytes)),
+        _ => None,
+    }
+}
+
+pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(v4.into());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+}
+
+/// Kind and size of a key.
+pub(super) fn key_text(key: &SubjectPublicKeyInfo<'_>) -> String {
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
+        Ok(PublicKey::EC(point)) => match curve(key) {
+            Some(curve) => format!("ECDSA {curve}"),
+            None => format!("ECDSA, {} bits", point.key_size()),
+        },
+        Ok(PublicKey::DSA(_)) => "DSA".to_owned(),
+        _ if key.algorithm.algorithm == oids::OID_SIG_ED25519 => "Ed25519".to_owned(),
+        _ if key.algorithm.algorithm == oids::OID_SIG_ED448 => "Ed448".to_owned(),
+        _ => oid_text(&key.algorithm.algorithm),
+    }
+}
+
+/// Whether verifiers of today refuse the key for its size or kind.
+pub(super) fn is_weak(key: &SubjectPublicKeyInfo<'_>) -> bool {
+    match key.parsed() {
+        Ok(PublicKey::RSA(rsa)) => rsa.key_size() < 2048,
+        Ok(PublicKey::EC(_)) => key
+            .algorithm
+            .parameters
+            .as_ref()
+            .and_then(|curve| curve.as_oid().ok())
+            .is_some_and(|curve| WEAK_CURVES.iter().any(|weak| curve.to_id_string() == *weak)),
+        Ok(PublicKey::DSA(_)) => true,
+        _ => false,
+    }
+}
+
+/// Curves below 256 bits: P-192 and P-224 (SEC 2).
+const WEAK_CURVES: [&str; 2] = ["1.2.840.10045.3.1.1", "1.3.132.0.33"];
+
+fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {
+    let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
+    Some(match curve.to_id_string().as_str() {
+        "1.2.840.10045.3.1.1" => "P-192",
+        "1.3.132.0.33" => "P-224",
+        "1.2.840.10045.3.1.7" => "P-256",
+        "1.3.132.0.34" => "P-384",
+        "1.3.132.0.35" => "P-521",
+        "1.3.132.0.10" => "secp256k1",
+        _ => return None,
+    })
+}
+
+/// The name of an algorithm or a purpose, else its number.
+pub(super) fn oid_text(oid: &Oid<'_>) -> String {
+    match oid2sn(oid, oid_registry()) {
+        Ok(name) => name.to_owned(),
+        Err(_) => printable(&oid.to_id_string()),
+    }
+}
+
+fn serial(bytes: &[u8]) -> String {
+    // The sign bit makes a leading zero of one that is positive.
+    let bytes = match bytes {
+        [0, rest @ ..] if !rest.is_empty() => rest,
+        all => all,
+    };
+    escape(hex(bytes).as_bytes())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
