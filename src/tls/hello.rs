@@ -179,6 +179,11 @@ impl HelloParser {
         self.walk(input, None)
     }
 
+    /// Where the record starts about which the last answer was given.
+    pub(super) fn record_at(&self) -> usize {
+        self.consumed
+    }
+
     /// The work of [`HelloParser::advance`], which fills `offer` too when the hello is complete.
     pub(super) fn walk(
         &mut self,

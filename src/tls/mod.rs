@@ -9,6 +9,7 @@ pub mod hello;
 pub mod ja4;
 pub mod name;
 pub mod names;
+pub mod observed;
 pub mod offer;
 
 use std::fmt;

@@ -2,7 +2,7 @@
 //! written as `0x1234`.
 //!
 //! Alerts are named in [`super::alert`]. Source: the IANA registries "TLS Cipher Suites", "TLS
-//! Supported Groups" and "TLS `SignatureScheme`"; RFC 8446 section 4.2.1 for the versions.
+//! Supported Groups", "TLS `SignatureScheme`" and "TLS `HandshakeType`"; RFC 8446 section 4.2.1 for the versions.
 
 use std::borrow::Cow;
 
@@ -124,6 +124,32 @@ pub fn version(number: u16) -> Cow<'static, str> {
     }
 }
 
+/// The type of a handshake message, such as `client_hello`.
+#[must_use]
+pub fn handshake_message(kind: u8) -> Cow<'static, str> {
+    match kind {
+        0 => "hello_request".into(),
+        1 => "client_hello".into(),
+        2 => "server_hello".into(),
+        4 => "new_session_ticket".into(),
+        5 => "end_of_early_data".into(),
+        8 => "encrypted_extensions".into(),
+        11 => "certificate".into(),
+        12 => "server_key_exchange".into(),
+        13 => "certificate_request".into(),
+        14 => "server_hello_done".into(),
+        15 => "certificate_verify".into(),
+        16 => "client_key_exchange".into(),
+        20 => "finished".into(),
+        21 => "certificate_url".into(),
+        22 => "certificate_status".into(),
+        23 => "supplemental_data".into(),
+        24 => "key_update".into(),
+        67 => "next_protocol".into(),
+        _ => format!("{kind:#04x}").into(),
+    }
+}
+
 fn find(table: &[(u16, &'static str)], number: u16) -> Cow<'static, str> {
     match table.iter().find(|(known, _)| *known == number) {
         Some((_, name)) => (*name).into(),
@@ -211,5 +237,7 @@ mod tests {
         assert_eq!(version(0x0304), "1.3");
         assert_eq!(version(0x0301), "1.0");
         assert_eq!(version(0x7f1c), "0x7f1c");
+        assert_eq!(handshake_message(2), "server_hello");
+        assert_eq!(handshake_message(0x79), "0x79");
     }
 }

@@ -23,6 +23,10 @@ const ENCRYPTED_CLIENT_HELLO: u16 = 0xfe0d;
 /// The lists of a hello in the client's order, without GREASE, each of at most [`MAX_LISTED`]
 /// entries, and what the presence of some extensions says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "independent marks of a hello, none of which excludes another"
+)]
 pub struct Offer {
     /// The cipher suites.
     pub suites: Vec<u16>,
