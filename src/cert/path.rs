@@ -195,7 +195,7 @@ type Name<'a> = x509_parser::x509::X509Name<'a>;
 
 fn organisation<'a>(name: &'a Name<'_>) -> Vec<&'a [u8]> {
     name.iter_organization()
-        .map(|value| value.as_slice())
+        .map(x509_parser::x509::AttributeTypeAndValue::as_slice)
         .collect()
 }
 

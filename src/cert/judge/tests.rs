@@ -461,10 +461,16 @@ fn chains_of_nothing_and_of_too_much() {
     let leaf = root.leaf(plain);
     assert_eq!(codes(&judge(&[], &[])), ["cert-none"]);
     let nonsense = CertificateDer::from(vec![0x30, 1, 0]);
-    let judgement = judge(&[nonsense.clone(), leaf.der.clone()], &[root.der.clone()]);
+    let judgement = judge(
+        &[nonsense.clone(), leaf.der.clone()],
+        std::slice::from_ref(&root.der),
+    );
     assert_eq!(codes(&judgement), ["cert-unreadable"]);
     assert!(!judgement.is_trusted());
-    let judgement = judge(&[leaf.der.clone(), nonsense], &[root.der.clone()]);
+    let judgement = judge(
+        &[leaf.der.clone(), nonsense],
+        std::slice::from_ref(&root.der),
+    );
     assert_eq!(codes(&judgement), ["cert-unreadable"]);
     assert!(judgement.is_trusted(), "{judgement:#?}");
 
