@@ -1,5 +1,7 @@
 //! The command line: flags and help texts, nothing else.
 
+mod probe;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use dbgate::config::parse_duration;
 use dbgate::route::{Host, Protocol};
 use dbgate::tls::{ServerName, TlsMode};
 use ipnet::IpNet;
+
+pub(crate) use probe::*;
 
 /// The heading above the options that every command of `ctl` has.
 const COMMON: &str = "Options of every ctl command";
@@ -34,6 +38,7 @@ pub(crate) enum Command {
     // Each is described at its arguments.
     Serve(ServeArgs),
     Ctl(Box<CtlArgs>),
+    Probe(Box<ProbeArgs>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

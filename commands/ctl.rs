@@ -4,7 +4,7 @@
 //! 5 not found.
 
 mod print;
-mod table;
+pub(crate) mod table;
 mod unreachable;
 
 use std::io::ErrorKind as IoErrorKind;

@@ -6,6 +6,7 @@ mod cli;
 mod completions;
 mod ctl;
 mod out;
+mod probe;
 mod serve;
 
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => Ok(ctl::run(*args)),
+        Command::Probe(args) => probe::run(*args),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };

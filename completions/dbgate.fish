@@ -28,6 +28,7 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "serve" -d 'Run the gateway'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "ctl" -d 'Steer a running gateway through its control socket'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "completions" -d 'Print shell completions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "man" -d 'Write the man pages'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -193,15 +194,71 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "export" -d 'The running databases and hosts as TOML'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What happens, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (what hostaddr is to libpq)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l starttls -d 'How TLS begins (postgres)' -r -f -a "auto\t'As the protocol has it, and the other way when that fails'
+sslrequest\t'After an `SSLRequest`'
+direct\t'From the first byte, with ALPN'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l ca -d 'Trust these authorities instead of the system\'s' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-cert -d 'Certificate to show to a server that asks for one, PEM' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-key -d 'Its key, PEM' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l tls -d 'Offer only this TLS version [default: both]' -r -f -a "1.2\t''
+1.3\t''"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Cut the `ClientHello` on purpose: bytes:N into TCP pieces of N bytes, records:N into TLS records of N bytes' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Look this many times: a line for each, and a summary' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two looks of --count and --wait' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage, and three times that for all' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Look again until all is well or this time is over' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+json\t'JSON and nothing else: one object, or one a line where there are several'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l no-sni -d 'Send no server name'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l insecure -d 'Do not let an untrusted certificate count'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l compare-no-sni -d 'Look a second time without a server name, and compare the certificates'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l check-plaintext -d 'Ask whether logins without TLS are taken too (postgres); leaves a line in the server\'s log'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l each-address -d 'Look at each address of the name, and each host of the URL, and tell them apart'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "listen" -d 'Let a client dial, and tell what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l bind -d 'Address to listen on; port 0 takes a free one' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l protocol -d 'What to play [default: told by the client\'s first bytes]' -r -f -a "postgres\t''
+mysql\t''
+mariadb\t''
+mongodb\t''
+redis\t''
+tls\t'TLS from the first byte, whatever is inside'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Pass the connection on to this address, and report at its end' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+json\t'JSON and nothing else: one object, or one a line where there are several'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l once -d 'End after the first client'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l then-cert -d 'Answer with a throwaway certificate for the name asked for, to see the next step'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l port -d 'What is spoken on a port, such as 6432=postgres; may be given several times' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Tell one conversation as a story, packet by packet' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+json\t'JSON and nothing else: one object, or one a line where there are several'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l only-failed -d 'Leave out what is well'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "listen" -d 'Let a client dial, and tell what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "serve" -d 'Run the gateway'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "completions" -d 'Print shell completions'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "man" -d 'Write the man pages'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "completions" -d 'Print shell completions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "man" -d 'Write the man pages'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "expose" -d 'Make a database reachable under a host'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "hide" -d 'End an exposure'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "list" -d 'One row for each database'
@@ -216,3 +273,6 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'What runs against what the configuration file says'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "export" -d 'The running databases and hosts as TOML'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Let a client dial, and tell what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'

@@ -7,6 +7,7 @@
 //!
 //! Not here: printing, exit codes, and decrypting anything.
 
+pub mod active;
 pub mod diagnose;
 pub mod exchange;
 pub mod facts;

@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
+use crate::cert::View;
+
 use super::rules::{Rule, Severity, Stage};
 
 /// The name of this shape of JSON; the number changes when a field changes its meaning.
@@ -154,6 +156,9 @@ pub struct Report {
     pub sni_status: &'static str,
     /// The ALPN protocols offered, escaped.
     pub alpn: Vec<String>,
+    /// The ALPN protocol agreed on, escaped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpn_agreed: Option<String>,
     /// The version agreed on, such as `1.3`.
     pub tls_version: Option<String>,
     /// The cipher suite agreed on, by its IANA name.
@@ -166,6 +171,9 @@ pub struct Report {
     pub alert_by: Option<&'static str>,
     /// Whether TLS was established.
     pub established: bool,
+    /// What was asked for: the host and port of a probe's URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Address and port of the client.
     pub client: Option<String>,
     /// Address and port of the server.
@@ -177,9 +185,18 @@ pub struct Report {
     /// Whether the chain is trusted for the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted: Option<bool>,
+    /// The certificates as they were sent, the server's own first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<View>,
+    /// The subject of the trusted root at the chain's end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
     /// What the server tells about itself before any login.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<&'static str, String>,
+    /// Where one look was not enough: what else was tried and what came of it, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<String>,
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
 }

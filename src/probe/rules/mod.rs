@@ -75,6 +75,18 @@ pub enum Severity {
     Fail,
 }
 
+impl Severity {
+    /// The word used in texts and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// One cause.
 #[derive(Debug)]
 pub struct Rule {

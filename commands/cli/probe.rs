@@ -1,0 +1,253 @@
+//! The command line of `dbgate probe`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand, ValueEnum};
+use dbgate::config::parse_duration;
+use dbgate::probe::active::{Endpoint, OnlyVersion, Split};
+use dbgate::probe::facts::Hint;
+use dbgate::tls::ServerName;
+
+/// Tell why a client does or does not reach a database, and what to do about it.
+///
+/// With a URL it dials the database as a client would, up to the login: name, connection, the
+/// protocol's own way into TLS, handshake, certificate, and what the database says before anybody
+/// logs in. Where one look is not enough to name the cause it looks again in another way, and says
+/// so. The other commands let a client dial, read a recorded network capture, and explain a code.
+///
+/// URLs: postgres://HOST[:PORT], mysql://, mariadb://, mongodb://, redis://, rediss://, tls://.
+/// TLS is what is asked for in each case. User, password, database and options in a URL are
+/// accepted, never used and never printed.
+///
+/// Exit codes: 0 TLS is up and the certificate trusted, 1 TLS is up but something is wrong, 2 usage,
+/// 3 cannot resolve or connect, 4 no usable handshake.
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    subcommand_help_heading = "Commands",
+    override_usage = "\
+dbgate probe [OPTIONS] <URL>
+       dbgate probe listen [OPTIONS]
+       dbgate probe pcap [OPTIONS] <FILE>
+       dbgate probe explain [CODE]",
+    after_long_help = "\
+Examples:
+  A database by its name:
+    dbgate probe postgres://pg1.example.com
+  The same through a tunnel or port-forward, the name kept:
+    dbgate probe postgres://pg1.example.com --connect 127.0.0.1:15432
+  With an authority of one's own:
+    dbgate probe rediss://cache.example.com:6380 --ca ca.crt
+  Until a new server is ready, in a script:
+    dbgate probe postgres://pg1.example.com --wait 2m"
+)]
+pub(crate) struct ProbeArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ProbeCommand>,
+    #[command(flatten)]
+    pub(crate) url: UrlArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProbeCommand {
+    // The first two are described at their arguments.
+    Listen(ListenArgs),
+    Pcap(PcapArgs),
+    /// What a code means, who says it, and what to do; without a code: all of them
+    Explain {
+        /// The code, as `probe` prints it
+        code: Option<String>,
+    },
+}
+
+/// What to dial, and how.
+#[derive(Debug, Args)]
+pub(crate) struct UrlArgs {
+    /// The database, such as postgres://pg1.example.com:5432
+    #[arg(required = true)]
+    pub(crate) url: Option<String>,
+    /// Send this server name [default: the host in the URL, when it is a name]
+    #[arg(long, value_name = "NAME", value_parser = super::server_name)]
+    pub(crate) sni: Option<ServerName>,
+    /// Send no server name
+    #[arg(long, conflicts_with_all = ["sni", "compare_no_sni"])]
+    pub(crate) no_sni: bool,
+    /// Dial this address, and keep the name (what hostaddr is to libpq)
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = Endpoint::parse)]
+    pub(crate) connect: Option<Endpoint>,
+    /// How TLS begins (postgres)
+    #[arg(long, value_enum, default_value_t = Starttls::Auto)]
+    pub(crate) starttls: Starttls,
+    /// Trust these authorities instead of the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Do not let an untrusted certificate count
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// Certificate to show to a server that asks for one, PEM
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// Its key, PEM
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
+    pub(crate) client_key: Option<PathBuf>,
+    /// Offer only this TLS version [default: both]
+    #[arg(long, value_name = "VERSION", value_parser = only_version())]
+    pub(crate) tls: Option<OnlyVersion>,
+    /// Cut the `ClientHello` on purpose: bytes:N into TCP pieces of N bytes, records:N into TLS
+    /// records of N bytes
+    #[arg(long, value_name = "HOW", value_parser = Split::parse)]
+    pub(crate) split: Option<Split>,
+    /// Look a second time without a server name, and compare the certificates
+    #[arg(long)]
+    pub(crate) compare_no_sni: bool,
+    /// Ask whether logins without TLS are taken too (postgres); leaves a line in the server's log
+    #[arg(long)]
+    pub(crate) check_plaintext: bool,
+    /// Look at each address of the name, and each host of the URL, and tell them apart
+    #[arg(long, conflicts_with_all = ["count", "wait"])]
+    pub(crate) each_address: bool,
+    /// Look this many times: a line for each, and a summary
+    #[arg(long, value_name = "N", conflicts_with = "wait", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) count: Option<u32>,
+    /// Time between two looks of --count and --wait
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub(crate) interval: Duration,
+    /// Time for each stage, and three times that for all
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
+    pub(crate) timeout: Duration,
+    /// Look again until all is well or this time is over
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
+    pub(crate) output: ProbeOutput,
+}
+
+/// How TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Starttls {
+    /// As the protocol has it, and the other way when that fails
+    Auto,
+    /// After an `SSLRequest`
+    Sslrequest,
+    /// From the first byte, with ALPN
+    Direct,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeOutput {
+    /// For people
+    Text,
+    /// JSON and nothing else: one object, or one a line where there are several
+    Json,
+}
+
+/// A protocol, as a user names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProbeProtocol {
+    Postgres,
+    Mysql,
+    Mariadb,
+    Mongodb,
+    Redis,
+    /// TLS from the first byte, whatever is inside
+    Tls,
+}
+
+impl ProbeProtocol {
+    /// What the library is told.
+    pub(crate) fn hint(self) -> Hint {
+        match self {
+            Self::Postgres => Hint::Postgres,
+            Self::Mysql => Hint::Mysql,
+            Self::Mariadb => Hint::Mariadb,
+            Self::Mongodb => Hint::Mongodb,
+            Self::Redis => Hint::Redis,
+            Self::Tls => Hint::Tls,
+        }
+    }
+}
+
+/// Let a client dial, and tell what it really sends.
+///
+/// Point any client at the address that is printed: it is told which protocol the client speaks,
+/// the server name exactly as sent, what it offers, and how it takes the answer. Needs no
+/// certificate and no root.
+#[derive(Debug, Args)]
+pub(crate) struct ListenArgs {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) bind: SocketAddr,
+    /// What to play [default: told by the client's first bytes]
+    #[arg(long, value_enum, value_name = "PROTOCOL")]
+    pub(crate) protocol: Option<ProbeProtocol>,
+    /// End after the first client
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// Answer with a throwaway certificate for the name asked for, to see the next step
+    #[arg(long, conflicts_with = "forward")]
+    pub(crate) then_cert: bool,
+    /// Pass the connection on to this address, and report at its end
+    #[arg(long, value_name = "ADDR:PORT", value_parser = Endpoint::parse)]
+    pub(crate) forward: Option<Endpoint>,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
+    pub(crate) output: ProbeOutput,
+}
+
+/// Read a network capture, and tell what became of each conversation.
+///
+/// Reads pcap and pcapng, failed conversations first; from standard input (`-`) live, a row as
+/// soon as a conversation's outcome is known: tcpdump -U -s 0 -w - port 5432 | dbgate probe pcap -
+///
+/// Exit codes: 0 all conversations are established, 1 the file cannot be read, 2 usage, 4 some
+/// conversations failed.
+#[derive(Debug, Args)]
+pub(crate) struct PcapArgs {
+    /// The capture, or - for standard input
+    pub(crate) file: PathBuf,
+    /// What is spoken on a port, such as 6432=postgres; may be given several times
+    #[arg(long = "port", value_name = "N=PROTOCOL", value_parser = port_hint)]
+    pub(crate) ports: Vec<(u16, ProbeProtocol)>,
+    /// Tell one conversation as a story, packet by packet
+    #[arg(long, value_name = "N", conflicts_with = "only_failed")]
+    pub(crate) stream: Option<u64>,
+    /// Leave out what is well
+    #[arg(long)]
+    pub(crate) only_failed: bool,
+    /// How to print
+    #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
+    pub(crate) output: ProbeOutput,
+}
+
+fn only_version() -> impl TypedValueParser<Value = OnlyVersion> {
+    PossibleValuesParser::new(["1.2", "1.3"]).map(|word| match word.as_str() {
+        "1.2" => OnlyVersion::Tls12,
+        _ => OnlyVersion::Tls13,
+    })
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err("no time at all: use 1s or more".to_owned()),
+        some => Ok(some),
+    }
+}
+
+/// `6432=postgres`.
+fn port_hint(text: &str) -> Result<(u16, ProbeProtocol), String> {
+    let (port, protocol) = text
+        .split_once('=')
+        .ok_or("write PORT=PROTOCOL, as in 6432=postgres")?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("\"{port}\" is no port: 1 to 65535"))?;
+    let protocol = ProbeProtocol::from_str(protocol, false).map_err(|_| {
+        format!("\"{protocol}\": use postgres, mysql, mariadb, mongodb, redis or tls")
+    })?;
+    Ok((port, protocol))
+}

@@ -1,0 +1,118 @@
+//! `dbgate probe explain`: the long text of a code, or all codes.
+//!
+//! Exit codes: 0 told, 2 no such code.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use dbgate::probe::{Rule, Stage, rules};
+
+use super::print::Page;
+use crate::out;
+
+/// How much alike (0 to 1, Jaro-Winkler) a code must be to be taken for what was meant.
+const ALIKE: f64 = 0.8;
+
+/// Prints the rule of a code, or a list of all.
+pub(crate) fn run(code: Option<&str>) -> Result<ExitCode> {
+    let page = match code {
+        None => list(),
+        Some(code) => match find(code) {
+            Some(rule) => one(rule),
+            None => {
+                out::complain(&unknown(code));
+                return Ok(ExitCode::from(super::USAGE));
+            }
+        },
+    };
+    out::print(&page).context("cannot write the explanation")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn find(code: &str) -> Option<&'static Rule> {
+    rules::by_code(&code.to_ascii_lowercase().replace('_', "-"))
+}
+
+fn one(rule: &Rule) -> String {
+    let mut page = Page::new(rule.code);
+    page.row("what", rule.summary);
+    page.row("severity", rule.severity.as_str());
+    page.row("stage", rule.stage.as_str());
+    page.row("said by", rule.said_by);
+    page.row("meaning", rule.meaning);
+    page.row("do", rule.remedy);
+    page.text()
+}
+
+fn list() -> String {
+    let mut text = String::new();
+    let mut stage: Option<Stage> = None;
+    let width = rules::all().map(|rule| rule.code.len()).max().unwrap_or(0);
+    let mut all: Vec<&Rule> = rules::all().collect();
+    // Rules of several files share a stage.
+    all.sort_by_key(|rule| rule.stage as u8);
+    for rule in all {
+        if stage != Some(rule.stage) {
+            let gap = if stage.is_some() { "\n" } else { "" };
+            text += &format!("{gap}{}\n", rule.stage.as_str());
+            stage = Some(rule.stage);
+        }
+        text += &format!("  {:width$}  {}\n", rule.code, rule.summary);
+    }
+    text
+}
+
+fn unknown(code: &str) -> String {
+    let nearest = rules::all()
+        .map(|rule| (strsim::jaro_winkler(rule.code, code), rule.code))
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .filter(|(alike, _)| *alike >= ALIKE);
+    match nearest {
+        Some((_, near)) => format!("there is no code {code:?}; did you mean {near}?"),
+        None => format!("there is no code {code:?}; `dbgate probe explain` lists all codes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_found_as_people_write_it() {
+        for code in ["tcp-refused", "TCP-REFUSED", "tcp_refused"] {
+            assert_eq!(find(code).map(|rule| rule.code), Some("tcp-refused"));
+        }
+        assert!(find("tcp").is_none());
+        let near = unknown("tcp-refsed");
+        assert!(near.ends_with("did you mean tcp-refused?"), "{near}");
+        let far = unknown("\u{1b}zzzz");
+        assert!(
+            far.ends_with("lists all codes") && !far.contains('\u{1b}'),
+            "{far}"
+        );
+    }
+
+    #[test]
+    fn the_list_has_each_code_once_below_its_stage() {
+        let list = list();
+        for rule in rules::all() {
+            let line = format!("  {} ", rule.code);
+            assert_eq!(list.matches(&line).count(), 1, "{line}");
+        }
+        let stages = list
+            .lines()
+            .filter(|l| !l.starts_with(' ') && !l.is_empty());
+        assert_eq!(
+            stages.collect::<Vec<_>>(),
+            [
+                "dns",
+                "tcp",
+                "preface",
+                "tls",
+                "certificate",
+                "protocol",
+                "capture"
+            ]
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! `dbgate probe URL`: one look or many, and what they say.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
+use dbgate::probe::{Report, Stage, Verdict};
+
+use super::print;
+use crate::cli::{ProbeOutput, Starttls, UrlArgs};
+use crate::out;
+
+const OK: u8 = 0;
+const TROUBLE: u8 = 1;
+const NO_CONNECTION: u8 = 3;
+const NO_HANDSHAKE: u8 = 4;
+
+/// Looks, prints, and tells the exit code.
+pub(crate) fn run(args: UrlArgs) -> Result<ExitCode> {
+    let url = args.url.as_deref().unwrap_or_default();
+    // Not clap's to parse: it would quote the URL, with the password that may be in it.
+    let target = match Target::parse(url) {
+        Ok(target) => target,
+        Err(error) => return Ok(usage(&format!("the URL cannot be used: {error}"))),
+    };
+    let setup = match Setup::load(options(&args)) {
+        Ok(setup) => setup,
+        Err(error) => return Ok(usage(&error.to_string())),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let code = runtime.block_on(look(&args, &target, &setup));
+    // A resolver that does not answer must not hold the end up.
+    runtime.shutdown_background();
+    Ok(ExitCode::from(code?))
+}
+
+fn usage(message: &str) -> ExitCode {
+    out::complain(message);
+    ExitCode::from(super::USAGE)
+}
+
+fn options(args: &UrlArgs) -> Options {
+    Options {
+        sni: match (&args.sni, args.no_sni) {
+            (Some(name), _) => Sni::Name(name.clone()),
+            (None, true) => Sni::None,
+            (None, false) => Sni::Host,
+        },
+        connect: args.connect.clone(),
+        starttls: match args.starttls {
+            Starttls::Auto => active::Starttls::Auto,
+            Starttls::Sslrequest => active::Starttls::SslRequest,
+            Starttls::Direct => active::Starttls::Direct,
+        },
+        roots: match (&args.ca, args.insecure) {
+            (Some(file), _) => Roots::File(file.clone()),
+            (None, true) => Roots::Insecure,
+            (None, false) => Roots::System,
+        },
+        identity: args.client_cert.clone().zip(args.client_key.clone()),
+        only: args.tls,
+        split: args.split,
+        compare_no_sni: args.compare_no_sni,
+        check_plaintext: args.check_plaintext,
+        timeout: args.timeout,
+    }
+}
+
+async fn look(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
+    let report = active::probe(target, setup).await;
+    show(&report, args.output)?;
+    Ok(code(&report))
+}
+
+fn show(report: &Report, output: ProbeOutput) -> Result<()> {
+    let text = match output {
+        ProbeOutput::Text => print::report(report, print::colours()),
+        ProbeOutput::Json => json(report)?,
+    };
+    out::print(&text).context("cannot write the report")
+}
+
+fn json(report: &Report) -> Result<String> {
+    let mut line = serde_json::to_string(report).context("cannot write JSON")?;
+    line.push('\n');
+    Ok(line)
+}
+
+/// The exit code that a report stands for.
+fn code(report: &Report) -> u8 {
+    match (report.verdict, report.stage) {
+        (Verdict::Ok, _) => OK,
+        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
+        _ if report.established => TROUBLE,
+        _ => NO_HANDSHAKE,
+    }
+}

@@ -1,0 +1,300 @@
+//! What to dial: the URL of a database, and an address to dial in its place.
+//!
+//! Of a URL only protocol, host and port count. What else stands in it (user, password, database,
+//! options) is never kept, so that nothing can print it.
+//! Source: RFC 3986 section 3; for several hosts the connection strings of libpq and MongoDB.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use thiserror::Error;
+
+use crate::probe::facts::Hint;
+use crate::tls::ServerName;
+
+/// Where to connect: a name or an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A DNS name.
+    Name(ServerName),
+    /// A literal address.
+    Ip(IpAddr),
+}
+
+impl Host {
+    fn parse(text: &str) -> Result<Self, TargetError> {
+        if let Some(v6) = text.strip_prefix('[') {
+            let v6 = v6.strip_suffix(']').and_then(|v6| v6.parse().ok());
+            return v6
+                .map(|v6| Self::Ip(IpAddr::V6(v6)))
+                .ok_or(TargetError::Ipv6);
+        }
+        match text.parse() {
+            Ok(v4) => Ok(Self::Ip(IpAddr::V4(v4))),
+            Err(_) => Ok(Self::Name(ServerName::parse(text)?)),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Ip(IpAddr::V4(ip)) => ip.fmt(f),
+            Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+        }
+    }
+}
+
+/// A host, and the port where one was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The name or address.
+    pub host: Host,
+    /// The TCP port.
+    pub port: Option<u16>,
+}
+
+impl Endpoint {
+    /// Reads `HOST`, `HOST:PORT`, `[IPV6]` or `[IPV6]:PORT`.
+    ///
+    /// # Errors
+    /// [`TargetError`] says what is wrong, without quoting the text.
+    pub fn parse(text: &str) -> Result<Self, TargetError> {
+        if text.parse::<Ipv6Addr>().is_ok() {
+            return Err(TargetError::Brackets);
+        }
+        let (host, port) = match text.rsplit_once(':') {
+            // The last colon of an address in brackets belongs to it.
+            Some((_, port)) if port.ends_with(']') => (text, None),
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        };
+        let port = port.map(|port| match port.parse() {
+            Ok(0) | Err(_) => Err(TargetError::Port),
+            Ok(port) => Ok(port),
+        });
+        Ok(Self {
+            port: port.transpose()?,
+            host: Host::parse(host)?,
+        })
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}:{port}", self.host),
+            None => self.host.fmt(f),
+        }
+    }
+}
+
+/// What a URL asks to be probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The protocol, with the ways into TLS and the questions that belong to it.
+    pub protocol: Hint,
+    /// The word for it.
+    pub name: &'static str,
+    /// The hosts, at least one, each with the port to dial.
+    pub hosts: Vec<(Host, u16)>,
+    /// Parts of the URL that were left aside, in words.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Why a text is no target; no variant carries the text, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum TargetError {
+    /// No `://`.
+    #[error(
+        "there is no protocol in front: write postgres://HOST, mysql://HOST, mongodb://HOST, redis://HOST or tls://HOST"
+    )]
+    NoScheme,
+    /// A protocol that is not known.
+    #[error(
+        "this protocol is not known: use postgres, mysql, mariadb, mongodb, redis, rediss or tls"
+    )]
+    Scheme,
+    /// `mongodb+srv`.
+    #[error("mongodb+srv:// asks DNS for the hosts: name one of them, as in mongodb://HOST:27017")]
+    Srv,
+    /// `://` and nothing behind it.
+    #[error("there is no host in it")]
+    NoHost,
+    /// A port that is no number from 1 to 65535.
+    #[error(
+        "the port is no number from 1 to 65535 (a '/', '?' or '#' in a password has to be written as %2F, %3F or %23)"
+    )]
+    Port,
+    /// Brackets without an IPv6 address.
+    #[error("there is no IPv6 address between the brackets")]
+    Ipv6,
+    /// An IPv6 address without brackets.
+    #[error("an IPv6 address goes into brackets, as in [fd00::5]:5432")]
+    Brackets,
+    /// Neither a name nor an address.
+    #[error("the host is neither an address nor a name: {0}")]
+    Name(#[from] crate::tls::name::NameError),
+}
+
+/// Each protocol of a URL, what is meant by it, its name, and its port.
+const SCHEMES: &[(&str, Hint, &str, u16)] = &[
+    ("postgres", Hint::Postgres, "postgres", 5432),
+    ("postgresql", Hint::Postgres, "postgres", 5432),
+    ("mysql", Hint::Mysql, "mysql", 3306),
+    ("mariadb", Hint::Mariadb, "mariadb", 3306),
+    ("mongodb", Hint::Mongodb, "mongodb", 27017),
+    ("redis", Hint::Redis, "redis", 6379),
+    ("rediss", Hint::Redis, "redis", 6379),
+    ("valkey", Hint::Redis, "redis", 6379),
+    ("valkeys", Hint::Redis, "redis", 6379),
+    ("tls", Hint::Tls, "tls", 443),
+];
+
+impl Target {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// [`TargetError`] says what is wrong, without quoting the text.
+    pub fn parse(url: &str) -> Result<Self, TargetError> {
+        let (scheme, rest) = url.split_once("://").ok_or(TargetError::NoScheme)?;
+        let scheme = scheme.to_ascii_lowercase();
+        if scheme == "mongodb+srv" {
+            return Err(TargetError::Srv);
+        }
+        let (_, protocol, name, default_port) = SCHEMES
+            .iter()
+            .find(|(known, ..)| *known == scheme)
+            .ok_or(TargetError::Scheme)?;
+        let mut ignored = Vec::new();
+        let authority = match rest.find(['/', '?', '#']) {
+            Some(end) => {
+                let (authority, path) = rest.split_at(end);
+                if path != "/" {
+                    ignored.push("database and options");
+                }
+                authority
+            }
+            None => rest,
+        };
+        let hosts = match authority.rsplit_once('@') {
+            Some((_, hosts)) => {
+                ignored.insert(0, "user and password");
+                hosts
+            }
+            None => authority,
+        };
+        if hosts.is_empty() {
+            return Err(TargetError::NoHost);
+        }
+        let hosts = hosts
+            .split(',')
+            .map(|text| {
+                let endpoint = Endpoint::parse(text)?;
+                Ok((endpoint.host, endpoint.port.unwrap_or(*default_port)))
+            })
+            .collect::<Result<_, TargetError>>()?;
+        Ok(Self {
+            protocol: *protocol,
+            name,
+            hosts,
+            ignored,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(url: &str) -> String {
+        match Target::parse(url) {
+            Ok(target) => {
+                let hosts: Vec<String> = target
+                    .hosts
+                    .iter()
+                    .map(|(host, port)| format!("{host}:{port}"))
+                    .collect();
+                let ignored = target.ignored.join(" and ");
+                format!("{} {} {ignored}", target.name, hosts.join(" "))
+                    .trim_end()
+                    .to_owned()
+            }
+            Err(e) => format!("{e:?}"),
+        }
+    }
+
+    #[test]
+    fn urls_give_protocol_host_and_port() {
+        for (url, expected) in [
+            ("postgres://pg.example.com", "postgres pg.example.com:5432"),
+            (
+                "postgresql://PG.example.com.:6432/",
+                "postgres pg.example.com:6432",
+            ),
+            ("mysql://10.0.0.5", "mysql 10.0.0.5:3306"),
+            ("mariadb://[fd00::5]", "mariadb [fd00::5]:3306"),
+            ("rediss://[fd00::5]:6380", "redis [fd00::5]:6380"),
+            ("TLS://web.example", "tls web.example:443"),
+            (
+                "mongodb://a.example,b.example:27018",
+                "mongodb a.example:27017 b.example:27018",
+            ),
+            (
+                "postgres://u:p%2Fw@h.example/db?sslmode=require",
+                "postgres h.example:5432 user and password and database and options",
+            ),
+            (
+                "redis://:p@ss@h.example",
+                "redis h.example:6379 user and password",
+            ),
+            ("h.example:5432", "NoScheme"),
+            ("http://h.example", "Scheme"),
+            ("mongodb+srv://h.example", "Srv"),
+            ("tls://", "NoHost"),
+            ("postgres:///db", "NoHost"),
+            ("tls://h.example:0", "Port"),
+            ("tls://h.example:65536", "Port"),
+            ("tls://fd00::5:443", "Brackets"),
+            ("tls://[fd00", "Ipv6"),
+            ("tls://[nonsense]", "Ipv6"),
+            ("tls://a..b", "Name(EmptyLabel)"),
+        ] {
+            assert_eq!(said(url), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn no_error_quotes_a_password() {
+        // An unescaped slash makes the password look like a port.
+        for url in [
+            "postgres://u:secret/x@h",
+            "secret",
+            "x://u:secret@h",
+            "tls://u:secret,@h h",
+        ] {
+            let error = Target::parse(url).unwrap_err();
+            let texts = format!("{error} {error:?}");
+            assert!(!texts.contains("secret"), "{texts}");
+        }
+    }
+
+    #[test]
+    fn endpoints_may_leave_the_port_out() {
+        for (text, expected) in [
+            ("127.0.0.1", Some("127.0.0.1")),
+            ("127.0.0.1:1", Some("127.0.0.1:1")),
+            ("::1", None),
+            ("::1:5432", None),
+            ("[::1]", Some("[::1]")),
+            ("[::1]:15432", Some("[::1]:15432")),
+            ("gate.example:7432", Some("gate.example:7432")),
+            ("gate.example:", None),
+            ("", None),
+        ] {
+            let endpoint = Endpoint::parse(text).ok().map(|e| e.to_string());
+            assert_eq!(endpoint.as_deref(), expected, "{text}");
+        }
+    }
+}
