@@ -2,7 +2,8 @@
 //!
 //! [`Reader`] is the only place in the crate that slices bytes which a peer has sent. It knows
 //! nothing of any protocol: big-endian integers and length-prefixed vectors are all that TLS
-//! (RFC 8446 section 3, "Presentation Language") and the Postgres protocol need.
+//! (RFC 8446 section 3, "Presentation Language") and the Postgres protocol need; the MySQL and
+//! MongoDB protocols have their integers the other way round.
 
 /// The input ended before the field did.
 ///
@@ -101,6 +102,31 @@ impl<'a> Reader<'a> {
     /// [`Short`] when fewer are left.
     pub fn u32(&mut self) -> Result<u32, Short> {
         self.array().map(u32::from_be_bytes)
+    }
+
+    /// Takes a little-endian integer of two bytes.
+    ///
+    /// # Errors
+    /// [`Short`] when fewer are left.
+    pub fn u16_le(&mut self) -> Result<u16, Short> {
+        self.array().map(u16::from_le_bytes)
+    }
+
+    /// Takes a little-endian integer of three bytes.
+    ///
+    /// # Errors
+    /// [`Short`] when fewer are left.
+    pub fn u24_le(&mut self) -> Result<u32, Short> {
+        self.array()
+            .map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
+    }
+
+    /// Takes a little-endian integer of four bytes.
+    ///
+    /// # Errors
+    /// [`Short`] when fewer are left.
+    pub fn u32_le(&mut self) -> Result<u32, Short> {
+        self.array().map(u32::from_le_bytes)
     }
 
     /// Takes a vector whose length, in bytes, stands before it in one byte.
@@ -241,6 +267,18 @@ mod tests {
         assert_eq!(reader.left(), 1);
         assert_eq!(reader.u16(), Err(Short));
         assert_eq!(reader.rest(), [11], "a failed read takes nothing");
+    }
+
+    #[test]
+    fn little_endian_integers() {
+        let mut reader = Reader::new(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(reader.u16_le(), Ok(0x0201));
+        assert_eq!(reader.u24_le(), Ok(0x0005_0403));
+        assert_eq!(reader.u32_le(), Ok(0x0908_0706));
+        assert_eq!(reader.u16_le(), Err(Short));
+        assert_eq!(reader.u24_le(), Err(Short));
+        assert_eq!(reader.u32_le(), Err(Short));
+        assert_eq!(reader.rest(), [10], "a failed read takes nothing");
     }
 
     #[test]

@@ -8,6 +8,8 @@
 //! Protocols that start with TLS at byte 0 (Redis, Mongo, Postgres with `sslnegotiation=direct`)
 //! have no preface.
 
+pub mod mysql;
 pub mod postgres;
+pub mod sniff;
 
 pub use postgres::{PrefaceError, Responder, Step};

@@ -41,21 +41,27 @@ fn whole(input: &[u8], from: End) -> Observed {
 }
 
 fn assert_grown(before: &Observed, now: &Observed) {
-    fn kept<T: PartialEq + std::fmt::Debug>(before: &Option<T>, now: &Option<T>) {
+    fn kept<T: PartialEq + std::fmt::Debug>(before: Option<&T>, now: Option<&T>) {
         assert!(before.is_none() || before == now, "{before:?} {now:?}");
     }
-    kept(&before.hello, &now.hello);
-    kept(&before.change_cipher_spec, &now.change_cipher_spec);
-    kept(&before.alert, &now.alert);
-    kept(&before.warning, &now.warning);
-    kept(&before.close, &now.close);
-    kept(&before.fault, &now.fault);
-    kept(&before.encrypted.first, &now.encrypted.first);
+    kept(before.hello.as_ref(), now.hello.as_ref());
+    kept(
+        before.change_cipher_spec.as_ref(),
+        now.change_cipher_spec.as_ref(),
+    );
+    kept(before.alert.as_ref(), now.alert.as_ref());
+    kept(before.warning.as_ref(), now.warning.as_ref());
+    kept(before.close.as_ref(), now.close.as_ref());
+    kept(before.fault.as_ref(), now.fault.as_ref());
+    kept(
+        before.encrypted.first.as_ref(),
+        now.encrypted.first.as_ref(),
+    );
     if let Some(hello) = &before.server_hello {
         let later = now.server_hello.as_ref().expect("still there");
         assert_eq!((hello.version, hello.suite), (later.version, later.suite));
         assert_eq!(hello.alpn, later.alpn);
-        kept(&hello.group, &later.group);
+        kept(hello.group.as_ref(), later.group.as_ref());
         assert!(!hello.resumed || later.resumed);
     }
     assert!(before.hellos <= now.hellos && before.wire_read <= now.wire_read);
@@ -67,10 +73,6 @@ fn assert_grown(before: &Observed, now: &Observed) {
     assert!(before.certificates.is_empty() || before.certificates == now.certificates);
 }
 
-fn fault(what: Fault, at: usize) -> Option<ObservedFault> {
-    Some(ObservedFault { at, what })
-}
-
 fn kinds(seen: &Observed) -> Vec<u8> {
     seen.messages.iter().map(|message| message.kind).collect()
 }
@@ -80,7 +82,7 @@ fn a_retry_and_a_session() {
     let (client, server) = both(RETRY);
     assert_eq!((client.hellos, server.hellos), (2, 0));
     let (hello, offer) = client.hello.as_ref().unwrap();
-    assert_eq!(hello.sni.sent().as_deref(), Some("my-postgres.example"));
+    assert_eq!(hello.sni.sent(), Some("my-postgres.example"));
     assert_eq!(offer.key_shares, [0x1d]);
     // Behind the first hello, whose record is 321 bytes long, and a change_cipher_spec of six.
     let hellos = [(0, 321), (327, 681)];
@@ -211,7 +213,13 @@ fn warnings_and_ends_are_told_from_failures() {
     );
     assert_eq!(seen.fault, None);
     let wrong = whole(&alert(3, 40), End::Server);
-    assert_eq!(wrong.fault, fault(Fault::Record(21), 0));
+    assert_eq!(
+        wrong.fault,
+        Some(ObservedFault {
+            at: 0,
+            what: Fault::Record(21)
+        })
+    );
 }
 
 #[test]
@@ -339,7 +347,7 @@ fn what_is_no_tls_is_a_fault_at_its_first_wrong_byte() {
     ];
     for (wire, what, at) in rows {
         let seen = whole(&wire, End::Server);
-        assert_eq!(seen.fault, fault(what, at), "{wire:02x?}");
+        assert_eq!(seen.fault, Some(ObservedFault { at, what }), "{wire:02x?}");
         assert_eq!(seen.wire_read, at);
         assert!(what.to_string().is_ascii(), "{what}");
     }
@@ -348,7 +356,13 @@ fn what_is_no_tls_is_a_fault_at_its_first_wrong_byte() {
         message(11, &[]),
     ];
     let seen = whole(&record(HANDSHAKE, &both.concat()), End::Server);
-    assert_eq!(seen.fault, fault(Fault::DataBehind, 0));
+    assert_eq!(
+        seen.fault,
+        Some(ObservedFault {
+            at: 0,
+            what: Fault::DataBehind
+        })
+    );
     assert!(seen.server_hello.is_some());
 }
 
@@ -381,7 +395,7 @@ fn what_no_client_may_say() {
     ];
     for (wire, what, at) in rows {
         let seen = whole(&wire, End::Client);
-        assert_eq!(seen.fault, fault(what, at), "{wire:02x?}");
+        assert_eq!(seen.fault, Some(ObservedFault { at, what }), "{wire:02x?}");
     }
 }
 
