@@ -8,6 +8,7 @@
 //! Not here: printing, exit codes, and decrypting anything.
 
 pub mod active;
+pub mod capture;
 pub mod diagnose;
 pub mod exchange;
 pub mod facts;
