@@ -14,7 +14,7 @@ mod message;
 mod sasl;
 
 pub use auth_watch::{AuthEvent, AuthWatch};
-pub use message::{ErrorResponse, Startup, StartupError};
+pub use message::{ErrorResponse, ServerError, Startup, StartupError};
 pub use sasl::{MAX_ANSWER, without_channel_binding};
 
 use crate::wire::Reader;

@@ -1,25 +1,256 @@
 //! What the facts of a connection mean: findings, each by one rule.
+//!
+//! Only what the bytes and their ends tell. What a prober learns besides (names, addresses,
+//! certificates, the database's answer) it adds itself. Pure.
 
-use super::exchange::Exchange;
-use super::facts::{self, Hint};
-use super::report::Report;
+mod before_tls;
+mod handshake;
+
+use super::exchange::{End, Exchange, Loss, Side};
+use super::facts::{self, Facts, Hint, Opening};
+use super::report::{Finding, HelloReport, Report};
+use super::rules::{self, Rule, Severity};
+use crate::preface::sniff::Spoken;
+use crate::tls::observed::Observed;
+use crate::tls::{ClientHello, Sni, ja4, names};
+use crate::wire::escape;
 
 /// Who watched the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vantage {
-    /// A capture: both ends are strangers.
+    /// A capture, or a relay in between: both ends are strangers.
     Capture,
-    /// A listener: the server's part was played by dbgate to see what the client does.
+    /// A listener: the server's part was played to see what the client does.
     Listen,
-    /// A probe: the client's part was played by dbgate.
+    /// A probe: the client's part was played to see what the server does.
     Active,
 }
 
 /// Reads an exchange and tells what it means; the report is concluded.
 #[must_use]
-pub fn report(exchange: &Exchange, hint: Hint, _vantage: Vantage) -> Report {
-    let _facts = facts::read(exchange, hint);
+pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
+    let facts = facts::read(exchange, hint);
     let mut report = Report::default();
+    fill(&mut report, &facts, exchange);
+    for finding in findings(&facts, exchange, hint, vantage) {
+        report.find(finding);
+    }
     report.conclude();
     report
 }
+
+/// The fields of the report that state facts.
+fn fill(report: &mut Report, facts: &Facts, exchange: &Exchange) {
+    facts.protocol.clone_into(&mut report.protocol);
+    report.starttls = facts.starttls();
+    report.sni_status = Sni::None.status();
+    report.alert = facts.alert_name();
+    report.alert_by = facts.alert.map(|(_, side)| side.as_str());
+    report.established = facts.established;
+    if let Some((hello, offer)) = &facts.client_tls.hello {
+        report.sni = hello.sni_raw.as_deref().map(escape);
+        report.sni_status = hello.sni.status();
+        report.alpn = hello.alpn.iter().map(|protocol| escape(protocol)).collect();
+        let start = facts.tls_at.map_or(0, |(client, _)| client);
+        let segments = exchange
+            .client
+            .pieces_between(start, start + hello.wire_len);
+        report.hello = Some(HelloReport {
+            bytes: hello.wire_len,
+            records: hello.records,
+            segments,
+            ja4: ja4::ja4(hello, offer),
+            versions: versions(hello),
+            groups: offer
+                .groups
+                .iter()
+                .map(|&group| names::group(group).into_owned())
+                .collect(),
+            post_quantum: offer.groups.iter().copied().any(names::is_post_quantum),
+        });
+    }
+    if let Some(chosen) = &facts.server_tls.server_hello {
+        report.tls_version = Some(names::version(chosen.version).into_owned());
+        report.cipher = Some(names::cipher_suite(chosen.suite).into_owned());
+        report.group = chosen.group.map(|group| names::group(group).into_owned());
+    }
+    phases(report, facts, exchange);
+}
+
+fn versions(hello: &ClientHello) -> Vec<String> {
+    let offered = if hello.versions.is_empty() {
+        vec![hello.newest_version()]
+    } else {
+        hello.versions.clone()
+    };
+    let name = |version: &u16| names::version(*version).into_owned();
+    offered.iter().map(name).collect()
+}
+
+/// How long connecting, the preface and the handshake took.
+fn phases(report: &mut Report, facts: &Facts, exchange: &Exchange) {
+    if let super::exchange::Connect::Accepted(took) = exchange.connect {
+        report.phase("tcp", took);
+    }
+    let between = |from: Option<std::time::Duration>, to: Option<std::time::Duration>| {
+        from.zip(to).map(|(from, to)| to.saturating_sub(from))
+    };
+    if let Some(request) = facts.requests.iter().find(|request| request.tls) {
+        let answer = facts.tls_at.and_then(|(_, server)| server.checked_sub(1));
+        let asked = exchange.client.time_of(request.at);
+        let answered = answer.and_then(|at| exchange.server.time_of(at));
+        if let Some(took) = between(asked, answered) {
+            report.phase("preface", took);
+        }
+    }
+    if let (true, Some((client_at, server_at))) = (facts.established, facts.tls_at) {
+        let sealed = |tls: &Observed| tls.encrypted.first.map(|first| first.at);
+        let finished = [
+            sealed(&facts.client_tls).and_then(|at| exchange.client.time_of(client_at + at)),
+            sealed(&facts.server_tls).and_then(|at| exchange.server.time_of(server_at + at)),
+        ];
+        let done = finished.into_iter().flatten().max();
+        if let Some(took) = between(exchange.client.time_of(client_at), done) {
+            report.phase("tls", took);
+        }
+    }
+}
+
+/// All that was found, in the order in which it happened.
+fn findings(facts: &Facts, exchange: &Exchange, hint: Hint, vantage: Vantage) -> Vec<Finding> {
+    let look = Look {
+        facts,
+        exchange,
+        hint,
+        vantage,
+    };
+    let mut found = Vec::new();
+    look.connecting(&mut found);
+    look.recording(&mut found);
+    match &facts.opening {
+        Opening::Nothing => look.nothing(&mut found),
+        Opening::Incomplete => look.incomplete(&mut found),
+        Opening::Tls => look.tls(&mut found),
+        Opening::Startup
+        | Opening::MysqlLogin
+        | Opening::Other(Spoken::RedisCommand | Spoken::Mongodb) => look.plaintext(&mut found),
+        Opening::Cancel => found.push(Finding::new(
+            &rules::CLIENT_CANCEL_PLAINTEXT,
+            "a CancelRequest came without TLS",
+        )),
+        Opening::Other(spoken) => found.push(Finding::new(
+            &rules::CLIENT_OTHER_PROTOCOL,
+            format!("its first bytes look like {spoken}"),
+        )),
+        Opening::Illegal(why) => found.push(Finding::new(&rules::CLIENT_DAMAGED, why.clone())),
+        Opening::Unknown(bytes) => found.push(Finding::new(
+            &rules::CLIENT_OTHER_PROTOCOL,
+            format!("its first bytes are {bytes}"),
+        )),
+    }
+    found
+}
+
+struct Look<'a> {
+    facts: &'a Facts,
+    exchange: &'a Exchange,
+    hint: Hint,
+    vantage: Vantage,
+}
+
+impl Look<'_> {
+    /// Whether the server is a stranger, so that its part can be at fault.
+    fn judges_server(&self) -> bool {
+        self.vantage != Vantage::Listen
+    }
+
+    /// Whether the client is a stranger, so that its part can be at fault.
+    fn judges_client(&self) -> bool {
+        self.vantage != Vantage::Active
+    }
+
+    fn connecting(&self, found: &mut Vec<Finding>) {
+        use super::exchange::Connect;
+        match self.exchange.connect {
+            Connect::Unanswered => found.push(Finding::new(
+                &rules::TCP_TIMEOUT,
+                "the client's SYN was never answered",
+            )),
+            Connect::Refused(_) => found.push(Finding::new(
+                &rules::TCP_REFUSED,
+                "the client's SYN was answered by a reset",
+            )),
+            Connect::Unseen | Connect::Accepted(_) => {}
+        }
+    }
+
+    /// What is wrong with the recording itself.
+    fn recording(&self, found: &mut Vec<Finding>) {
+        for side in [Side::Client, Side::Server] {
+            let (rule, what) = match self.exchange.side(side).lost() {
+                None => continue,
+                Some(Loss::Gap) => (&rules::CAPTURE_GAP, "bytes were not captured"),
+                Some(Loss::Snaplen) => (&rules::CAPTURE_SNAPLEN, "packets were cut short"),
+                Some(Loss::Start) => (&rules::CAPTURE_START_UNKNOWN, "the beginning is missing"),
+            };
+            let known = self.exchange.side(side).bytes().len();
+            let side = side.as_str();
+            let detail = format!("of the {side}'s bytes {known} are known, then {what}");
+            found.push(Finding::new(rule, detail));
+        }
+    }
+
+    /// Whether a missing answer may only be missing in the recording.
+    fn is_lost(&self, side: Side) -> bool {
+        self.exchange.side(side).lost().is_some()
+    }
+
+    /// The connection is still being watched and nobody has given up.
+    fn is_open(&self) -> bool {
+        self.exchange.open && self.exchange.ended_first().is_none()
+    }
+
+    fn still_open(&self, found: &mut Vec<Finding>, waiting_for: &str) {
+        if self.vantage == Vantage::Capture {
+            let detail = format!("it was waiting for {waiting_for}");
+            found.push(Finding::new(&rules::CAPTURE_STILL_OPEN, detail).with(Severity::Warn));
+        }
+    }
+
+    /// The rule for what the server's bytes look like; `otherwise` where they look like nothing.
+    fn spoken_rule(&self, otherwise: &'static Rule) -> &'static Rule {
+        match self.facts.server_speaks {
+            Some(Spoken::Http) => &rules::HTTP_SERVER,
+            Some(Spoken::Ssh) => &rules::SSH_SERVER,
+            Some(Spoken::MysqlGreeting | Spoken::MysqlError) => &rules::MYSQL_SERVER,
+            Some(Spoken::RedisReply) if self.facts.opening == Opening::Tls => &rules::REDIS_PLAIN,
+            Some(Spoken::RedisReply) => &rules::REDIS_SERVER,
+            Some(Spoken::Postgres) => &rules::POSTGRES_SERVER,
+            Some(Spoken::TlsAlert | Spoken::Tls) if !self.facts.requests.is_empty() => {
+                &rules::PG_EXPECTS_TLS_FIRST
+            }
+            Some(Spoken::TlsAlert | Spoken::Tls) => &rules::TLS_FIRST_SERVER,
+            Some(_) => &rules::OTHER_SERVER,
+            None => otherwise,
+        }
+    }
+
+    /// What came instead of what was expected.
+    fn instead(&self, expected: &str) -> String {
+        let bytes = &self.facts.server_bytes;
+        match self.facts.server_speaks {
+            Some(spoken) => format!("instead of {expected} came {spoken}: {bytes}"),
+            None => format!("instead of {expected} came the bytes {bytes}"),
+        }
+    }
+}
+
+fn how_ended(end: End) -> &'static str {
+    match end {
+        End::Closed => "hung up",
+        End::Reset => "reset the connection",
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -103,12 +103,10 @@ impl Said {
         self.bytes.extend_from_slice(kept);
     }
 
-    /// Remembers how the side ended; the first end counts, except that a reset outdoes a close.
+    /// Remembers how the side ended; of several ends the earliest counts.
     pub fn end(&mut self, end: End, at: Duration) {
-        match self.end {
-            None => self.end = Some((end, at)),
-            Some((End::Closed, _)) if end == End::Reset => self.end = Some((end, at)),
-            Some(_) => {}
+        if self.end.is_none_or(|(_, before)| at < before) {
+            self.end = Some((end, at));
         }
     }
 
@@ -209,6 +207,17 @@ impl Exchange {
         }
     }
 
+    /// Which end gave up first, and how; at the same moment it is the server.
+    #[must_use]
+    pub fn ended_first(&self) -> Option<(Side, End)> {
+        match (self.client.end, self.server.end) {
+            (Some((end, at)), Some((_, other))) if at < other => Some((Side::Client, end)),
+            (_, Some((end, _))) => Some((Side::Server, end)),
+            (Some((end, _)), None) => Some((Side::Client, end)),
+            (None, None) => None,
+        }
+    }
+
     /// The same, to add to it.
     pub fn side_mut(&mut self, side: Side) -> &mut Said {
         match side {
@@ -259,11 +268,21 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_outdoes_a_close() {
+    fn of_several_ends_the_earliest_counts_in_whatever_order_they_are_told() {
         let mut said = Said::default();
+        said.end(End::Closed, ms(2));
+        said.end(End::Reset, ms(3));
         said.end(End::Closed, ms(1));
-        said.end(End::Reset, ms(2));
-        said.end(End::Closed, ms(3));
-        assert_eq!(said.ended(), Some((End::Reset, ms(2))));
+        assert_eq!(said.ended(), Some((End::Closed, ms(1))));
+    }
+
+    #[test]
+    fn who_ended_first_is_known_by_time() {
+        let mut exchange = Exchange::default();
+        assert_eq!(exchange.ended_first(), None);
+        exchange.server.end(End::Reset, ms(5));
+        assert_eq!(exchange.ended_first(), Some((Side::Server, End::Reset)));
+        exchange.client.end(End::Closed, ms(4));
+        assert_eq!(exchange.ended_first(), Some((Side::Client, End::Closed)));
     }
 }

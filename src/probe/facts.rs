@@ -4,7 +4,17 @@
 //! A pure function of the [`Exchange`]: the order in which the bytes of the two sides arrived
 //! changes nothing but times. Not here: what the facts mean ([`super::diagnose`]).
 
-use super::exchange::Exchange;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::exchange::{Exchange, Said, Side};
+use crate::preface::mysql::{self, ServerOpening};
+use crate::preface::postgres::{PrefaceError, Responder, ServerError, Step};
+use crate::preface::sniff::{Spoken, speaks};
+use crate::tls::Alert;
+use crate::tls::config::ALPN_POSTGRES;
+use crate::tls::observed::{End as TlsEnd, Observed, established, observe};
+use crate::wire::{Reader, escape};
 
 /// The protocol that the observer was told, or takes for granted because of the port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -26,12 +36,384 @@ pub enum Hint {
     Tls,
 }
 
+impl Hint {
+    /// What the port is usually for.
+    #[must_use]
+    pub fn from_port(port: u16) -> Self {
+        match port {
+            5432 => Self::Postgres,
+            3306 => Self::Mysql,
+            6379 | 6380 => Self::Redis,
+            27017 => Self::Mongodb,
+            _ => Self::None,
+        }
+    }
+
+    /// Whether the server is the one to speak first.
+    #[must_use]
+    pub fn is_server_first(self) -> bool {
+        matches!(self, Self::Mysql | Self::Mariadb)
+    }
+
+    fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::None => None,
+            Self::Postgres => Some("postgres"),
+            Self::Mysql => Some("mysql"),
+            Self::Mariadb => Some("mariadb"),
+            Self::Mongodb => Some("mongodb"),
+            Self::Redis => Some("redis"),
+            Self::Tls => Some("tls"),
+        }
+    }
+}
+
+impl FromStr for Hint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let all = [
+            Self::Postgres,
+            Self::Mysql,
+            Self::Mariadb,
+            Self::Mongodb,
+            Self::Redis,
+            Self::Tls,
+        ];
+        all.into_iter()
+            .find(|hint| hint.as_str() == Some(text))
+            .ok_or_else(|| {
+                format!(
+                    "\"{text}\" is no protocol: use postgres, mysql, mariadb, mongodb, redis or tls"
+                )
+            })
+    }
+}
+
+/// What the client began with, once requests for TLS are taken away.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Opening {
+    /// Nothing (more).
+    #[default]
+    Nothing,
+    /// The beginning of something that is not all there.
+    Incomplete,
+    /// TLS.
+    Tls,
+    /// A Postgres `StartupMessage` in plaintext.
+    Startup,
+    /// A Postgres `CancelRequest` in plaintext.
+    Cancel,
+    /// A MySQL login in plaintext.
+    MysqlLogin,
+    /// Something recognised that is neither.
+    Other(Spoken),
+    /// Something that breaks the rules of the protocol; how.
+    Illegal(String),
+    /// Nothing that is known here; the first bytes, escaped.
+    Unknown(String),
+}
+
+/// One request of a Postgres client for encryption, and the byte that answered it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `SSLRequest`; otherwise `GSSENCRequest`.
+    pub tls: bool,
+    /// Where it began in the client's stream.
+    pub at: usize,
+    /// The server's answer, where there is one.
+    pub answer: Option<u8>,
+}
+
 /// What is known of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {}
+pub struct Facts {
+    /// `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`, `tls` or `unknown`.
+    pub protocol: &'static str,
+    /// The Postgres client's requests, in order; at most two.
+    pub requests: Vec<Request>,
+    /// The MySQL client's `SSLRequest` was seen.
+    pub mysql_ssl_request: bool,
+    /// What the client began with after that.
+    pub opening: Opening,
+    /// The MySQL server's greeting: its version, escaped, and whether it offers TLS.
+    pub greeting: Option<(String, bool)>,
+    /// The greeting is MariaDB's.
+    pub is_mariadb: bool,
+    /// The MySQL server's error in the place of a greeting, or its answer to a plaintext login.
+    pub mysql_error: Option<(u16, String)>,
+    /// The Postgres server's error in plaintext: `FATAL 28000: …`, escaped.
+    pub server_error: Option<String>,
+    /// The server's plaintext answer to a plaintext login or command: its first byte.
+    pub plaintext_answer: Option<u8>,
+    /// What the server's bytes look like where they should be TLS or an answer to a request.
+    pub server_speaks: Option<Spoken>,
+    /// Those bytes, escaped and capped.
+    pub server_bytes: String,
+    /// Where TLS begins in the client's stream, and in the server's.
+    pub tls_at: Option<(usize, usize)>,
+    /// The client's side of TLS.
+    pub client_tls: Observed,
+    /// The server's side of TLS.
+    pub server_tls: Observed,
+    /// The alert that ended the handshake: its code, who sent it, when.
+    pub alert: Option<(u8, Side)>,
+    /// Whether TLS was established.
+    pub established: bool,
+}
+
+impl Facts {
+    /// Whether the client asked for TLS in the protocol's own way.
+    #[must_use]
+    pub fn starttls(&self) -> bool {
+        self.mysql_ssl_request || self.requests.iter().any(|request| request.tls)
+    }
+
+    /// The answer to the `SSLRequest`, if one was sent and answered.
+    #[must_use]
+    pub fn ssl_answer(&self) -> Option<u8> {
+        let request = self.requests.iter().find(|request| request.tls)?;
+        request.answer
+    }
+
+    /// The name of the alert, or its number where it has none.
+    #[must_use]
+    pub fn alert_name(&self) -> Option<String> {
+        let (code, _) = self.alert?;
+        Some(Alert::from_code(code).map_or_else(|| code.to_string(), |alert| alert.name().into()))
+    }
+}
 
 /// Reads the facts out of what was said.
 #[must_use]
-pub fn read(_exchange: &Exchange, _hint: Hint) -> Facts {
-    Facts::default()
+pub fn read(exchange: &Exchange, hint: Hint) -> Facts {
+    let mut facts = Facts::default();
+    let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
+    let server_first = hint.is_server_first()
+        || matches!(
+            speaks(server),
+            Some(Spoken::MysqlGreeting | Spoken::MysqlError)
+        );
+    let (client_at, server_at) = if server_first {
+        read_mysql(&mut facts, client, server)
+    } else {
+        read_client_first(&mut facts, client, server)
+    };
+    let heard = rest(server, server_at);
+    match facts.opening {
+        Opening::Tls => read_tls(&mut facts, exchange, client_at, server_at),
+        Opening::Startup | Opening::MysqlLogin | Opening::Other(_) => {
+            facts.plaintext_answer = heard.first().copied();
+            facts.server_error = facts.server_error.take().or_else(|| postgres_error(heard));
+        }
+        _ => {}
+    }
+    facts.protocol = protocol(&facts, hint);
+    facts
+}
+
+fn rest(bytes: &[u8], from: usize) -> &[u8] {
+    let mut reader = Reader::new(bytes);
+    match reader.skip(from) {
+        Ok(()) => reader.rest(),
+        Err(_) => &[],
+    }
+}
+
+/// Requests for encryption, their answers, and what follows; gives how far both streams are read.
+fn read_client_first(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize) {
+    let (mut client_at, mut server_at) = (0, 0);
+    let mut responder = Responder::default();
+    loop {
+        let ahead = rest(client, client_at);
+        // A request is judged alone: what follows it came after the answer, as far as is known.
+        let first = Reader::new(ahead).take_up_to(REQUEST);
+        let step = match responder.advance(first) {
+            Ok(Step::NeedMore) => responder.advance(ahead),
+            judged => judged,
+        };
+        match step {
+            Ok(Step::Reply { consumed, reply }) => {
+                let answer = rest(server, server_at).first().copied();
+                let tls = responder.ssl_requested() && reply == b'S';
+                let known = answer.filter(|byte| matches!(byte, b'S' | b'N' | b'G'));
+                facts.requests.push(Request {
+                    tls,
+                    at: client_at,
+                    answer,
+                });
+                client_at += consumed;
+                server_at += usize::from(known.is_some());
+                if known.is_none() && answer.is_some() {
+                    note_server(facts, rest(server, server_at));
+                    facts.server_error = postgres_error(rest(server, server_at));
+                }
+                // Refused TLS, the client may go on in plaintext as if it had not asked.
+                if tls && answer == Some(b'N') {
+                    responder = Responder::default();
+                }
+                if facts.requests.len() == MAX_REQUESTS {
+                    return (client_at, server_at);
+                }
+            }
+            step => {
+                facts.opening = opening(step, ahead);
+                return (client_at, server_at);
+            }
+        }
+    }
+}
+
+/// The length of the requests that ask for encryption.
+const REQUEST: usize = 8;
+
+/// One request of each kind, and one more after a refusal.
+const MAX_REQUESTS: usize = 3;
+
+fn opening(step: Result<Step, PrefaceError>, ahead: &[u8]) -> Opening {
+    match step {
+        Ok(Step::NeedMore) if ahead.is_empty() => Opening::Nothing,
+        Ok(Step::NeedMore | Step::Reply { .. }) => Opening::Incomplete,
+        Ok(Step::StartTls) => Opening::Tls,
+        Ok(Step::Startup(_)) => Opening::Startup,
+        Ok(Step::Cancel(_)) => Opening::Cancel,
+        Err(error) => match (speaks(ahead), error) {
+            (Some(spoken), _) => Opening::Other(spoken),
+            (None, PrefaceError::NotPostgres(_) | PrefaceError::UnknownCode(_)) => {
+                Opening::Unknown(first_bytes(ahead))
+            }
+            (None, error) => Opening::Illegal(error.to_string()),
+        },
+    }
+}
+
+/// Greeting, `SSLRequest` or login; gives how far both streams are read.
+fn read_mysql(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize) {
+    let mut server_at = 0;
+    match mysql::read_opening(server) {
+        Ok(ServerOpening::Greeting { greeting, consumed }) => {
+            server_at = consumed;
+            facts.is_mariadb = greeting.is_mariadb();
+            facts.greeting = Some((escape_text(&greeting.version), greeting.offers_tls()));
+        }
+        Ok(ServerOpening::Err { error, .. }) => {
+            facts.mysql_error = Some((error.code, escape_text(&error.message)));
+        }
+        Ok(ServerOpening::NeedMore) => {}
+        Err(_) => note_server(facts, server),
+    }
+    let mut client_at = 0;
+    let mut responder = mysql::Responder::default();
+    facts.opening = loop {
+        let ahead = rest(client, client_at);
+        match responder.advance(ahead) {
+            Ok(mysql::Step::NeedMore) if ahead.is_empty() => break Opening::Nothing,
+            Ok(mysql::Step::NeedMore) => break Opening::Incomplete,
+            Ok(mysql::Step::SslRequest { consumed, .. }) => {
+                facts.mysql_ssl_request = true;
+                client_at += consumed;
+            }
+            Ok(mysql::Step::StartTls) => break Opening::Tls,
+            Ok(mysql::Step::Response { .. }) => break Opening::MysqlLogin,
+            Err(error) => match speaks(ahead) {
+                Some(spoken) => break Opening::Other(spoken),
+                None => break Opening::Illegal(error.to_string()),
+            },
+        }
+    };
+    if facts.opening == Opening::MysqlLogin
+        && let Ok(Some(packet)) = mysql::Packet::read(rest(server, server_at))
+        && let Ok(error) = mysql::ErrPacket::parse(packet.payload)
+    {
+        facts.server_error = Some(format!(
+            "error {}: {}",
+            error.code,
+            escape_text(&error.message)
+        ));
+    }
+    (client_at, server_at)
+}
+
+fn read_tls(facts: &mut Facts, exchange: &Exchange, client_at: usize, server_at: usize) {
+    let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
+    facts.tls_at = Some((client_at, server_at));
+    facts.client_tls = observe(rest(client, client_at), TlsEnd::Client);
+    facts.server_tls = observe(rest(server, server_at), TlsEnd::Server);
+    let heard = rest(server, server_at);
+    let tls_answer = facts.server_tls.server_hello.is_some() || facts.server_tls.alert.is_some();
+    if !heard.is_empty() && !tls_answer {
+        note_server(facts, heard);
+    }
+    facts.alert = first_alert(facts, exchange);
+    facts.established = facts.alert.is_none() && established(&facts.client_tls, &facts.server_tls);
+}
+
+/// The alert that came first; of two at the same time the server's, since clients answer alerts.
+fn first_alert(facts: &Facts, exchange: &Exchange) -> Option<(u8, Side)> {
+    let (client_at, server_at) = facts.tls_at?;
+    let seen = |tls: &Observed, said: &Said, start: usize, side: Side| {
+        let alert = tls.alert.as_ref()?;
+        let at = said.time_of(start + alert.at).unwrap_or(Duration::MAX);
+        Some((at, side, alert.code))
+    };
+    let server = seen(&facts.server_tls, &exchange.server, server_at, Side::Server);
+    let client = seen(&facts.client_tls, &exchange.client, client_at, Side::Client);
+    let first = match (server, client) {
+        (Some(server), Some(client)) if client.0 < server.0 => Some(client),
+        (Some(server), _) => Some(server),
+        (None, client) => client,
+    };
+    first.map(|(_, side, code)| (code, side))
+}
+
+fn note_server(facts: &mut Facts, bytes: &[u8]) {
+    facts.server_speaks = speaks(bytes);
+    facts.server_bytes = first_bytes(bytes);
+}
+
+/// The first bytes of something unknown, escaped.
+fn first_bytes(bytes: &[u8]) -> String {
+    escape(Reader::new(bytes).take_up_to(24))
+}
+
+/// A sentence of a peer: spaces stay, all else as [`escape`].
+fn escape_text(text: &[u8]) -> String {
+    escape(text).replace("\\x20", " ")
+}
+
+/// A Postgres server's error in one line.
+fn postgres_error(bytes: &[u8]) -> Option<String> {
+    let error = ServerError::parse(bytes)?;
+    let text = |field: &[u8]| escape_text(field);
+    Some(format!(
+        "{} {}: {}",
+        text(error.severity),
+        text(error.code),
+        text(error.message)
+    ))
+}
+
+fn protocol(facts: &Facts, hint: Hint) -> &'static str {
+    let alpn_postgres = || {
+        let hello = facts.client_tls.hello.as_ref();
+        hello.is_some_and(|(hello, _)| hello.offers_alpn(ALPN_POSTGRES))
+    };
+    if facts.greeting.is_some() {
+        let mariadb = facts.is_mariadb || hint == Hint::Mariadb;
+        return if mariadb { "mariadb" } else { "mysql" };
+    }
+    match &facts.opening {
+        _ if facts.mysql_ssl_request || facts.mysql_error.is_some() => "mysql",
+        Opening::MysqlLogin => "mysql",
+        _ if !facts.requests.is_empty() => "postgres",
+        Opening::Startup | Opening::Cancel => "postgres",
+        Opening::Tls if alpn_postgres() => "postgres",
+        Opening::Other(spoken) => match spoken {
+            Spoken::RedisCommand => "redis",
+            Spoken::Mongodb => "mongodb",
+            _ => hint.as_str().unwrap_or("unknown"),
+        },
+        Opening::Tls => hint.as_str().unwrap_or("tls"),
+        _ => hint.as_str().unwrap_or("unknown"),
+    }
 }

@@ -130,9 +130,65 @@ impl ErrorResponse<'_> {
     }
 }
 
+/// What a server's `ErrorResponse` says; the texts are the server's own, not safe to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ServerError<'a> {
+    /// `FATAL`, `ERROR`…, in the server's language.
+    pub severity: &'a [u8],
+    /// The SQLSTATE.
+    pub code: &'a [u8],
+    /// What is wrong, in one line.
+    pub message: &'a [u8],
+}
+
+impl<'a> ServerError<'a> {
+    /// Reads the message at the start of `input`, its type byte included; `None` for anything else
+    /// and for one that is not all there.
+    #[must_use]
+    pub fn parse(input: &'a [u8]) -> Option<Self> {
+        let mut reader = Reader::new(input);
+        if reader.u8() != Ok(b'E') {
+            return None;
+        }
+        // The length counts itself.
+        let length = usize::try_from(reader.u32().ok()?).ok()?.checked_sub(4)?;
+        let mut fields = Reader::new(reader.take(length).ok()?);
+        let mut error = Self::default();
+        loop {
+            match fields.u8().ok()? {
+                0 => return Some(error),
+                b'S' => error.severity = fields.until_nul().ok()?,
+                b'C' => error.code = fields.until_nul().ok()?,
+                b'M' => error.message = fields.until_nul().ok()?,
+                _ => drop(fields.until_nul().ok()?),
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_servers_error_is_read_back_and_a_cut_one_is_none() {
+        let bytes = ErrorResponse {
+            severity: "FATAL",
+            code: "28000",
+            message: "no entry",
+            detail: Some("more"),
+            hint: None,
+        }
+        .encode();
+        let error = ServerError::parse(&bytes).unwrap();
+        assert_eq!(error.severity, b"FATAL");
+        assert_eq!(error.code, b"28000");
+        assert_eq!(error.message, b"no entry");
+        for end in 0..bytes.len() {
+            assert_eq!(ServerError::parse(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(ServerError::parse(b"R\0\0\0\x08\0\0\0\0"), None);
+    }
 
     fn startup(parameters: &[u8]) -> Vec<u8> {
         let length = u32::try_from(parameters.len() + 8).unwrap();

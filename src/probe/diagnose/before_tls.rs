@@ -1,0 +1,214 @@
+//! Findings about what was said, or not said, before TLS.
+//!
+//! Not here: anything behind the first byte of a ClientHello ([`super::handshake`]).
+
+use super::super::exchange::{Connect, End, Side};
+use super::super::facts::Opening;
+use super::super::report::Finding;
+use super::super::rules::{self, Severity};
+use super::{Look, Vantage, how_ended};
+
+impl Look<'_> {
+    /// The client has said nothing but requests for TLS, if that.
+    pub(super) fn nothing(&self, found: &mut Vec<Finding>) {
+        let facts = self.facts;
+        if let Some((code, message)) = &facts.mysql_error {
+            return found.push(mysql_error(*code, message));
+        }
+        if self.is_lost(Side::Client) {
+            return;
+        }
+        if let Some(answer) = facts.requests.last().map(|request| request.answer) {
+            return self.after_request(found, answer);
+        }
+        if facts.mysql_ssl_request {
+            return self.interrupted(found, "the client asked for TLS and sent no ClientHello");
+        }
+        if !matches!(
+            self.exchange.connect,
+            Connect::Accepted(_) | Connect::Unseen
+        ) {
+            return;
+        }
+        if let Some((_, false)) = facts.greeting
+            && self.judges_server()
+        {
+            return found.push(Finding::new(&rules::MYSQL_NO_TLS, self.greeted()));
+        }
+        if self.hint.is_server_first() && facts.greeting.is_none() && self.judges_server() {
+            return self.no_greeting(found);
+        }
+        if self.is_open() {
+            return self.still_open(found, "the client's first word");
+        }
+        if self.judges_client() {
+            let ended = match self.exchange.ended_first() {
+                Some((Side::Server, End::Reset)) => {
+                    return found.push(Finding::new(
+                        &rules::TCP_RESET,
+                        "the server reset the connection before the client had said anything",
+                    ));
+                }
+                Some((Side::Server, End::Closed)) => "the server hung up first",
+                _ => "the client hung up",
+            };
+            found.push(Finding::new(&rules::CLIENT_SAID_NOTHING, ended));
+        } else if let Some((Side::Server, End::Reset)) = self.exchange.ended_first() {
+            found.push(Finding::new(
+                &rules::TCP_RESET,
+                "it came right after the connection stood",
+            ));
+        }
+    }
+
+    fn no_greeting(&self, found: &mut Vec<Finding>) {
+        if !self.facts.server_bytes.is_empty() {
+            let rule = self.spoken_rule(&rules::MYSQL_DAMAGED);
+            return found.push(Finding::new(rule, self.instead("a greeting")));
+        }
+        let finding = match self.exchange.ended_first() {
+            Some((Side::Server, _)) => Finding::new(
+                &rules::MYSQL_CLOSED,
+                "the connection stood, and the server ended it",
+            ),
+            _ => Finding::new(
+                &rules::MYSQL_NO_GREETING,
+                "the connection stood, and nothing came",
+            ),
+        };
+        found.push(finding);
+    }
+
+    fn greeted(&self) -> String {
+        let version = self.facts.greeting.as_ref().map(|(version, _)| version);
+        format!(
+            "the greeting of version {} lacks CLIENT_SSL",
+            version.map_or("unknown", String::as_str)
+        )
+    }
+
+    /// After an `SSLRequest` or `GSSENCRequest` and its answer nothing came from the client.
+    fn after_request(&self, found: &mut Vec<Finding>, answer: Option<u8>) {
+        let ended = self.exchange.ended_first();
+        match answer {
+            None if self.is_lost(Side::Server) || !self.judges_server() => {}
+            None => match ended {
+                Some((Side::Server, end)) => {
+                    let how = how_ended(end);
+                    let detail = format!("it {how} after the 8 bytes of the SSLRequest");
+                    found.push(Finding::new(&rules::PG_CLOSED_AFTER_REQUEST, detail));
+                }
+                None if self.is_open() && self.vantage == Vantage::Capture => {
+                    self.still_open(found, "the answer to the SSLRequest");
+                }
+                _ => found.push(Finding::new(
+                    &rules::PG_NO_ANSWER,
+                    "the SSLRequest was sent, and no byte came back",
+                )),
+            },
+            Some(b'S') => match ended {
+                None if self.is_open() => self.still_open(found, "the ClientHello"),
+                Some((Side::Server, end)) if self.judges_server() => {
+                    let detail = format!("the server {} after its S", how_ended(end));
+                    found.push(Finding::new(&rules::TLS_INTERRUPTED, detail));
+                }
+                _ if self.judges_client() => found.push(Finding::new(
+                    &rules::CLIENT_LEFT_AFTER_S,
+                    "no ClientHello followed the S",
+                )),
+                _ => {}
+            },
+            Some(b'N') => {
+                if self.judges_server() {
+                    found.push(Finding::new(
+                        &rules::PG_TLS_REFUSED,
+                        "SSLRequest was answered by N",
+                    ));
+                }
+                if self.judges_client() && ended.is_some() {
+                    let finding =
+                        Finding::new(&rules::CLIENT_LEFT_AFTER_N, "it hung up after the N");
+                    found.push(finding.with(Severity::Note));
+                }
+            }
+            Some(b'E') if self.judges_server() => {
+                let said = self.facts.server_error.clone();
+                let detail = said.unwrap_or_else(|| "the message is not all there".to_owned());
+                found.push(Finding::new(&rules::PG_ERROR_ANSWER, detail));
+            }
+            Some(_) if self.judges_server() => {
+                let rule = self.spoken_rule(&rules::PG_UNEXPECTED_ANSWER);
+                found.push(Finding::new(rule, self.instead("S or N")));
+            }
+            Some(_) => {}
+        }
+    }
+
+    pub(super) fn incomplete(&self, found: &mut Vec<Finding>) {
+        if self.is_lost(Side::Client) {
+            return;
+        }
+        if self.is_open() {
+            return self.still_open(found, "the rest of the client's first message");
+        }
+        if self.judges_client() {
+            found.push(Finding::new(
+                &rules::CLIENT_DAMAGED,
+                "the first message stops in the middle",
+            ));
+        }
+    }
+
+    /// The client goes on without TLS.
+    pub(super) fn plaintext(&self, found: &mut Vec<Finding>) {
+        let facts = self.facts;
+        if let Some((_, false)) = facts.greeting
+            && self.judges_server()
+        {
+            found.push(Finding::new(&rules::MYSQL_NO_TLS, self.greeted()).with(Severity::Warn));
+        }
+        if !self.judges_client() {
+            return;
+        }
+        if let Some(error) = &facts.server_error
+            && self.judges_server()
+        {
+            found.push(Finding::new(
+                &rules::SERVER_REFUSED_PLAINTEXT,
+                error.clone(),
+            ));
+        }
+        let refused = facts.ssl_answer() == Some(b'N');
+        let finding = if refused {
+            if self.judges_server() {
+                let detail = "SSLRequest was answered by N";
+                found.push(Finding::new(&rules::PG_TLS_REFUSED, detail).with(Severity::Warn));
+            }
+            Finding::new(
+                &rules::CLIENT_PLAINTEXT_AFTER_N,
+                "it sent its StartupMessage in the clear",
+            )
+        } else {
+            let what = match &facts.opening {
+                Opening::Startup => "a StartupMessage".to_owned(),
+                Opening::Other(spoken) => spoken.to_string(),
+                _ => "its login".to_owned(),
+            };
+            Finding::new(
+                &rules::CLIENT_PLAINTEXT,
+                format!("it began with {what} in the clear"),
+            )
+        };
+        found.push(finding);
+    }
+}
+
+fn mysql_error(code: u16, message: &str) -> Finding {
+    let rule = match code {
+        1040 => &rules::MYSQL_TOO_MANY,
+        1129 => &rules::MYSQL_HOST_BLOCKED,
+        1130 => &rules::MYSQL_HOST_NOT_ALLOWED,
+        _ => &rules::MYSQL_ERROR,
+    };
+    Finding::new(rule, format!("error {code}: {message}"))
+}

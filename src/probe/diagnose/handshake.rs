@@ -1,0 +1,227 @@
+//! Findings about the handshake: from the first byte of the ClientHello to the last plaintext byte.
+
+use super::super::exchange::{End, Side};
+use super::super::facts::Hint;
+use super::super::report::Finding;
+use super::super::rules::{self, Severity};
+use super::{Look, Vantage, how_ended};
+use crate::tls::observed::Observed;
+use crate::tls::{Alert, ClientHello, Sni, names};
+
+impl Look<'_> {
+    pub(super) fn tls(&self, found: &mut Vec<Finding>) {
+        let client = &self.facts.client_tls;
+        let Some((hello, _)) = &client.hello else {
+            if let Some(fault) = &client.fault {
+                let rule = &rules::HELLO_MALFORMED;
+                found.push(Finding::new(rule, fault.what.to_string()));
+            } else if self.is_open() {
+                self.still_open(found, "the rest of the ClientHello");
+            } else if !self.is_lost(Side::Client) {
+                let known = self.exchange.client.bytes().len();
+                let detail = format!("{known} bytes came, then nothing more");
+                found.push(Finding::new(&rules::HELLO_INCOMPLETE, detail));
+            }
+            return;
+        };
+        if self.judges_client() {
+            self.sni(found, hello);
+        }
+        match self.facts.alert {
+            Some((code, Side::Server)) if self.judges_server() => {
+                found.push(self.server_alert(code, hello));
+            }
+            Some((code, Side::Client)) if self.vantage == Vantage::Capture => {
+                found.push(self.client_alert(code));
+                self.hidden(found);
+            }
+            None if self.facts.established => self.established(found, hello),
+            None if self.judges_server() => self.unfinished(found),
+            Some(_) | None => {}
+        }
+    }
+
+    fn sni(&self, found: &mut Vec<Finding>, hello: &ClientHello) {
+        // Whoever listens asks whether this client can be routed by name; a capture shows servers
+        // that may need no name at all.
+        let severity = if self.vantage == Vantage::Listen {
+            Severity::Warn
+        } else {
+            Severity::Note
+        };
+        let finding = match &hello.sni {
+            Sni::Name(_) => return,
+            Sni::None => Finding::new(&rules::SNI_NONE, "the ClientHello has no server_name"),
+            Sni::Ip(sent) => Finding::new(&rules::SNI_IP, format!("it sent {sent}")),
+            Sni::Invalid(sent) => Finding::new(&rules::SNI_INVALID, format!("it sent {sent}")),
+        };
+        found.push(finding.with(severity));
+    }
+
+    /// In TLS 1.3 the certificate that the client refused cannot be shown.
+    fn hidden(&self, found: &mut Vec<Finding>) {
+        let chosen = self.facts.server_tls.server_hello.as_ref();
+        if chosen.is_some_and(|hello| hello.version >= 0x0304) {
+            found.push(Finding::new(
+                &rules::TLS13_HIDDEN,
+                "which certificate the client saw is not known",
+            ));
+        }
+    }
+
+    fn server_alert(&self, code: u8, hello: &ClientHello) -> Finding {
+        let server = &self.facts.server_tls;
+        let before_hello = server.server_hello.is_none();
+        let asked = server.certificate_request || !before_hello;
+        let rule = match Alert::from_code(code) {
+            Some(Alert::UnrecognizedName) if hello.sni == Sni::None => &rules::ALERT_NO_NAME,
+            Some(Alert::UnrecognizedName) => &rules::ALERT_UNRECOGNIZED_NAME,
+            Some(Alert::CertificateRequired) => &rules::ALERT_CERTIFICATE_REQUIRED,
+            Some(Alert::HandshakeFailure) if asked && server.certificate_request => {
+                &rules::ALERT_CERTIFICATE_REQUIRED
+            }
+            Some(Alert::HandshakeFailure) => &rules::ALERT_HANDSHAKE_FAILURE,
+            Some(
+                Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCa,
+            ) => &rules::CLIENT_CERT_REFUSED,
+            Some(Alert::ProtocolVersion) => &rules::ALERT_PROTOCOL_VERSION,
+            Some(Alert::InternalError) => &rules::ALERT_INTERNAL_ERROR,
+            Some(Alert::AccessDenied) => &rules::ALERT_ACCESS_DENIED,
+            Some(Alert::NoApplicationProtocol) => &rules::ALERT_NO_APPLICATION_PROTOCOL,
+            Some(Alert::DecodeError) => &rules::ALERT_DECODE_ERROR,
+            Some(Alert::UnexpectedMessage) => &rules::ALERT_UNEXPECTED_MESSAGE,
+            _ => &rules::ALERT_OTHER,
+        };
+        let when = if before_hello {
+            "right after the ClientHello"
+        } else {
+            "after its ServerHello"
+        };
+        let name = self.facts.alert_name().unwrap_or_default();
+        let asked = match &hello.sni {
+            Sni::Name(name) => format!("for {name}"),
+            Sni::None => "that named no server".to_owned(),
+            Sni::Ip(sent) | Sni::Invalid(sent) => format!("for {sent}"),
+        };
+        Finding::new(
+            rule,
+            format!("alert {code} {name} came {when}, to a client {asked}"),
+        )
+    }
+
+    fn client_alert(&self, code: u8) -> Finding {
+        let rule = match Alert::from_code(code) {
+            Some(Alert::UnknownCa) => &rules::CLIENT_UNKNOWN_CA,
+            Some(Alert::BadCertificate) => &rules::CLIENT_BAD_CERTIFICATE,
+            Some(Alert::CertificateExpired) => &rules::CLIENT_CERTIFICATE_EXPIRED,
+            Some(Alert::CertificateUnknown) => &rules::CLIENT_CERTIFICATE_UNKNOWN,
+            Some(Alert::UnsupportedCertificate) => &rules::CLIENT_UNSUPPORTED_CERTIFICATE,
+            _ => &rules::CLIENT_ALERT,
+        };
+        let name = self.facts.alert_name().unwrap_or_default();
+        Finding::new(rule, format!("the client sent alert {code} {name}"))
+    }
+
+    fn established(&self, found: &mut Vec<Finding>, hello: &ClientHello) {
+        let facts = self.facts;
+        let direct = facts.requests.is_empty();
+        if self.judges_client() && self.hint == Hint::Postgres && direct && hello.alpn.is_empty() {
+            found.push(Finding::new(
+                &rules::CLIENT_DIRECT_WITHOUT_ALPN,
+                "the ClientHello offers no ALPN protocol",
+            ));
+        }
+        let server = &facts.server_tls;
+        let last_is_alert = server.encrypted.last.is_some_and(|last| last.likely_alert);
+        let only_handshake = facts.client_tls.encrypted.records <= 2;
+        let server_ended = matches!(self.exchange.ended_first(), Some((Side::Server, _)));
+        if self.vantage == Vantage::Capture && last_is_alert && only_handshake && server_ended {
+            found.push(Finding::new(
+                &rules::SERVER_LIKELY_REFUSED,
+                "its last record has the length of an alert",
+            ));
+        }
+    }
+
+    /// A complete hello, no alert, no handshake.
+    fn unfinished(&self, found: &mut Vec<Finding>) {
+        let facts = self.facts;
+        let ended = self.exchange.ended_first();
+        let (_, server_at) = facts.tls_at.unwrap_or_default();
+        let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
+        let Some(chosen) = &facts.server_tls.server_hello else {
+            if heard > 0 && facts.server_tls.fault.is_some() {
+                let rule = self.spoken_rule(&rules::TLS_NOT_TLS);
+                found.push(Finding::new(rule, self.instead("TLS")));
+            } else if self.is_lost(Side::Server) {
+            } else if facts.server_tls.hello_retry || heard > 0 {
+                self.interrupted(found, "the server's first message is not complete");
+            } else {
+                self.no_server_hello(found, ended);
+            }
+            return;
+        };
+        if chosen.version < 0x0303 {
+            let version = names::version(chosen.version);
+            let detail = format!("the server chose TLS {version}");
+            return found.push(Finding::new(&rules::TLS_TOO_OLD, detail));
+        }
+        if self.is_lost(Side::Client) || self.is_lost(Side::Server) {
+            return;
+        }
+        let likely_alert =
+            |tls: &Observed| tls.encrypted.last.is_some_and(|last| last.likely_alert);
+        if self.vantage == Vantage::Capture && likely_alert(&facts.client_tls) {
+            let detail = "it came where the client's Finished should be";
+            found.push(Finding::new(&rules::CLIENT_LIKELY_REFUSED, detail));
+            return self.hidden(found);
+        }
+        match ended {
+            Some((Side::Client, end)) if self.judges_client() => {
+                let detail = format!(
+                    "it {} after the server's part of the handshake",
+                    how_ended(end)
+                );
+                found.push(Finding::new(&rules::CLIENT_LEFT_IN_HANDSHAKE, detail));
+                self.hidden(found);
+            }
+            None if self.is_open() => self.still_open(found, "the end of the handshake"),
+            _ => self.interrupted(found, "the ServerHello had come"),
+        }
+    }
+
+    fn no_server_hello(&self, found: &mut Vec<Finding>, ended: Option<(Side, End)>) {
+        let hello = self.facts.client_tls.hello.as_ref();
+        let size = hello.map_or(0, |(hello, _)| hello.wire_len);
+        let (rule, what) = match ended {
+            Some((Side::Server, End::Closed)) => (&rules::TLS_CLOSED_AFTER_HELLO, "closed"),
+            Some((Side::Server, End::Reset)) => (&rules::TLS_RESET_AFTER_HELLO, "reset"),
+            None if self.is_open() && self.vantage == Vantage::Capture => {
+                return self.still_open(found, "the ServerHello");
+            }
+            _ => (&rules::TLS_NO_ANSWER, "not answered"),
+        };
+        let detail = format!("a ClientHello of {size} bytes was sent, and the connection {what}");
+        let detail = detail.replace("connection not answered", "server did not answer");
+        found.push(Finding::new(rule, detail));
+    }
+
+    pub(super) fn interrupted(&self, found: &mut Vec<Finding>, when: &str) {
+        let who = match self.exchange.ended_first() {
+            Some((side, end)) => format!("then the {} {}", side.as_str(), how_ended(end)),
+            None if self.is_open() && self.vantage == Vantage::Capture => {
+                return self.still_open(found, "the end of the handshake");
+            }
+            None => "then nothing more came".to_owned(),
+        };
+        found.push(Finding::new(
+            &rules::TLS_INTERRUPTED,
+            format!("{when}, {who}"),
+        ));
+    }
+}
