@@ -29,6 +29,17 @@ pub(super) fn first_outside<'a, 'n: 'a>(
         })
 }
 
+/// The domains that the constraints are about, for a sentence.
+pub(super) fn permitted_domains(constraints: &NameConstraints<'_>) -> Vec<String> {
+    let permitted = constraints.permitted_subtrees.iter().flatten();
+    permitted
+        .filter_map(|tree| match &tree.base {
+            GeneralName::DNSName(base) => Some(printable(base)),
+            _ => None,
+        })
+        .collect()
+}
+
 fn is_outside(
     name: &GeneralName<'_>,
     permitted: &[GeneralSubtree<'_>],

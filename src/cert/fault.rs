@@ -160,9 +160,8 @@ impl Fault {
             Self::WeakKey { .. } => "cert-weak-key",
             Self::WeakSignature { .. } => "cert-weak-signature",
             Self::Rejected { .. } => "cert-rejected",
-            Self::LeafNotFirst { .. } | Self::WrongOrder | Self::Unrelated { .. } => {
-                "cert-chain-order"
-            }
+            Self::LeafNotFirst { .. } => "cert-leaf-not-first",
+            Self::WrongOrder | Self::Unrelated { .. } => "cert-chain-order",
             Self::ExpiresSoon { .. } => "cert-expires-soon",
             Self::LongValidity { .. } => "cert-long-validity",
         }

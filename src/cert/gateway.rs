@@ -4,19 +4,17 @@
 //! Not here: what the gateway does with it ([`crate::tls::config`]).
 //! Source: RFC 5280 section 4.1 and 4.2 (fields and extensions of a certificate).
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
-use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
-};
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use thiserror::Error;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::files::{self, Locked, PUBLIC, SECRET};
+use super::mint::{self, HostName, Leaf};
+use super::view::{parse, seconds};
+use super::{CertError, Purpose, fits};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -25,39 +23,6 @@ const LIFETIME: Duration = DAY.saturating_mul(397);
 
 /// A certificate with less time left is made anew.
 const RENEWED_BEFORE: Duration = DAY.saturating_mul(30);
-
-/// How far a client's clock may be behind.
-const BACKDATED: Duration = Duration::from_secs(60 * 60);
-
-/// Bytes of a serial number; RFC 5280 allows 20.
-const SERIAL_LEN: usize = 16;
-
-/// Why there is no certificate.
-#[derive(Debug, Error)]
-pub enum CertError {
-    /// A file of the pair is there and cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file of the pair cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
-    Mint(rcgen::Error),
-    /// The system gives no random bytes.
-    #[error("cannot make a certificate: the system gives no random bytes")]
-    NoRandomness,
-}
 
 /// The gateway's own certificate and key in `dir`, as the paths of `gateway.crt` and
 /// `gateway.key`.
@@ -73,71 +38,27 @@ pub fn gateway_pair(dir: &Path) -> Result<(PathBuf, PathBuf), CertError> {
 
 fn gateway_pair_at(dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), CertError> {
     let paths = (dir.join("gateway.crt"), dir.join("gateway.key"));
-    let kept = read(&paths.0)?.zip(read(&paths.1)?);
+    let kept = files::read(&paths.0)?.zip(files::read(&paths.1)?);
     if kept.is_some_and(|(cert, key)| is_good(&cert, &key, now + RENEWED_BEFORE)) {
         return Ok(paths);
     }
+    let names: Vec<HostName> = host_name()
+        .into_iter()
+        .chain(["localhost".to_owned()])
+        .filter_map(|name| name.parse().ok())
+        .collect();
     let leaf = Leaf {
         common_name: "dbgate gateway",
-        names: host_name()
-            .into_iter()
-            .chain(["localhost".to_owned()])
-            .collect(),
-        lifetime: LIFETIME,
+        names: &names,
+        purpose: Purpose::Server,
+        until: now + LIFETIME,
     };
-    let (cert, key) = leaf.self_signed(now)?;
-    write(&paths.1, &key, 0o600)?;
-    write(&paths.0, &cert, 0o644)?;
+    let key = mint::new_key()?;
+    let cert = leaf.sign(&key, None, now)?;
+    let locked = Locked::open(dir)?;
+    locked.put(&paths.1, &key.serialize_pem(), SECRET)?;
+    locked.put(&paths.0, &cert, PUBLIC)?;
     Ok(paths)
-}
-
-/// A server's certificate to be made.
-struct Leaf<'a> {
-    common_name: &'a str,
-    names: Vec<String>,
-    lifetime: Duration,
-}
-
-impl Leaf<'_> {
-    /// Certificate and key, PEM.
-    fn self_signed(&self, now: SystemTime) -> Result<(String, String), CertError> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertError::Mint)?;
-        let cert = self
-            .params(now)?
-            .self_signed(&key)
-            .map_err(CertError::Mint)?;
-        Ok((cert.pem(), key.serialize_pem()))
-    }
-
-    fn params(&self, now: SystemTime) -> Result<CertificateParams, CertError> {
-        let mut params = CertificateParams::default();
-        params.serial_number = Some(random_serial()?);
-        params.not_before = (now - BACKDATED).into();
-        params.not_after = (now + self.lifetime).into();
-        params.distinguished_name = DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, self.common_name);
-        params.subject_alt_names = self
-            .names
-            .iter()
-            .map(|name| name.as_str().try_into().map(SanType::DnsName))
-            .collect::<Result<_, _>>()
-            .map_err(CertError::Mint)?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        Ok(params)
-    }
-}
-
-fn random_serial() -> Result<SerialNumber, CertError> {
-    let mut bytes = [0; SERIAL_LEN];
-    rustls::crypto::aws_lc_rs::default_provider()
-        .secure_random
-        .fill(&mut bytes)
-        .map_err(|_| CertError::NoRandomness)?;
-    Ok(SerialNumber::from_slice(&bytes))
 }
 
 /// Whether the certificate is of this key and good until `until`.
@@ -145,20 +66,12 @@ fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
     let Ok(cert) = CertificateDer::from_pem_slice(cert) else {
         return false;
     };
-    let Ok((_, cert)) = x509_parser::parse_x509_certificate(&cert) else {
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key) else {
         return false;
     };
-    let Some(key) = std::str::from_utf8(key)
-        .ok()
-        .and_then(|pem| KeyPair::from_pem(pem).ok())
-    else {
-        return false;
-    };
-    let until = until
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs());
-    let lasts = u64::try_from(cert.validity().not_after.timestamp()).is_ok_and(|end| end > until);
-    lasts && *cert.public_key().subject_public_key.data == *key.public_key_raw()
+    let lasts =
+        parse(&cert).is_ok_and(|cert| cert.validity().not_after.timestamp() > seconds(until));
+    lasts && fits(&cert, &key)
 }
 
 /// This machine's name, where it can stand in a certificate next to `localhost`.
@@ -181,42 +94,6 @@ fn is_dns_name(name: &str) -> bool {
         .next()
         .is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit()));
     name.len() <= 253 && name.split('.').all(is_label) && !last_is_number
-}
-
-fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CertError::Read {
-            path: path.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// Puts a whole file in place at once; `mode` holds from its first byte.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let write = || {
-        // One left behind by a crash could be anything; `create_new` trusts none.
-        match fs::remove_file(&unfinished) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-            _ => {}
-        }
-        let mut file: File = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&unfinished)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)
-    };
-    write().map_err(|source| CertError::Write {
-        path: path.to_owned(),
-        source,
-    })
 }
 
 #[cfg(test)]
@@ -293,8 +170,9 @@ mod tests {
     fn errors_name_the_file() {
         let scratch = Scratch::new();
         let nowhere = scratch.path().join("none");
+        fs::write(&nowhere, "").unwrap();
         let error = gateway_pair(&nowhere).unwrap_err().to_string();
-        assert!(error.contains("none/gateway.key"), "{error}");
+        assert!(error.contains("none/gateway.crt"), "{error}");
         fs::create_dir(scratch.path().join("gateway.crt")).unwrap();
         let error = gateway_pair(scratch.path()).unwrap_err().to_string();
         assert!(error.contains("gateway.crt"), "{error}");
@@ -307,10 +185,10 @@ mod tests {
         let (_, cert) = x509_parser::parse_x509_certificate(&tls.leaf).unwrap();
         assert_eq!(cert.subject().to_string(), "CN=dbgate gateway");
         assert_eq!(cert.issuer(), cert.subject());
-        assert!(cert.raw_serial().len() >= SERIAL_LEN - 1);
+        assert!(cert.raw_serial().len() >= mint::SERIAL_LEN - 1);
         let validity = cert.validity();
         let length = validity.not_after.timestamp() - validity.not_before.timestamp();
-        assert_eq!(length, (LIFETIME + BACKDATED).as_secs().cast_signed());
+        assert_eq!(length, (LIFETIME + mint::BACKDATED).as_secs().cast_signed());
         let mut found = BTreeSet::new();
         for extension in cert.extensions() {
             found.insert(match extension.parsed_extension() {

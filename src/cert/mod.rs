@@ -7,17 +7,103 @@
 //! Not here: what the gateway does with its certificates ([`crate::tls::config`]), and what is
 //! printed.
 
+mod authority;
 mod constraint;
 mod fault;
+mod files;
 mod gateway;
+mod issue;
 mod judge;
+mod mint;
 mod path;
 mod view;
 
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+pub use authority::{RootRequest, make_root};
 pub use fault::{Evidence, Fault, Place, Severity};
-pub use gateway::{CertError, gateway_pair};
+pub use files::{Bundle, fits, read_bundle, read_roots};
+pub use gateway::gateway_pair;
+pub use issue::{LeafRequest, Signer, Subject, make_leaf};
 pub use judge::{Judgement, Purpose, judge};
+pub use mint::HostName;
 pub use view::{Unreadable, View, view};
+
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+pub enum CertError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or a directory cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is read, but is not what it should be.
+    #[error("{}: {what}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in words.
+        what: String,
+    },
+    /// What is there differs from what was asked for, and is not replaced unasked.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was asked for would be of no use.
+    #[error("{0}")]
+    Refused(String),
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate: {0}")]
+    Mint(rcgen::Error),
+    /// The system gives no random bytes.
+    #[error("cannot make a certificate: the system gives no random bytes")]
+    NoRandomness,
+}
+
+/// What became of a pair of certificate and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// There was none.
+    Made,
+    /// The certificate was due; the key is the same.
+    Renewed,
+    /// Certificate and key did not fit each other, or one was missing.
+    Repaired,
+    /// The old ones were overwritten, as asked.
+    Replaced,
+    /// They are as they were.
+    Unchanged,
+}
+
+/// A pair of certificate and key, as it is now.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The certificate and, behind it, what must be sent with it; PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM, PKCS#8.
+    pub key: PathBuf,
+    /// What those have to trust who verify the certificate.
+    pub trust: PathBuf,
+    /// What the certificate says.
+    pub view: View,
+    /// What was done.
+    pub change: Change,
+    /// What the user should know, one sentence each.
+    pub remarks: Vec<String>,
+}
 
 /// Directories for tests that write files.
 #[cfg(test)]

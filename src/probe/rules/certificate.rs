@@ -55,6 +55,10 @@ rules! {
         "the certificate is signed by one that may not sign",
         means "The issuer has no CA:TRUE or no keyCertSign: a server's key was used as if it were an authority's.",
         remedy "Make a real authority (`dbgate cert ca`) and have it sign the certificate again.";
+    CERT_PATH_TOO_LONG: "cert-path-too-long", Certificate, Fail, "certificate",
+        "more authorities stand in the chain than one of them permits",
+        means "An authority's path length constraint says how many others may stand below it.",
+        remedy "Have the certificate signed by an authority higher up, or that one made anew without the limit.";
     CERT_NAME_CONSTRAINT: "cert-name-constraint", Certificate, Fail, "certificate",
         "the authority may not vouch for this name",
         means "Its certificate restricts it to certain domains (name constraints), and the certificate's name lies outside.",
@@ -91,6 +95,10 @@ rules! {
         "the server sends certificates that do not belong to the chain, or in the wrong order",
         means "Most clients sort it out; strict ones and small devices do not.",
         remedy "Put the leaf first, then each issuer of the one before, and nothing else.";
+    CERT_LEAF_NOT_FIRST: "cert-leaf-not-first", Certificate, Fail, "certificate",
+        "the server shows an authority's certificate in its own's place, and its own behind it",
+        means "Clients take the first certificate for the server's: they refuse an authority's there, and its key is not the server's.",
+        remedy "Put the server's own certificate first in its file, then each issuer of the one before.";
     CERT_NONE: "cert-none", Certificate, Fail, "server",
         "the server showed no certificate",
         means "The handshake used a method without certificates; nobody can tell who the server is.",

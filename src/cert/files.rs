@@ -1,0 +1,231 @@
+//! Certificates and keys as files: read with a bound, written whole or not at all.
+//!
+//! Not here: what is in them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::CertError;
+
+/// The largest file that is read, in bytes; bundles of all public authorities are a third of it.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The mode of a private key.
+pub(super) const SECRET: u32 = 0o600;
+
+/// The mode of a certificate.
+pub(super) const PUBLIC: u32 = 0o644;
+
+/// What a file of certificates holds.
+#[derive(Debug, Default)]
+pub struct Bundle {
+    /// In the order of the file, DER; whether they can be read is not known.
+    pub certificates: Vec<CertificateDer<'static>>,
+    /// The first private key.
+    pub key: Option<PrivateKeyDer<'static>>,
+    /// There is a private key behind a password.
+    pub has_encrypted_key: bool,
+}
+
+/// Reads certificates and keys, PEM, or one certificate in DER.
+///
+/// # Errors
+/// The file cannot be read, is larger than 1 MiB, is damaged, or holds neither.
+pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
+    let bytes = read(path)?.ok_or_else(|| CertError::Read {
+        path: path.to_owned(),
+        source: io::ErrorKind::NotFound.into(),
+    })?;
+    bundle(&bytes).map_err(|what| content(path, what))
+}
+
+/// The certificate authorities in `path`, or the system's.
+///
+/// # Errors
+/// As [`read_bundle`], or when there is no certificate.
+pub fn read_roots(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, CertError> {
+    let Some(path) = path else {
+        return Ok(rustls_native_certs::load_native_certs().certs);
+    };
+    let found = read_bundle(path)?.certificates;
+    if found.is_empty() {
+        return Err(content(path, "holds no certificate"));
+    }
+    Ok(found)
+}
+
+/// Whether the key is that of the certificate.
+#[must_use]
+pub fn fits(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'static>) -> bool {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .key_provider
+        .load_private_key(key.clone_key())
+        .is_ok_and(|key| {
+            rustls::sign::CertifiedKey::new(vec![certificate.clone()], key)
+                .keys_match()
+                .is_ok()
+        })
+}
+
+fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
+    let mut found = Bundle::default();
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
+        let (kind, der) = section.map_err(|e| format!("damaged PEM: {e}"))?;
+        match kind {
+            SectionKind::Certificate => found.certificates.push(der.into()),
+            kind => {
+                let key = PrivateKeyDer::from_pem(kind, der);
+                found.key = found.key.or(key);
+            }
+        }
+    }
+    // pki_types passes over what it does not know.
+    found.has_encrypted_key = contains(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----");
+    let nothing = found.certificates.is_empty() && found.key.is_none() && !found.has_encrypted_key;
+    if nothing && x509_parser::parse_x509_certificate(bytes).is_ok() {
+        found.certificates.push(bytes.to_vec().into());
+    } else if nothing {
+        return Err("holds no certificate, neither in PEM nor in DER form".to_owned());
+    }
+    Ok(found)
+}
+
+fn contains(bytes: &[u8], words: &[u8]) -> bool {
+    bytes.windows(words.len()).any(|window| window == words)
+}
+
+/// The private key in a file; `None` without the file.
+pub(super) fn read_key(path: &Path) -> Result<Option<PrivateKeyDer<'static>>, CertError> {
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
+        pem::Error::NoItemsFound => content(
+            path,
+            "holds no unencrypted private key in PEM form (PKCS#8, PKCS#1 or SEC1)",
+        ),
+        e => content(path, format!("damaged PEM: {e}")),
+    })?;
+    Ok(Some(key))
+}
+
+/// The certificates in a file; `None` without the file.
+pub(super) fn read_chain(path: &Path) -> Result<Option<Vec<CertificateDer<'static>>>, CertError> {
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    let found = bundle(&bytes).map_err(|what| content(path, what))?;
+    if found.certificates.is_empty() {
+        return Err(content(path, "holds no certificate"));
+    }
+    Ok(Some(found.certificates))
+}
+
+/// A certificate as PEM (RFC 7468).
+pub(super) fn pem(der: &[u8]) -> String {
+    use base64::Engine;
+    let text = base64::engine::general_purpose::STANDARD.encode(der);
+    let mut pem = "-----BEGIN CERTIFICATE-----\n".to_owned();
+    for (at, letter) in text.chars().enumerate() {
+        if at > 0 && at % 64 == 0 {
+            pem.push('\n');
+        }
+        pem.push(letter);
+    }
+    pem + "\n-----END CERTIFICATE-----\n"
+}
+
+pub(super) fn content(path: &Path, what: impl Into<String>) -> CertError {
+    CertError::Content {
+        path: path.to_owned(),
+        what: what.into(),
+    }
+}
+
+pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
+    let read = || -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?
+            .take(MAX_FILE + 1)
+            .read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) => Err(
+            content(path, "is larger than 1 MiB, so it holds something else"),
+        ),
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CertError::Read {
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Whether others than its owner may read the file.
+pub(super) fn is_exposed(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0)
+}
+
+/// A directory that nobody else changes as long as this lives.
+pub(super) struct Locked {
+    /// Open, so that the lock holds; also what makes a renaming last.
+    dir: File,
+}
+
+impl Locked {
+    /// Makes the directory, for its owner only, where it is missing, and waits for whoever else
+    /// makes certificates in it.
+    pub(super) fn open(path: &Path) -> Result<Self, CertError> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        let open = || -> io::Result<File> {
+            DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            let dir = File::open(path)?;
+            // Some file systems have no locks; each file is whole all the same.
+            let _ = dir.lock();
+            Ok(dir)
+        };
+        let dir = open().map_err(|source| CertError::Write {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self { dir })
+    }
+
+    /// Puts a whole file in place at once; `mode` holds from its first byte, and once this
+    /// returns, the file outlives a crash.
+    pub(super) fn put(&self, path: &Path, text: &str, mode: u32) -> Result<(), CertError> {
+        let mut unfinished = path.as_os_str().to_owned();
+        unfinished.push(".new");
+        let put = || {
+            // One left behind by a crash could be anything; `create_new` trusts none.
+            match fs::remove_file(&unfinished) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            let mut file: File = OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .mode(mode)
+                .open(&unfinished)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&unfinished, path)?;
+            self.dir.sync_all()
+        };
+        put().map_err(|source| CertError::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
