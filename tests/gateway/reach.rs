@@ -263,6 +263,10 @@ fn label(client: Client) -> &'static str {
         Client::Ioredis => "ioredis, `tls.servername` set",
         Client::Pymongo => "pymongo",
         Client::NodeMongodb => "node mongodb driver",
+        Client::MariaDb => "MariaDB client",
+        Client::PyMysql => "PyMySQL",
+        Client::NodeMysql2 => "node mysql2",
+        Client::PgAdmin => "pgAdmin 4",
     }
 }
 

@@ -4,8 +4,11 @@
 //! It knows no server and no client; those are `servers` and `clients`.
 
 use std::{
-    env, io,
+    env,
+    fs::Metadata,
+    io,
     net::{Ipv4Addr, TcpListener},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command},
     sync::{LazyLock, mpsc},
@@ -101,6 +104,33 @@ pub(crate) fn mortal(signal: &str, program: impl AsRef<Path>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", signal]).arg(program.as_ref());
     command
+}
+
+/// The same as the user who owns a file, for servers that refuse to run as root.
+pub(crate) fn mortal_as(signal: &str, owner: &Metadata, program: impl AsRef<Path>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal]);
+    if rustix::process::geteuid().is_root() {
+        command.arg(format!("--reuid={}", owner.uid()));
+        command.arg(format!("--regid={}", owner.gid()));
+        command.arg("--clear-groups");
+    }
+    command.arg(program.as_ref());
+    command
+}
+
+/// Removes what the user's own environment would tell the drivers and tools, such as `PGHOST`.
+pub(crate) fn undisturbed(command: &mut Command) {
+    for (key, _) in env::vars_os() {
+        let foreign = |key: &str| {
+            ["PG", "NODE_", "MYSQL"]
+                .iter()
+                .any(|it| key.starts_with(it))
+        };
+        if key.to_str().is_some_and(foreign) {
+            command.env_remove(key);
+        }
+    }
 }
 
 /// Sends a signal to a child; one that has ended already is left alone.

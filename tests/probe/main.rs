@@ -3,6 +3,8 @@
 //! One binary, a module a theme; what lies in `tests/ground` is the ground they stand on, and `ground`
 //! tests that. Run it by `tests/run --test probe`.
 
+#[path = "../ground/capture.rs"]
+mod capture;
 // The ground serves two binaries, and neither uses all of it.
 #[allow(dead_code, reason = "some certificates are for tests/gateway only")]
 #[path = "../ground/certs.rs"]

@@ -6,7 +6,7 @@ const { run, ready, rows, Digest, compare } = require('./common.cjs')
 
 const connect = (target) =>
   new MongoClient(`mongodb://${target.host}:${target.port}`, {
-    tls: true,
+    tls: target.sslmode !== 'disable',
     tlsCAFile: target.ca ?? undefined,
     tlsAllowInvalidCertificates: !target.verify,
     directConnection: true,

@@ -30,6 +30,12 @@ pub(crate) enum Client {
     Ioredis,
     Pymongo,
     NodeMongodb,
+    /// Debian's command line client, with the library Connector/C.
+    MariaDb,
+    PyMysql,
+    NodeMysql2,
+    /// Only by `servers::PgAdmin`, whose web server it drives.
+    PgAdmin,
 }
 
 /// What a client does once it is connected; not every client can do all of it.
@@ -94,6 +100,9 @@ impl Client {
     /// Every client of `MongoDB`.
     pub(crate) const MONGODB: [Self; 2] = [Self::Pymongo, Self::NodeMongodb];
 
+    /// Every client of `MariaDB` and MySQL.
+    pub(crate) const MYSQL: [Self; 3] = [Self::MariaDb, Self::PyMysql, Self::NodeMysql2];
+
     /// Connects and asks the server for its name.
     pub(crate) fn whoami(self, target: &Target) -> Answer {
         self.run(Action::Whoami, target)
@@ -125,6 +134,15 @@ impl Client {
         self.start(&argument).finish()
     }
 
+    /// `PgAdmin`: connects through the web server at this address, which `key` lets in.
+    pub(crate) fn through(self, target: &Target, address: &str, key: &str) -> Answer {
+        let mut argument = json!(target);
+        argument["action"] = json!("whoami");
+        argument["pgadmin"] = json!(address);
+        argument["key"] = json!(key);
+        self.start(&argument).finish()
+    }
+
     fn start(self, argument: &Value) -> Running {
         // `timeout` leads a process group, so that what the program starts ends with it.
         let mut command = testbed::mortal("KILL", "timeout");
@@ -134,14 +152,7 @@ impl Client {
         command.arg(argument.to_string());
         // Nothing of the user's own settings: no ~/.postgresql, no PGHOST.
         command.env("HOME", "/nonexistent");
-        for (key, _) in std::env::vars_os() {
-            if key
-                .to_str()
-                .is_some_and(|key| key.starts_with("PG") || key.starts_with("NODE_"))
-            {
-                command.env_remove(key);
-            }
-        }
+        testbed::undisturbed(&mut command);
         command.env("NODE_PATH", testbed::part("node/node_modules"));
         command
             .stdin(Stdio::piped())
@@ -173,6 +184,10 @@ impl Client {
             Self::Ioredis => node(command, "client_ioredis.cjs"),
             Self::Pymongo => python(command, "client_pymongo.py"),
             Self::NodeMongodb => node(command, "client_mongodb.cjs"),
+            Self::MariaDb => python(command, "client_mariadb.py"),
+            Self::PyMysql => python(command, "client_pymysql.py"),
+            Self::NodeMysql2 => node(command, "client_mysql2.cjs"),
+            Self::PgAdmin => python(command, "client_pgadmin.py"),
         }
     }
 }

@@ -17,12 +17,14 @@ pub(crate) struct Target {
     pub(crate) ca: Option<PathBuf>,
     /// Verify chain and name of the server's certificate.
     pub(crate) verify: bool,
-    /// Send the host as the server name; only psql, psycopg, pgx, redis-cli and ioredis can leave it out.
+    /// Send the host as the server name; only psql, psycopg, pgx, pgAdmin, redis-cli
+    /// and ioredis can leave it out, and the `MariaDB` client decides by itself.
     pub(crate) sni: bool,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) dbname: Option<String>,
-    /// Default: `verify-full`, or `require` without `verify`. For Redis only `disable` has a meaning.
+    /// Default: `verify-full`, or `require` without `verify`. For Redis and `MongoDB`
+    /// only `disable` has a meaning, for MySQL that and `require`, `verify-ca`, `verify-full`.
     pub(crate) sslmode: Option<String>,
     pub(crate) sslnegotiation: Option<String>,
     pub(crate) channel_binding: Option<String>,
@@ -74,7 +76,7 @@ impl Target {
         Self::new(host, port, ca).app()
     }
 
-    /// As the user `app`, in the database `app`.
+    /// As the user `app`, in the database `app`: there is one in every Postgres and `MariaDB` of the tests.
     pub(crate) fn app(self) -> Self {
         let some = |text: &str| Some(text.to_owned());
         Self {
@@ -83,6 +85,11 @@ impl Target {
             dbname: some("app"),
             ..self
         }
+    }
+
+    /// Without a server name, for those clients that can.
+    pub(crate) fn without_sni(self) -> Self {
+        Self { sni: false, ..self }
     }
 
     /// `sslmode`, as libpq names it.

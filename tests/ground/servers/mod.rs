@@ -1,28 +1,41 @@
-//! Real database servers for the integration tests, each with a certificate and a name of its own, so
-//! that a test can tell which one answered.
+//! Real servers for the integration tests: databases, each with a certificate and a name of its own, so
+//! that a test can tell which one answered; proxies, and `openssl s_server` for awkward TLS.
 //!
-//! They listen on 127.0.0.1 only, keep nothing, and end with the tests. Nothing here is the gateway.
+//! They listen on 127.0.0.1 unless told, keep nothing, and end with the tests. Nothing here is dbgate.
 
+mod mariadb;
 mod mongo;
+mod openssl;
+mod pgadmin;
 mod postgres;
+mod proxies;
 mod redis;
 
 use std::{
     fs::{self, File},
-    io::Write,
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::Duration,
 };
 
+pub(crate) use mariadb::MariaDb;
 pub(crate) use mongo::Mongo;
+pub(crate) use openssl::OpensslServer;
+pub(crate) use pgadmin::PgAdmin;
 pub(crate) use postgres::Postgres;
+pub(crate) use proxies::{HaProxy, Nginx};
 pub(crate) use redis::Redis;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{clients::Answer, testbed};
+use crate::{
+    certs::Leaf,
+    clients::Answer,
+    testbed::{self, source},
+};
 
 /// How often a start is tried when the port that was free a moment ago is taken.
 const ATTEMPTS: usize = 5;
@@ -39,11 +52,13 @@ pub(crate) struct Server {
 /// The command that serves on a port, with the server's folder.
 type ServeCommand = dyn Fn(&Path, u16) -> Command + Send + Sync;
 
+/// Whether the server on a port answers as it should; else why not.
+type Ready = dyn Fn(u16) -> Result<(), String> + Send + Sync;
+
 /// What differs from one kind of server to the other.
 struct Recipe {
     command: Box<ServeCommand>,
-    /// Asks the server on a port for its name, after giving it one where it cannot have it from the start.
-    question: Box<dyn Fn(u16) -> Answer + Send + Sync>,
+    ready: Box<Ready>,
     /// Ends the server at once, and in good order.
     stop: Signal,
 }
@@ -119,7 +134,7 @@ impl Server {
         );
     }
 
-    /// Starts the process and waits until it answers with its name; false when its port is taken.
+    /// Starts the process and waits until it answers as it should; false when its port is taken.
     fn run(&mut self) -> bool {
         let log = File::options()
             .create(true)
@@ -128,34 +143,32 @@ impl Server {
             .expect("a log file");
         let mut command = (self.recipe.command)(self.folder.path(), self.port);
         command
-            .stdin(Stdio::null())
+            // Open as long as the server runs: `openssl s_server` ends a session when it is closed.
+            .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("the log file"))
             .stderr(log);
         let mut child = testbed::spawn(command);
 
-        let (addr, mut ended, mut last) = (self.addr(), false, None);
+        let (addr, mut ended) = (self.addr(), false);
+        let mut last = Err("nothing listens".to_owned());
         testbed::until(|| {
             ended = !matches!(child.try_wait(), Ok(None));
             if ended || TcpStream::connect(addr).is_err() {
                 return ended;
             }
-            let answer = (self.recipe.question)(self.port);
-            let up = answer.who.as_deref() == Some(&self.name);
-            last = Some(answer);
-            up
+            last = (self.recipe.ready)(self.port);
+            last.is_ok()
         });
         if ended && self.log().to_lowercase().contains("address already in use") {
             return false;
         }
-        let up = last
-            .as_ref()
-            .is_some_and(|answer| answer.who.as_deref() == Some(&self.name));
         // Before the assertion: what fails to come up must not stay behind.
         self.child = Some(child);
         assert!(
-            up && !ended,
-            "{} did not come up: {last:#?}\n{}",
+            last.is_ok() && !ended,
+            "{} did not come up: {}\n{}",
             self.name,
+            last.err().unwrap_or_default(),
             self.log()
         );
         true
@@ -166,6 +179,40 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Ready when a client has learned this name.
+fn named(name: &str, ask: impl Fn(u16) -> Answer + Send + Sync + 'static) -> Box<Ready> {
+    let name = name.to_owned();
+    Box::new(move |port| {
+        let answer = ask(port);
+        if answer.who.as_deref() == Some(&name) {
+            Ok(())
+        } else {
+            Err(format!("{answer:#?}"))
+        }
+    })
+}
+
+/// Ready when a `ClientHello` has any answer: bytes, be they an alert, or the end of the connection.
+fn reacts(port: u16) -> Result<(), String> {
+    let attempt = || {
+        let hello = fs::read(source("data/hello/psql15-after-sslrequest.bin"))?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(&hello)?;
+        stream.read(&mut [0; 1])
+    };
+    match attempt() {
+        Err(error) if error.kind() != ErrorKind::ConnectionReset => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// The certificate and the key as the files `server.crt` and `server.key`.
+fn install_leaf(folder: &Path, leaf: &Leaf, own: &dyn Fn(&Path)) {
+    install(folder, "server.crt", &leaf.cert_pem, own);
+    install(folder, "server.key", &leaf.key_pem, own);
 }
 
 /// Writes a file that only its owner may read, and gives it to the user the server runs as.

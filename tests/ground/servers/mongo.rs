@@ -6,7 +6,7 @@ use std::{fs, path::Path};
 
 use rustix::process::Signal;
 
-use super::{Recipe, Server, install};
+use super::{Recipe, Server, install_leaf, named};
 use crate::{
     certs::Leaf,
     clients::{Client, Target},
@@ -38,8 +38,7 @@ impl Mongo {
         let folder = testbed::scratch();
         let tls = leaf.is_some();
         if let Some(leaf) = leaf {
-            install(folder.path(), "server.crt", &leaf.cert_pem, &|_| ());
-            install(folder.path(), "server.key", &leaf.key_pem, &|_| ());
+            install_leaf(folder.path(), leaf, &|_| ());
         }
         fs::create_dir(folder.path().join("data")).expect("a folder for the database");
         let command = move |folder: &Path, port: u16| {
@@ -70,7 +69,7 @@ impl Mongo {
         };
         let recipe = Recipe {
             command: Box::new(command),
-            question: Box::new(question),
+            ready: named(name, question),
             stop: Signal::KILL,
         };
         Server::start(name, folder, recipe)

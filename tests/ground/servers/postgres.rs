@@ -11,7 +11,7 @@ use std::{
 
 use rustix::process::Signal;
 
-use super::{Recipe, Server, install};
+use super::{Recipe, Server, install, install_leaf, named};
 use crate::{
     certs::{Ca, Leaf},
     clients::{Client, Target},
@@ -27,6 +27,8 @@ pub(crate) struct Postgres<'a> {
     client_ca: Option<&'a Ca>,
     plain: bool,
     password: &'a str,
+    hba: Option<&'a str>,
+    settings: &'a [&'a str],
 }
 
 impl<'a> Postgres<'a> {
@@ -49,6 +51,8 @@ impl<'a> Postgres<'a> {
             client_ca: None,
             plain: false,
             password: "scram-sha-256",
+            hba: None,
+            settings: &[],
         }
     }
 
@@ -89,13 +93,27 @@ impl<'a> Postgres<'a> {
         }
     }
 
+    /// Lets in by these lines of `pg_hba.conf` and no others, but for the user `postgres`: as that one
+    /// the test ground sees that it is up.
+    pub(crate) fn hba(self, lines: &'a str) -> Self {
+        Self {
+            hba: Some(lines),
+            ..self
+        }
+    }
+
+    /// More settings, such as `ssl_min_protocol_version=TLSv1.3`; the last one of a name counts.
+    pub(crate) fn settings(self, settings: &'a [&'a str]) -> Self {
+        Self { settings, ..self }
+    }
+
     /// Starts it, and waits until it answers.
     ///
     /// # Panics
     /// When it does not come up, with its log.
     pub(crate) fn start(self) -> Server {
         assert!(
-            self.leaf.is_some() || self.plain,
+            self.leaf.is_some() || self.plain || self.hba.is_some(),
             "{} would let nobody in",
             self.name
         );
@@ -132,8 +150,7 @@ impl<'a> Postgres<'a> {
             "dynamic_shared_memory_type=mmap".to_owned(),
         ];
         if let Some(leaf) = self.leaf {
-            install(&data, "server.crt", &leaf.cert_pem, &own);
-            install(&data, "server.key", &leaf.key_pem, &own);
+            install_leaf(&data, leaf, &own);
             settings.push("ssl=on".to_owned());
             if let Some(ca) = self.client_ca {
                 install(&data, "clients.crt", ca.pem(), &own);
@@ -145,22 +162,16 @@ impl<'a> Postgres<'a> {
         if self.plain {
             hba.extend(["hostnossl all all all ", self.password, "\n"]);
         }
+        if let Some(lines) = self.hba {
+            hba = format!("host all postgres 127.0.0.1/32 trust\n{lines}\n");
+        }
         install(&data, "pg_hba.conf", &hba, &own);
+        settings.extend(self.settings.iter().map(ToString::to_string));
 
         let command = move |folder: &Path, port: u16| {
             // SIGQUIT is its immediate shutdown: it takes its own processes with it.
-            let mut command = Command::new("setpriv");
-            command.args(["--pdeathsig", "QUIT"]);
-            if rustix::process::geteuid().is_root() {
-                let (user, group) = (owner.uid(), owner.gid());
-                command.args([
-                    &format!("--reuid={user}"),
-                    &format!("--regid={group}"),
-                    "--clear-groups",
-                ]);
-            }
+            let mut command = testbed::mortal_as("QUIT", &owner, &program);
             command
-                .arg(&program)
                 .arg("-D")
                 .arg(folder.join("data"))
                 .arg("-p")
@@ -175,12 +186,17 @@ impl<'a> Postgres<'a> {
         } else {
             "disable"
         };
+        let by_trust = self.hba.is_some();
         let question = move |port| {
-            Client::Psql.whoami(&Target::unverified("127.0.0.1", port).app().sslmode(sslmode))
+            let mut target = Target::unverified("127.0.0.1", port).app().sslmode(sslmode);
+            if by_trust {
+                [target.user, target.dbname] = ["postgres"; 2].map(|it| Some(it.to_owned()));
+            }
+            Client::Psql.whoami(&target)
         };
         let recipe = Recipe {
             command: Box::new(command),
-            question: Box::new(question),
+            ready: named(self.name, question),
             stop: Signal::QUIT,
         };
         Server::start(self.name, folder, recipe)
