@@ -189,11 +189,13 @@ impl Facts {
 pub fn read(exchange: &Exchange, hint: Hint) -> Facts {
     let mut facts = Facts::default();
     let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
-    let server_first = hint.is_server_first()
-        || matches!(
-            speaks(server),
-            Some(Spoken::MysqlGreeting | Spoken::MysqlError)
-        );
+    // A client that did not wait for the greeting is judged as what it began to speak.
+    let waited = !matches!(speaks(client), Some(Spoken::PostgresRequest | Spoken::Tls));
+    let greeted = matches!(
+        speaks(server),
+        Some(Spoken::MysqlGreeting | Spoken::MysqlError)
+    );
+    let server_first = hint.is_server_first() || (greeted && waited);
     let (client_at, server_at) = if server_first {
         read_mysql(&mut facts, client, server)
     } else {

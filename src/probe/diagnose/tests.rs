@@ -150,6 +150,8 @@ fn before_tls() {
     ssl()
         .server(&[0x15, 3, 3, 0, 2, 2, 10])
         .capture("pg-expects-tls-first");
+    let greeting = b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xff\x15";
+    ssl().server(greeting).capture("is-mysql");
     Story::new().ends(Side::Client, End::Closed).capture("ok");
     Story::new()
         .client(b"GET / HTTP/1.1\r\n")
