@@ -19,6 +19,7 @@ mod gateway;
 )]
 #[path = "../ground/servers/mod.rs"]
 mod servers;
+#[allow(dead_code, reason = "some of it is for tests/probe only")]
 #[path = "../ground/testbed.rs"]
 mod testbed;
 

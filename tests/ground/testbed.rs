@@ -7,7 +7,7 @@ use std::{
     env,
     fs::Metadata,
     io,
-    net::{Ipv4Addr, TcpListener},
+    net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::{Child, Command},
@@ -70,6 +70,21 @@ pub(crate) fn scratch() -> TempDir {
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("its own address").port()
+}
+
+/// An address of this machine that is not a loopback one, for servers that treat those differently.
+///
+/// # Panics
+/// Where there is none.
+pub(crate) fn own_address() -> IpAddr {
+    // Nothing is sent: the kernel chooses the address that it would send from. RFC 5737.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).expect("a socket");
+    let chosen = socket
+        .connect(("192.0.2.254", 9))
+        .and_then(|()| socket.local_addr());
+    chosen
+        .expect("this machine needs an address besides loopback's")
+        .ip()
 }
 
 /// Starts a child process from the one thread that lives as long as the tests do.

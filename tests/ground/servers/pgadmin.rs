@@ -22,7 +22,7 @@ use crate::{
 const KEY: &str = "testbed";
 
 /// No login, no password to encrypt other passwords with, no look for a newer version.
-const CONFIG: &str = "SERVER_MODE = False\nMASTER_PASSWORD_REQUIRED = False\n\
+const CONFIG: &str = "MASTER_PASSWORD_REQUIRED = False\n\
                       USE_OS_SECRET_STORAGE = False\nUPGRADE_CHECK_ENABLED = False\n";
 
 /// A running pgAdmin, until it is dropped.
@@ -45,6 +45,8 @@ impl PgAdmin {
                 .arg("-B")
                 .arg(part("pgadmin/pgadmin4/pgAdmin4.py"))
                 .env("HOME", folder)
+                // Before its configuration is read: it decides where its data go.
+                .env("PGADMIN_SERVER_MODE", "OFF")
                 .env("CONFIG_DISTRO_FILE_PATH", folder.join("config_distro.py"))
                 .env("PGADMIN_INT_PORT", port.to_string())
                 .env("PGADMIN_INT_KEY", KEY);

@@ -195,7 +195,7 @@ fn a_capture_holds_the_whole_conversation() {
         );
     }
     assert!(
-        !bytes.windows(9).any(|window| window == b"captured"),
+        !bytes.windows(8).any(|window| window == b"captured"),
         "the marker is left"
     );
 }

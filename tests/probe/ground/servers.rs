@@ -1,7 +1,8 @@
 //! Servers in every state that the diagnostics have a word for.
 
 use std::{
-    io::Write,
+    io::{Read, Write},
+    net::TcpStream,
     process::{Command, Stdio},
 };
 
@@ -9,6 +10,7 @@ use crate::{
     certs::Ca,
     clients::{Action, Client, Target},
     servers::{HaProxy, MariaDb, Nginx, OpensslServer, Postgres, Redis, Server},
+    testbed::{PATIENCE, own_address},
 };
 
 const NAME: &str = "mysql1.example.test";
@@ -180,10 +182,7 @@ fn openssl_serves_as_awkwardly_as_told() {
     assert_eq!(said.matches("BEGIN CERTIFICATE").count(), 2, "{said}");
 
     let server = OpensslServer::start(&leaf, &["-www", "-tls1_3", "-groups", "P-521"]);
-    assert_says(
-        &s_client(&server, &["-groups", "P-521"]),
-        "Server Temp Key: ECDH",
-    );
+    assert_says(&s_client(&server, &["-groups", "P-521"]), "Temp Key: ECDH");
     assert_says(
         &s_client(&server, &["-groups", "X25519"]),
         "handshake failure",
@@ -229,6 +228,18 @@ fn redis_wants_a_password_a_certificate_a_user() {
     let answer = Client::RedisPy.run(Action::Pump, &target);
     assert!(!answer.ok, "{answer:#?}");
     assert_says(&answer.error, "no permissions");
+}
+
+#[test]
+fn redis_protects_itself_from_strangers() {
+    let server = Redis::named("redis-protected")
+        .arguments(&["--bind", "0.0.0.0"])
+        .run();
+    let mut stream = TcpStream::connect((own_address(), server.port())).expect("a connection");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    let mut said = String::new();
+    stream.read_to_string(&mut said).expect("its refusal");
+    assert_says(&said, "-DENIED Redis is running in protected mode");
 }
 
 #[test]
