@@ -1,5 +1,6 @@
 //! The command line: flags and help texts, nothing else.
 
+mod cert;
 mod probe;
 
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use dbgate::route::{Host, Protocol};
 use dbgate::tls::{ServerName, TlsMode};
 use ipnet::IpNet;
 
+pub(crate) use cert::*;
 pub(crate) use probe::*;
 
 /// The heading above the options that every command of `ctl` has.
@@ -39,6 +41,7 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     Ctl(Box<CtlArgs>),
     Probe(Box<ProbeArgs>),
+    Cert(CertArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes are part of the interface; each subcommand documents its own.
 
+mod cert;
 mod cli;
 mod completions;
 mod ctl;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => Ok(ctl::run(*args)),
         Command::Probe(args) => probe::run(*args),
+        Command::Cert(args) => Ok(cert::run(args)),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };

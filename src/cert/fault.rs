@@ -8,12 +8,8 @@ mod words;
 
 use std::net::IpAddr;
 
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
-
 /// What a fault does to a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// A client that verifies refuses the chain.
     Refused,
@@ -223,17 +219,5 @@ impl Fault {
             Self::LongValidity { .. } => 27,
         };
         (self.severity() == Severity::Warning, rank)
-    }
-}
-
-/// `code`, `severity`, `what` and `do`.
-impl Serialize for Fault {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Fault", 4)?;
-        fields.serialize_field("code", self.code())?;
-        fields.serialize_field("severity", &self.severity())?;
-        fields.serialize_field("what", &self.to_string())?;
-        fields.serialize_field("do", &self.advice())?;
-        fields.end()
     }
 }

@@ -14,7 +14,6 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use serde::Serialize;
 use x509_parser::extensions::ExtendedKeyUsage;
 
 use super::fault::{Fault, Severity};
@@ -54,7 +53,7 @@ impl Purpose {
 }
 
 /// What there is to say about a chain.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Judgement {
     /// The certificates as they were sent, those that can be read, at most 16.
     pub views: Vec<View>,

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
 use x509_parser::objects::{oid_registry, oid2sn};
 use x509_parser::oid_registry as oids;
 use x509_parser::oid_registry::Oid;
@@ -48,6 +48,8 @@ pub struct View {
     pub serial: String,
     /// CA:TRUE, so it may issue certificates.
     pub is_ca: bool,
+    /// What it is for (extendedKeyUsage), such as `serverAuth`; empty: anything.
+    pub usages: Vec<String>,
     /// Public key, such as `ECDSA P-256` or `RSA 2048`.
     pub key: String,
     /// Signature algorithm, such as `ecdsa-with-SHA256`.
@@ -97,6 +99,7 @@ pub(super) fn view_of(der: &[u8], x509: &X509Certificate<'_>, now: i64) -> View 
         days_left: days_between(now, validity.not_after.timestamp()),
         serial: serial(x509.raw_serial()),
         is_ca: x509.is_ca(),
+        usages: usages(x509),
         key: key_text(x509.public_key()),
         signature: oid_text(&x509.signature_algorithm.algorithm),
         sha256: hex(digest.as_ref()),
@@ -224,6 +227,28 @@ fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {
         "1.3.132.0.10" => "secp256k1",
         _ => return None,
     })
+}
+
+fn usages(x509: &X509Certificate<'_>) -> Vec<String> {
+    let usages = x509.extended_key_usage().ok().flatten();
+    usages.map_or_else(Vec::new, |usages| usage_names(usages.value))
+}
+
+pub(super) fn usage_names(usages: &ExtendedKeyUsage<'_>) -> Vec<String> {
+    let known = [
+        (usages.any, "anyExtendedKeyUsage"),
+        (usages.server_auth, "serverAuth"),
+        (usages.client_auth, "clientAuth"),
+        (usages.code_signing, "codeSigning"),
+        (usages.email_protection, "emailProtection"),
+        (usages.time_stamping, "timeStamping"),
+        (usages.ocsp_signing, "OCSPSigning"),
+    ];
+    let known = known
+        .iter()
+        .filter(|(is, _)| *is)
+        .map(|(_, name)| (*name).to_owned());
+    known.chain(usages.other.iter().map(oid_text)).collect()
 }
 
 /// The name of an algorithm or a purpose, else its number.

@@ -1,6 +1,5 @@
 //! What is wrong with a chain that has been read, apart from names.
 
-use x509_parser::extensions::ExtendedKeyUsage;
 use x509_parser::x509::X509Version;
 
 use super::Purpose;
@@ -173,7 +172,7 @@ impl Examined<'_, '_> {
         }
         Some(Fault::WrongUsage {
             subject: cert.subject.clone(),
-            usages: usage_names(usages),
+            usages: view::usage_names(usages),
             wanted: self.purpose.usage(),
         })
     }
@@ -272,23 +271,4 @@ fn weak_key(cert: &Cert<'_>) -> Fault {
         subject: cert.subject.clone(),
         key: view::key_text(cert.x509.public_key()),
     }
-}
-
-fn usage_names(usages: &ExtendedKeyUsage<'_>) -> Vec<String> {
-    let known = [
-        (usages.any, "anyExtendedKeyUsage"),
-        (usages.server_auth, "serverAuth"),
-        (usages.client_auth, "clientAuth"),
-        (usages.code_signing, "codeSigning"),
-        (usages.email_protection, "emailProtection"),
-        (usages.time_stamping, "timeStamping"),
-        (usages.ocsp_signing, "OCSPSigning"),
-    ];
-    let known = known
-        .iter()
-        .filter(|(is, _)| *is)
-        .map(|(_, name)| (*name).to_owned());
-    known
-        .chain(usages.other.iter().map(view::oid_text))
-        .collect()
 }

@@ -1,0 +1,182 @@
+//! `dbgate cert`: certificates and keys in files.
+//!
+//! Exit codes of `ca` and `new`: 0 done or as it was before, 1 not done, 2 usage, 3 a file cannot be
+//! read as what it should be, 4 something else is there already.
+
+mod check;
+mod lines;
+mod secret;
+mod show;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use dbgate::cert::{
+    self, CertError, Change, HostName, LeafRequest, Outcome, RootRequest, Signer, Subject,
+};
+
+use crate::cli::{CaArgs, CertArgs, CertCommand, NewArgs};
+use crate::ctl::table::{facts, harmless_lines};
+use crate::out;
+
+const NOT_DONE: u8 = 1;
+const USAGE: u8 = 2;
+const UNREADABLE: u8 = 3;
+const CONFLICT: u8 = 4;
+
+/// Why a command was not done.
+struct Failure {
+    code: u8,
+    message: String,
+}
+
+impl Failure {
+    fn new(code: u8, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+impl From<CertError> for Failure {
+    fn from(error: CertError) -> Self {
+        let code = match &error {
+            CertError::Read { .. } | CertError::Content { .. } => UNREADABLE,
+            CertError::Conflict(_) => CONFLICT,
+            _ => NOT_DONE,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// Carries out one command and says what came of it.
+pub(crate) fn run(args: CertArgs) -> ExitCode {
+    let done = match args.command {
+        CertCommand::Ca(args) => ca(args),
+        CertCommand::New(args) => new(args),
+        CertCommand::Show(args) => show::run(&args),
+        CertCommand::Check(args) => check::run(&args),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(Failure { code, message }) => {
+            out::complain(&harmless_lines(&message));
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn ca(args: CaArgs) -> Result<u8, Failure> {
+    let wanted = RootRequest {
+        dir: args.dir,
+        name: args.name,
+        lifetime: days(args.days),
+        domains: args.constrain,
+    };
+    let made = cert::make_root(&wanted, SystemTime::now())?;
+    remark(&made);
+    print(&(told(&made) + &lines::after_root(&made)))?;
+    Ok(0)
+}
+
+fn new(args: NewArgs) -> Result<u8, Failure> {
+    if args.secret.is_some() && std::io::stdout().is_terminal() {
+        return Err(Failure::new(
+            USAGE,
+            "--secret prints the private key, which is nothing for a terminal: let a file or \
+             `kubectl apply -f -` take it",
+        ));
+    }
+    let wanted = LeafRequest {
+        subject: subject(&args)?,
+        signer: if args.self_signed {
+            Signer::Itself
+        } else {
+            Signer::Authority(args.ca.unwrap_or_else(|| PathBuf::from(".")))
+        },
+        lifetime: days(args.days),
+        out: args.out.unwrap_or_else(|| PathBuf::from(".")),
+        if_due: args.if_due,
+        force: args.force,
+    };
+    let made = cert::make_leaf(&wanted, SystemTime::now())?;
+    remark(&made);
+    if let Some(name) = &args.secret {
+        out::print_err(&told(&made));
+        print(&secret::manifest(name, args.namespace.as_deref(), &made)?)?;
+        return Ok(0);
+    }
+    let after = if made.change == Change::Unchanged {
+        String::new()
+    } else {
+        lines::after_leaf(&wanted.subject, &made)
+    };
+    print(&(told(&made) + &after))?;
+    Ok(0)
+}
+
+fn subject(args: &NewArgs) -> Result<Subject, Failure> {
+    if args.client {
+        let [name] = args.names.as_slice() else {
+            let message = "a client has one name: with --client give exactly one";
+            return Err(Failure::new(USAGE, message));
+        };
+        return Ok(Subject::Client(name.clone()));
+    }
+    let mut names: Vec<HostName> = Vec::new();
+    for text in &args.names {
+        let name = text
+            .parse()
+            .map_err(|message: String| Failure::new(USAGE, message))?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    Ok(Subject::Server(names))
+}
+
+fn days(number: u32) -> Duration {
+    Duration::from_secs(u64::from(number) * 24 * 60 * 60)
+}
+
+fn print(text: &str) -> Result<(), Failure> {
+    out::print(text).map_err(|e| Failure::new(NOT_DONE, format!("cannot write the answer: {e}")))
+}
+
+fn remark(made: &Outcome) {
+    for remark in &made.remarks {
+        out::print_err(&format!("note: {}\n", harmless_lines(remark)));
+    }
+}
+
+/// What was done, and what there is now.
+fn told(made: &Outcome) -> String {
+    let files = format!("{} and {}", made.cert.display(), made.key.display());
+    let did = match made.change {
+        Change::Made => format!("made {files}"),
+        Change::Renewed => format!("renewed {}, with the same key", made.cert.display()),
+        Change::Repaired => format!("repaired {files}: they did not belong together"),
+        Change::Replaced => format!("replaced {files}"),
+        Change::Unchanged => format!("unchanged: {files}, {} days left", made.view.days_left),
+    };
+    let view = &made.view;
+    let mut rows = vec![("  subject", view.subject.clone())];
+    if !view.names.is_empty() {
+        rows.push(("  names", view.names.join(", ")));
+    }
+    let issuer = if view.self_signed {
+        "itself".to_owned()
+    } else {
+        format!("{} ({})", view.issuer, made.trust.display())
+    };
+    rows.push(("  signed by", issuer));
+    rows.push((
+        "  until",
+        format!("{} ({} days)", view.not_after, view.days_left),
+    ));
+    rows.push(("  sha256", view.sha256.clone()));
+    format!("{}\n{}", harmless_lines(&did), facts(&rows))
+}
