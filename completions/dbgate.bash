@@ -16,6 +16,9 @@ _dbgate() {
             ",$1")
                 cmd="dbgate"
                 ;;
+            dbgate,cert)
+                cmd="dbgate__subcmd__cert"
+                ;;
             dbgate,completions)
                 cmd="dbgate__subcmd__completions"
                 ;;
@@ -33,6 +36,36 @@ _dbgate() {
                 ;;
             dbgate,serve)
                 cmd="dbgate__subcmd__serve"
+                ;;
+            dbgate__subcmd__cert,ca)
+                cmd="dbgate__subcmd__cert__subcmd__ca"
+                ;;
+            dbgate__subcmd__cert,check)
+                cmd="dbgate__subcmd__cert__subcmd__check"
+                ;;
+            dbgate__subcmd__cert,help)
+                cmd="dbgate__subcmd__cert__subcmd__help"
+                ;;
+            dbgate__subcmd__cert,new)
+                cmd="dbgate__subcmd__cert__subcmd__new"
+                ;;
+            dbgate__subcmd__cert,show)
+                cmd="dbgate__subcmd__cert__subcmd__show"
+                ;;
+            dbgate__subcmd__cert__subcmd__help,ca)
+                cmd="dbgate__subcmd__cert__subcmd__help__subcmd__ca"
+                ;;
+            dbgate__subcmd__cert__subcmd__help,check)
+                cmd="dbgate__subcmd__cert__subcmd__help__subcmd__check"
+                ;;
+            dbgate__subcmd__cert__subcmd__help,help)
+                cmd="dbgate__subcmd__cert__subcmd__help__subcmd__help"
+                ;;
+            dbgate__subcmd__cert__subcmd__help,new)
+                cmd="dbgate__subcmd__cert__subcmd__help__subcmd__new"
+                ;;
+            dbgate__subcmd__cert__subcmd__help,show)
+                cmd="dbgate__subcmd__cert__subcmd__help__subcmd__show"
                 ;;
             dbgate__subcmd__ctl,diff)
                 cmd="dbgate__subcmd__ctl__subcmd__diff"
@@ -124,6 +157,9 @@ _dbgate() {
             dbgate__subcmd__ctl__subcmd__help,status)
                 cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__status"
                 ;;
+            dbgate__subcmd__help,cert)
+                cmd="dbgate__subcmd__help__subcmd__cert"
+                ;;
             dbgate__subcmd__help,completions)
                 cmd="dbgate__subcmd__help__subcmd__completions"
                 ;;
@@ -141,6 +177,18 @@ _dbgate() {
                 ;;
             dbgate__subcmd__help,serve)
                 cmd="dbgate__subcmd__help__subcmd__serve"
+                ;;
+            dbgate__subcmd__help__subcmd__cert,ca)
+                cmd="dbgate__subcmd__help__subcmd__cert__subcmd__ca"
+                ;;
+            dbgate__subcmd__help__subcmd__cert,check)
+                cmd="dbgate__subcmd__help__subcmd__cert__subcmd__check"
+                ;;
+            dbgate__subcmd__help__subcmd__cert,new)
+                cmd="dbgate__subcmd__help__subcmd__cert__subcmd__new"
+                ;;
+            dbgate__subcmd__help__subcmd__cert,show)
+                cmd="dbgate__subcmd__help__subcmd__cert__subcmd__show"
                 ;;
             dbgate__subcmd__help__subcmd__ctl,diff)
                 cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__diff"
@@ -224,12 +272,226 @@ _dbgate() {
 
     case "${cmd}" in
         dbgate)
-            opts="-h -V --help --version serve ctl probe completions man help"
+            opts="-h -V --help --version serve ctl probe cert completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert)
+            opts="-h -V --help --version ca new show check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__ca)
+            opts="-h -V --dir --name --days --constrain --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --name)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --constrain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__check)
+            opts="-h -V --within --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help)
+            opts="ca new show check help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help__subcmd__ca)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help__subcmd__new)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__help__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__new)
+            opts="-n -h -V --ca --self-signed --days --client --out --secret --namespace --if-due --force --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --secret)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --if-due)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__cert__subcmd__show)
+            opts="-o -h -V --ca --output --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --ca)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -946,8 +1208,78 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__help)
-            opts="serve ctl probe completions man help"
+            opts="serve ctl probe cert completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__cert)
+            opts="ca new show check"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__cert__subcmd__ca)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__cert__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__cert__subcmd__new)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__cert__subcmd__show)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

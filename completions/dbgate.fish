@@ -29,6 +29,7 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print ve
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "serve" -d 'Run the gateway'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "ctl" -d 'Steer a running gateway through its control socket'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "cert" -d 'Make certificates for databases and their clients, and look at those that are there'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "completions" -d 'Print shell completions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "man" -d 'Write the man pages'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
@@ -249,16 +250,54 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_sub
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l dir -d 'Where its files are' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l name -d 'Common name [default: "dbgate CA" and a number of its own]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l days -d 'Days that it is good for' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l constrain -d 'Let it issue for names in these domains only, and for no IP address' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l ca -d 'Directory of the authority that signs [default: this directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l days -d 'Days that it is good for, at most until its authority ends' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l out -d 'Where to put the files [default: this directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l secret -d 'Print a Kubernetes Secret of type kubernetes.io/tls, with the key, and nothing else' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s n -l namespace -d 'Namespace of the Secret' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l if-due -d 'Renew it when less than this is left [default: 30d, or a third of a shorter life]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l self-signed -d 'Sign it with its own key: clients have to trust this very certificate'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l client -d 'For a client: what Postgres takes for the user\'s name'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l force -d 'Make certificate and key anew, whatever is there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -l ca -d 'Judge by these authorities [default: for a server the system\'s; a file is not held against any]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+json\t'One JSON object and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -l within -d 'Less time left than this is due' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "serve" -d 'Run the gateway'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "completions" -d 'Print shell completions'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "man" -d 'Write the man pages'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "serve" -d 'Run the gateway'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "cert" -d 'Make certificates for databases and their clients, and look at those that are there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "completions" -d 'Print shell completions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "man" -d 'Write the man pages'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "expose" -d 'Make a database reachable under a host'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "hide" -d 'End an exposure'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "list" -d 'One row for each database'
@@ -276,3 +315,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Let a client dial, and tell what it really sends'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
