@@ -14,7 +14,7 @@ mod packet;
 
 pub use error::ErrPacket;
 pub use greeting::{Greeting, MAX_TEXT, Profile, SCRAMBLE};
-pub use packet::{MAX_PACKET, Packet};
+pub use packet::{MAX_PACKET, Packet, encode};
 
 use packet::header;
 

@@ -6,6 +6,8 @@
 mod before_tls;
 mod handshake;
 
+pub(super) use handshake::server_alert_rule;
+
 use super::exchange::{End, Exchange, Loss, Side};
 use super::facts::{self, Facts, Hint, Opening};
 use super::report::{Finding, HelloReport, Report};

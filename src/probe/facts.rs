@@ -180,8 +180,14 @@ impl Facts {
     #[must_use]
     pub fn alert_name(&self) -> Option<String> {
         let (code, _) = self.alert?;
-        Some(Alert::from_code(code).map_or_else(|| code.to_string(), |alert| alert.name().into()))
+        Some(alert_name(code))
     }
+}
+
+/// The name of an alert, or its number where it has none.
+#[must_use]
+pub fn alert_name(code: u8) -> String {
+    Alert::from_code(code).map_or_else(|| code.to_string(), |alert| alert.name().into())
 }
 
 /// Reads the facts out of what was said.

@@ -55,7 +55,8 @@ pub(super) fn header(input: &[u8]) -> Result<Option<(usize, u8)>, MysqlError> {
 }
 
 /// A packet as bytes; what lies behind the first [`MAX_PACKET`] bytes of a payload is left out.
-pub(super) fn encode(seq: u8, payload: &[u8]) -> Vec<u8> {
+#[must_use]
+pub fn encode(seq: u8, payload: &[u8]) -> Vec<u8> {
     let payload = Reader::new(payload).take_up_to(MAX_PACKET);
     let [a, b, c, _] = u32::try_from(payload.len()).unwrap_or(0).to_le_bytes();
     [&[a, b, c, seq][..], payload].concat()

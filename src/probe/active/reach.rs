@@ -1,7 +1,7 @@
 //! From a name to a connection: DNS and TCP, timed, each failure with its rule.
 
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;

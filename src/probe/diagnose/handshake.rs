@@ -3,7 +3,7 @@
 use super::super::exchange::{End, Side};
 use super::super::facts::Hint;
 use super::super::report::Finding;
-use super::super::rules::{self, Severity};
+use super::super::rules::{self, Rule, Severity};
 use super::{Look, Vantage, how_ended};
 use crate::tls::observed::Observed;
 use crate::tls::{Alert, ClientHello, Sni, names};
@@ -37,6 +37,8 @@ impl Look<'_> {
             }
             None if self.facts.established => self.established(found, hello),
             None if self.judges_server() => self.unfinished(found),
+            // A probe's own alert only answers what the server did.
+            Some((_, Side::Client)) if self.vantage == Vantage::Active => self.unfinished(found),
             Some(_) | None => {}
         }
     }
@@ -72,31 +74,8 @@ impl Look<'_> {
     fn server_alert(&self, code: u8, hello: &ClientHello) -> Finding {
         let server = &self.facts.server_tls;
         let before_hello = server.server_hello.is_none();
-        let asked = server.certificate_request || !before_hello;
-        let rule = match Alert::from_code(code) {
-            Some(Alert::UnrecognizedName) if hello.sni == Sni::None => &rules::ALERT_NO_NAME,
-            Some(Alert::UnrecognizedName) => &rules::ALERT_UNRECOGNIZED_NAME,
-            Some(Alert::CertificateRequired) => &rules::ALERT_CERTIFICATE_REQUIRED,
-            Some(Alert::HandshakeFailure) if asked && server.certificate_request => {
-                &rules::ALERT_CERTIFICATE_REQUIRED
-            }
-            Some(Alert::HandshakeFailure) => &rules::ALERT_HANDSHAKE_FAILURE,
-            Some(
-                Alert::BadCertificate
-                | Alert::UnsupportedCertificate
-                | Alert::CertificateRevoked
-                | Alert::CertificateExpired
-                | Alert::CertificateUnknown
-                | Alert::UnknownCa,
-            ) => &rules::CLIENT_CERT_REFUSED,
-            Some(Alert::ProtocolVersion) => &rules::ALERT_PROTOCOL_VERSION,
-            Some(Alert::InternalError) => &rules::ALERT_INTERNAL_ERROR,
-            Some(Alert::AccessDenied) => &rules::ALERT_ACCESS_DENIED,
-            Some(Alert::NoApplicationProtocol) => &rules::ALERT_NO_APPLICATION_PROTOCOL,
-            Some(Alert::DecodeError) => &rules::ALERT_DECODE_ERROR,
-            Some(Alert::UnexpectedMessage) => &rules::ALERT_UNEXPECTED_MESSAGE,
-            _ => &rules::ALERT_OTHER,
-        };
+        let named = hello.sni != Sni::None;
+        let rule = server_alert_rule(code, named, server.certificate_request);
         let when = if before_hello {
             "right after the ClientHello"
         } else {
@@ -223,5 +202,32 @@ impl Look<'_> {
             &rules::TLS_INTERRUPTED,
             format!("{when}, {who}"),
         ));
+    }
+}
+
+/// What an alert of the server's means: to a client that has sent a name or not, and that it has
+/// asked for a certificate or not.
+pub(in crate::probe) fn server_alert_rule(code: u8, named: bool, asked: bool) -> &'static Rule {
+    match Alert::from_code(code) {
+        Some(Alert::UnrecognizedName) if !named => &rules::ALERT_NO_NAME,
+        Some(Alert::UnrecognizedName) => &rules::ALERT_UNRECOGNIZED_NAME,
+        Some(Alert::CertificateRequired) => &rules::ALERT_CERTIFICATE_REQUIRED,
+        Some(Alert::HandshakeFailure) if asked => &rules::ALERT_CERTIFICATE_REQUIRED,
+        Some(Alert::HandshakeFailure) => &rules::ALERT_HANDSHAKE_FAILURE,
+        Some(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCa,
+        ) => &rules::CLIENT_CERT_REFUSED,
+        Some(Alert::ProtocolVersion) => &rules::ALERT_PROTOCOL_VERSION,
+        Some(Alert::InternalError) => &rules::ALERT_INTERNAL_ERROR,
+        Some(Alert::AccessDenied) => &rules::ALERT_ACCESS_DENIED,
+        Some(Alert::NoApplicationProtocol) => &rules::ALERT_NO_APPLICATION_PROTOCOL,
+        Some(Alert::DecodeError) => &rules::ALERT_DECODE_ERROR,
+        Some(Alert::UnexpectedMessage) => &rules::ALERT_UNEXPECTED_MESSAGE,
+        _ => &rules::ALERT_OTHER,
     }
 }

@@ -47,6 +47,10 @@ rules! {
         "the server sent an error once TLS was up",
         means "It refuses this client inside TLS; its own words are in the finding.",
         remedy "Read the server's words in the finding.";
+    MYSQL_ANONYMOUS: "mysql-anonymous-login", Protocol, Warn, "server",
+        "the server lets in anybody without a password",
+        means "It has an anonymous account (an empty user name), as mysql_install_db makes it; behind a gateway everybody who comes through it can use that account.",
+        remedy "Drop it: mysql_secure_installation, or DROP USER ''@'localhost'.";
     PROTOCOL_CLOSED: "protocol-closed", Protocol, Fail, "server",
         "TLS was up, then the server hung up without a word of its protocol",
         means "Often a gateway that ends TLS and cannot reach its database, or a server that has no room.",

@@ -1,0 +1,124 @@
+//! The server's certificate in a report: judged against the authorities, each fault by its rule.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use rustls::pki_types::ServerName as PkiName;
+
+use super::look::{Look, Plan};
+use super::options::Roots;
+use super::setup::Setup;
+use super::target::Host;
+use crate::cert::{self, Fault, Purpose};
+use crate::probe::facts::Hint;
+use crate::probe::{Finding, Report, Severity, rules};
+
+/// Judges the chain that a look has shown, and adds what is wrong with it.
+pub(super) fn judge(report: &mut Report, look: &Look, plan: &Plan, setup: &Setup) {
+    if look.shown.chain.is_empty() {
+        return;
+    }
+    let name = name(plan);
+    let judgement = cert::judge(
+        &look.shown.chain,
+        &setup.roots,
+        name.as_ref(),
+        Purpose::Server,
+        SystemTime::now(),
+    );
+    let trusted = judgement.is_trusted();
+    report.trusted = Some(trusted);
+    report.root.clone_from(&judgement.root);
+    report.chain.clone_from(&judgement.views);
+    let insecure = setup.options.roots == Roots::Insecure;
+    for fault in &judgement.faults {
+        report.find(finding(fault, plan, insecure));
+    }
+    if insecure {
+        let detail = match judgement.faults.first() {
+            Some(fault) if !trusted => format!("the check would have failed: {fault}"),
+            _ => "the check would have passed".to_owned(),
+        };
+        let finding = Finding::new(&rules::TRUST_NOT_CHECKED, detail);
+        report.find(finding.with(Severity::Note));
+    } else if let (true, Some(why)) = (trusted, &look.shown.unproven) {
+        let detail =
+            format!("its signature in the handshake is not that of its certificate's key: {why}");
+        report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
+    }
+    if plan.protocol == Hint::Postgres
+        && let Some(file) = libpq_roots()
+    {
+        report.find(Finding::new(
+            &rules::LIBPQ_ROOT_CRT,
+            format!("it is {}", file.display()),
+        ));
+    }
+}
+
+/// What the certificate has to be for: the name sent, else what was dialled.
+fn name(plan: &Plan) -> Option<PkiName<'static>> {
+    let name = match (&plan.offer.sni, &plan.dialled.0) {
+        (Some(name), _) | (None, Host::Name(name)) => name.as_str().to_owned(),
+        (None, Host::Ip(ip)) => return Some(PkiName::from(*ip)),
+    };
+    PkiName::try_from(name).ok()
+}
+
+fn finding(fault: &Fault, plan: &Plan, insecure: bool) -> Finding {
+    let rule = rules::by_code(fault.code()).unwrap_or(&rules::CERT_REJECTED);
+    let mut finding = Finding::new(rule, fault.to_string());
+    finding.severity = match fault.severity() {
+        _ if insecure => Severity::Note,
+        cert::Severity::Refused => Severity::Fail,
+        cert::Severity::Warning => Severity::Warn,
+    };
+    let tunnel = match &plan.dialled.0 {
+        Host::Ip(ip) => is_loopback(*ip),
+        Host::Name(name) => name.as_str() == "localhost",
+    };
+    if tunnel && let Fault::NameMismatch { names, .. } | Fault::IpNotCovered { names, .. } = fault {
+        let (host, port) = &plan.dialled;
+        let name = names.iter().find(|name| !name.starts_with('*'));
+        let name = name.map_or("NAME", String::as_str);
+        let libpq = match plan.protocol {
+            Hint::Postgres => format!(
+                " (libpq: host={name} hostaddr={})",
+                host.to_string().trim_matches(['[', ']'])
+            ),
+            _ => String::new(),
+        };
+        finding.detail += &format!(
+            ". This is an address of this machine: through a tunnel or port-forward keep the name{libpq}"
+        );
+        finding = finding.then(format!(
+            "dbgate probe {}://{name} --connect {host}:{port}",
+            protocol_word(plan.protocol)
+        ));
+    }
+    finding
+}
+
+fn protocol_word(protocol: Hint) -> &'static str {
+    match protocol {
+        Hint::Postgres => "postgres",
+        Hint::Mysql => "mysql",
+        Hint::Mariadb => "mariadb",
+        Hint::Mongodb => "mongodb",
+        Hint::Redis => "rediss",
+        Hint::Tls | Hint::None => "tls",
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+/// The file of authorities that libpq uses without being asked, where it is there
+/// (PostgreSQL documentation, "SSL Support", "Client Verification of Server Certificates").
+fn libpq_roots() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME")?;
+    let file = PathBuf::from(home).join(".postgresql/root.crt");
+    file.exists().then_some(file)
+}

@@ -1,0 +1,150 @@
+//! What databases say once TLS is up, before anybody logs in.
+//!
+//! Source: Redis documentation, "Redis serialization protocol specification" and "Security"
+//! (protected mode); MongoDB documentation, "MongoDB Wire Protocol" (`OP_MSG`) and "hello"; MySQL
+//! documentation, "Connection Phase" (`Protocol::HandshakeResponse41`, `AuthSwitchRequest`).
+
+mod mongodb;
+mod mysql;
+mod redis;
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use super::look::{Look, Plan, Way};
+use super::secure::{NoTls, Wire};
+use crate::preface::mysql::Greeting;
+use crate::probe::facts::Hint;
+use crate::probe::{Finding, rules};
+use crate::tls::config::ALPN_POSTGRES;
+
+pub(super) use mongodb::{hello as mongodb_hello, is_answer as is_mongodb_answer};
+pub(super) use mysql::capabilities as mysql_capabilities;
+pub(super) use redis::PING;
+
+/// How long a server that has asked for a certificate gets at least to say what it thinks of it.
+const LATE: Duration = Duration::from_millis(250);
+
+/// Why a database gave no answer.
+enum NoAnswer {
+    /// Time was up.
+    Silent,
+    /// TLS ended first, or at once.
+    NoTls(NoTls),
+}
+
+/// Asks the database for a word; whether there was anything to ask.
+pub(super) async fn ask(
+    tls: &mut TlsStream<Wire>,
+    plan: &Plan,
+    greeting: Option<&Greeting>,
+    look: &mut Look,
+) -> bool {
+    let result = match (plan.protocol, greeting) {
+        (Hint::Redis, _) => redis::ask(tls, plan, look).await,
+        (Hint::Mongodb, _) => mongodb::ask(tls, plan, look).await,
+        (Hint::Mysql | Hint::Mariadb, Some(greeting)) => {
+            mysql::ask(tls, plan, greeting, look).await
+        }
+        (Hint::Postgres, _) => {
+            postgres(plan, look);
+            late_alert(tls, look).await;
+            return false;
+        }
+        _ => {
+            late_alert(tls, look).await;
+            return false;
+        }
+    };
+    match result {
+        Ok(()) => {}
+        Err(NoAnswer::Silent) => look.findings.push(Finding::new(
+            &rules::PROTOCOL_SILENT,
+            format!("nothing came within {:?}", plan.limit),
+        )),
+        Err(NoAnswer::NoTls(NoTls::Ended)) => look.findings.push(Finding::new(
+            &rules::PROTOCOL_CLOSED,
+            "it hung up when it was spoken to inside TLS",
+        )),
+        Err(NoAnswer::NoTls(why)) => look.failed = Some(why),
+    }
+    true
+}
+
+fn postgres(plan: &Plan, look: &mut Look) {
+    look.findings.push(Finding::new(
+        &rules::PG_SAYS_NOTHING,
+        "TLS was looked at, no login was tried",
+    ));
+    let agreed = look
+        .agreed
+        .as_ref()
+        .and_then(|agreed| agreed.alpn.as_deref());
+    if plan.way == Way::Direct && agreed != Some(ALPN_POSTGRES) {
+        look.findings.push(Finding::new(
+            &rules::PG_DIRECT_NO_ALPN,
+            "`postgresql` was offered, and the server chose nothing",
+        ));
+    }
+}
+
+/// Waits for what a server says about the certificate that it asked for: in TLS 1.3 it can do so
+/// only after the handshake.
+async fn late_alert(tls: &mut TlsStream<Wire>, look: &mut Look) {
+    if !look.shown.asked {
+        return;
+    }
+    let connected = look.phases.iter().find(|(name, _)| *name == "tcp");
+    let limit = connected.map_or(LATE, |(_, took)| LATE.max(5 * *took));
+    if let Ok(Err(error)) = timeout(limit, tls.read(&mut [0; 256])).await {
+        look.failed = Some(NoTls::of(&error));
+    }
+}
+
+/// Reads until `done` has seen enough, at most `most` bytes.
+async fn answer(
+    stream: &mut (impl AsyncRead + Unpin),
+    most: usize,
+    limit: Duration,
+    mut done: impl FnMut(&[u8]) -> bool,
+) -> Result<Vec<u8>, NoAnswer> {
+    let mut all = Vec::new();
+    let reading = async {
+        let mut piece = [0; 2048];
+        while all.len() < most {
+            match stream.read(&mut piece).await {
+                Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
+                Ok(0) if all.is_empty() => return Err(NoTls::Ended),
+                Ok(0) => return Ok(()),
+                Err(error) if all.is_empty() => return Err(ended(&error)),
+                Err(_) => return Ok(()),
+            }
+            if done(&all) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    };
+    match timeout(limit, reading).await {
+        Ok(Ok(())) => Ok(all),
+        Ok(Err(why)) => Err(NoAnswer::NoTls(why)),
+        // What began to come is an answer, if not a whole one.
+        Err(_) if !all.is_empty() => Ok(all),
+        Err(_) => Err(NoAnswer::Silent),
+    }
+}
+
+/// A close without `close_notify` is an end like any other.
+fn ended(error: &io::Error) -> NoTls {
+    NoTls::of(error)
+}
+
+impl From<io::Error> for NoAnswer {
+    fn from(error: io::Error) -> Self {
+        Self::NoTls(NoTls::of(&error))
+    }
+}

@@ -1,0 +1,241 @@
+//! One look at a server: one connection, from the first byte to what the database says.
+//!
+//! Every wait ends with the limit of its stage, and every read is bounded. Not here: connecting,
+//! and what the recorded bytes mean.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use super::database;
+use super::secure::{self, NoTls, Offer, Shown, Wire};
+use super::target::Host;
+use crate::preface::mysql::{self, Greeting, ServerOpening};
+use crate::preface::postgres::{Reply, SSL_REQUEST};
+use crate::probe::exchange::{Connect, Exchange, Side};
+use crate::probe::facts::Hint;
+use crate::probe::tap::{Recording, Tap};
+use crate::probe::{Finding, rules};
+use crate::tls::names;
+use crate::wire::escape;
+
+/// The most bytes of an answer in plaintext.
+const MAX_ANSWER: usize = 8 * 1024;
+
+/// How long the rest of an answer is waited for, once it has begun to come.
+const REST: Duration = Duration::from_millis(500);
+
+/// How TLS begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// After a Postgres `SSLRequest`.
+    SslRequest,
+    /// After the greeting of MySQL, and an `SSLRequest` of its kind.
+    Greeting,
+    /// With the first byte.
+    Direct,
+}
+
+/// How a look is made.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    /// The protocol behind TLS.
+    pub(super) protocol: Hint,
+    /// How TLS begins.
+    pub(super) way: Way,
+    /// What is offered in the handshake.
+    pub(super) offer: Offer,
+    /// What was dialled, as a client would have been told.
+    pub(super) dialled: (Host, u16),
+    /// The most time for each stage.
+    pub(super) limit: Duration,
+}
+
+/// What was agreed on in a handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Agreed {
+    pub(super) version: String,
+    pub(super) cipher: String,
+    pub(super) group: Option<String>,
+    /// Any bytes that were offered.
+    pub(super) alpn: Option<Vec<u8>>,
+}
+
+/// What a look has shown.
+#[derive(Debug)]
+pub(super) struct Look {
+    /// Everything that was said.
+    pub(super) exchange: Exchange,
+    /// What the handshake has shown.
+    pub(super) shown: Shown,
+    /// What was agreed on; TLS is up then.
+    pub(super) agreed: Option<Agreed>,
+    /// Why there is no TLS, or why it ended at once.
+    pub(super) failed: Option<NoTls>,
+    /// How long the stages took.
+    pub(super) phases: Vec<(&'static str, Duration)>,
+    /// What only this end knows.
+    pub(super) findings: Vec<Finding>,
+    /// What the server tells about itself.
+    pub(super) told: BTreeMap<&'static str, String>,
+}
+
+/// Looks once, over a connection that took `connected` to make.
+pub(super) async fn look(tcp: TcpStream, connected: Duration, plan: &Plan) -> Look {
+    let recording = Recording::start();
+    recording.connected(Connect::Accepted(connected));
+    let mut look = Look {
+        exchange: Exchange::default(),
+        shown: Shown::default(),
+        agreed: None,
+        failed: None,
+        phases: vec![("tcp", connected)],
+        findings: Vec::new(),
+        told: BTreeMap::new(),
+    };
+    let wire = Tap::new(tcp, recording.clone(), Side::Client);
+    go(wire, plan, &mut look).await;
+    recording.finish();
+    look.exchange = recording.exchange();
+    look
+}
+
+async fn go(mut wire: Tap<TcpStream>, plan: &Plan, look: &mut Look) {
+    let start = Instant::now();
+    let mut greeting = None;
+    let ready = match plan.way {
+        Way::Direct => true,
+        Way::SslRequest => ssl_request(&mut wire, plan.limit, look).await,
+        Way::Greeting => {
+            greeting = greeted(&mut wire, plan.limit, look).await;
+            greeting.is_some()
+        }
+    };
+    if plan.way != Way::Direct {
+        look.phases.push(("preface", start.elapsed()));
+    }
+    if !ready {
+        return;
+    }
+    let start = Instant::now();
+    let (result, shown) = secure::handshake(wire, &plan.offer, plan.limit).await;
+    look.phases.push(("tls", start.elapsed()));
+    look.shown = shown;
+    let mut tls = match result {
+        Ok(tls) => tls,
+        Err(why) => {
+            look.failed = Some(why);
+            return;
+        }
+    };
+    look.agreed = Some(agreed(&tls));
+    let start = Instant::now();
+    let asked = database::ask(&mut tls, plan, greeting.as_ref(), look).await;
+    if asked {
+        look.phases.push(("protocol", start.elapsed()));
+    }
+    // Who is gone already need not be told.
+    let _ = timeout(REST, tls.shutdown()).await;
+}
+
+/// Asks for TLS as Postgres has it; whether it was granted.
+async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) -> bool {
+    let asked = async {
+        wire.write_all(&SSL_REQUEST).await?;
+        // Exactly one byte: what comes with it was never encrypted.
+        wire.read_u8().await
+    };
+    let Ok(Ok(answer)) = timeout(limit, asked).await else {
+        return false;
+    };
+    match Reply::from_byte(answer) {
+        Some(Reply::Tls) => {}
+        Some(Reply::Refused) => return false,
+        Some(Reply::Error) | None => {
+            take_in(wire, MAX_ANSWER, REST.min(limit)).await;
+            return false;
+        }
+    }
+    let mut early = [0; 64];
+    if let Ok(n @ 1..) = wire.get_ref().try_read(&mut early) {
+        let early = early.get(..n).unwrap_or_default();
+        wire.recording().push(Side::Server, early);
+        let detail = format!("with the S came {}", escape(early));
+        look.findings
+            .push(Finding::new(&rules::PG_EARLY_BYTES, detail));
+        return false;
+    }
+    true
+}
+
+/// Reads the greeting of MySQL and asks for TLS; `None` where that cannot be.
+async fn greeted(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) -> Option<Greeting> {
+    let mut input = Vec::new();
+    let reading = async {
+        loop {
+            match mysql::read_opening(&input) {
+                Ok(ServerOpening::NeedMore) => {}
+                Ok(ServerOpening::Greeting { greeting, .. }) => return Some(greeting),
+                Ok(ServerOpening::Err { .. }) | Err(_) => return None,
+            }
+            let mut piece = [0; 1024];
+            match wire.read(&mut piece).await {
+                Ok(n @ 1..) => input.extend_from_slice(piece.get(..n).unwrap_or_default()),
+                Ok(0) | Err(_) => return None,
+            }
+        }
+    };
+    let greeting = timeout(limit, reading).await.ok()??;
+    look.told.insert("version", escape(greeting.release()));
+    if let Some(plugin) = &greeting.plugin {
+        look.told.insert("plugin", escape(plugin));
+    }
+    if !greeting.offers_tls() {
+        return None;
+    }
+    let request = mysql::ssl_request(database::mysql_capabilities(&greeting), greeting.charset);
+    match timeout(limit, wire.write_all(&request)).await {
+        Ok(Ok(())) => Some(greeting),
+        _ => None,
+    }
+}
+
+/// Reads until the other end stops, `most` bytes are there, or `limit` is over.
+pub(super) async fn take_in(
+    stream: &mut (impl AsyncRead + Unpin),
+    most: usize,
+    limit: Duration,
+) -> Vec<u8> {
+    let mut all = Vec::new();
+    let reading = async {
+        let mut piece = [0; 1024];
+        while all.len() < most {
+            match stream.read(&mut piece).await {
+                Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
+                Ok(0) | Err(_) => return,
+            }
+        }
+    };
+    // What came before the time was over counts.
+    let _ = timeout(limit, reading).await;
+    all
+}
+
+fn agreed(tls: &TlsStream<Wire>) -> Agreed {
+    let connection = tls.get_ref().1;
+    let version = connection.protocol_version().map_or(0, u16::from);
+    let suite = connection.negotiated_cipher_suite();
+    let group = connection.negotiated_key_exchange_group();
+    Agreed {
+        version: names::version(version).into_owned(),
+        cipher: suite.map_or_else(String::new, |suite| {
+            names::cipher_suite(suite.suite().into()).into_owned()
+        }),
+        group: group.map(|group| names::group(group.name().into()).into_owned()),
+        alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+    }
+}

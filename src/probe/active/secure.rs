@@ -1,0 +1,236 @@
+//! The TLS handshake of a probe: it refuses no certificate, and remembers what it was shown and
+//! asked for.
+//!
+//! Whether the chain is trusted is judged afterwards, by [`crate::cert::judge`](crate::cert::judge()):
+//! a verifier that refuses would end the handshake before all of it was seen. The signature in the
+//! handshake is checked, and a wrong one is remembered in the same way.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls::client::ResolvesClientCert;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{
+    CryptoProvider, aws_lc_rs::kx_group, verify_tls12_signature, verify_tls13_signature,
+};
+use rustls::pki_types::{CertificateDer, ServerName as PkiName, UnixTime};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::cut::Cut;
+use super::options::{OnlyVersion, Split};
+use super::setup::PROVIDER;
+use crate::probe::tap::Tap;
+use crate::tls::ServerName;
+
+/// A recorded connection, with a hello that may be cut.
+pub(super) type Wire = Cut<Tap<TcpStream>>;
+
+/// What to offer in a handshake.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Offer {
+    /// The server name to send.
+    pub(super) sni: Option<ServerName>,
+    /// The ALPN protocol to offer.
+    pub(super) alpn: Option<&'static [u8]>,
+    /// The one version to offer.
+    pub(super) only: Option<OnlyVersion>,
+    /// How to cut the hello.
+    pub(super) split: Option<Split>,
+    /// Whether to leave out what makes a hello large.
+    pub(super) small: bool,
+    /// What to show to a server that asks for a certificate.
+    pub(super) identity: Option<Arc<CertifiedKey>>,
+}
+
+/// What a handshake has shown, also one that failed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// The server's certificates as sent, its own first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    /// Whether the server asked for a certificate.
+    pub(super) asked: bool,
+    /// Why the server's signature does not prove that it has the key of its certificate.
+    pub(super) unproven: Option<String>,
+}
+
+/// Why there is no TLS.
+#[derive(Debug)]
+pub(super) enum NoTls {
+    /// The server said so by an alert.
+    Alert(AlertDescription),
+    /// The server's part of the handshake is not acceptable; why, in rustls' words.
+    Unacceptable(String),
+    /// The connection ended.
+    Ended,
+    /// Time was up.
+    Silent,
+}
+
+impl NoTls {
+    /// What an error of a TLS stream means.
+    pub(super) fn of(error: &io::Error) -> Self {
+        let tls = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        match tls {
+            Some(rustls::Error::AlertReceived(alert)) => Self::Alert(*alert),
+            Some(other) => Self::Unacceptable(other.to_string()),
+            None => Self::Ended,
+        }
+    }
+}
+
+/// Shakes hands over `wire`, within `limit`.
+pub(super) async fn handshake(
+    wire: Tap<TcpStream>,
+    offer: &Offer,
+    limit: Duration,
+) -> (Result<TlsStream<Wire>, NoTls>, Shown) {
+    let witness = Arc::new(Witness::default());
+    let (config, name) = match settings(offer, &witness) {
+        Ok(settings) => settings,
+        Err(error) => {
+            let why = NoTls::Unacceptable(error.to_string());
+            return (Err(why), Shown::default());
+        }
+    };
+    let wire = Cut::new(wire, offer.split);
+    let connecting = TlsConnector::from(Arc::new(config)).connect(name, wire);
+    let result = match timeout(limit, connecting).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(NoTls::of(&error)),
+        Err(_) => Err(NoTls::Silent),
+    };
+    (result, witness.shown())
+}
+
+fn settings(
+    offer: &Offer,
+    witness: &Arc<Witness>,
+) -> Result<(ClientConfig, PkiName<'static>), rustls::Error> {
+    let versions: &[_] = match offer.only {
+        None => rustls::ALL_VERSIONS,
+        Some(OnlyVersion::Tls12) => &[&rustls::version::TLS12],
+        Some(OnlyVersion::Tls13) => &[&rustls::version::TLS13],
+    };
+    let provider = if offer.small {
+        Arc::new(CryptoProvider {
+            kx_groups: vec![kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+            ..(**PROVIDER).clone()
+        })
+    } else {
+        PROVIDER.clone()
+    };
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)?
+        .dangerous()
+        .with_custom_certificate_verifier(witness.clone())
+        .with_client_cert_resolver(Arc::new(Identity {
+            key: offer.identity.clone(),
+            witness: witness.clone(),
+        }));
+    config.alpn_protocols = offer.alpn.iter().map(|id| id.to_vec()).collect();
+    config.enable_sni = offer.sni.is_some();
+    // Each look is a handshake of its own.
+    config.resumption = rustls::client::Resumption::disabled();
+    let name = match &offer.sni {
+        Some(name) => PkiName::try_from(name.as_str().to_owned())
+            .map_err(|e| rustls::Error::General(e.to_string()))?,
+        // rustls wants a name in each case; with SNI switched off nobody sees it.
+        None => PkiName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
+    };
+    Ok((config, name))
+}
+
+/// Sees what the server shows and asks for.
+#[derive(Debug, Default)]
+struct Witness(Mutex<Shown>);
+
+impl Witness {
+    fn note(&self, note: impl FnOnce(&mut Shown)) {
+        note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn shown(&self) -> Shown {
+        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.clone()
+    }
+
+    /// Goes on in each case: what is wrong with the certificate often keeps its key from being
+    /// used at all, and the chain tells the cause better.
+    fn proven(
+        &self,
+        result: Result<HandshakeSignatureValid, rustls::Error>,
+    ) -> HandshakeSignatureValid {
+        result.unwrap_or_else(|error| {
+            self.note(|shown| shown.unproven = Some(error.to_string()));
+            HandshakeSignatureValid::assertion()
+        })
+    }
+}
+
+impl ServerCertVerifier for Witness {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &PkiName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let chain = std::iter::once(leaf).chain(intermediates);
+        let chain = chain.map(|cert| cert.clone().into_owned()).collect();
+        self.note(|shown| shown.chain = chain);
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        Ok(self.proven(verify_tls12_signature(message, cert, dss, algorithms)))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        Ok(self.proven(verify_tls13_signature(message, cert, dss, algorithms)))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// What is shown to a server that asks for a certificate.
+#[derive(Debug)]
+struct Identity {
+    key: Option<Arc<CertifiedKey>>,
+    witness: Arc<Witness>,
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.witness.note(|shown| shown.asked = true);
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
+}
