@@ -54,7 +54,8 @@ pub(crate) fn facts(facts: &[(&str, String)]) -> String {
     align(&lines)
 }
 
-fn align(lines: &[Vec<String>]) -> String {
+/// Sets lines of cells under each other; the cells must be harmless.
+pub(crate) fn align(lines: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
         for (at, cell) in line.iter().enumerate() {

@@ -1,11 +1,175 @@
 //! `dbgate probe pcap`: what became of each conversation of a capture.
+//!
+//! Exit codes: 0 every conversation is established, 1 the file cannot be read, 2 usage, 4 some are
+//! not established.
 
+mod live;
+mod rows;
+mod story;
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use dbgate::probe::capture::conversations::Pace;
+use dbgate::probe::capture::file::CaptureError;
+use dbgate::probe::capture::{Capture, Hints, Progress};
 
-use crate::cli::PcapArgs;
+use crate::cli::{PcapArgs, ProbeOutput};
+use crate::out;
+use rows::Rows;
 
-pub(crate) fn run(_args: PcapArgs) -> Result<ExitCode> {
-    bail!("probe pcap is not part of this build")
+const SOME_FAILED: u8 = 4;
+
+/// Packets between two looks at the clock and the rows.
+const STRIDE: usize = 4096;
+
+/// How often progress is shown.
+const SHOW_EVERY: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(args: PcapArgs) -> Result<ExitCode> {
+    let mut hints = Hints::default();
+    for (port, protocol) in &args.ports {
+        hints.set(*port, protocol.hint());
+    }
+    let live = args.file == Path::new("-");
+    match (live, args.stream) {
+        (true, None) => live::run(&args, hints),
+        (true, Some(id)) => {
+            let (pipe, _stop) = live::Pipe::stdin();
+            story::run(Capture::new(pipe, hints, Pace::Whole), id, args.output)
+        }
+        (false, Some(id)) => {
+            let capture = Capture::new(open(&args.file)?, hints, Pace::Whole);
+            story::run(capture, id, args.output)
+        }
+        (false, None) => whole(&args, hints),
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    let name = || path.display().to_string();
+    let file = File::open(path).with_context(name)?;
+    if file.metadata().with_context(name)?.is_dir() {
+        anyhow::bail!("{}: it is a directory, not a capture", path.display());
+    }
+    Ok(file)
+}
+
+/// Reads all of a file, and lists its conversations, failed ones first.
+fn whole(args: &PcapArgs, hints: Hints) -> Result<ExitCode> {
+    let file = open(&args.file)?;
+    let size = file.metadata().map_or(0, |metadata| metadata.len());
+    let mut capture = Capture::new(file, hints, Pace::Whole);
+    let mut rows = Rows::new(args.only_failed);
+    let mut progress = Meter::new(size);
+    let outcome = loop {
+        let read = capture.read(STRIDE);
+        progress.show(capture.offset());
+        while let Some(row) = capture.row() {
+            rows.keep(row);
+        }
+        match read {
+            Ok(Progress::End) => break Ok(()),
+            Ok(Progress::More | Progress::Pause) => {}
+            Err(error) => break Err(error),
+        }
+    };
+    progress.erase();
+    let unreadable = outcome.is_err();
+    if let Err(error) = &outcome {
+        complain(&args.file, error);
+        capture.finish();
+        while let Some(row) = capture.row() {
+            rows.keep(row);
+        }
+    }
+    if !(unreadable && capture.tally().packets == 0) {
+        out::print(&rows.print(args.output)?)?;
+        conclude(&capture, rows.left_out(), args.output)?;
+    }
+    Ok(exit_code(&capture, unreadable))
+}
+
+fn complain(file: &Path, error: &CaptureError) {
+    let name = file.display().to_string();
+    let text = error.to_string().replace("FILE", &name);
+    out::complain(&format!("{name}: {text}"));
+}
+
+/// Says what all of it came to, and what is wrong with the recording.
+fn conclude<R: Read>(capture: &Capture<R>, left_out: u64, output: ProbeOutput) -> io::Result<()> {
+    let summary = rows::summary(&capture.counts(), &capture.tally());
+    match output {
+        ProbeOutput::Text => out::print(&summary)?,
+        ProbeOutput::Json => out::print_err(&summary),
+    }
+    for finding in capture.faults() {
+        let rule = finding.rule;
+        out::complain(&format!(
+            "{}: {}. {} {}",
+            rule.code, rule.summary, finding.detail, rule.remedy
+        ));
+    }
+    if left_out > 0 {
+        out::complain(&format!(
+            "capture-dropped: {left_out} conversations are counted, but not listed: there are too \
+             many. Filter the capture by host or port, or list only failures: --only-failed."
+        ));
+    }
+    Ok(())
+}
+
+fn exit_code<R: Read>(capture: &Capture<R>, unreadable: bool) -> ExitCode {
+    let counts = capture.counts();
+    if unreadable {
+        ExitCode::from(1)
+    } else if counts.established < counts.told {
+        ExitCode::from(SOME_FAILED)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// How far reading has come, on a terminal only.
+struct Meter {
+    size: u64,
+    began: Instant,
+    shown: Option<Instant>,
+    wanted: bool,
+}
+
+impl Meter {
+    fn new(size: u64) -> Self {
+        Self {
+            size,
+            began: Instant::now(),
+            shown: None,
+            wanted: size > 0 && io::stderr().is_terminal(),
+        }
+    }
+
+    fn show(&mut self, offset: u64) {
+        let last = self.shown.unwrap_or(self.began);
+        if !self.wanted || last.elapsed() < SHOW_EVERY {
+            return;
+        }
+        self.shown = Some(Instant::now());
+        let millis = self.began.elapsed().as_millis().max(1);
+        let speed = u128::from(offset) / 1000 / millis;
+        let percent = u128::from(offset) * 100 / u128::from(self.size.max(1));
+        out::print_err(&format!(
+            "\r\u{1b}[K{:>3} %  {speed} MB/s",
+            percent.min(100)
+        ));
+    }
+
+    fn erase(&mut self) {
+        if self.shown.is_some() {
+            out::print_err("\r\u{1b}[K");
+        }
+    }
 }

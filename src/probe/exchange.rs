@@ -115,6 +115,16 @@ impl Said {
         self.lost.get_or_insert(loss);
     }
 
+    /// Counts all times from `origin` on instead of from where they were counted so far.
+    pub fn count_from(&mut self, origin: Duration) {
+        for piece in &mut self.pieces {
+            piece.at = piece.at.saturating_sub(origin);
+        }
+        if let Some((_, at)) = &mut self.end {
+            *at = at.saturating_sub(origin);
+        }
+    }
+
     /// The kept bytes, from the start of the stream.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {

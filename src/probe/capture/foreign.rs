@@ -74,9 +74,9 @@ pub(super) fn looks_like(start: &[u8]) -> &'static str {
     }
     let printed = |byte: &u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     if start.iter().all(printed) {
-        return "it is text; record packets with tcpdump -w FILE, not what tcpdump prints";
+        return "it is text; record packets with tcpdump -w new.pcap, not what tcpdump prints";
     }
-    "its first bytes are those of no known format; record with tcpdump -w FILE"
+    "its first bytes are those of no known format; record with tcpdump -w new.pcap"
 }
 
 /// Whether it begins like the buffers of Event Tracing for Windows (WMI_BUFFER_HEADER): its size,

@@ -1,10 +1,243 @@
 //! What a recording of packets tells: from a file to one report for each conversation.
 //!
 //! [`file`] gives packets, [`link`] the TCP segments in them, `reassembly` what each side said,
-//! and `conversations` a [`super::Report`] for each pair of ends. Every step is bounded
-//! in memory, whatever the file holds. Not here: printing, and what the bytes mean
-//! ([`super::facts`], [`super::diagnose`]).
+//! and [`conversations`] a [`Report`] for each pair of ends. Every step is bounded in memory,
+//! whatever the file holds. Not here: printing, and what the bytes mean ([`super::facts`],
+//! [`super::diagnose`]).
 
+mod conversation;
+pub mod conversations;
 pub mod file;
 mod foreign;
 pub mod link;
+mod reassembly;
+pub mod story;
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use super::facts::Hint;
+use super::report::{Finding, Report};
+use super::rules;
+use conversations::{Conversations, Counts, Pace};
+use file::{CaptureError, Ended, Next, Packets};
+use link::Skipped;
+use story::{Recorder, Story};
+
+/// What is spoken on which port, as far as it is taken for granted.
+#[derive(Clone, Debug, Default)]
+pub struct Hints(BTreeMap<u16, Hint>);
+
+impl Hints {
+    /// Says what is spoken on a port.
+    pub fn set(&mut self, port: u16, hint: Hint) {
+        self.0.insert(port, hint);
+    }
+
+    /// What is spoken on a port: what was said, else what it is usually for.
+    #[must_use]
+    pub fn of(&self, port: u16) -> Hint {
+        self.0
+            .get(&port)
+            .copied()
+            .unwrap_or_else(|| Hint::from_port(port))
+    }
+}
+
+/// How far reading has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// There is more.
+    More,
+    /// There is nothing just now.
+    Pause,
+    /// This was all.
+    End,
+}
+
+/// Packets by what they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All packets.
+    pub packets: u64,
+    /// Ordinary ones that are not TCP.
+    pub not_tcp: u64,
+    /// Those of link types that are not read.
+    pub link_type: u64,
+    /// Those in tunnels.
+    pub tunnel: u64,
+    /// Parts of IP packets.
+    pub fragment: u64,
+    /// Those cut off within their headers.
+    pub cut: u64,
+    /// Those whose headers make no sense.
+    pub malformed: u64,
+}
+
+impl Tally {
+    fn skip(&mut self, why: Skipped) {
+        *match why {
+            Skipped::NotTcp => &mut self.not_tcp,
+            Skipped::LinkType => &mut self.link_type,
+            Skipped::Tunnel => &mut self.tunnel,
+            Skipped::Fragment => &mut self.fragment,
+            Skipped::Cut => &mut self.cut,
+            Skipped::Malformed => &mut self.malformed,
+        } += 1;
+    }
+
+    /// What could not be read, in words; nothing if all could.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<String> {
+        let kinds = [
+            (self.fragment, "IP fragments"),
+            (self.tunnel, "in tunnels"),
+            (self.link_type, "of an unknown link type"),
+            (self.cut, "cut off within their headers"),
+            (self.malformed, "with headers that make no sense"),
+        ];
+        let words: Vec<String> = kinds
+            .iter()
+            .filter(|(number, _)| *number > 0)
+            .map(|(number, what)| format!("{number} {what}"))
+            .collect();
+        (!words.is_empty()).then(|| format!("Of {} packets: {}.", self.packets, words.join(", ")))
+    }
+}
+
+/// A capture that is being read.
+#[derive(Debug)]
+pub struct Capture<R> {
+    packets: Packets<R>,
+    conversations: Conversations,
+    tally: Tally,
+    ended: Option<Ended>,
+    recorder: Option<Recorder>,
+}
+
+impl<R: Read> Capture<R> {
+    /// Reads from `source`; one that would block makes it pause.
+    pub fn new(source: R, hints: Hints, pace: Pace) -> Self {
+        Self {
+            packets: Packets::new(source),
+            conversations: Conversations::new(hints, pace),
+            tally: Tally::default(),
+            ended: None,
+            recorder: None,
+        }
+    }
+
+    /// Reads in order to tell the story of the conversation with this number.
+    #[must_use]
+    pub fn telling(mut self, id: u64) -> Self {
+        self.conversations.watch(id);
+        self.recorder = Some(Recorder::new(id));
+        self
+    }
+
+    /// The story, once its conversation is finished; nothing if there is none with that number.
+    pub fn story(&mut self) -> Option<Story> {
+        let judged = self.conversations.watched()?;
+        Some(self.recorder.take()?.tell(*judged))
+    }
+
+    /// Reads at most `packets` packets.
+    ///
+    /// # Errors
+    /// The source cannot be read, or is no capture. What was read before is still there:
+    /// [`finish`](Self::finish) gives the rows.
+    pub fn read(&mut self, packets: usize) -> Result<Progress, CaptureError> {
+        for _ in 0..packets {
+            if self.ended.is_some() {
+                return Ok(Progress::End);
+            }
+            let packet = match self.packets.next()? {
+                Next::Packet(packet) => packet,
+                Next::Pause => {
+                    self.conversations.pause();
+                    return Ok(Progress::Pause);
+                }
+                Next::End(ended) => {
+                    self.ended = Some(ended);
+                    self.finish();
+                    return Ok(Progress::End);
+                }
+            };
+            self.tally.packets += 1;
+            match link::segment(&packet) {
+                Ok(segment) => match &mut self.recorder {
+                    None => self.conversations.add(&segment, packet.at),
+                    Some(recorder) => {
+                        let note = |conversation: &_, from, arrival| {
+                            recorder.note(conversation, from, &segment, packet.at, arrival);
+                        };
+                        self.conversations.add_told(&segment, packet.at, note);
+                    }
+                },
+                Err(why) => self.tally.skip(why),
+            }
+        }
+        Ok(Progress::More)
+    }
+
+    /// Finishes what is open, as if the capture ended here.
+    pub fn finish(&mut self) {
+        let fault = self.ended.and_then(broken_off);
+        self.ended.get_or_insert(Ended::Whole);
+        self.conversations.end(fault);
+    }
+
+    /// The next conversation of which the outcome is known.
+    pub fn row(&mut self) -> Option<Report> {
+        self.conversations.row()
+    }
+
+    /// How many bytes have been read.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.packets.offset()
+    }
+
+    /// The packets by what they were.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
+    /// The conversations by what became of them.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.conversations.counts()
+    }
+
+    /// What is wrong with the recording as a whole.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Finding> {
+        let mut faults = Vec::new();
+        faults.extend(self.ended.and_then(broken_off));
+        if let Some(what) = self.tally.unreadable() {
+            faults.push(Finding::new(&rules::CAPTURE_UNREADABLE_PACKETS, what));
+        }
+        let early = self.counts().early;
+        if early > 0 {
+            let detail = format!("{early} conversations were finished before they were decided.");
+            faults.push(Finding::new(&rules::CAPTURE_DROPPED, detail));
+        }
+        faults
+    }
+}
+
+/// Why a recording broke off, if it did.
+fn broken_off(ended: Ended) -> Option<Finding> {
+    match ended {
+        Ended::Whole => None,
+        Ended::Cut(at) => Some(Finding::new(
+            &rules::CAPTURE_CUT,
+            format!("The last whole packet ends at byte {at}."),
+        )),
+        Ended::Damaged(at, why) => Some(Finding::new(
+            &rules::CAPTURE_DAMAGED,
+            format!("At byte {at}: {why}."),
+        )),
+    }
+}

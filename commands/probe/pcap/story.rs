@@ -1,0 +1,63 @@
+//! One conversation, told packet by packet.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use dbgate::probe::capture::story::Story;
+use dbgate::probe::capture::{Capture, Progress};
+
+use super::{SOME_FAILED, STRIDE};
+use crate::cli::ProbeOutput;
+use crate::ctl::table::harmless;
+use crate::out;
+use crate::probe::print;
+
+pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) -> Result<ExitCode> {
+    let mut capture = capture.telling(id);
+    while capture.read(STRIDE)? != Progress::End {
+        while capture.row().is_some() {}
+    }
+    let Some(story) = capture.story() else {
+        let told = capture.counts().told;
+        bail!("there is no conversation {id} to tell; {told} were found");
+    };
+    match output {
+        ProbeOutput::Json => out::print(&(serde_json::to_string(&story)? + "\n"))?,
+        ProbeOutput::Text => out::print(&text(&story))?,
+    }
+    Ok(if story.report.established {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(SOME_FAILED)
+    })
+}
+
+fn text(story: &Story) -> String {
+    let end = |end: &Option<String>| end.clone().unwrap_or_else(|| "?".to_owned());
+    let mut text = format!(
+        "{} -> {}, first packet {}\n\n",
+        end(&story.report.client),
+        end(&story.report.server),
+        end(&story.report.time)
+    );
+    for packet in &story.packets {
+        let done = packet.done.join("; ");
+        let line = format!(
+            "{:>12.3} ms  {:6}  {:18}  {done}",
+            packet.ms, packet.from, packet.tcp
+        );
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}", harmless(line.trim_end()));
+    }
+    if story.more_packets > 0 {
+        let _ = writeln!(
+            text,
+            "              and {} more packets",
+            story.more_packets
+        );
+    }
+    text.push('\n');
+    text + &print::report(&story.report, print::colours())
+}

@@ -1,0 +1,373 @@
+//! One TCP conversation: its two streams, who of the ends is the client, and the report on it.
+//!
+//! Not here: which packet belongs to which conversation ([`super::conversations`]).
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use super::Hints;
+use super::link::Segment;
+use super::reassembly::{Arrival, Stream, earliest};
+use crate::preface::sniff::{Spoken, speaks};
+use crate::probe::diagnose::{self, Vantage};
+use crate::probe::exchange::{Connect, End, Exchange, KEPT, Loss, Said, Side};
+use crate::probe::facts::Hint;
+use crate::probe::report::{Finding, Report};
+use crate::probe::rules::{self, Severity, Stage};
+
+/// A conversation that is being watched. Its ends are `0` and `1` until it is known which of them
+/// is the client.
+#[derive(Clone, Debug)]
+pub(super) struct Conversation {
+    pub(super) id: u64,
+    /// When its earliest packet was recorded, since 1970 like all times in here.
+    began: Duration,
+    ends: [Party; 2],
+}
+
+/// One end.
+#[derive(Clone, Debug)]
+struct Party {
+    addr: SocketAddr,
+    stream: Stream,
+    /// When its first packet came.
+    first: Option<Duration>,
+    /// When it asked for the connection (SYN).
+    asked: Option<Duration>,
+    /// When it agreed to it (SYN and ACK).
+    agreed: Option<Duration>,
+    /// Whether it has acknowledged anything but by a reset.
+    listened: bool,
+}
+
+impl Party {
+    fn new(addr: SocketAddr) -> Self {
+        Self {
+            addr,
+            stream: Stream::default(),
+            first: None,
+            asked: None,
+            agreed: None,
+            listened: false,
+        }
+    }
+}
+
+/// Which end of a conversation; never anything but 0 or 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    First,
+    Second,
+}
+
+impl Which {
+    fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+impl Conversation {
+    pub(super) fn new(id: u64, began: u64, first: SocketAddr, second: SocketAddr) -> Self {
+        Self {
+            id,
+            began: Duration::from_nanos(began),
+            ends: [Party::new(first), Party::new(second)],
+        }
+    }
+
+    fn end(&self, which: Which) -> &Party {
+        let [first, second] = &self.ends;
+        match which {
+            Which::First => first,
+            Which::Second => second,
+        }
+    }
+
+    fn end_mut(&mut self, which: Which) -> &mut Party {
+        let [first, second] = &mut self.ends;
+        match which {
+            Which::First => first,
+            Which::Second => second,
+        }
+    }
+
+    /// Whether a SYN opens another connection between the same ends.
+    pub(super) fn is_another(&self, from: Which, syn: u32) -> bool {
+        !self.end(from).stream.may_begin_at(syn)
+    }
+
+    /// The sequence numbers of the two SYNs.
+    pub(super) fn syns(&self) -> [Option<u32>; 2] {
+        self.ends.each_ref().map(|end| end.stream.syn())
+    }
+
+    /// Adds a segment that the end `from` has sent.
+    pub(super) fn add(&mut self, from: Which, segment: &Segment<'_>, at: u64) -> Arrival {
+        let at = Duration::from_nanos(at);
+        // Captures of several interfaces are not always in the order of time.
+        self.began = self.began.min(at);
+        if let Some(ack) = segment.ack
+            && !segment.rst
+        {
+            self.end_mut(from.other()).stream.acknowledge(ack);
+        }
+        let end = self.end_mut(from);
+        earliest(&mut end.first, at);
+        if segment.syn {
+            let when = match segment.ack {
+                None => &mut end.asked,
+                Some(_) => &mut end.agreed,
+            };
+            earliest(when, at);
+        }
+        end.listened |= segment.ack.is_some() && !segment.rst;
+        end.stream.add(segment, at)
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn is_closed(&self) -> bool {
+        let reset = self.ends.iter().any(|end| end.stream.reset().is_some());
+        reset || self.ends.iter().all(|end| end.stream.is_complete())
+    }
+
+    /// How much memory its bytes take.
+    pub(super) fn weight(&self) -> usize {
+        self.ends.iter().map(|end| end.stream.weight()).sum()
+    }
+
+    /// Whether there is anything to tell: someone asked for a connection, or said something.
+    pub(super) fn has_content(&self) -> bool {
+        let tells = |end: &Party| end.stream.spoke() || end.asked.is_some() || end.agreed.is_some();
+        self.ends.iter().any(tells)
+    }
+
+    /// The number of bytes each side has said without a gap so far.
+    pub(super) fn heard(&self, which: Which) -> usize {
+        self.end(which).stream.said().bytes().len()
+    }
+
+    /// Whether one side has said all that is kept of a side.
+    pub(super) fn is_full(&self) -> bool {
+        let full = |end: &Party| end.stream.said().bytes().len() >= KEPT;
+        self.ends.iter().any(full)
+    }
+
+    /// Whether a SYN of either end was seen.
+    fn opened(&self) -> bool {
+        self.syns().iter().any(Option::is_some)
+    }
+
+    /// What is known of it.
+    pub(super) fn judge(&self, hints: &Hints) -> Judged {
+        self.clone().conclude(hints)
+    }
+
+    /// The same, when nothing more is awaited.
+    pub(super) fn conclude(mut self, hints: &Hints) -> Judged {
+        let opened = self.opened();
+        let open = !self.is_closed();
+        let conflict = self.conflict();
+        let again = self.ends.each_ref().map(|end| end.stream.again());
+        let [first, second] = &mut self.ends;
+        let mut said = (
+            std::mem::take(&mut first.stream).finish(opened),
+            std::mem::take(&mut second.stream).finish(opened),
+        );
+        let (client, starts) = self.client(&said, hints);
+        if client == Which::Second {
+            said = (said.1, said.0);
+        }
+        if !opened && !starts {
+            said = (forget(&said.0), forget(&said.1));
+        }
+        said.0.count_from(self.began);
+        said.1.count_from(self.began);
+        let (client_end, server_end) = (self.end(client), self.end(client.other()));
+        let hint = hints.of(server_end.addr.port());
+        let exchange = Exchange {
+            connect: connect(client_end, server_end, &said.1, self.began),
+            client: said.0,
+            server: said.1,
+            open,
+            ..Exchange::default()
+        };
+        let mut report = diagnose::report(&exchange, hint, Vantage::Capture);
+        if !opened {
+            let rule = if starts {
+                &rules::CAPTURE_SYN_MISSING
+            } else {
+                &rules::CAPTURE_START_UNKNOWN
+            };
+            report.find(Finding::new(
+                rule,
+                "No SYN of this connection was recorded.",
+            ));
+        }
+        for side in [Side::Client, Side::Server] {
+            let [silent, other] = match side {
+                Side::Client => [client_end, server_end],
+                Side::Server => [server_end, client_end],
+            };
+            if silent.first.is_none() && other.listened {
+                report.find(one_sided(side));
+            }
+        }
+        if let Some((which, position)) = conflict {
+            let side = if which == client {
+                Side::Client
+            } else {
+                Side::Server
+            };
+            report.find(conflicting(side, position));
+        }
+        let [first, second] = again;
+        let again = match client {
+            Which::First => [first, second],
+            Which::Second => [second, first],
+        };
+        if again != [0, 0] {
+            report.find(retransmitted(again));
+        }
+        if report.established {
+            // What is missing in the recording has hidden nothing of the handshake.
+            let of_capture = |finding: &&mut Finding| finding.rule.stage == Stage::Capture;
+            for finding in report.findings.iter_mut().filter(of_capture) {
+                finding.severity = Severity::Note;
+            }
+        }
+        report.conclude();
+        report.id = Some(self.id);
+        report.client = Some(client_end.addr.to_string());
+        report.server = Some(server_end.addr.to_string());
+        if let Some(time) = SystemTime::UNIX_EPOCH.checked_add(self.began) {
+            report.began(time);
+        }
+        Judged {
+            report,
+            exchange,
+            hint,
+            client,
+        }
+    }
+
+    fn conflict(&self) -> Option<(Which, u64)> {
+        [Which::First, Which::Second]
+            .into_iter()
+            .find_map(|which| Some((which, self.end(which).stream.conflict()?)))
+    }
+
+    /// Who is the client, and whether what was said begins as conversations do.
+    ///
+    /// The SYN tells; without one the first bytes, then the ports.
+    fn client(&self, said: &(Said, Said), hints: &Hints) -> (Which, bool) {
+        let [first, second] = &self.ends;
+        let starts = start(&said.0, &said.1);
+        let by_syn = match (first.asked, second.asked) {
+            (Some(_), None) => Some(Which::First),
+            (None, Some(_)) => Some(Which::Second),
+            _ => match (first.agreed, second.agreed) {
+                (Some(_), None) => Some(Which::Second),
+                (None, Some(_)) => Some(Which::First),
+                _ => None,
+            },
+        };
+        let by_port = || {
+            let known = |end: &Party| hints.of(end.addr.port()) != Hint::None;
+            match (known(first), known(second)) {
+                (true, false) => Which::Second,
+                (false, true) => Which::First,
+                _ if first.addr.port() < second.addr.port() => Which::Second,
+                _ => Which::First,
+            }
+        };
+        (by_syn.or(starts).unwrap_or_else(by_port), starts.is_some())
+    }
+}
+
+/// A report with what it was made of.
+#[derive(Clone, Debug)]
+pub(super) struct Judged {
+    pub(super) report: Report,
+    pub(super) exchange: Exchange,
+    pub(super) hint: Hint,
+    pub(super) client: Which,
+}
+
+/// What remains of a stream of which only a later part is known.
+fn forget(said: &Said) -> Said {
+    let mut none = Said::default();
+    none.lose(Loss::Start);
+    if let Some((end, at)) = said.ended() {
+        none.end(end, at);
+    }
+    none
+}
+
+/// Which of two ends is the client by the first bytes, if they are those of a beginning.
+fn start(first: &Said, second: &Said) -> Option<Which> {
+    match (begins(first.bytes()), begins(second.bytes())) {
+        (Some(Side::Client), other) if other != Some(Side::Client) => Some(Which::First),
+        (other, Some(Side::Client)) if other != Some(Side::Client) => Some(Which::Second),
+        (Some(Side::Server), None) => Some(Which::Second),
+        (None, Some(Side::Server)) => Some(Which::First),
+        _ => None,
+    }
+}
+
+/// Which side begins a conversation with such bytes. Only what cannot stand in its middle counts.
+fn begins(bytes: &[u8]) -> Option<Side> {
+    match speaks(bytes)? {
+        // A handshake record with a ClientHello (RFC 8446 section 4).
+        Spoken::Tls if matches!(bytes, [_, _, _, _, _, 1, ..]) => Some(Side::Client),
+        Spoken::PostgresRequest | Spoken::PostgresStartup => Some(Side::Client),
+        Spoken::MysqlGreeting | Spoken::MysqlError => Some(Side::Server),
+        _ => None,
+    }
+}
+
+fn connect(client: &Party, server: &Party, said: &Said, began: Duration) -> Connect {
+    let Some(asked) = client.asked else {
+        return Connect::Unseen;
+    };
+    if let Some(agreed) = server.agreed {
+        return Connect::Accepted(agreed.saturating_sub(asked));
+    }
+    match (said.ended(), server.first) {
+        (Some((End::Reset, at)), _) if !server.listened => {
+            // Times of what was said count from the beginning already.
+            Connect::Refused((at + began).saturating_sub(asked))
+        }
+        (_, Some(first)) => Connect::Accepted(first.saturating_sub(asked)),
+        // The client goes on, so there was an answer.
+        (_, None) if client.listened => Connect::Unseen,
+        (_, None) => Connect::Unanswered,
+    }
+}
+
+fn one_sided(silent: Side) -> Finding {
+    let detail = format!(
+        "No packet of the {} was recorded, though the {} answers it.",
+        silent.as_str(),
+        silent.other().as_str()
+    );
+    Finding::new(&rules::CAPTURE_ONE_SIDED, detail)
+}
+
+fn conflicting(side: Side, position: u64) -> Finding {
+    let detail = format!(
+        "The {} sent different bytes for the place {position} bytes into what it says.",
+        side.as_str()
+    );
+    Finding::new(&rules::CAPTURE_CONFLICT, detail)
+}
+
+fn retransmitted([client, server]: [u32; 2]) -> Finding {
+    let detail = format!(
+        "Segments that repeat what was there before: {client} of the client, {server} of the \
+         server. A capture on all interfaces (-i any) can show the same packet twice, too."
+    );
+    Finding::new(&rules::CAPTURE_RETRANSMISSIONS, detail)
+}

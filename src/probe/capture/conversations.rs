@@ -1,0 +1,419 @@
+//! All conversations of a capture: which packet belongs to which, and when one is decided.
+//!
+//! Memory stays bounded, whatever the capture holds: conversations, their bytes and what is
+//! remembered of decided ones are limited, and the oldest are finished first. A conversation that
+//! is decided frees its bytes; later packets of it cost one look into a table. Not here: one
+//! conversation in itself ([`super::conversation`]), and how rows are shown.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+use super::Hints;
+use super::conversation::{Conversation, Judged, Which};
+use super::link::Segment;
+use super::reassembly::Arrival;
+use crate::probe::report::{Finding, Report};
+use crate::probe::rules::{self, Severity};
+
+/// The most conversations in the table, open and decided. A decided one takes some 100 bytes and
+/// keeps its late packets from looking like another conversation; an open one takes some 600 bytes
+/// without what was said in it.
+const MAX_TRACKED: usize = 1 << 17;
+
+/// The most bytes of open conversations: room for all that is tracked if each says what an
+/// ordinary handshake needs, and for a thousand that hold all they may.
+const MAX_BYTES: usize = 128 << 20;
+
+/// How many closed conversations wait for late packets when nobody waits for the rows.
+const MAX_CLOSING: usize = 1 << 10;
+
+/// How often an undecided conversation is judged when rows are awaited, in nanoseconds of the
+/// capture's time: each time costs as much as there is to read in it.
+const JUDGE_EVERY: u64 = 250_000_000;
+
+const EARLY: &str =
+    "It was finished early to make room for newer ones; what came later is not in it.";
+
+/// Why a conversation was finished.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Nothing more can change it.
+    Decided,
+    /// There was no room for it any longer.
+    Room,
+    /// The capture has ended.
+    Ended,
+}
+
+/// How rows are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As soon as a conversation is decided.
+    Live,
+    /// Any time; a conversation may get late packets for a while.
+    Whole,
+}
+
+/// What happened over all conversations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Conversations that were told.
+    pub told: u64,
+    /// Those of them in which TLS was established.
+    pub established: u64,
+    /// Connections without a first packet or any data, of which there is nothing to tell.
+    pub empty: u64,
+    /// Conversations that were finished early for want of room, before they were decided.
+    pub early: u64,
+}
+
+/// The table of conversations.
+#[derive(Debug)]
+pub struct Conversations {
+    pace: Pace,
+    hints: Hints,
+    table: HashMap<Key, Slot>,
+    /// All of the table, the oldest first.
+    order: VecDeque<(Key, u64)>,
+    /// How many of `order`, from the front, are known not to be open.
+    settled: usize,
+    /// Closed ones in the order in which they closed.
+    closing: VecDeque<(Key, u64)>,
+    /// Undecided ones that have got packets since they were judged (live only).
+    waiting: VecDeque<(Key, u64, u64)>,
+    bytes: usize,
+    last_id: u64,
+    ready: VecDeque<Report>,
+    counts: Counts,
+    fault: Option<Finding>,
+    watched: Option<u64>,
+    story: Option<Box<Judged>>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Open(Box<Open>),
+    Done(Done),
+}
+
+#[derive(Debug)]
+struct Open {
+    conversation: Conversation,
+    closed: bool,
+    waiting: bool,
+    /// It was established when it was judged last.
+    established: bool,
+}
+
+/// What is remembered of a decided conversation.
+#[derive(Debug)]
+struct Done {
+    id: u64,
+    syns: [Option<u32>; 2],
+    /// Whether packets of it still came since this was last looked at.
+    alive: bool,
+}
+
+/// The two ends, the smaller first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key([u8; 36]);
+
+impl Key {
+    fn new(segment: &Segment<'_>) -> (Self, Which) {
+        let (from, to) = (end(segment.from), end(segment.to));
+        let (first, second, which) = if from <= to {
+            (from, to, Which::First)
+        } else {
+            (to, from, Which::Second)
+        };
+        let mut bytes = [0; 36];
+        for (byte, value) in bytes.iter_mut().zip(first.into_iter().chain(second)) {
+            *byte = value;
+        }
+        (Self(bytes), which)
+    }
+}
+
+fn end(addr: SocketAddr) -> [u8; 18] {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+        IpAddr::V6(ip) => ip,
+    };
+    let mut bytes = [0; 18];
+    let values = ip.octets().into_iter().chain(addr.port().to_be_bytes());
+    for (byte, value) in bytes.iter_mut().zip(values) {
+        *byte = value;
+    }
+    bytes
+}
+
+impl Conversations {
+    /// An empty table.
+    #[must_use]
+    pub fn new(hints: Hints, pace: Pace) -> Self {
+        Self {
+            pace,
+            hints,
+            table: HashMap::new(),
+            order: VecDeque::new(),
+            settled: 0,
+            closing: VecDeque::new(),
+            waiting: VecDeque::new(),
+            bytes: 0,
+            last_id: 0,
+            ready: VecDeque::new(),
+            counts: Counts::default(),
+            fault: None,
+            watched: None,
+            story: None,
+        }
+    }
+
+    /// Keeps what the conversation with this number was made of.
+    pub(super) fn watch(&mut self, id: u64) {
+        self.watched = Some(id);
+    }
+
+    /// What the watched conversation was made of, once it is finished.
+    pub(super) fn watched(&mut self) -> Option<Box<Judged>> {
+        self.story.take()
+    }
+
+    /// What happened so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// The next decided conversation.
+    pub fn row(&mut self) -> Option<Report> {
+        self.ready.pop_front()
+    }
+
+    /// Adds a segment that was recorded at this time, in nanoseconds since 1970.
+    pub fn add(&mut self, segment: &Segment<'_>, at: u64) {
+        self.add_told(segment, at, |_, _, _| {});
+    }
+
+    /// The same, telling where the segment went, unless its conversation is decided.
+    pub(super) fn add_told(
+        &mut self,
+        segment: &Segment<'_>,
+        at: u64,
+        tell: impl FnOnce(&Conversation, Which, Arrival),
+    ) {
+        let (key, from) = Key::new(segment);
+        if self.is_new(key, from, segment) {
+            self.begin(key, from, segment, at);
+        }
+        let Some(Slot::Open(open)) = self.table.get_mut(&key) else {
+            return;
+        };
+        let before = open.conversation.weight();
+        let arrival = open.conversation.add(from, segment, at);
+        self.bytes += open.conversation.weight();
+        self.bytes -= before;
+        tell(&open.conversation, from, arrival);
+        let id = open.conversation.id;
+        let closes = !open.closed && open.conversation.is_closed();
+        open.closed |= closes;
+        match self.pace {
+            Pace::Live if closes => {
+                self.finish(key, Some(id), Why::Decided);
+            }
+            Pace::Live => {
+                if !std::mem::replace(&mut open.waiting, true) {
+                    let due = at.saturating_add(JUDGE_EVERY);
+                    self.waiting.push_back((key, id, due));
+                }
+                let crowded = self.waiting.len() > MAX_TRACKED;
+                self.judge_waiting(|due| due <= at || crowded);
+            }
+            Pace::Whole if closes => {
+                self.closing.push_back((key, id));
+                if self.closing.len() > MAX_CLOSING
+                    && let Some((key, id)) = self.closing.pop_front()
+                {
+                    self.finish(key, Some(id), Why::Decided);
+                }
+            }
+            Pace::Whole => {}
+        }
+        while self.bytes > MAX_BYTES && self.finish_oldest() {}
+    }
+
+    /// Whether a segment begins a conversation.
+    fn is_new(&mut self, key: Key, from: Which, segment: &Segment<'_>) -> bool {
+        let opens = (segment.syn && segment.ack.is_none()).then_some(segment.seq);
+        match self.table.get_mut(&key) {
+            None => true,
+            Some(Slot::Done(done)) => {
+                let [first, second] = done.syns;
+                let known = if from == Which::First { first } else { second };
+                let another = opens.is_some() && opens != known;
+                done.alive |= !another;
+                another
+            }
+            Some(Slot::Open(open)) => {
+                opens.is_some_and(|syn| open.conversation.is_another(from, syn))
+            }
+        }
+    }
+
+    /// Starts a conversation in the place of what was there.
+    fn begin(&mut self, key: Key, from: Which, segment: &Segment<'_>, at: u64) {
+        self.finish(key, None, Why::Decided);
+        if self.order.len() >= MAX_TRACKED {
+            self.make_room();
+        }
+        self.last_id += 1;
+        let (first, second) = match from {
+            Which::First => (segment.from, segment.to),
+            Which::Second => (segment.to, segment.from),
+        };
+        let open = Box::new(Open {
+            conversation: Conversation::new(self.last_id, at, first, second),
+            closed: false,
+            waiting: false,
+            established: false,
+        });
+        self.table.insert(key, Slot::Open(open));
+        self.order.push_back((key, self.last_id));
+    }
+
+    /// Judges what has got packets since it was judged: nothing more comes for now.
+    pub fn pause(&mut self) {
+        self.judge_waiting(|_| true);
+    }
+
+    fn judge_waiting(&mut self, is_due: impl Fn(u64) -> bool) {
+        for _ in 0..self.waiting.len() {
+            let Some(&(key, id, due)) = self.waiting.front() else {
+                break;
+            };
+            if !is_due(due) {
+                break;
+            }
+            self.waiting.pop_front();
+            let Some(Slot::Open(open)) = self.table.get_mut(&key) else {
+                continue;
+            };
+            if open.conversation.id != id {
+                continue;
+            }
+            open.waiting = false;
+            if open.established || open.conversation.is_full() {
+                self.finish(key, Some(id), Why::Decided);
+            } else if open.conversation.judge(&self.hints).report.established {
+                // Once more a little later: a server that refuses the client's certificate does so
+                // when the handshake looks complete.
+                open.established = true;
+                open.waiting = true;
+                self.waiting
+                    .push_back((key, id, due.saturating_add(JUDGE_EVERY)));
+            }
+        }
+    }
+
+    /// Ends the capture: every conversation is finished, in the order of their first packets.
+    ///
+    /// `fault` tells why the recording broke off, and is added to what was open then.
+    pub fn end(&mut self, fault: Option<Finding>) {
+        self.fault = fault;
+        let order = std::mem::take(&mut self.order);
+        for (key, id) in order {
+            self.finish(key, Some(id), Why::Ended);
+        }
+        self.table.clear();
+        self.closing.clear();
+        self.waiting.clear();
+        self.settled = 0;
+    }
+
+    /// Takes the row of an open conversation and frees its bytes; `id` when it must be this one.
+    /// Whether there was one.
+    fn finish(&mut self, key: Key, id: Option<u64>, why: Why) -> bool {
+        let Some(slot) = self.table.get_mut(&key) else {
+            return false;
+        };
+        let Slot::Open(open) = slot else {
+            return false;
+        };
+        if id.is_some_and(|id| id != open.conversation.id) {
+            return false;
+        }
+        let done = Slot::Done(Done {
+            id: open.conversation.id,
+            syns: open.conversation.syns(),
+            alive: false,
+        });
+        let Slot::Open(open) = std::mem::replace(slot, done) else {
+            return false;
+        };
+        self.bytes -= open.conversation.weight();
+        if !open.conversation.has_content() {
+            self.counts.empty += 1;
+            return true;
+        }
+        let watched = self.watched == Some(open.conversation.id);
+        let judged = open.conversation.conclude(&self.hints);
+        if watched {
+            self.story = Some(Box::new(judged.clone()));
+        }
+        let mut report = judged.report;
+        self.counts.told += 1;
+        self.counts.established += u64::from(report.established);
+        let fault = match why {
+            Why::Room if !open.closed && !report.established => {
+                self.counts.early += 1;
+                Some(Finding::new(&rules::CAPTURE_DROPPED, EARLY))
+            }
+            Why::Ended if !open.closed => self.fault.clone(),
+            _ => None,
+        };
+        if let Some(mut fault) = fault {
+            if report.established {
+                fault.severity = Severity::Note;
+            }
+            report.find(fault);
+            report.conclude();
+        }
+        self.ready.push_back(report);
+        true
+    }
+
+    /// Forgets the oldest decided conversation; open ones that are older are finished for that.
+    fn make_room(&mut self) {
+        while let Some((key, id)) = self.order.pop_front() {
+            self.settled = self.settled.saturating_sub(1);
+            let was_open = self.finish(key, Some(id), Why::Room);
+            let Some(Slot::Done(done)) = self.table.get_mut(&key) else {
+                continue;
+            };
+            if done.id != id {
+                return;
+            }
+            // As long as packets come, forgetting it would make another conversation of them.
+            if std::mem::take(&mut done.alive) || was_open {
+                self.order.push_back((key, id));
+                continue;
+            }
+            self.table.remove(&key);
+            return;
+        }
+    }
+
+    /// Finishes the oldest open conversation; false when there is none.
+    fn finish_oldest(&mut self) -> bool {
+        while let Some(&(key, id)) = self.order.get(self.settled) {
+            self.settled += 1;
+            if let Some(Slot::Open(open)) = self.table.get(&key)
+                && open.conversation.id == id
+            {
+                self.finish(key, Some(id), Why::Room);
+                return true;
+            }
+        }
+        false
+    }
+}
