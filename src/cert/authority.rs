@@ -69,19 +69,14 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertE
                 // Two authorities of one name are the hardest to tell apart for clients.
                 None => format!("dbgate CA {:08x}", u32::from_be_bytes(mint::random()?)),
             };
-            let pair = match found {
-                Some((pair, _)) => {
-                    remarks.push(format!(
-                        "the key {} was there already and is used",
-                        key.display()
-                    ));
-                    pair
-                }
-                None => {
-                    let pair = mint::new_key()?;
-                    locked.put(&key, &pair.serialize_pem(), SECRET)?;
-                    pair
-                }
+            let pair = if let Some((pair, _)) = found {
+                let key = key.display();
+                remarks.push(format!("the key {key} was there already and is used"));
+                pair
+            } else {
+                let pair = mint::new_key()?;
+                locked.put(&key, &pair.serialize_pem(), SECRET)?;
+                pair
             };
             let until = now + wanted.lifetime;
             let pem = mint::root(&name, &wanted.domains, &pair, now, until)?;

@@ -98,13 +98,12 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<Outcome, CertE
     };
     let (change, key) = pair.plan(until, now)?;
     if change != Change::Unchanged {
-        let key = match key {
-            Some(key) => key,
-            None => {
-                let key = mint::new_key()?;
-                locked.put(&key_path, &key.serialize_pem(), SECRET)?;
-                key
-            }
+        let key = if let Some(key) = key {
+            key
+        } else {
+            let key = mint::new_key()?;
+            locked.put(&key_path, &key.serialize_pem(), SECRET)?;
+            key
         };
         let names = wanted.subject.names();
         let leaf = Leaf {
@@ -340,3 +339,6 @@ impl Subject {
         remarks
     }
 }
+
+#[cfg(test)]
+mod tests;
