@@ -22,7 +22,7 @@ use crate::probe::facts::Hint;
 use crate::probe::{Finding, rules};
 use crate::tls::config::ALPN_POSTGRES;
 
-pub(super) use mongodb::{hello as mongodb_hello, is_answer as is_mongodb_answer};
+pub(super) use mongodb::hello as mongodb_hello;
 pub(super) use mysql::capabilities as mysql_capabilities;
 pub(super) use redis::PING;
 

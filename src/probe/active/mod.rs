@@ -6,6 +6,7 @@
 //!
 //! Not here: printing.
 
+mod again;
 mod certificate;
 mod cut;
 mod database;
@@ -15,6 +16,7 @@ mod reach;
 mod secure;
 mod setup;
 mod target;
+mod words;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
@@ -30,6 +32,7 @@ use super::facts::{self, Hint};
 use super::{Finding, Report, Severity, rules};
 use crate::tls::config::ALPN_POSTGRES;
 use crate::wire::escape;
+use again::Again;
 use look::{Look, Plan, Way};
 use secure::{NoTls, Offer};
 
@@ -126,6 +129,9 @@ async fn at_address(
         report.phase("dns", took);
     }
     certificate::judge(&mut report, &look, &plan, setup);
+    Again::new(&mut report, &look, &plan, setup, reached.address)
+        .look()
+        .await;
     report
 }
 

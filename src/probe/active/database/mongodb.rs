@@ -37,7 +37,7 @@ pub(in crate::probe::active) fn hello() -> Vec<u8> {
 }
 
 /// Whether bytes begin like an answer to [`hello`].
-pub(in crate::probe::active) fn is_answer(bytes: &[u8]) -> bool {
+fn is_answer(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     let header: Result<Vec<u32>, _> = (0..4).map(|_| reader.u32_le()).collect();
     matches!(header.as_deref(), Ok([_, _, 1, OP_MSG]))

@@ -1,0 +1,364 @@
+//! Looking again, in another way, where one look leaves the cause open: each further look is a
+//! connection of its own, and is told in the report.
+//!
+//! All further looks together take no longer than one stage may. Not here: the first look.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::look::{self, Look, Plan, Way};
+use super::setup::Setup;
+use super::words::{self, Answer, Word};
+use super::{reach, tell};
+use crate::probe::facts::Hint;
+use crate::probe::{Finding, Report, Rule, Severity, rules};
+use crate::tls::config::ALPN_POSTGRES;
+
+/// A hello beyond this needs a second packet on most paths.
+const ONE_PACKET: usize = 1400;
+
+/// The share of the time for one stage that a stage of a further look gets.
+const SHARE: u32 = 5;
+
+/// The least of that.
+const LEAST: Duration = Duration::from_millis(500);
+
+/// Further looks at one address.
+pub(super) struct Again<'a> {
+    pub(super) report: &'a mut Report,
+    pub(super) first: &'a Look,
+    pub(super) plan: &'a Plan,
+    pub(super) setup: &'a Setup,
+    pub(super) address: SocketAddr,
+    until: Instant,
+}
+
+/// What a further look at TLS came to.
+struct Other {
+    look: Look,
+    report: Report,
+}
+
+impl<'a> Again<'a> {
+    pub(super) fn new(
+        report: &'a mut Report,
+        first: &'a Look,
+        plan: &'a Plan,
+        setup: &'a Setup,
+        address: SocketAddr,
+    ) -> Self {
+        Self {
+            report,
+            first,
+            plan,
+            setup,
+            address,
+            until: Instant::now() + plan.limit,
+        }
+    }
+
+    /// Looks as often as the findings so far ask for, and changes them by what is found.
+    pub(super) async fn look(mut self) {
+        self.report.conclude();
+        if let Some(lead) = self.failure() {
+            self.find_cause(lead).await;
+        } else {
+            if self.setup.options.compare_no_sni {
+                self.compare_no_sni().await;
+            }
+            if self.setup.options.check_plaintext && self.plan.protocol == Hint::Postgres {
+                self.check_plaintext().await;
+            }
+        }
+    }
+
+    /// The rule by which there is no TLS.
+    fn failure(&self) -> Option<&'static Rule> {
+        if self.report.established {
+            return None;
+        }
+        let lead = self.report.findings.first()?;
+        (lead.severity == Severity::Fail).then_some(lead.rule)
+    }
+
+    async fn find_cause(&mut self, lead: &'static Rule) {
+        let is = |rules: &[&'static Rule]| rules.iter().any(|rule| std::ptr::eq(*rule, lead));
+        let no_preface = is(&[
+            &rules::PG_NO_ANSWER,
+            &rules::PG_CLOSED_AFTER_REQUEST,
+            &rules::PG_EXPECTS_TLS_FIRST,
+            &rules::TLS_FIRST_SERVER,
+            &rules::PG_UNEXPECTED_ANSWER,
+            &rules::MYSQL_NO_GREETING,
+            &rules::MYSQL_CLOSED,
+        ]);
+        let no_hello = is(&[
+            &rules::TLS_NO_ANSWER,
+            &rules::TLS_CLOSED_AFTER_HELLO,
+            &rules::TLS_RESET_AFTER_HELLO,
+        ]);
+        let misread = is(&[
+            &rules::TLS_NOT_TLS,
+            &rules::POSTGRES_SERVER,
+            &rules::OTHER_SERVER,
+        ]);
+        let by_name = is(&[
+            &rules::ALERT_UNRECOGNIZED_NAME,
+            &rules::ALERT_ACCESS_DENIED,
+            &rules::ALERT_HANDSHAKE_FAILURE,
+            &rules::ALERT_INTERNAL_ERROR,
+        ]);
+        if self.plan.offer.split.is_some() && !no_preface && self.unsplit().await {
+            return;
+        }
+        if self.plan.offer.only.is_some() && is(&[&rules::ALERT_PROTOCOL_VERSION]) {
+            self.both_versions().await;
+        }
+        if by_name && self.plan.offer.sni.is_some() {
+            self.without_sni().await;
+        }
+        let direct = self.plan.way == Way::Direct;
+        if no_preface {
+            if !self.tls_first().await {
+                self.who_is_it(words::all(self.plan.protocol)).await;
+            }
+        } else if no_hello || misread {
+            let mut words = words::all(self.plan.protocol);
+            // The likeliest first: the database itself, without TLS.
+            let others = words.split_off(1);
+            if direct && self.plan.protocol == Hint::Postgres && self.ssl_request().await
+                || direct && self.who_is_it(words).await
+                || no_hello && self.smaller().await
+                || direct && self.who_is_it(others).await
+            {
+                return;
+            }
+            let hung_up = no_hello && !is(&[&rules::TLS_NO_ANSWER]);
+            if hung_up && self.plan.offer.sni.is_some() {
+                self.without_sni().await;
+            }
+        }
+    }
+
+    /// The time that a stage of a further look gets; `None` when all of it is over.
+    fn limit(&self) -> Option<Duration> {
+        let left = self.until.saturating_duration_since(Instant::now());
+        let limit = (self.plan.limit / SHARE).max(LEAST).min(left);
+        (!limit.is_zero()).then_some(limit)
+    }
+
+    /// Looks once more, with another plan; what came of it is told as `what`.
+    async fn other(&mut self, what: &str, change: impl FnOnce(&mut Plan)) -> Option<Other> {
+        let limit = self.limit()?;
+        let mut plan = self.plan.clone();
+        plan.limit = limit;
+        change(&mut plan);
+        let (tcp, took) = match reach::connect(self.address, limit).await {
+            Ok(connected) => connected,
+            Err(finding) => {
+                let lost = format!("{what}: {}", finding.rule.summary);
+                self.report.looks.push(lost);
+                return None;
+            }
+        };
+        let look = look::look(tcp, took, &plan).await;
+        let mut report = tell(&look, &plan);
+        super::certificate::judge(&mut report, &look, &plan, self.setup);
+        report.conclude();
+        self.report.looks.push(format!("{what}: {}", gist(&report)));
+        Some(Other { look, report })
+    }
+
+    /// Puts a finding in the place of what the first look alone suggested.
+    fn conclude(&mut self, rule: &'static Rule, detail: &str) {
+        let is_open = |finding: &Finding| finding.severity == Severity::Fail;
+        let before = self.report.findings.iter().find(|finding| is_open(finding));
+        let detail = match before {
+            Some(before) if !std::ptr::eq(before.rule, rule) => {
+                format!("{}; {detail}", before.detail)
+            }
+            Some(_) | None => detail.to_owned(),
+        };
+        self.report.findings.retain(|finding| !is_open(finding));
+        self.report.find(Finding::new(rule, detail));
+    }
+
+    async fn unsplit(&mut self) -> bool {
+        let Some(split) = self.plan.offer.split else {
+            return false;
+        };
+        let other = self
+            .other("the ClientHello in one piece", |plan| {
+                plan.offer.split = None
+            })
+            .await;
+        let works = other.is_some_and(|other| other.report.established);
+        if works {
+            let detail = format!("in {split} the ClientHello fails, in one piece it does not");
+            self.conclude(&rules::HELLO_SPLIT_REFUSED, &detail);
+        }
+        works
+    }
+
+    async fn both_versions(&mut self) {
+        self.other("TLS 1.2 and 1.3 on offer", |plan| plan.offer.only = None)
+            .await;
+    }
+
+    async fn smaller(&mut self) -> bool {
+        let bytes = self.report.hello.as_ref().map_or(0, |hello| hello.bytes);
+        if bytes <= ONE_PACKET {
+            return false;
+        }
+        let other = self
+            .other("a ClientHello without post-quantum key shares", |plan| {
+                plan.offer.small = true;
+            })
+            .await;
+        let Some(small) = other.filter(|other| other.report.established) else {
+            return false;
+        };
+        let size = small.report.hello.map_or(0, |hello| hello.bytes);
+        let detail = format!("a ClientHello of {bytes} bytes fails, one of {size} bytes does not");
+        self.conclude(&rules::HELLO_TOO_BIG, &detail);
+        true
+    }
+
+    async fn without_sni(&mut self) -> Option<Other> {
+        self.other("no server name", |plan| plan.offer.sni = None)
+            .await
+    }
+
+    async fn compare_no_sni(&mut self) {
+        if self.plan.offer.sni.is_none() {
+            return;
+        }
+        let Some(other) = self.without_sni().await else {
+            return;
+        };
+        let leaf = |look: &Look| look.shown.chain.first().cloned();
+        let finding = if !other.report.established {
+            let why = gist(&other.report);
+            Finding::new(&rules::SNI_REQUIRED, format!("without one: {why}"))
+        } else if leaf(&other.look) == leaf(self.first) {
+            let detail = "both times the same certificate came";
+            Finding::new(&rules::SNI_IGNORED, detail)
+        } else {
+            let detail = format!(
+                "without one came a certificate for {}",
+                names(&other.report)
+            );
+            Finding::new(&rules::SNI_REQUIRED, detail)
+        };
+        self.report.find(finding);
+    }
+
+    /// Whether TLS from the first byte succeeds where a preface did not.
+    async fn tls_first(&mut self) -> bool {
+        let postgres = self.plan.protocol == Hint::Postgres;
+        let other = self
+            .other("TLS from the first byte", |plan| {
+                plan.way = Way::Direct;
+                plan.offer.alpn = postgres.then_some(ALPN_POSTGRES);
+                if !postgres {
+                    // Its greeting is gone with the preface.
+                    plan.protocol = Hint::Tls;
+                }
+            })
+            .await;
+        let Some(other) = other.filter(|other| other.report.established) else {
+            return false;
+        };
+        if postgres {
+            let agreed = other.report.alpn_agreed.as_deref().map(str::as_bytes);
+            let detail = if agreed == Some(ALPN_POSTGRES) {
+                "asked with TLS from the first byte it answered, and agreed to ALPN `postgresql`"
+            } else {
+                "asked with TLS from the first byte it answered, but without ALPN `postgresql`, \
+                 so it is no Postgres 17 or newer, and sslnegotiation=direct fails as well"
+            };
+            self.conclude(&rules::PG_EXPECTS_TLS_FIRST, detail);
+        } else {
+            let detail = "asked with TLS from the first byte it answered";
+            self.conclude(&rules::TLS_FIRST_SERVER, detail);
+        }
+        true
+    }
+
+    /// Whether an `SSLRequest` is granted where TLS from the first byte is not.
+    async fn ssl_request(&mut self) -> bool {
+        let other = self
+            .other("an SSLRequest", |plan| {
+                plan.way = Way::SslRequest;
+                plan.offer.alpn = None;
+            })
+            .await;
+        let granted =
+            other.is_some_and(|other| other.look.failed.is_some() || other.report.established);
+        if granted {
+            let detail = "an SSLRequest is answered by S";
+            self.conclude(&rules::PG_DIRECT_UNSUPPORTED, detail);
+        }
+        granted
+    }
+
+    /// Speaks other protocols in plaintext, until one of them is understood.
+    async fn who_is_it(&mut self, words: Vec<Word>) -> bool {
+        let tls_was_tried = self.plan.way == Way::Direct;
+        for word in words {
+            let Some(limit) = self.limit() else {
+                return false;
+            };
+            let answer = words::say(&word, self.address, limit).await;
+            self.report.looks.push(format!("{}: {answer}", word.name));
+            if let Some(rule) = answer.rule(tls_was_tried) {
+                let detail = format!("to {} it answered with {answer}", word.name);
+                self.conclude(rule, &detail);
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn check_plaintext(&mut self) {
+        let Some(limit) = self.limit() else {
+            return;
+        };
+        let word = words::LOGIN;
+        let answer = words::say(&word, self.address, limit).await;
+        self.report.looks.push(format!("{}: {answer}", word.name));
+        if let Answer::Said { first: b'R', .. } = answer {
+            let detail = "a login without TLS was not refused, but asked to authenticate";
+            self.report
+                .find(Finding::new(&rules::PG_PLAINTEXT_ALLOWED, detail));
+        }
+    }
+}
+
+/// What a look came to, in a few words.
+fn gist(report: &Report) -> String {
+    if report.established {
+        let version = report.tls_version.as_deref().unwrap_or("?");
+        return format!("TLS {version}, certificate for {}", names(report));
+    }
+    match report.findings.first() {
+        Some(finding) => finding.rule.summary.to_owned(),
+        None => "no answer".to_owned(),
+    }
+}
+
+fn names(report: &Report) -> String {
+    /// Names that are listed.
+    const MOST: usize = 3;
+    let Some(leaf) = report.chain.first() else {
+        return "nobody".to_owned();
+    };
+    match leaf.names.len() {
+        0 => leaf.subject.clone(),
+        1..=MOST => leaf.names.join(", "),
+        _ => format!(
+            "{} and others",
+            leaf.names.get(..MOST).unwrap_or_default().join(", ")
+        ),
+    }
+}

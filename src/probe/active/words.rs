@@ -1,0 +1,210 @@
+//! First words of other protocols in plaintext, to find out who listens.
+//!
+//! Source: see [`super::database`]; Postgres documentation, "Message Formats" (`StartupMessage`);
+//! RFC 9110 (`HEAD`).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::database::{PING, mongodb_hello};
+use super::reach;
+use crate::preface::postgres::{SSL_REQUEST, ServerError};
+use crate::preface::sniff::{Spoken, speaks};
+use crate::probe::facts::Hint;
+use crate::probe::{Rule, rules};
+use crate::wire::{Reader, escape, printable};
+
+/// A login of Postgres 3.0 in plaintext, for a user whom nobody has made.
+const STARTUP: &[u8] = b"\0\0\0\x1b\0\x03\0\0user\0dbgate-probe\0\0";
+
+/// The most of an answer that is shown.
+const SHOWN: usize = 60;
+
+/// Something to say, and what it is called.
+pub(super) struct Word {
+    /// As the report names it.
+    pub(super) name: &'static str,
+    bytes: Cow<'static, [u8]>,
+}
+
+/// A login without TLS.
+pub(super) const LOGIN: Word = Word {
+    name: "a Postgres login without TLS",
+    bytes: Cow::Borrowed(STARTUP),
+};
+
+/// What is said to find out who listens; the word of the protocol that was meant comes first.
+pub(super) fn all(meant: Hint) -> Vec<Word> {
+    let word = |name, bytes: &'static [u8]| Word {
+        name,
+        bytes: Cow::Borrowed(bytes),
+    };
+    let mut all = vec![
+        word("PING of Redis in plaintext", PING),
+        Word {
+            name: "hello of MongoDB in plaintext",
+            bytes: Cow::Owned(mongodb_hello()),
+        },
+        word("an SSLRequest of Postgres", &SSL_REQUEST),
+        word("HEAD of HTTP in plaintext", b"HEAD / HTTP/1.0\r\n\r\n"),
+    ];
+    if meant == Hint::Mongodb {
+        all.swap(0, 1);
+    }
+    all
+}
+
+/// What came back.
+pub(super) enum Answer {
+    /// Nobody took the connection.
+    NoConnection(&'static str),
+    /// Nothing, until the time was over.
+    Nothing,
+    /// The connection ended.
+    HungUp,
+    /// Bytes.
+    Said {
+        /// What they belong to, where that is known.
+        spoken: Option<Spoken>,
+        /// The first of them.
+        first: u8,
+        /// Safe to print, and short.
+        text: String,
+    },
+}
+
+impl Answer {
+    fn of(word: &Word, bytes: &[u8]) -> Self {
+        let Some(&first) = bytes.first() else {
+            return Self::HungUp;
+        };
+        // One letter is a whole answer to an SSLRequest, and to nothing else.
+        let spoken = match bytes {
+            [b'S' | b'N'] if *word.bytes == SSL_REQUEST => Some(Spoken::Postgres),
+            _ => speaks(bytes),
+        };
+        let text = match ServerError::parse(bytes) {
+            Some(error) => printable(&String::from_utf8_lossy(error.message)),
+            None if spoken == Some(Spoken::Mongodb) => "its own hello".to_owned(),
+            None => shown(bytes),
+        };
+        Self::Said {
+            spoken,
+            first,
+            text,
+        }
+    }
+
+    /// The rule for somebody who answers so, to a client that has tried TLS or a preface before.
+    pub(super) fn rule(&self, tls_was_tried: bool) -> Option<&'static Rule> {
+        let Self::Said {
+            spoken: Some(spoken),
+            ..
+        } = self
+        else {
+            return None;
+        };
+        Some(match spoken {
+            Spoken::RedisReply if tls_was_tried => &rules::REDIS_PLAIN,
+            Spoken::RedisReply => &rules::REDIS_SERVER,
+            Spoken::Mongodb => &rules::MONGODB_PLAIN,
+            Spoken::Postgres => &rules::POSTGRES_SERVER,
+            Spoken::MysqlGreeting | Spoken::MysqlError => &rules::MYSQL_SERVER,
+            Spoken::Http => &rules::HTTP_SERVER,
+            Spoken::Ssh => &rules::SSH_SERVER,
+            // It speaks TLS, which is known already, or what was said to it.
+            Spoken::Tls
+            | Spoken::TlsAlert
+            | Spoken::MysqlRequest
+            | Spoken::RedisCommand
+            | Spoken::PostgresRequest
+            | Spoken::PostgresStartup => return None,
+            _ => &rules::OTHER_SERVER,
+        })
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoConnection(why) => f.write_str(why),
+            Self::Nothing => f.write_str("no answer"),
+            Self::HungUp => f.write_str("it hung up"),
+            Self::Said { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+/// The first line of an answer, where it is text.
+fn shown(bytes: &[u8]) -> String {
+    let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
+    let line = Reader::new(line.unwrap_or_default()).take_up_to(SHOWN);
+    match std::str::from_utf8(line) {
+        Ok(text) if !text.is_empty() => printable(text),
+        _ => escape(Reader::new(bytes).take_up_to(SHOWN)),
+    }
+}
+
+/// Says a word on a connection of its own.
+pub(super) async fn say(word: &Word, address: SocketAddr, limit: Duration) -> Answer {
+    let mut tcp = match reach::connect(address, limit).await {
+        Ok((tcp, _)) => tcp,
+        Err(finding) => return Answer::NoConnection(finding.rule.summary),
+    };
+    let mut bytes = [0; 512];
+    let saying = async {
+        tcp.write_all(&word.bytes).await?;
+        tcp.read(&mut bytes).await
+    };
+    match timeout(limit, saying).await {
+        Ok(Ok(n)) => Answer::of(word, bytes.get(..n).unwrap_or_default()),
+        Ok(Err(_)) => Answer::HungUp,
+        Err(_) => Answer::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::preface::postgres::{Responder, Step};
+
+    #[test]
+    fn answers_tell_who_it_is() {
+        let all = all(Hint::Redis);
+        let [ping, hello, request, head] = &all[..] else {
+            panic!("four words");
+        };
+        for (word, bytes, tls, code) in [
+            (ping, &b"+PONG\r\n"[..], true, Some("redis-plain-port")),
+            (
+                &ping,
+                b"-NOAUTH Authentication required.\r\n",
+                false,
+                Some("is-redis"),
+            ),
+            (request, b"S", true, Some("is-postgres")),
+            (request, b"N", true, Some("is-postgres")),
+            (ping, b"S", true, None),
+            (head, b"HTTP/1.1 200 OK\r\n", true, Some("http-server")),
+            (hello, b"SSH-2.0-OpenSSH_9.2\r\n", true, Some("ssh-server")),
+            (hello, b"\x15\x03\x03\0\x02\x02\x0a", true, None),
+            (head, b"\xffwhat", true, None),
+            (head, b"", true, None),
+        ] {
+            let answer = Answer::of(word, bytes);
+            let rule = answer.rule(tls).map(|rule| rule.code);
+            assert_eq!(rule, code, "{} {}", word.name, bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn the_login_is_a_login() {
+        let step = Responder::default().advance(STARTUP);
+        assert_eq!(step, Ok(Step::Startup(STARTUP.len())));
+    }
+}
