@@ -220,7 +220,7 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
     if report.chain.is_empty() {
         return Err(no_certificate(&report));
     }
-    let about = |finding: &&Finding| finding.rule.stage == Stage::Certificate;
+    let about = |finding: &&Finding| finding.rule.code.starts_with("cert-");
     let shown = Shown {
         schema: SCHEMA,
         source: report.target.clone().unwrap_or_default(),

@@ -157,7 +157,8 @@ impl Ca {
             command.arg("-extfile").arg(file("ext"));
             command.arg("-out").arg(file("crt"));
         });
-        Leaf::read(file("crt"), file("key"), serial, Arc::clone(&self.folder))
+        let folder = Arc::clone(&self.folder);
+        Leaf::read(file("crt"), file("key"), format!("{serial:x}"), folder)
     }
 }
 
@@ -278,7 +279,13 @@ impl Leaf {
             command.arg("-out").arg(file("server.crt"));
         });
         let (cert, key) = (file("server.crt"), file("server.key"));
-        Self::read(cert, key, serial, Arc::new(folder))
+        Self::read(cert, key, format!("{serial:x}"), Arc::new(folder))
+    }
+
+    /// One that somebody else has made, in this folder.
+    pub(crate) fn found(folder: &Arc<TempDir>, cert: &str, key: &str, serial: &str) -> Self {
+        let (cert, key) = (folder.path().join(cert), folder.path().join(key));
+        Self::read(cert, key, serial.to_owned(), Arc::clone(folder))
     }
 
     /// The same certificate, sent along with those of the authorities between, its issuer first.
@@ -298,7 +305,7 @@ impl Leaf {
         }
     }
 
-    fn read(cert_path: PathBuf, key_path: PathBuf, serial: u64, folder: Arc<TempDir>) -> Self {
+    fn read(cert_path: PathBuf, key_path: PathBuf, serial: String, folder: Arc<TempDir>) -> Self {
         let read = |path: &Path| fs::read_to_string(path).expect("a file of openssl");
         let (cert_pem, key_pem) = (read(&cert_path), read(&key_path));
         let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).expect("a certificate");
@@ -308,7 +315,7 @@ impl Leaf {
             der: der.to_vec(),
             cert_pem,
             key_pem,
-            serial: format!("{serial:x}"),
+            serial,
             folder,
         }
     }

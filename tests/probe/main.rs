@@ -26,4 +26,5 @@ mod servers;
 #[path = "../ground/testbed.rs"]
 mod testbed;
 
+mod cert;
 mod ground;
