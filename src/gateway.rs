@@ -3,7 +3,7 @@
 //! Not here: threads, sockets and files ([`crate::runtime`]).
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use crate::access_log::AccessLog;
 use crate::admission::Handshakes;
 use crate::config::{Limits, ListenerProtocol, Timeouts};
+use crate::histogram::Histogram;
 use crate::route::Store;
 use crate::stats::{Events, Registry, Rejects};
 
@@ -47,6 +48,8 @@ pub struct Gateway {
     pub started_at: SystemTime,
     /// Sessions that reached a backend since then.
     pub sessions_total: AtomicU64,
+    /// Whether the configuration, when it was last read, could be put in force.
+    pub last_reload_ok: AtomicBool,
     next_id: AtomicU64,
 }
 
@@ -65,6 +68,7 @@ impl Gateway {
             started: Instant::now(),
             started_at: SystemTime::now(),
             sessions_total: AtomicU64::new(0),
+            last_reload_ok: AtomicBool::new(true),
             next_id: AtomicU64::new(1),
         }
     }
@@ -75,6 +79,19 @@ impl Gateway {
     }
 }
 
+impl Listener {
+    /// A listener on which nobody accepts yet.
+    #[must_use]
+    pub fn new(name: Arc<str>, settings: ListenerSettings) -> Self {
+        Self {
+            name,
+            settings: ArcSwap::from_pointee(settings),
+            handshakes: Histogram::default(),
+            accepting: AtomicUsize::new(0),
+        }
+    }
+}
+
 /// A named address where clients arrive.
 #[derive(Debug)]
 pub struct Listener {
@@ -82,6 +99,10 @@ pub struct Listener {
     pub name: Arc<str>,
     /// What may be changed without binding anew.
     pub settings: ArcSwap<ListenerSettings>,
+    /// How long handshakes took that were brought to an end.
+    pub handshakes: Histogram,
+    /// How many accept loops take clients now.
+    pub accepting: AtomicUsize,
 }
 
 /// What a listener does with its clients.

@@ -35,6 +35,7 @@ pub mod config;
 pub mod control;
 pub mod gateway;
 pub mod handshake;
+pub mod histogram;
 pub mod listeners;
 pub mod net;
 pub mod preface;

@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 /// Module to the modules it may import. Imports go down only, so there is no circle.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
+    ("histogram", &[]),
     ("preface", &["wire"]),
     ("tls", &["wire"]),
     ("cert", &["tls", "wire"]),
     ("backend", &["tls"]),
-    ("route", &["backend", "tls"]),
+    ("route", &["backend", "histogram", "tls"]),
     ("config", &["backend", "route", "tls"]),
     ("provider", &["route"]),
     ("net", &["backend", "tls"]),
@@ -21,7 +22,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("access_log", &["config", "stats"]),
     (
         "gateway",
-        &["access_log", "admission", "config", "route", "stats"],
+        &[
+            "access_log",
+            "admission",
+            "config",
+            "histogram",
+            "route",
+            "stats",
+        ],
     ),
     ("handshake", &["config", "net", "preface", "tls"]),
     (

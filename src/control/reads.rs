@@ -1,6 +1,7 @@
 //! The answers to questions: everything that `ctl` shows, as JSON.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,13 +9,25 @@ use super::message::{CommandError, ErrorKind, Explain, Sessions};
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
-use crate::route::database::ExposureState;
+use crate::route::database::{ExposureState, Live};
 use crate::route::{Database, Host};
 use crate::tls::Sni;
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();
-    let rows: Vec<Value> = snapshot.databases.values().map(|d| row(d)).collect();
+    let lives: Vec<&Arc<Live>> = snapshot.databases.values().map(|d| &d.live).collect();
+    let moved = gateway.registry.moved(&lives);
+    let rows: Vec<Value> = snapshot
+        .databases
+        .values()
+        .zip(moved)
+        .map(|(database, (bytes_in, bytes_out))| {
+            let mut row = row(database);
+            row["bytes_in"] = bytes_in.into();
+            row["bytes_out"] = bytes_out.into();
+            row
+        })
+        .collect();
     json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.notes})
 }
 

@@ -7,7 +7,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::watch;
 use tracing::error;
@@ -114,12 +113,7 @@ impl Listeners {
                 .iter()
                 .find(|b| *b.listener.name == config.name)
                 .map_or_else(
-                    || {
-                        Arc::new(Listener {
-                            name: config.name.as_str().into(),
-                            settings: ArcSwap::from_pointee(settings.clone()),
-                        })
-                    },
+                    || Arc::new(Listener::new(config.name.as_str().into(), settings.clone())),
                     |b| b.listener.clone(),
                 );
             for &addr in &config.bind {

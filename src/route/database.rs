@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use ipnet::IpNet;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Host;
 use super::spec::DatabaseSpec;
 use crate::backend::Pool;
+use crate::histogram::Histogram;
 use crate::tls::TlsMode;
 use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
@@ -198,10 +199,22 @@ fn backend_files(spec: &DatabaseSpec) -> BackendFiles {
     }
 }
 
+/// Parts into which the bytes of ended sessions are divided; whoever keeps the live sessions
+/// divides those likewise, and reads a part of both in one piece.
+pub const PARTS: usize = 16;
+
+/// How many kinds of endings are counted apart.
+pub const ENDINGS: usize = 7;
+
 /// Counters of a database that outlive a change of its declaration.
 #[derive(Debug, Default)]
 pub struct Live {
     sessions: AtomicU32,
+    /// Bytes from and to the clients of sessions that have ended.
+    moved: [(AtomicU64, AtomicU64); PARTS],
+    endings: [AtomicU64; ENDINGS],
+    /// How long it took to reach a backend.
+    pub connects: Histogram,
 }
 
 impl Live {
@@ -222,6 +235,38 @@ impl Live {
     #[must_use]
     pub fn sessions(&self) -> u32 {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Adds the bytes from and to the client of a session of this part that has ended.
+    pub fn add_moved(&self, part: usize, (bytes_in, bytes_out): (u64, u64)) {
+        if let Some((of_in, of_out)) = self.moved.get(part) {
+            of_in.fetch_add(bytes_in, Ordering::Relaxed);
+            of_out.fetch_add(bytes_out, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes from and to the clients of the sessions of this part that have ended.
+    #[must_use]
+    pub fn moved(&self, part: usize) -> (u64, u64) {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        self.moved
+            .get(part)
+            .map_or((0, 0), |(of_in, of_out)| (read(of_in), read(of_out)))
+    }
+
+    /// Counts one more session that has ended in this way, a number below [`ENDINGS`].
+    pub fn count_ending(&self, kind: usize) {
+        if let Some(count) = self.endings.get(kind) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many sessions have ended in this way.
+    #[must_use]
+    pub fn endings(&self, kind: usize) -> u64 {
+        self.endings
+            .get(kind)
+            .map_or(0, |count| count.load(Ordering::Relaxed))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -28,8 +29,9 @@ pub async fn accept(
     socket: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {
+    // None while descriptors have run out.
+    let mut accepting = Some(Accepting::new(&listener));
     let mut pause = FIRST_PAUSE;
-    let mut exhausted = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -38,19 +40,19 @@ pub async fn accept(
         };
         match accepted {
             Ok((tcp, client)) => {
-                if exhausted {
+                if accepting.is_none() {
                     info!(listener = %listener.name, "accepting clients again");
-                    exhausted = false;
+                    accepting = Some(Accepting::new(&listener));
                     pause = FIRST_PAUSE;
                 }
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
                 tokio::spawn(run(gateway.clone(), listener.clone(), tcp, client));
             }
             Err(error) if is_exhaustion(&error) => {
-                if !exhausted {
+                if accepting.is_some() {
                     warn!(listener = %listener.name, %error,
                         "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions");
-                    exhausted = true;
+                    accepting = None;
                 }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -62,6 +64,22 @@ pub async fn accept(
                 tokio::time::sleep(FIRST_PAUSE).await;
             }
         }
+    }
+}
+
+/// An accept loop that takes clients, counted until it is dropped.
+struct Accepting<'a>(&'a Listener);
+
+impl<'a> Accepting<'a> {
+    fn new(listener: &'a Listener) -> Self {
+        listener.accepting.fetch_add(1, Ordering::Relaxed);
+        Self(listener)
+    }
+}
+
+impl Drop for Accepting<'_> {
+    fn drop(&mut self) {
+        self.0.accepting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

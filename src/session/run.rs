@@ -116,7 +116,7 @@ impl Session {
                 }
             }
         };
-        self.facts.ready = Some(Instant::now());
+        self.note_ready();
         let lead = lead(&database, &opening);
         let patience = self.settings.timeouts.connect;
         let in_tunnel = startup && !opening.speaks_postgres();
@@ -157,7 +157,7 @@ impl Session {
             }
         };
         let database = place.entry.database.clone();
-        self.facts.ready = Some(Instant::now());
+        self.note_ready();
         let patience = self.settings.timeouts.connect;
         let story = async {
             match connect(&database, &Lead::default(), patience, deadline).await {
@@ -254,9 +254,20 @@ impl Session {
         }
     }
 
+    fn note_ready(&mut self) {
+        let now = Instant::now();
+        self.facts.ready = Some(now);
+        let took = now - self.facts.accepted;
+        self.listener.handshakes.observe(took);
+    }
+
     fn tell_open(&mut self, address: SocketAddr, database: &Database) {
+        let now = Instant::now();
         self.facts.backend = Some(address);
-        self.facts.connected = Some(Instant::now());
+        self.facts.connected = Some(now);
+        if let Some(ready) = self.facts.ready {
+            database.live.connects.observe(now - ready);
+        }
         self.gateway.sessions_total.fetch_add(1, Ordering::Relaxed);
         self.gateway.events.tell(|| Event::SessionOpened {
             ts: SystemTime::now(),
@@ -268,10 +279,7 @@ impl Session {
     }
 
     fn note_bytes(&mut self, place: &Place) {
-        self.facts.bytes = (
-            place.entry.bytes_in.load(Ordering::Relaxed),
-            place.entry.bytes_out.load(Ordering::Relaxed),
-        );
+        self.facts.bytes = place.entry.moved();
     }
 }
 

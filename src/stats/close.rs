@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::route::database::ENDINGS;
+
 /// Who ended a session, the coarse half of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
@@ -27,6 +29,17 @@ pub enum ClosedBy {
 }
 
 impl ClosedBy {
+    /// All of them; each is numbered by its place.
+    pub const ALL: [Self; ENDINGS] = [
+        Self::Client,
+        Self::Backend,
+        Self::Idle,
+        Self::Admin,
+        Self::Shutdown,
+        Self::Error,
+        Self::Reject,
+    ];
+
     /// The word for logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -197,6 +210,9 @@ mod tests {
         assert_eq!(words.len(), CloseReason::ALL.len());
         for reason in CloseReason::ALL {
             assert_eq!(CloseReason::from_index(*reason as u8), Some(*reason));
+        }
+        for (place, by) in ClosedBy::ALL.into_iter().enumerate() {
+            assert_eq!(by as usize, place, "{by:?}");
         }
     }
 }

@@ -8,7 +8,7 @@ pub mod record;
 pub mod registry;
 pub mod rejects;
 
-pub use close::CloseReason;
+pub use close::{CloseReason, ClosedBy};
 pub use event::{Event, Events};
 pub use record::Record;
 pub use registry::{Entry, Registry, SessionView};

@@ -12,11 +12,12 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CloseReason;
+use crate::route::database::{Live, PARTS};
 use crate::route::{Database, Host};
 use crate::tls::TlsMode;
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
-const SHARDS: usize = 16;
+const SHARDS: usize = PARTS;
 
 /// Not a reason's number: nobody has asked for the session's end.
 const NO_REASON: u8 = u8::MAX;
@@ -59,6 +60,13 @@ impl Entry {
     pub fn count_in(&self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes from and to the client so far.
+    #[must_use]
+    pub fn moved(&self) -> (u64, u64) {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (read(&self.bytes_in), read(&self.bytes_out))
     }
 
     /// The backend's address, once connected.
@@ -179,7 +187,13 @@ impl std::ops::Deref for Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.registry.shard(self.entry.id).remove(&self.entry.id);
+        let entry = &self.entry;
+        let mut shard = self.registry.shard(entry.id);
+        shard.remove(&entry.id);
+        // Under the lock, so that its bytes are counted once at any time.
+        let live = &entry.database.live;
+        live.add_moved(Registry::part(entry.id), entry.moved());
+        drop(shard);
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -248,11 +262,45 @@ impl Registry {
         self.len() == 0
     }
 
+    /// Bytes from and to the clients of each of these databases, in their order, by all sessions
+    /// that there are and have been. They never fall.
+    #[must_use]
+    pub fn moved(&self, databases: &[&Arc<Live>]) -> Vec<(u64, u64)> {
+        let places: HashMap<*const Live, usize> = databases
+            .iter()
+            .enumerate()
+            .map(|(place, live)| (Arc::as_ptr(live), place))
+            .collect();
+        let mut totals = vec![(0, 0); databases.len()];
+        let mut add = |place: usize, (bytes_in, bytes_out): (u64, u64)| {
+            if let Some((of_in, of_out)) = totals.get_mut(place) {
+                *of_in += bytes_in;
+                *of_out += bytes_out;
+            }
+        };
+        for (part, shard) in self.shards.iter().enumerate() {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for entry in shard.values() {
+                if let Some(place) = places.get(&Arc::as_ptr(&entry.database.live)) {
+                    add(*place, entry.moved());
+                }
+            }
+            for (place, live) in databases.iter().enumerate() {
+                add(place, live.moved(part));
+            }
+        }
+        totals
+    }
+
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
-        // SHARDS is a power of two, so the remainder always names a shard.
         #[expect(clippy::indexing_slicing, reason = "a remainder of the length")]
-        self.shards[usize::try_from(id).unwrap_or(0) % SHARDS]
+        self.shards[Self::part(id)]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn part(id: u64) -> usize {
+        // SHARDS is a power of two, so it makes no difference what a smaller usize cuts off.
+        usize::try_from(id).unwrap_or(0) % SHARDS
     }
 }
