@@ -16,8 +16,9 @@ use crate::wire::Reader;
 /// What a held segment costs beyond its bytes, in bytes: its share of the tree.
 const HELD_COST: usize = 64;
 
-/// How far before the first byte seen another may be the true beginning, when no SYN tells.
-const BEFORE: i64 = KEPT as i64;
+/// How far before the first byte seen another may be the true beginning, in bytes, as long as no
+/// SYN tells: packets do not overtake each other by more than a large window.
+const BEFORE: i64 = 1 << 20;
 
 /// The most places remembered at which a snapshot length has cut bytes off.
 const MAX_HOLES: usize = 64;
@@ -148,7 +149,7 @@ impl Stream {
         let begin = self.count.clone().position(syn.wrapping_add(1));
         let lowest = [self.lowest(), self.acked.map(|(low, _)| low)];
         let lowest = lowest.into_iter().flatten().min();
-        lowest.is_none_or(|lowest| (-BEFORE..=BEFORE).contains(&(lowest - begin)))
+        lowest.is_none_or(|lowest| (0..=BEFORE).contains(&(lowest - begin)))
     }
 
     /// Whether its end was seen, and all before it.
@@ -322,7 +323,7 @@ impl Stream {
         while !rest.is_empty() {
             let (known, until) = self.next_known(position);
             if known > position {
-                let gap = usize::try_from(known - position).unwrap_or(usize::MAX);
+                let gap = usize::try_from(known.saturating_sub(position)).unwrap_or(usize::MAX);
                 let fresh = rest.take_up_to(gap);
                 self.hold(position, fresh, at);
                 position += to_i64(fresh.len());
