@@ -34,7 +34,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("handshake", &["config", "net", "preface", "tls"]),
     (
         "probe",
-        &["cert", "handshake", "net", "preface", "tls", "wire"],
+        &[
+            "cert",
+            "config",
+            "handshake",
+            "net",
+            "preface",
+            "tls",
+            "wire",
+        ],
     ),
     (
         "session",

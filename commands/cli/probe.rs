@@ -191,9 +191,13 @@ pub(crate) struct ListenArgs {
     /// Answer with a throwaway certificate for the name asked for, to see the next step
     #[arg(long, conflicts_with = "forward")]
     pub(crate) then_cert: bool,
-    /// Pass the connection on to this address, and report at its end
+    /// Pass each connection on to this address, and report when its handshake is over and at its
+    /// end
     #[arg(long, value_name = "ADDR:PORT", value_parser = Endpoint::parse)]
     pub(crate) forward: Option<Endpoint>,
+    /// Time that a client gets for its part of a handshake
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
+    pub(crate) timeout: Duration,
     /// How to print
     #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
     pub(crate) output: ProbeOutput,

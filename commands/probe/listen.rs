@@ -1,11 +1,345 @@
-//! `dbgate probe listen`: what a client really sends.
+//! `dbgate probe listen`: what a client really sends, and what it does with the answer.
+//!
+//! Exit codes: 0 ended by Ctrl-C, 1 it cannot listen, 2 usage. With --once by what was heard: 0
+//! all is well, 1 it works but not as it should, 3 the server of --forward is not reached, 4 it
+//! does not work.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use dbgate::probe::active::Endpoint;
+use dbgate::probe::facts::Hint;
+use dbgate::probe::listen::{self, Heard, Mode, Reaction, Settings, Trust};
+use dbgate::probe::{Stage, Verdict};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
-use crate::cli::ListenArgs;
+use super::print::{self, Page};
+use crate::cli::{ListenArgs, ProbeOutput};
+use crate::ctl::table::harmless;
+use crate::out;
 
-pub(crate) fn run(_args: ListenArgs) -> Result<ExitCode> {
-    bail!("probe listen is not part of this build")
+const TROUBLE: u8 = 1;
+const NO_CONNECTION: u8 = 3;
+const NO_HANDSHAKE: u8 = 4;
+
+/// Reports that wait for a slow reader before clients do.
+const QUEUE: usize = 64;
+
+/// Signature algorithms that are listed; real clients offer up to thirty.
+const SIGNATURES: usize = 6;
+
+/// Listens until interrupted, or for one client.
+pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
+    let mode = match (args.forward, args.then_cert) {
+        (
+            Some(Endpoint {
+                host,
+                port: Some(port),
+            }),
+            _,
+        ) => Mode::Forward(host, port),
+        (Some(Endpoint { host, port: None }), _) => {
+            out::complain(&format!(
+                "--forward {host}: say which port, as in {host}:5432"
+            ));
+            return Ok(ExitCode::from(super::USAGE));
+        }
+        (None, true) => Mode::Certify,
+        (None, false) => Mode::Refuse,
+    };
+    let settings = Settings {
+        hint: args.protocol.map_or(Hint::None, |protocol| protocol.hint()),
+        mode,
+        patience: args.timeout,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    let code = runtime.block_on(hear(args.bind, settings, args.once, args.output));
+    // Clients that are still there are hung up on.
+    runtime.shutdown_background();
+    Ok(ExitCode::from(code?))
+}
+
+async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOutput) -> Result<u8> {
+    let socket = TcpListener::bind(bind)
+        .await
+        .with_context(|| format!("cannot listen on {bind}"))?;
+    let address = socket.local_addr().context("cannot listen")?;
+    out::print_err(&invitation(address, &settings));
+    let (sender, mut heard) = mpsc::channel(QUEUE);
+    let serving = async {
+        if once {
+            listen::serve_once(socket, settings, sender).await;
+        } else {
+            listen::serve(socket, settings, sender).await;
+        }
+    };
+    let printing = async {
+        let mut worst = 0;
+        while let Some(heard) = heard.recv().await {
+            show(&heard, output)?;
+            worst = worst.max(code(&heard));
+        }
+        Ok(worst)
+    };
+    let both = async { tokio::join!(serving, printing).1 };
+    tokio::select! {
+        code = both => code,
+        _ = tokio::signal::ctrl_c() => Ok(0),
+    }
+}
+
+/// The exit code that a report stands for.
+fn code(heard: &Heard) -> u8 {
+    match (heard.report.verdict, heard.report.stage) {
+        (Verdict::Ok, _) => 0,
+        (Verdict::Warn, _) => TROUBLE,
+        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
+        (Verdict::Fail, _) => NO_HANDSHAKE,
+    }
+}
+
+fn show(heard: &Heard, output: ProbeOutput) -> Result<()> {
+    let text = match output {
+        ProbeOutput::Text => text(heard, print::colours()),
+        ProbeOutput::Json => {
+            let mut line = serde_json::to_string(heard).context("cannot write JSON")?;
+            line.push('\n');
+            line
+        }
+    };
+    out::print(&text).context("cannot write the report")
+}
+
+/// Where it listens, what a client gets, and what to type.
+fn invitation(address: SocketAddr, settings: &Settings) -> String {
+    let answer = match &settings.mode {
+        Mode::Refuse => "clients are refused with TLS alert 112, unrecognized_name".to_owned(),
+        Mode::Certify => "clients are shown a throwaway certificate".to_owned(),
+        Mode::Forward(host, port) => format!("clients are passed on to {host}:{port}"),
+    };
+    let (ip, port) = (address.ip(), address.port());
+    let ip = match ip.is_unspecified() {
+        true => "ADDRESS".to_owned(),
+        false => ip.to_string(),
+    };
+    let psql = format!("psql 'host=NAME hostaddr={ip} port={port} sslmode=require'");
+    let redis = format!("redis-cli --tls --sni NAME -h {ip} -p {port}");
+    let mongo = format!("mongosh 'mongodb://NAME:{port}/?tls=true'   (with NAME leading to {ip})");
+    let mysql = format!("mysql --ssl --host={ip} --port={port}");
+    let openssl = format!("openssl s_client -connect {ip}:{port} -servername NAME");
+    let lines = match settings.hint {
+        Hint::None => vec![psql, redis],
+        Hint::Postgres => vec![psql],
+        Hint::Mysql | Hint::Mariadb => vec![mysql],
+        Hint::Mongodb => vec![mongo],
+        Hint::Redis => vec![redis],
+        Hint::Tls => vec![openssl],
+    };
+    let mut text =
+        format!("listening on {address}; {answer}\nnow let your client connect, such as:\n");
+    for line in lines {
+        text += &format!("  {line}\n");
+    }
+    if settings.hint == Hint::None {
+        text += "for MySQL and MariaDB, where the server speaks first: --protocol mysql\n";
+    }
+    text += "Ctrl-C ends it\n\n";
+    text
+}
+
+/// One client for people.
+fn text(heard: &Heard, colours: bool) -> String {
+    if heard.told.as_ref() == Some(&heard.report.code) {
+        return ended(heard);
+    }
+    let report = &heard.report;
+    let mut page = Page::new(&headline(heard, colours));
+    if heard.retry {
+        return page.text() + "\n";
+    }
+    page.row("it sent", &sent(heard));
+    if let Some(hello) = &report.hello {
+        page.row("SNI", &sni(heard));
+        page.row("ALPN", &listed(&report.alpn, "none"));
+        page.row("versions", &listed(&hello.versions, "none"));
+        let quantum = match hello.post_quantum {
+            true => "   (post-quantum)",
+            false => "   (none post-quantum)",
+        };
+        page.row(
+            "groups",
+            &format!("{}{quantum}", listed(&hello.groups, "none")),
+        );
+        page.row("signatures", &shortened(&heard.signature_algorithms));
+        let count = |n: usize, what: &str| match n {
+            1 => format!("1 {what}"),
+            n => format!("{n} {what}s"),
+        };
+        page.row(
+            "hello",
+            &format!(
+                "{}, {}, {}",
+                count(hello.bytes, "byte"),
+                count(hello.records, "TLS record"),
+                count(hello.segments, "segment"),
+            ),
+        );
+        page.row("JA4", &hello.ja4);
+    }
+    if !heard.readable.is_empty() {
+        let what = heard.readable.join(", ");
+        page.row(
+            "in the clear",
+            &format!("{what}: readable for anybody on the way"),
+        );
+    }
+    if let Some(to) = heard.forwarded_to {
+        page.row("passed on to", &to.to_string());
+    }
+    if let Some(version) = &report.tls_version {
+        let parts = [Some(version), report.cipher.as_ref(), report.group.as_ref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+        page.row("agreed on", &format!("TLS {}", parts.join("  ")));
+    }
+    if let Some(answer) = &heard.answer {
+        page.row("it got", answer);
+    }
+    if let Some(then) = then(heard) {
+        page.row("it then", &then);
+    }
+    let leads = report.verdict != Verdict::Ok;
+    for (at, finding) in report.findings.iter().enumerate() {
+        if at == 0 && leads {
+            page.row("why", &finding.detail);
+            page.row("meaning", finding.rule.meaning);
+            print::remedy(&mut page, finding);
+        } else {
+            print::other(&mut page, finding);
+        }
+    }
+    let mut text = page.text();
+    text.push('\n');
+    text
+}
+
+/// The first line: verdict, number, protocol, client, and the gist.
+fn headline(heard: &Heard, colours: bool) -> String {
+    let report = &heard.report;
+    let gist = match report.findings.first() {
+        Some(lead) if report.verdict != Verdict::Ok => lead.rule.summary.to_owned(),
+        _ => gist(heard),
+    };
+    let gist = match heard.retry {
+        true => format!("the same once more: {gist}"),
+        false => gist,
+    };
+    let id = report.id.map(|id| format!("#{id}")).unwrap_or_default();
+    let client = report.client.as_deref().unwrap_or_default();
+    let rest = harmless(&format!("{id}  {}  {client}  {gist}", report.protocol));
+    format!("{}  {rest}", print::verdict(report.verdict, colours))
+}
+
+/// What an untroubled client is about.
+fn gist(heard: &Heard) -> String {
+    let report = &heard.report;
+    let asks = match &report.sni {
+        Some(sni) => format!("asks for {sni}"),
+        None if report.hello.is_some() => "asks for no name".to_owned(),
+        None => {
+            return heard
+                .said
+                .first()
+                .cloned()
+                .unwrap_or_else(|| "said nothing".to_owned());
+        }
+    };
+    match (heard.certificate, report.established) {
+        (Some(Trust::Refused | Trust::RefusedAfterwards), _) => {
+            format!("{asks}, and verifies certificates")
+        }
+        (_, true) => format!("{asks}; TLS is up"),
+        (_, false) => asks,
+    }
+}
+
+fn sent(heard: &Heard) -> String {
+    match heard.said.as_slice() {
+        [] if heard.first_bytes.is_empty() => "nothing".to_owned(),
+        [] => format!("({})", heard.first_bytes),
+        said => format!("{}   ({})", said.join(", then "), heard.first_bytes),
+    }
+}
+
+fn sni(heard: &Heard) -> String {
+    let report = &heard.report;
+    match (&report.sni, &heard.sni_normalised, report.sni_status) {
+        (None, _, _) => "none".to_owned(),
+        (Some(sent), Some(name), _) if sent == name => sent.clone(),
+        (Some(sent), Some(name), _) => format!("{sent}   (a gateway reads {name})"),
+        (Some(sent), None, "ip") => format!("{sent}   (an address, which is no server name)"),
+        (Some(sent), None, _) => format!("{sent}   (no DNS name)"),
+    }
+}
+
+fn listed(all: &[String], none: &str) -> String {
+    match all {
+        [] => none.to_owned(),
+        all => all.join(" "),
+    }
+}
+
+fn shortened(all: &[String]) -> String {
+    let shown = all.get(..SIGNATURES).unwrap_or(all);
+    match all.len().saturating_sub(SIGNATURES) {
+        0 => listed(shown, "none"),
+        more => format!("{} and {more} more", shown.join(" ")),
+    }
+}
+
+/// What the client did with its answer.
+fn then(heard: &Heard) -> Option<String> {
+    let told = match heard.certificate {
+        Some(Trust::Accepted) => {
+            let inside = heard.inside.as_deref().unwrap_or("something unknown");
+            return Some(format!("took it and sent {inside} inside TLS"));
+        }
+        Some(Trust::Refused) => match (&heard.report.alert, heard.report.alert_by) {
+            (Some(alert), Some("client")) => format!("refused it with the alert {alert}"),
+            _ => "hung up without an alert".to_owned(),
+        },
+        Some(Trust::RefusedAfterwards) => "completed the handshake and hung up".to_owned(),
+        None => reacted(heard.reaction.as_ref()?),
+    };
+    Some(told)
+}
+
+fn reacted(reaction: &Reaction) -> String {
+    let did = match (reaction.what, &reaction.alert) {
+        ("closed", _) => "hung up".to_owned(),
+        ("reset", _) => "reset the connection".to_owned(),
+        ("alert", Some(alert)) => format!("sent the alert {alert}"),
+        ("went-on", _) => "went on as if it had not been refused".to_owned(),
+        _ => return "waited until it was hung up on".to_owned(),
+    };
+    match reaction.after_ms {
+        Some(ms) => format!("{did} after {ms:.1} ms"),
+        None => did,
+    }
+}
+
+/// The last line of a connection that was told about before.
+fn ended(heard: &Heard) -> String {
+    let report = &heard.report;
+    let id = report.id.unwrap_or_default();
+    let client = report.client.as_deref().unwrap_or_default();
+    let seconds = heard.duration_ms / 1e3;
+    harmless(&format!(
+        "ENDED #{id}  {}  {client}  after {seconds:.1} s: {} bytes from the client, {} to it",
+        report.protocol, heard.bytes_in, heard.bytes_out
+    )) + "\n\n"
 }

@@ -246,7 +246,7 @@ fn chain(report: &Report) -> String {
     format!("{}{end}", links.join(" <- "))
 }
 
-fn remedy(page: &mut Page, finding: &Finding) {
+pub(super) fn remedy(page: &mut Page, finding: &Finding) {
     page.row("do", finding.rule.remedy);
     if let Some(command) = &finding.command {
         page.row("type", command);
@@ -258,7 +258,7 @@ fn remedy(page: &mut Page, finding: &Finding) {
 }
 
 /// A finding that does not lead.
-fn other(page: &mut Page, finding: &Finding) {
+pub(super) fn other(page: &mut Page, finding: &Finding) {
     let text = format!("{}: {}", finding.rule.summary, finding.detail);
     page.row(finding.severity.as_str(), text.trim_end_matches(": "));
     if finding.severity == Severity::Note {

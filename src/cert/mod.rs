@@ -16,6 +16,7 @@ mod issue;
 mod judge;
 mod mint;
 mod path;
+mod throwaway;
 mod view;
 
 use std::io;
@@ -30,6 +31,7 @@ pub use gateway::gateway_pair;
 pub use issue::{LeafRequest, Signer, Subject, make_leaf};
 pub use judge::{Judgement, Purpose, judge};
 pub use mint::HostName;
+pub use throwaway::throwaway;
 pub use view::{Unreadable, View, view};
 
 /// Why there is no certificate.

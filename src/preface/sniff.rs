@@ -96,6 +96,7 @@ const PREFIXES: &[(&[u8], Spoken)] = &[
     (b"-WRONGPASS ", Spoken::RedisReply),
     (b"-MASTERDOWN ", Spoken::RedisReply),
     (b"PING\r\n", Spoken::RedisCommand),
+    (b"AUTH ", Spoken::RedisCommand),
     (b"220 ", Spoken::Smtp),
     (b"220-", Spoken::Smtp),
     (b"PROXY ", Spoken::ProxyHeader),

@@ -12,6 +12,7 @@ pub mod capture;
 pub mod diagnose;
 pub mod exchange;
 pub mod facts;
+pub mod listen;
 pub mod report;
 pub mod rules;
 pub mod tap;

@@ -12,7 +12,7 @@ mod cut;
 mod database;
 mod look;
 mod options;
-mod reach;
+pub(super) mod reach;
 mod secure;
 mod setup;
 mod target;

@@ -19,7 +19,7 @@ const MAX_ADDRESSES: usize = 32;
 /// The addresses of a host, at least one, in the resolver's order, and how long they took.
 ///
 /// An address is its own, without any look-up.
-pub(super) async fn resolve(
+pub(in crate::probe) async fn resolve(
     host: &Host,
     port: u16,
     limit: Duration,
@@ -63,7 +63,7 @@ fn judge_lookup(name: &str, error: &io::Error) -> Finding {
 }
 
 /// Connects to one address, and says how long it took.
-pub(super) async fn connect(
+pub(in crate::probe) async fn connect(
     address: SocketAddr,
     limit: Duration,
 ) -> Result<(TcpStream, Duration), Finding> {

@@ -83,4 +83,32 @@ rules! {
         "the server refused the client that came in plaintext",
         means "It wants TLS from this client; its own words are in the finding.",
         remedy "Switch TLS on in the client: sslmode=require or stricter.";
+    CLIENT_PLAINTEXT_FIRST: "client-plaintext-first", Preface, Warn, "client",
+        "the client tried plaintext before TLS",
+        means "That is sslmode=allow: TLS only where plaintext is refused, and by then the user name and the database have been in the clear.",
+        remedy "Use sslmode=require or stricter.";
+    CLIENT_RETRIES: "client-retries", Preface, Note, "client",
+        "the client tried the same once more",
+        means "It keeps trying, as drivers and connection pools do; nothing about it has changed since the connection before.",
+        remedy "Nothing: what the connection before this one shows holds for both.";
+    CLIENT_VERIFIES: "client-verifies", Certificate, Note, "client",
+        "the client refuses a certificate that it cannot know",
+        means "It looks at certificates, as it should: nobody on the way can pass for the server.",
+        remedy "Nothing: give it the authority of the real certificate, and it will accept that one only.";
+    CLIENT_ACCEPTS_ANY: "client-accepts-any-certificate", Certificate, Warn, "client",
+        "the client accepted a certificate made up on the spot",
+        means "It encrypts but does not verify: whoever sits on the way can show a certificate of his own and read everything, passwords too. That is sslmode=require without a root certificate, --insecure in redis-cli, tlsAllowInvalidCertificates in MongoDB, rejectUnauthorized: false in Node.",
+        remedy "Give the client the authority's certificate and let it verify: sslmode=verify-full sslrootcert=FILE in libpq, --cacert in redis-cli, --tlsCAFile in mongosh, --ssl-ca with --ssl-mode=VERIFY_IDENTITY in mysql.";
+    CLIENT_SILENT_INSIDE: "client-silent-inside-tls", Protocol, Warn, "client",
+        "the client completed the handshake and said nothing",
+        means "It waits for the server to speak first inside TLS, or it does not know what to do with the connection: whether it verifies certificates is not known.",
+        remedy "Listen with the --protocol that the client really speaks.";
+    CLIENT_NOTHING_IN_COMMON: "client-nothing-in-common", Tls, Fail, "client",
+        "the client offers no TLS version, cipher suite or group that is still in use",
+        means "TLS 1.2 and 1.3 with forward secrecy are what servers of today speak; this client offers only what is older, and they refuse it as well.",
+        remedy "Update the client or its TLS library; the rows about versions and groups show what it offers.";
+    CLIENT_UNFINISHED: "client-unfinished-handshake", Tls, Fail, "client",
+        "the client stopped in the middle of the TLS handshake",
+        means "It has the server's part and neither goes on nor says why: it hangs, or something on the way swallows its packets.",
+        remedy "Look at the client's own log; capture both ends of the way and compare.";
 }

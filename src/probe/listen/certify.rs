@@ -1,0 +1,142 @@
+//! Shows a client a certificate that it cannot know, and finds out whether it looks.
+
+use std::io;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::BytesMut;
+use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::words::{self, Words};
+use crate::cert;
+use crate::net::{Buffered, linger};
+use crate::probe::facts::Hint;
+use crate::probe::tap::Tap;
+use crate::tls::{Alert, ClientHello};
+
+/// The name in the certificate for a client that asked for none.
+const NAMELESS: &str = "localhost";
+
+/// The most that is read of a client's first message inside TLS, in bytes.
+const MAX_FIRST: usize = 16 * 1024;
+
+/// Room made for each read, in bytes.
+const CHUNK: usize = 2048;
+
+/// What is said to clients that accept everything.
+const REFUSAL: &str = "your client took a certificate made up on the spot: it does not verify";
+
+/// How the client took the certificate.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It went on inside TLS, with this if it is known.
+    Accepted(Option<Words>),
+    /// It ended the handshake; by this alert, or without a word.
+    Refused(Option<Alert>),
+    /// It completed the handshake and hung up without a word.
+    LeftAfterwards,
+    /// It completed the handshake and said nothing.
+    Quiet,
+    /// There is no version, group or suite that both can do.
+    NothingInCommon(String),
+    /// It broke the rules of TLS.
+    Damaged(String),
+    /// It did not finish the handshake.
+    Unfinished,
+}
+
+/// Completes TLS with a certificate for the name asked for, and listens for the first message.
+///
+/// The client is hung up on at the end, after a refusal in words if it got that far.
+///
+/// # Errors
+/// No certificate could be made.
+pub(super) async fn certify(
+    client: Buffered<Tap<TcpStream>>,
+    hello: &ClientHello,
+    hint: Hint,
+    deadline: Instant,
+) -> io::Result<(String, Outcome)> {
+    let name = hello.sni.name();
+    let name = name.map_or(NAMELESS, |name| name.as_str()).to_owned();
+    let config = server_config(&name, hello)?;
+    let handshake = TlsAcceptor::from(config).accept(client).into_fallible();
+    let outcome = match timeout_at(deadline, Box::pin(handshake)).await {
+        Err(_) => Outcome::Unfinished,
+        Ok(Err((error, client))) => {
+            linger::close(client).await;
+            refused(&error)
+        }
+        Ok(Ok(mut stream)) => {
+            let mut first = BytesMut::new();
+            let outcome = match timeout_at(deadline, listen(&mut stream, &mut first, hint)).await {
+                Ok(Ok(words)) => Outcome::Accepted(words),
+                Ok(Err(error)) if first.is_empty() => match refused(&error) {
+                    Outcome::Refused(None) => Outcome::LeftAfterwards,
+                    outcome => outcome,
+                },
+                Err(_) if first.is_empty() => Outcome::Quiet,
+                Ok(Err(_)) | Err(_) => Outcome::Accepted(None),
+            };
+            let refusal = words::refusal(&first, hint, REFUSAL);
+            // A client that is gone already has no use for it.
+            if stream.write_all(&refusal).await.is_ok() && stream.flush().await.is_ok() {
+                linger::close(stream).await;
+            }
+            outcome
+        }
+    };
+    Ok((name, outcome))
+}
+
+/// Reads until the first message is recognised, or there is too much of it.
+async fn listen(
+    stream: &mut TlsStream<Buffered<Tap<TcpStream>>>,
+    first: &mut BytesMut,
+    hint: Hint,
+) -> io::Result<Option<Words>> {
+    while first.len() < MAX_FIRST {
+        first.reserve(CHUNK);
+        if stream.read_buf(first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if let Some(words) = words::read(first, hint) {
+            return Ok(Some(words));
+        }
+    }
+    Ok(None)
+}
+
+fn server_config(name: &str, hello: &ClientHello) -> io::Result<Arc<ServerConfig>> {
+    let (cert, key) = cert::throwaway(name, SystemTime::now()).map_err(io::Error::other)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_no_client_auth()
+        .with_single_cert(vec![cert], key)
+        .map_err(io::Error::other)?;
+    // What the client likes best: some insist on one.
+    config.alpn_protocols = hello.alpn.first().cloned().into_iter().collect();
+    Ok(Arc::new(config))
+}
+
+/// What an error of the handshake says about the client.
+fn refused(error: &io::Error) -> Outcome {
+    let tls = error
+        .get_ref()
+        .and_then(|e| e.downcast_ref::<rustls::Error>());
+    match tls {
+        None => Outcome::Refused(None),
+        Some(rustls::Error::AlertReceived(alert)) => {
+            Outcome::Refused(Alert::from_code(u8::from(*alert)))
+        }
+        Some(rustls::Error::PeerIncompatible(why)) => Outcome::NothingInCommon(format!("{why:?}")),
+        Some(error) => Outcome::Damaged(error.to_string()),
+    }
+}

@@ -1,0 +1,144 @@
+//! Who came a moment ago: a client that is refused often comes back at once, in another way, and
+//! that tells how it is set up.
+//!
+//! Clients are told apart by their address alone, so two of them behind one address within the
+//! window look like one. No clock in here: times come from outside.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// How long a client that comes again counts as coming back.
+pub const WINDOW: Duration = Duration::from_secs(2);
+
+/// The most addresses remembered; the one that came longest ago makes room.
+const MAX_ADDRESSES: usize = 1024;
+
+/// What a client came with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// Whether it asked for TLS, in whatever way.
+    pub tls: bool,
+    /// Whether it asked for it in the protocol's own way first.
+    pub starttls: bool,
+    /// The server name as sent.
+    pub sni: Option<Box<[u8]>>,
+}
+
+impl Attempt {
+    /// One that asks for no TLS.
+    pub const PLAINTEXT: Self = Self {
+        tls: false,
+        starttls: false,
+        sni: None,
+    };
+}
+
+/// How an attempt follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// In plaintext, when TLS had been refused.
+    FellBack(Duration),
+    /// With TLS, when plaintext had been refused.
+    Upgraded(Duration),
+    /// With the same once more.
+    Retried(Duration),
+}
+
+/// The last refused attempt of each address.
+#[derive(Debug, Default)]
+pub struct History {
+    last: HashMap<IpAddr, (Attempt, Instant)>,
+}
+
+impl History {
+    /// Remembers that `client` was refused at `now`.
+    pub fn refused(&mut self, client: IpAddr, attempt: Attempt, now: Instant) {
+        if self.last.len() >= MAX_ADDRESSES && !self.last.contains_key(&client) {
+            let oldest = self.last.iter().min_by_key(|(_, (_, at))| *at);
+            if let Some(oldest) = oldest.map(|(&address, _)| address) {
+                self.last.remove(&oldest);
+            }
+        }
+        self.last.insert(client, (attempt, now));
+    }
+
+    /// How the attempt of a client accepted at `accepted` follows the last refused one.
+    ///
+    /// `None` if there was none within [`WINDOW`], if the two ran side by side, or if they have
+    /// nothing to do with each other.
+    #[must_use]
+    pub fn compare(&self, client: IpAddr, attempt: &Attempt, accepted: Instant) -> Option<Again> {
+        let (before, refused) = self.last.get(&client)?;
+        let after = accepted.checked_duration_since(*refused)?;
+        if after > WINDOW {
+            return None;
+        }
+        match (before.tls, attempt.tls) {
+            (true, false) => Some(Again::FellBack(after)),
+            (false, true) => Some(Again::Upgraded(after)),
+            _ => (before == attempt).then_some(Again::Retried(after)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn tls(sni: &[u8]) -> Attempt {
+        Attempt {
+            tls: true,
+            starttls: true,
+            sni: Some(sni.into()),
+        }
+    }
+
+    #[test]
+    fn the_second_attempt_is_seen_in_the_light_of_the_first() {
+        let start = Instant::now();
+        let ms = Duration::from_millis;
+        let plain = Attempt::PLAINTEXT;
+        for (before, then, after, again) in [
+            (tls(b"a"), plain.clone(), 3, Some(Again::FellBack(ms(3)))),
+            (plain.clone(), tls(b"a"), 3, Some(Again::Upgraded(ms(3)))),
+            (tls(b"a"), tls(b"a"), 3, Some(Again::Retried(ms(3)))),
+            (plain.clone(), plain.clone(), 9, Some(Again::Retried(ms(9)))),
+            (tls(b"a"), tls(b"b"), 3, None),
+            (tls(b"a"), plain.clone(), 2001, None),
+        ] {
+            let mut history = History::default();
+            history.refused(HOME, before.clone(), start);
+            let found = history.compare(HOME, &then, start + ms(after));
+            assert_eq!(found, again, "{before:?}, then {then:?}");
+        }
+    }
+
+    #[test]
+    fn connections_side_by_side_do_not_follow_each_other() {
+        let start = Instant::now();
+        let mut history = History::default();
+        history.refused(HOME, tls(b"a"), start + Duration::from_millis(1));
+        assert_eq!(history.compare(HOME, &Attempt::PLAINTEXT, start), None);
+    }
+
+    #[test]
+    fn no_more_than_so_many_are_remembered() {
+        let start = Instant::now();
+        let mut history = History::default();
+        let address = |n: usize| IpAddr::V4(Ipv4Addr::from_bits(u32::try_from(n).unwrap()));
+        for n in 0..MAX_ADDRESSES + 10 {
+            let now = start + Duration::from_nanos(n as u64);
+            history.refused(address(n), tls(b"a"), now);
+        }
+        assert_eq!(history.last.len(), MAX_ADDRESSES);
+        assert!(!history.last.contains_key(&address(9)));
+        assert!(history.last.contains_key(&address(10)));
+    }
+}
