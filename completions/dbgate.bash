@@ -1782,7 +1782,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__probe__subcmd__listen)
-            opts="-o -h -V --bind --protocol --once --then-cert --forward --output --help --version"
+            opts="-o -h -V --bind --protocol --once --then-cert --forward --timeout --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1797,6 +1797,10 @@ _dbgate() {
                     return 0
                     ;;
                 --forward)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -230,7 +230,8 @@ mariadb\t''
 mongodb\t''
 redis\t''
 tls\t'TLS from the first byte, whatever is inside'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Pass the connection on to this address, and report at its end' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Pass each connection on to this address, and report when its handshake is over and at its end' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Time that a client gets for its part of a handshake' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l once -d 'End after the first client'
