@@ -109,6 +109,14 @@ fn url(what: &str) -> Option<String> {
 }
 
 fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
+    if !path.exists() && !args.what.contains('/') {
+        let what = &args.what;
+        let message = format!(
+            "cannot read {what}: there is no such file; a server is written HOST:PORT or \
+             postgres://HOST"
+        );
+        return Err(Failure::new(UNREADABLE, message));
+    }
     let bundle = read_bundle(path)?;
     if bundle.certificates.is_empty() {
         let message = format!("{} holds a private key, but no certificate", path.display());

@@ -78,7 +78,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertE
                 locked.put(&key, &pair.serialize_pem(), SECRET)?;
                 pair
             };
-            let until = now + wanted.lifetime;
+            let until = mint::end(now, wanted.lifetime)?;
             let pem = mint::root(&name, &wanted.domains, &pair, now, until)?;
             locked.put(&cert, &pem, PUBLIC)?;
             Change::Made

@@ -76,7 +76,7 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<Outcome, CertE
         }
         Signer::Itself => None,
     };
-    let mut until = now + wanted.lifetime;
+    let mut until = mint::end(now, wanted.lifetime)?;
     if let Some(authority) = &authority
         && until > authority.until
     {

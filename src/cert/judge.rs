@@ -137,7 +137,7 @@ pub fn judge(
         .iter()
         .filter_map(|der| Cert::read(der).ok())
         .collect();
-    let path = path::find(&sent, &known);
+    let path = path::find(&sent, &known, seconds);
     let time = UnixTime::since_unix_epoch(
         now.duration_since(SystemTime::UNIX_EPOCH)
             .unwrap_or(Duration::ZERO),

@@ -24,6 +24,9 @@ pub(super) const BACKDATED: Duration = Duration::from_secs(60 * 60);
 /// Bytes of a serial number; RFC 5280 allows 20.
 pub(super) const SERIAL_LEN: usize = 16;
 
+/// The longest life: its end has to have four digits for the year, whatever the clock says.
+const MAX_LIFETIME: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// The longest common name (ub-common-name, RFC 5280 appendix A.1), in characters.
 pub(super) const MAX_COMMON_NAME: usize = 64;
 
@@ -134,6 +137,14 @@ pub(super) fn root(
     }
     let cert = params.self_signed(key).map_err(CertError::Mint)?;
     Ok(cert.pem())
+}
+
+/// When a certificate ends that is made now.
+pub(super) fn end(now: SystemTime, lifetime: Duration) -> Result<SystemTime, CertError> {
+    Some(lifetime)
+        .filter(|lifetime| (Duration::from_secs(1)..=MAX_LIFETIME).contains(lifetime))
+        .and_then(|lifetime| now.checked_add(lifetime))
+        .ok_or_else(|| CertError::Refused("a certificate is for 100 years at most".into()))
 }
 
 pub(super) fn new_key() -> Result<KeyPair, CertError> {

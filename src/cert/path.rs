@@ -51,16 +51,12 @@ impl<'a> Cert<'a> {
     }
 
     pub(super) fn link_to(&self, issuer: &Cert<'_>) -> Link {
-        if !self.names_as_issuer(issuer) {
-            return Link::No;
-        }
-        match self.x509.verify_signature(Some(issuer.x509.public_key())) {
-            Ok(()) => Link::Signed,
-            Err(X509Error::SignatureUnsupportedAlgorithm) => Link::Untold,
-            // Weak keys are refused before their signature is looked at.
-            Err(_) if is_weak(issuer.x509.public_key()) => Link::Untold,
-            Err(_) => Link::No,
-        }
+        link(&self.x509, &issuer.x509)
+    }
+
+    fn is_valid_at(&self, time: i64) -> bool {
+        let validity = self.x509.validity();
+        (validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&time)
     }
 
     pub(super) fn is_self_signed(&self) -> bool {
@@ -79,6 +75,20 @@ impl<'a> Cert<'a> {
     }
 }
 
+/// Whether `issuer` has signed `cert`.
+pub(super) fn link(cert: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Link {
+    if cert.issuer().as_raw() != issuer.subject().as_raw() {
+        return Link::No;
+    }
+    match cert.verify_signature(Some(issuer.public_key())) {
+        Ok(()) => Link::Signed,
+        Err(X509Error::SignatureUnsupportedAlgorithm) => Link::Untold,
+        // Weak keys are refused before their signature is looked at.
+        Err(_) if is_weak(issuer.public_key()) => Link::Untold,
+        Err(_) => Link::No,
+    }
+}
+
 /// A way from the leaf towards a root.
 pub(super) struct Path<'c, 'a> {
     /// Leaf first; never empty where there is a leaf.
@@ -90,27 +100,34 @@ pub(super) struct Path<'c, 'a> {
 }
 
 /// Finds the way from the first of `sent` to a root, else the longest there is.
-pub(super) fn find<'c, 'a>(sent: &'c [Cert<'a>], roots: &'c [Cert<'a>]) -> Path<'c, 'a> {
-    let search = Search {
-        sent,
-        roots,
-        checks_left: Cell::new(MAX_CHECKS),
-    };
-    let mut walk: Vec<&Cert<'_>> = sent.first().into_iter().collect();
-    let mut longest = walk.clone();
-    if let Some(root) = search.extend(&mut walk, &mut longest) {
-        return Path {
-            certs: walk,
-            root: Some(root),
-            other_key: false,
+///
+/// A way through certificates whose time it is goes before all others, as for verifiers.
+pub(super) fn find<'c, 'a>(sent: &'c [Cert<'a>], roots: &'c [Cert<'a>], now: i64) -> Path<'c, 'a> {
+    let walk = |valid_at| {
+        let search = Search {
+            sent,
+            roots,
+            valid_at,
+            checks_left: Cell::new(MAX_CHECKS),
         };
-    }
-    let other_key = longest
-        .last()
-        .is_some_and(|last| roots.iter().any(|root| last.names_as_issuer(root)));
+        let mut walk: Vec<&Cert<'_>> = sent.first().into_iter().collect();
+        let mut longest = walk.clone();
+        match search.extend(&mut walk, &mut longest) {
+            Some(root) => (walk, Some(root)),
+            None => (longest, None),
+        }
+    };
+    let (certs, root) = match walk(Some(now)) {
+        (_, None) => walk(None),
+        found => found,
+    };
+    let other_key = root.is_none()
+        && certs
+            .last()
+            .is_some_and(|last| roots.iter().any(|root| last.names_as_issuer(root)));
     Path {
-        certs: longest,
-        root: None,
+        certs,
+        root,
         other_key,
     }
 }
@@ -118,6 +135,8 @@ pub(super) fn find<'c, 'a>(sent: &'c [Cert<'a>], roots: &'c [Cert<'a>]) -> Path<
 struct Search<'c, 'a> {
     sent: &'c [Cert<'a>],
     roots: &'c [Cert<'a>],
+    /// Only issuers whose time this is, in seconds since 1970.
+    valid_at: Option<i64>,
     checks_left: Cell<u32>,
 }
 
@@ -151,7 +170,8 @@ impl<'c, 'a> Search<'c, 'a> {
     }
 
     fn linked(&self, cert: &Cert<'_>, issuer: &Cert<'_>) -> bool {
-        if !cert.names_as_issuer(issuer) {
+        let is_out_of_time = self.valid_at.is_some_and(|time| !issuer.is_valid_at(time));
+        if is_out_of_time || !cert.names_as_issuer(issuer) {
             return false;
         }
         let Some(left) = self.checks_left.get().checked_sub(1) else {

@@ -17,10 +17,14 @@ use x509_parser::public_key::PublicKey;
 use x509_parser::time::ASN1Time;
 use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
 
+use super::path::{Link, link};
 use crate::wire::{escape, printable};
 
 /// The most names of one certificate that are shown.
 const MAX_NAMES: usize = 100;
+
+/// The most purposes of one certificate that are shown.
+const MAX_USAGES: usize = 20;
 
 /// Seconds of a day.
 pub(super) const DAY: i64 = 24 * 60 * 60;
@@ -103,8 +107,7 @@ pub(super) fn view_of(der: &[u8], x509: &X509Certificate<'_>, now: i64) -> View 
         key: key_text(x509.public_key()),
         signature: oid_text(&x509.signature_algorithm.algorithm),
         sha256: hex(digest.as_ref()),
-        self_signed: x509.subject().as_raw() == x509.issuer().as_raw()
-            && x509.verify_signature(None).is_ok(),
+        self_signed: link(x509, x509) != Link::No,
     }
 }
 
@@ -248,7 +251,10 @@ pub(super) fn usage_names(usages: &ExtendedKeyUsage<'_>) -> Vec<String> {
         .iter()
         .filter(|(is, _)| *is)
         .map(|(_, name)| (*name).to_owned());
-    known.chain(usages.other.iter().map(oid_text)).collect()
+    known
+        .chain(usages.other.iter().map(oid_text))
+        .take(MAX_USAGES)
+        .collect()
 }
 
 /// The name of an algorithm or a purpose, else its number.

@@ -91,51 +91,54 @@ impl fmt::Display for Fault {
                 )
             }
             Self::NotYetValid {
+                place,
                 subject,
                 not_before,
                 days_ahead,
-                ..
-            } => write!(
-                f,
-                "the certificate \"{subject}\" begins on {not_before}, {}",
-                ahead(*days_ahead)
-            ),
+            } => {
+                let kind = match place {
+                    Place::Leaf => "the certificate",
+                    Place::Intermediate => "the issuing certificate",
+                    Place::Root => "the trusted root",
+                };
+                let ahead = ahead(*days_ahead);
+                write!(f, "{kind} \"{subject}\" begins on {not_before}, {ahead}")?;
+                if *place == Place::Root {
+                    f.write_str(OPENSSL_ONLY)?;
+                }
+                Ok(())
+            }
             Self::ChainExpired {
                 place,
                 subject,
                 not_after,
                 days_ago,
             } => {
+                let (kind, also) = match place {
+                    Place::Root => ("trusted root", OPENSSL_ONLY),
+                    _ => ("issuing certificate", ""),
+                };
                 let ago = ago(*days_ago);
-                if *place == Place::Root {
-                    write!(
-                        f,
-                        "the trusted root \"{subject}\" ended on {not_after}, {ago}; OpenSSL \
-                         (psql, redis-cli) refuses it, rustls does not"
-                    )
-                } else {
-                    write!(
-                        f,
-                        "the issuing certificate \"{subject}\" ended on {not_after}, {ago}"
-                    )
-                }
+                write!(
+                    f,
+                    "the {kind} \"{subject}\" ended on {not_after}, {ago}{also}"
+                )
             }
             Self::NotACa { place, subject } => {
-                let else_accepted = if *place == Place::Root {
-                    "; OpenSSL (psql, redis-cli) refuses it, rustls does not"
-                } else {
-                    ""
+                let also = match place {
+                    Place::Root => OPENSSL_ONLY,
+                    _ => "",
                 };
                 write!(
                     f,
                     "\"{subject}\" has signed a certificate without being an authority (no \
-                     CA:TRUE){else_accepted}"
+                     CA:TRUE){also}"
                 )
             }
             Self::NotForSigning { subject } => write!(
                 f,
                 "the authority \"{subject}\" may not sign certificates by its own key usage (no \
-                 keyCertSign); OpenSSL (psql, redis-cli) refuses it, rustls does not"
+                 keyCertSign){OPENSSL_ONLY}"
             ),
             Self::PathTooLong { subject, limit, .. } => write!(
                 f,
@@ -225,6 +228,9 @@ impl fmt::Display for Fault {
         }
     }
 }
+
+/// What is true of roots that are taken for their name and key alone.
+const OPENSSL_ONLY: &str = "; OpenSSL (psql, redis-cli) refuses it, rustls does not";
 
 /// The most names that a sentence lists.
 const LISTED: usize = 5;

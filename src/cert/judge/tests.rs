@@ -317,6 +317,33 @@ fn times() {
 }
 
 #[test]
+fn the_way_that_is_in_time_is_the_one_that_is_told() {
+    fn over(params: &mut CertificateParams) {
+        params.not_before = (now() - DAY * 90).into();
+        params.not_after = (now() - DAY * 12).into();
+    }
+    // One key under two certificates: the old root's has run out, the new one's has not.
+    let (old, new) = (Made::root("Old", plain), Made::root("New", plain));
+    let key = key();
+    let sign = |root: &Made, change: Change| {
+        let params = ca_params("Middle", change);
+        let der = params.signed_by(&key, &root.issuer).unwrap().der().clone();
+        let issuer = Issuer::new(params, KeyPair::try_from(key.serialized_der()).unwrap());
+        Made { der, issuer }
+    };
+    let (first, second) = (sign(&old, over), sign(&new, plain));
+    let leaf = first.leaf(plain);
+    let judgement = expect(&[&leaf, &first, &second], &[&old, &new], NAME, &[]);
+    assert_eq!(judgement.root.as_deref(), Some("CN=New"));
+    expect(
+        &[&leaf, &first],
+        &[&old, &new],
+        NAME,
+        &["cert-chain-expired"],
+    );
+}
+
+#[test]
 fn names() {
     fn wildcard(params: &mut CertificateParams) {
         let name = "*.example.test".try_into().unwrap();
@@ -558,4 +585,30 @@ fn hostile_texts_are_harmless() {
         "{text}"
     );
     assert!(judgement.views[0].subject.chars().count() < 300);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Whatever is changed in a chain, it is read or refused, and never trusted.
+    #[test]
+    fn damaged_chains_are_never_trusted(
+        at in 0_usize..2000,
+        flip in 1_u8..=255,
+        cut in proptest::option::of(0_usize..2000),
+    ) {
+        let root = Made::root("Root", plain);
+        let middle = root.ca("Middle", plain);
+        let mut chain = [middle.leaf(plain).der.to_vec(), middle.der.to_vec()].concat();
+        let leaf_length = chain.len() - middle.der.len();
+        let at = at % chain.len();
+        chain[at] ^= flip;
+        let (leaf, issuer) = chain.split_at(leaf_length);
+        let issuer = &issuer[..cut.unwrap_or(issuer.len()).min(issuer.len())];
+        let ders = [leaf.to_vec().into(), issuer.to_vec().into()];
+        let name = ServerName::try_from(NAME).unwrap();
+        let judgement = judge(&ders, &[root.der], Some(&name), Purpose::Server, now());
+        codes(&judgement);
+        proptest::prop_assert!(!judgement.is_trusted(), "{judgement:#?}");
+    }
 }
