@@ -40,6 +40,8 @@ pub(crate) enum Validity {
     /// From a day ago, and this many days more; half a day is added, so that a test has the number
     /// that it asked for however long it takes.
     Days(u32),
+    /// From a hundred days ago; the end is as with `Days`.
+    Late(u32),
 }
 
 /// A certificate authority; its files live as long as it or one of its leafs does.
@@ -135,13 +137,21 @@ impl Ca {
     /// A server certificate for one DNS name that openssl signs: `key` as in `openssl req -newkey`,
     /// such as `rsa:1024`, and `digest` such as `sha1`.
     pub(crate) fn by_openssl(&self, name: &str, key: &str, digest: &str) -> Leaf {
-        let serial = new_serial();
-        let file = |suffix: &str| self.folder.path().join(format!("{serial:x}.{suffix}"));
         let extensions = format!(
             "basicConstraints=critical,CA:FALSE\nextendedKeyUsage=serverAuth\n\
              keyUsage=critical,digitalSignature,keyEncipherment\nsubjectAltName=DNS:{name}\n"
         );
-        fs::write(file("ext"), extensions).expect("a new file");
+        self.openssl_x509(name, key, digest, Some(&extensions))
+    }
+
+    /// What `openssl x509 -req` makes when nobody tells it extensions: version 1 of X.509.
+    pub(crate) fn version_1(&self, name: &str) -> Leaf {
+        self.openssl_x509(name, "rsa:2048", "sha256", None)
+    }
+
+    fn openssl_x509(&self, name: &str, key: &str, digest: &str, extensions: Option<&str>) -> Leaf {
+        let serial = new_serial();
+        let file = |suffix: &str| self.folder.path().join(format!("{serial:x}.{suffix}"));
         openssl(|command| {
             command.args(["req", "-new", "-nodes", "-newkey", key, "-subj"]);
             command.arg(format!("/CN={name}"));
@@ -149,12 +159,15 @@ impl Ca {
             command.arg("-out").arg(file("csr"));
         });
         openssl(|command| {
-            command.args(["x509", "-req", "-days", "3650", &format!("-{digest}")]);
+            command.args(["x509", "-req", "-days", "90", &format!("-{digest}")]);
             command.arg("-in").arg(file("csr"));
             command.arg("-CA").arg(&self.path);
             command.arg("-CAkey").arg(&self.key_path);
             command.arg("-set_serial").arg(format!("0x{serial:x}"));
-            command.arg("-extfile").arg(file("ext"));
+            if let Some(extensions) = extensions {
+                fs::write(file("ext"), extensions).expect("a new file");
+                command.arg("-extfile").arg(file("ext"));
+            }
             command.arg("-out").arg(file("crt"));
         });
         let folder = Arc::clone(&self.folder);
@@ -176,6 +189,20 @@ impl NewCa {
             permitted_subtrees: domains.iter().map(subtree).collect(),
             excluded_subtrees: Vec::new(),
         });
+        self
+    }
+
+    /// Its name has an organisation, as those of public authorities do.
+    pub(crate) fn organisation(mut self, name: &str) -> Self {
+        let names = &mut self.params.distinguished_name;
+        names.push(DnType::OrganizationName, name);
+        self
+    }
+
+    /// It is none: it signs nevertheless.
+    pub(crate) fn not_a_ca(mut self) -> Self {
+        self.params.is_ca = IsCa::ExplicitNoCa;
+        self.params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         self
     }
 
@@ -241,11 +268,24 @@ impl NewLeaf<'_> {
 
     /// Signs it.
     pub(crate) fn sign(self) -> Leaf {
+        self.signed(true)
+    }
+
+    /// Signs it by its own key; the authority has no part in it.
+    pub(crate) fn self_signed(mut self) -> Leaf {
+        self.params.use_authority_key_identifier_extension = false;
+        self.signed(false)
+    }
+
+    fn signed(self, by_ca: bool) -> Leaf {
         let Self { ca, params } = self;
         let key = new_key();
-        let certificate = params
-            .signed_by(&key, &ca.issuer)
-            .expect("a signed certificate");
+        let certificate = if by_ca {
+            params.signed_by(&key, &ca.issuer)
+        } else {
+            params.self_signed(&key)
+        };
+        let certificate = certificate.expect("a signed certificate");
         let serial = params.serial_number.expect("a serial number").to_string();
         let serial = serial.replace(':', "");
         let (cert_pem, key_pem) = (certificate.pem(), key.serialize_pem());
@@ -271,7 +311,7 @@ impl Leaf {
         let file = |name: &str| folder.path().join(name);
         openssl(|command| {
             command.args([
-                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
+                "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "90",
             ]);
             command.args(["-subj", &format!("/CN={name}")]);
             command.args(["-set_serial", &format!("0x{serial:x}")]);
@@ -330,6 +370,10 @@ impl Validity {
             Self::Expired => [date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)],
             Self::NotYet => [date_time_ymd(2080, 1, 1), date_time_ymd(2090, 1, 1)],
             Self::Days(days) => [(now - day).into(), (now + day * days + day / 2).into()],
+            Self::Late(days) => {
+                let until = now + day * days + day / 2;
+                [(now - day * 100).into(), until.into()]
+            }
         };
     }
 }

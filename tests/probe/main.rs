@@ -27,4 +27,5 @@ mod servers;
 mod testbed;
 
 mod cert;
+mod drills;
 mod ground;

@@ -28,7 +28,7 @@ pub(crate) use pgadmin::PgAdmin;
 pub(crate) use postgres::Postgres;
 pub(crate) use proxies::{HaProxy, Nginx};
 pub(crate) use redis::Redis;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 use crate::{
@@ -119,6 +119,14 @@ impl Server {
         }
     }
 
+    /// Stands still from now on, as a stuck server does: it can be connected to, and does nothing. It
+    /// goes on when what is given back is dropped.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let pid = testbed::pid(self.child.as_ref().expect("a running server"));
+        rustix::process::kill_process(pid, Signal::STOP).expect("a running server");
+        Frozen(pid)
+    }
+
     /// Stops it if it runs, and starts it again on the same port.
     ///
     /// # Panics
@@ -172,6 +180,15 @@ impl Server {
             self.log()
         );
         true
+    }
+}
+
+/// A server that stands still.
+pub(crate) struct Frozen(Pid);
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = rustix::process::kill_process(self.0, Signal::CONT);
     }
 }
 

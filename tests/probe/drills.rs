@@ -1,0 +1,240 @@
+//! Set-ups that are broken or unsafe, and what `dbgate probe` says of each: the true cause, the remedy,
+//! the finding's code and the exit code; and those that are well.
+//!
+//! A row: name, set-up, arguments, exit code and code; words that must be in what happened or what it
+//! means, and words that must be in what to do. The servers are real ones; `drills/played.rs` says
+//! where none can be brought to do it. What is printed lies beside the set-ups as `NAME.txt` and
+//! `NAME.json`; `DBGATE_REFRESH=1 tests/run --test probe drills::` writes these anew, but none whose
+//! row does not hold.
+
+mod certificates;
+mod dbgate;
+mod mongodb;
+mod mysql;
+mod normal;
+mod played;
+mod postgres;
+mod reach;
+mod redis;
+mod runner;
+mod scene;
+mod tls;
+
+macro_rules! drills {
+    ($($name:ident: $setup:path, $line:literal => $exit:literal $code:literal, $cause:literal, $remedy:literal;)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let drill = runner::Drill {
+                    name: stringify!($name),
+                    setup: $setup,
+                    line: $line,
+                    exit: $exit,
+                    code: $code,
+                    cause: $cause,
+                    remedy: $remedy,
+                };
+                drill.run();
+            }
+        )*
+
+        #[test]
+        fn no_file_is_left_of_a_drill_that_is_no_more() {
+            runner::assert_no_stray(&[$(stringify!($name)),*]);
+        }
+    };
+}
+
+drills! {
+    // All is well.
+    well_postgres: certificates::for_a_name, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    well_postgres_18_direct: postgres::version_18, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+        => 0 "ok", "ALPN postgresql", "";
+    well_postgres_18: postgres::version_18, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "after an SSLRequest", "";
+    well_postgres_through_dbgate: dbgate::passthrough, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    well_mariadb: mysql::tls, "mariadb://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "MariaDB", "";
+    well_redis: redis::password, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "asks for a password", "";
+    well_redis_by_certificate: redis::is_shown_a_certificate,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 0 "ok", "trusted", "";
+    well_mongodb: mongodb::tls, "mongodb://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    well_tls: postgres::web_server_with_tls, "tls://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    well_wildcard: certificates::for_wildcard, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "*.example.test", "";
+    well_address: certificates::for_an_address, "rediss://127.0.0.1:{port} --ca {ca}"
+        => 0 "ok", "127.0.0.1", "";
+    well_name_kept_through_a_tunnel: certificates::for_a_name, "postgres://pg1.example.test --connect 127.0.0.1:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    well_intermediate: certificates::with_intermediate, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "Issuing", "";
+    well_self_signed_and_trusted: certificates::signed_by_itself_and_trusted, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+
+    // The server is not reached.
+    dns_no_such_name: reach::no_such_name, "postgres://pg1.example.invalid"
+        => 3 "dns-no-such-name", "pg1.example.invalid", "DNS record";
+    dns_failed: reach::no_name_server, "postgres://pg1.example.invalid"
+        => 3 "dns-failed", "The name may exist", "/etc/resolv.conf";
+    tcp_refused: reach::nobody_listens, "postgres://pg1.example.test:{port}"
+        => 3 "tcp-refused", "no program listens", "listens on this address";
+    tcp_timeout: reach::packets_vanish, "postgres://pg1.example.test:{port} --timeout 1s"
+        => 3 "tcp-timeout", "vanish", "firewalls";
+    tcp_unreachable: reach::no_network, "postgres://192.0.2.1"
+        => 3 "tcp-unreachable", "no way there", "routes and VPN";
+
+    // What answers is not Postgres with TLS.
+    pg_without_tls: postgres::without_tls, "postgres://pg1.example.test:{port}"
+        => 4 "pg-tls-refused", "TLS switched off", "ssl = on";
+    pg_web_server: postgres::web_server, "postgres://pg1.example.test:{port}"
+        => 4 "http-server", "web server", "raw TCP";
+    pg_web_server_with_tls: postgres::web_server_with_tls, "postgres://pg1.example.test:{port}"
+        => 4 "http-server", "web server", "raw TCP";
+    pg_stuck: postgres::stuck, "postgres://pg1.example.test:{port} --timeout 1s"
+        => 4 "pg-no-answer", "never came", "log of what listens";
+    pg_is_mariadb: postgres::mariadb, "postgres://pg1.example.test:{port}"
+        => 4 "is-mysql", "MariaDB", "mariadb://";
+    pg_direct_without_alpn: postgres::proxy_without_alpn, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+        => 1 "pg-direct-no-alpn", "ALPN", "select `postgresql`";
+    pg_direct_at_a_web_server: postgres::web_server_with_tls, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+        => 4 "alert-no-application-protocol", "alert 120", "raw TCP";
+    pg_injected_bytes: postgres::injected, "postgres://pg1.example.test:{port}"
+        => 4 "pg-early-bytes", "CVE-2021-23222", "what stands between";
+    pg_gibberish: postgres::gibberish, "postgres://pg1.example.test:{port}"
+        => 4 "pg-unexpected-answer", "?WHAT", "Check the port";
+
+    // A dbgate refuses.
+    dbgate_unknown_name: dbgate::passthrough, "postgres://pg2.example.test:{port} --ca {ca}"
+        => 4 "alert-unrecognized-name", "pg2.example.test", "dbgate ctl explain";
+    dbgate_no_name: dbgate::passthrough, "postgres://127.0.0.1:{port} --ca {ca}"
+        => 4 "alert-no-name", "none was sent", "hostaddr=ADDR";
+    dbgate_backend_is_down: dbgate::backend_is_down, "postgres://pg1.example.test:{port}"
+        => 4 "alert-internal-error", "does not reach its backend", "dbgate ctl rejects";
+    dbgate_denies_the_address: dbgate::denied, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-access-denied", "allow list", "dbgate ctl explain";
+
+    // No handshake.
+    tls_only_11: tls::only_tls11, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-protocol-version", "alert 70", "TLS 1.2 or 1.3";
+    tls_only_rsa_key_exchange: tls::only_rsa_key_exchange, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-handshake-failure", "RSA key exchange", "cipher list";
+    tls_only_group_p521: tls::only_group_p521, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-handshake-failure", "group", "cipher list";
+    tls_strict_sni: tls::strict_sni, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-unrecognized-name", "pg1.example.test", "proxy's routes";
+    tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-client-cert-required", "client certificate", "--client-cert";
+    tls_12_wants_a_certificate: tls::tls12_wants_a_certificate, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-client-cert-required", "client certificate", "--client-cert";
+    tls_strangers_client_certificate: tls::certificate_of_a_stranger,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 4 "tls-client-cert-refused", "unknown_ca", "issuer of the client certificate";
+    tls_expired_client_certificate: tls::certificate_that_ran_out,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 4 "tls-client-cert-refused", "certificate_expired", "client certificate";
+    tls_web_server: postgres::web_server, "tls://pg1.example.test:{port}"
+        => 4 "http-server", "web server", "raw TCP";
+    tls_ssh: postgres::ssh, "tls://pg1.example.test:{port}"
+        => 4 "ssh-server", "sshd", "ssh -L";
+    tls_proxy_without_backend: postgres::proxy_without_backend, "tls://pg1.example.test:{port}"
+        => 4 "tls-closed-after-hello", "without a word", "--no-sni";
+    tls_silence: tls::silence, "tls://pg1.example.test:{port} --timeout 1s"
+        => 4 "tls-no-answer", "does not take the hello", "Check the port";
+
+    // The certificate.
+    cert_expired: certificates::expired, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-expired", "2021-01-01", "Renew it";
+    cert_not_yet_valid: certificates::not_yet_valid, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-not-yet-valid", "2080-01-01", "date -u";
+    cert_other_name: certificates::for_another_name, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-name-mismatch", "db.example.net", "Dial one of its names";
+    cert_other_name_through_a_tunnel: certificates::for_a_name, "postgres://localhost:{port} --ca {ca}"
+        => 1 "cert-name-mismatch", "pg1.example.test", "dbgate probe postgres://pg1.example.test --connect localhost";
+    cert_wildcard_too_deep: certificates::for_wildcard, "postgres://a.wild.example.test:{port} --ca {ca}"
+        => 1 "cert-wildcard-depth", "one label", "wildcard at its level";
+    cert_common_name_only: certificates::common_name_only, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-no-san", "common name", "subjectAltName";
+    cert_address_not_covered: certificates::for_a_name, "postgres://127.0.0.1:{port} --ca {ca}"
+        => 1 "cert-ip-not-covered", "127.0.0.1", "hostaddr";
+    cert_openssl_req: certificates::of_openssl_req, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-self-signed", "signed by its own key", "Trust exactly this certificate";
+    cert_openssl_req_trusted: certificates::of_openssl_req_trusted, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-ca-as-leaf", "CA:TRUE", "dbgate cert new";
+    cert_authority_as_leaf: certificates::authority_as_leaf, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-ca-as-leaf", "CA:TRUE", "dbgate cert new";
+    cert_self_signed: certificates::signed_by_itself, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-self-signed", "signed by its own key", "Trust exactly this certificate";
+    cert_unknown_root: certificates::of_a_stranger, "mariadb://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-unknown-root", "Stranger", "authority's certificate";
+    cert_unknown_root_sent: certificates::of_a_stranger_with_root, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-unknown-root", "counts for nothing", "authority's certificate";
+    cert_not_of_a_public_authority: certificates::for_a_name, "postgres://pg1.example.test:{port}"
+        => 1 "cert-unknown-root", "Root", "--ca FILE";
+    cert_not_checked: certificates::for_a_name, "postgres://pg1.example.test:{port} --insecure"
+        => 0 "ok", "was not checked", "";
+    cert_missing_intermediate: certificates::without_intermediate, "mariadb://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-missing-intermediate", "Issuing", "behind the leaf";
+    cert_authority_made_anew: certificates::authority_made_anew, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-ca-regenerated", "its key", "Compare the fingerprints";
+    cert_intermediate_expired: certificates::intermediate_ran_out, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-chain-expired", "Issuing", "Replace the intermediate";
+    cert_signed_by_a_server: certificates::signed_by_a_server, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-issuer-not-a-ca", "A server", "dbgate cert ca";
+    cert_outside_of_constraints: certificates::outside_of_constraints, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-name-constraint", "Narrow", "Use a name inside";
+    cert_for_clients: certificates::for_clients, "mariadb://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-wrong-usage", "serverAuth", "for the server";
+    cert_rsa_1024: certificates::rsa_1024, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-weak-key", "RSA 1024", "ECDSA P-256";
+    cert_version_1: certificates::version_1, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-version-1", "version 1", "openssl x509 -extfile";
+    cert_five_days_left: certificates::five_days_left, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-expires-soon", "5 days from now", "Renew it now";
+    cert_for_decades: certificates::for_decades, "mariadb://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-long-validity", "825 days", "397 days";
+    cert_needless: certificates::needless_certificate, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-chain-order", "Needless", "nothing else";
+    cert_wrong_order: certificates::wrong_order, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-chain-order", "order", "leaf first";
+
+    // MySQL and MariaDB.
+    mysql_without_tls: mysql::without_tls, "mysql://pg1.example.test:{port}"
+        => 4 "mysql-no-tls", "CLIENT_SSL", "ssl_cert";
+    mysql_silence: mysql::silence, "mysql://pg1.example.test:{port} --timeout 1s"
+        => 4 "mysql-no-greeting", "waits for the client", "Check the port";
+    mysql_accounts_elsewhere: mysql::accounts_elsewhere, "mariadb://pg1.example.test:{port}"
+        => 4 "mysql-host-not-allowed", "1130", "CREATE USER";
+    mysql_no_connection_left: mysql::no_connection_left, "mariadb://pg1.example.test:{port}"
+        => 4 "mysql-too-many-connections", "1040", "max_connections";
+    mysql_blocked: mysql::blocked, "mariadb://pg1.example.test:{port}"
+        => 4 "mysql-host-blocked", "1129", "flush-hosts";
+    mysql_proxy_without_backend: postgres::proxy_without_backend, "mysql://pg1.example.test:{port}"
+        => 4 "mysql-closed", "without a greeting", "log of what listens there";
+    mysql_damaged_greeting: mysql::damaged, "mysql://pg1.example.test:{port}"
+        => 4 "mysql-damaged-greeting", "no greeting", "bytes in the finding";
+    mysql_is_ssh: postgres::ssh, "mysql://pg1.example.test:{port}"
+        => 4 "ssh-server", "sshd", "ssh -L";
+
+    // Redis.
+    redis_protected_mode: redis::protected_mode, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "redis-protected-mode", "-DENIED", "Set a password";
+    redis_open: redis::open, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "redis-open", "without a password", "requirepass";
+    redis_wants_a_certificate: redis::wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-client-cert-required", "client certificate", "--client-cert";
+    redis_strangers_certificate: redis::is_shown_a_strangers_certificate,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 4 "tls-client-cert-refused", "unknown_ca", "tls-ca-cert-file";
+    redis_replica_without_master: redis::replica_without_master, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "redis-not-ready", "MASTERDOWN", "info replication";
+
+    // MongoDB.
+    mongodb_hosts_elsewhere: mongodb::replica_set_elsewhere, "mongodb://pg1.example.test:{port} --ca {ca}"
+        => 1 "mongodb-hosts-elsewhere", "mongo-0.internal:27017", "directConnection=true";
+}
