@@ -77,6 +77,12 @@ impl Gateway {
     pub fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
+
+    /// Clients accepted so far: each has got an id.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.next_id.load(Ordering::Relaxed) - 1
+    }
 }
 
 impl Listener {

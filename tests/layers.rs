@@ -17,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["backend", "route", "tls"]),
     ("provider", &["route"]),
     ("net", &["backend", "tls"]),
-    ("stats", &["route", "tls"]),
+    ("stats", &["backend", "route", "tls"]),
     ("admission", &["config", "stats"]),
     ("access_log", &["config", "stats"]),
     (

@@ -89,6 +89,7 @@ impl Controller {
             Command::Diff => reads::diff(&self.gateway, &self.reloader),
             Command::Export => reads::export(&self.gateway),
             Command::Events => Ok(json!({"subscribed": true})),
+            Command::Watch(watch) => Ok(json!({"interval_ms": watch.interval()?.as_millis()})),
         }
     }
 
@@ -280,7 +281,7 @@ impl Controller {
             Err(problems) => (false, problems.clone()),
         };
         let revision = self.gateway.store.snapshot().revision;
-        self.gateway.events.tell(|| Event::Reload {
+        self.gateway.events.tell_change(Event::Reload {
             ts: SystemTime::now(),
             ok,
             revision,
@@ -442,7 +443,7 @@ impl Controller {
     fn tell(&self, change: &Change) {
         let revision = change.revision;
         for (database, host) in &change.exposed {
-            self.gateway.events.tell(|| Event::Exposed {
+            self.gateway.events.tell_change(Event::Exposed {
                 ts: SystemTime::now(),
                 revision,
                 database: database.to_string(),
@@ -450,7 +451,7 @@ impl Controller {
             });
         }
         for (database, host) in &change.withdrawn {
-            self.gateway.events.tell(|| Event::Hidden {
+            self.gateway.events.tell_change(Event::Hidden {
                 ts: SystemTime::now(),
                 revision,
                 database: database.to_string(),

@@ -3,9 +3,11 @@
 //! A request is `{"v":1,"id":7,"cmd":"expose",…}`, its answer `{"id":7,"ok":true,…}` or
 //! `{"id":7,"ok":false,"error":{"kind":"conflict","message":"…"}}`. Events of a subscription are
 //! `{"id":7,"event":{…}}` with the id of the request that subscribed, so that everything can
-//! share one connection. Durations are in milliseconds.
+//! share one connection: `events` tells each as it happens, `watch` tells what has changed at
+//! intervals ([`super::watch`]). Durations are in milliseconds.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -271,6 +273,36 @@ pub struct Drain {
     /// How long; `timeouts.drain` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_ms: Option<u64>,
+}
+
+/// Asks for everything that `top` shows: first as it is, then, at each interval, what has changed
+/// ([`super::watch`]).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Watch {
+    /// Milliseconds from one refresh to the next, 100 to 60,000; a second if absent.
+    #[serde(default = "Watch::second")]
+    pub interval_ms: u64,
+}
+
+impl Watch {
+    fn second() -> u64 {
+        1000
+    }
+
+    /// The time from one refresh to the next.
+    ///
+    /// # Errors
+    /// It is out of bounds.
+    pub fn interval(self) -> Result<Duration, CommandError> {
+        if (100..=60_000).contains(&self.interval_ms) {
+            return Ok(Duration::from_millis(self.interval_ms));
+        }
+        Err(CommandError::new(
+            ErrorKind::Usage,
+            "interval_ms has to be from 100 to 60000",
+        ))
+    }
 }
 
 /// A command without parameters.

@@ -9,3 +9,4 @@ pub mod message;
 mod reads;
 pub mod request;
 pub mod server;
+pub mod watch;

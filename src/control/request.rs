@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::message::{
-    CommandError, Drain, ErrorKind, Explain, Expose, Hide, Kill, Named, Nothing, Sessions,
+    CommandError, Drain, ErrorKind, Explain, Expose, Hide, Kill, Named, Nothing, Sessions, Watch,
 };
 
 /// The version of the protocol.
@@ -18,7 +18,10 @@ pub const MAX_LINE: usize = 1024 * 1024;
 
 /// A command, ready to be carried out.
 #[derive(Clone, Debug)]
-#[expect(missing_docs, reason = "each is the command of `ctl` of that name")]
+#[expect(
+    missing_docs,
+    reason = "each is the command of `ctl` of that name; watch is `top`"
+)]
 pub enum Command {
     Expose(Expose),
     Hide(Hide),
@@ -34,6 +37,7 @@ pub enum Command {
     Diff,
     Export,
     Events,
+    Watch(Watch),
 }
 
 /// A request line, taken apart.
@@ -121,6 +125,7 @@ fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandErro
         "diff" => plain(fields, Command::Diff),
         "export" => plain(fields, Command::Export),
         "events" => plain(fields, Command::Events),
+        "watch" => params(cmd, fields).map(Command::Watch),
         _ => {
             let cmd: String = cmd
                 .chars()

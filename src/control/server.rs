@@ -19,10 +19,14 @@ use tracing::{debug, warn};
 use super::controller::{Caller, Controller};
 use super::message::{CommandError, ErrorKind};
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
+use super::watch;
 use crate::config::Control;
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
 const WAITING: usize = 64;
+
+/// Subscriptions on one connection: each holds what its caller knows already.
+const SUBSCRIPTIONS: usize = 8;
 
 /// Callers at a time.
 const CALLERS: usize = 256;
@@ -206,23 +210,45 @@ async fn read_requests(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let (answer, follows) = match request::parse(line.trim_ascii()) {
-            Err(BadRequest { id, error }) => (request::answer(&id, Err(error)), None),
-            Ok(Request { id, command }) => {
-                let follows = matches!(command, Command::Events)
-                    .then(|| (id.clone(), controller.gateway().events.follow()));
-                (
-                    request::answer(&id, controller.execute(&command, caller)),
-                    follows,
-                )
+        let Request { id, command } = match request::parse(line.trim_ascii()) {
+            Ok(request) => request,
+            Err(BadRequest { id, error }) => {
+                if answers
+                    .send(request::answer(&id, Err(error)))
+                    .await
+                    .is_err()
+                {
+                    return Ok(());
+                }
+                continue;
             }
         };
-        if answers.send(answer).await.is_err() {
+        // From before the answer, so that no event is missed in between.
+        let events =
+            matches!(command, Command::Events).then(|| controller.gateway().events.follow());
+        let watched = match command {
+            Command::Watch(watch) => watch.interval().ok(),
+            _ => None,
+        };
+        let done =
+            if (events.is_some() || watched.is_some()) && subscriptions.len() >= SUBSCRIPTIONS {
+                let text = format!("at most {SUBSCRIPTIONS} subscriptions on one connection");
+                Err(CommandError::new(ErrorKind::Refused, text))
+            } else {
+                controller.execute(&command, caller)
+            };
+        let refused = done.is_err();
+        if answers.send(request::answer(&id, done)).await.is_err() {
             return Ok(());
         }
-        // Events come after the answer that announces them, and none is missed in between.
-        if let Some((id, events)) = follows {
+        if refused {
+            continue;
+        }
+        if let Some(events) = events {
             subscriptions.spawn(follow(id, events, answers.clone()));
+        } else if let Some(interval) = watched {
+            let gateway = controller.gateway().clone();
+            subscriptions.spawn(watch::serve(id, gateway, interval, answers.clone()));
         }
     }
 }

@@ -29,6 +29,8 @@ use crate::tls::ServerName;
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) address: SocketAddr,
+    /// The backend as declared.
+    pub(super) declared: BackendAddr,
     /// What it has said already that is for the client.
     pub(super) answer: Bytes,
 }
@@ -121,6 +123,7 @@ async fn reach(
         return Ok(Connected {
             stream: Stream::Tcp(tcp),
             address,
+            declared: addr.clone(),
             answer: Bytes::new(),
         });
     };
@@ -140,6 +143,7 @@ async fn reach(
     Ok(Connected {
         stream: Stream::Client(Box::new(stream)),
         address,
+        declared: addr.clone(),
         answer: Bytes::new(),
     })
 }

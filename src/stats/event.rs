@@ -2,8 +2,9 @@
 //!
 //! Followers that are too slow miss events and are told how many; nobody waits for them.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use serde::Serialize;
@@ -15,6 +16,9 @@ use super::rejects::Reject;
 
 /// Events kept for a follower that is behind.
 const BACKLOG: usize = 1024;
+
+/// Changes of the gateway kept for those who come later.
+const CHANGES: usize = 100;
 
 /// Something that happened, one JSON object each.
 #[derive(Clone, Debug, Serialize)]
@@ -78,26 +82,53 @@ pub enum Event {
 
 /// The place where events are told and followed.
 #[derive(Debug)]
-pub struct Events(broadcast::Sender<Event>);
+pub struct Events {
+    followers: broadcast::Sender<Event>,
+    changes: Mutex<VecDeque<Event>>,
+}
 
 impl Default for Events {
     fn default() -> Self {
-        Self(broadcast::Sender::new(BACKLOG))
+        Self {
+            followers: broadcast::Sender::new(BACKLOG),
+            changes: Mutex::default(),
+        }
     }
 }
 
 impl Events {
     /// Tells an event to all followers; builds it only if there is one.
     pub fn tell(&self, event: impl FnOnce() -> Event) {
-        if self.0.receiver_count() > 0 {
+        if self.followers.receiver_count() > 0 {
             // The last follower may leave in between; then nobody is left to tell.
-            let _ = self.0.send(event());
+            let _ = self.followers.send(event());
         }
+    }
+
+    /// Tells a change of the gateway itself, which is rare, and keeps it among the last ones.
+    pub fn tell_change(&self, event: Event) {
+        // Under the lock, so that nobody who begins to follow misses it or gets it twice.
+        let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes.len() == CHANGES {
+            changes.pop_front();
+        }
+        changes.push_back(event.clone());
+        let _ = self.followers.send(event);
+    }
+
+    /// The last changes, oldest first, and all events from now on.
+    #[must_use]
+    pub fn follow_with_changes(&self) -> (Vec<Event>, broadcast::Receiver<Event>) {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        (
+            changes.iter().cloned().collect(),
+            self.followers.subscribe(),
+        )
     }
 
     /// Follows from now on.
     #[must_use]
     pub fn follow(&self) -> broadcast::Receiver<Event> {
-        self.0.subscribe()
+        self.followers.subscribe()
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CloseReason;
+use crate::backend::BackendAddr;
 use crate::route::database::{Live, PARTS};
 use crate::route::{Database, Host};
 use crate::tls::TlsMode;
@@ -41,7 +42,7 @@ pub struct Entry {
     pub bytes_in: AtomicU64,
     /// Bytes from the backend to the client.
     pub bytes_out: AtomicU64,
-    backend: OnceLock<SocketAddr>,
+    backend: OnceLock<(SocketAddr, BackendAddr)>,
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     open: AtomicBool,
@@ -50,9 +51,9 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Says that the backend is connected and bytes flow.
-    pub fn opened(&self, backend: SocketAddr) {
-        let _ = self.backend.set(backend);
+    /// Says that the backend is connected and bytes flow: where, and as what it was declared.
+    pub fn opened(&self, backend: SocketAddr, declared: BackendAddr) {
+        let _ = self.backend.set((backend, declared));
         self.open.store(true, Ordering::Relaxed);
     }
 
@@ -72,7 +73,24 @@ impl Entry {
     /// The backend's address, once connected.
     #[must_use]
     pub fn backend(&self) -> Option<SocketAddr> {
-        self.backend.get().copied()
+        self.backend.get().map(|(address, _)| *address)
+    }
+
+    /// The backend as the database declares it, once connected; a name may have several
+    /// addresses.
+    #[must_use]
+    pub fn declared(&self) -> Option<&BackendAddr> {
+        self.backend.get().map(|(_, declared)| declared)
+    }
+
+    /// `connecting`, `open` or `draining`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.open.load(Ordering::Relaxed), self.drain()) {
+            (_, 1..) => "draining",
+            (true, 0) => "open",
+            (false, 0) => "connecting",
+        }
     }
 
     /// Asks the session to end now; the first reason given stays.
@@ -110,11 +128,6 @@ impl Entry {
     /// What `ctl sessions` shows of it.
     #[must_use]
     pub fn view(&self) -> SessionView {
-        let state = match (self.open.load(Ordering::Relaxed), self.drain()) {
-            (_, 1..) => "draining",
-            (true, 0) => "open",
-            (false, 0) => "connecting",
-        };
         SessionView {
             id: self.id,
             database: self.database.name.to_string(),
@@ -127,7 +140,7 @@ impl Entry {
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),
             age_ms: u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX),
-            state,
+            state: self.state(),
         }
     }
 }

@@ -69,6 +69,17 @@ impl Rejects {
         inner.last.iter().cloned().collect()
     }
 
+    /// Those since there were `seen` in all, as far as they are kept, oldest first, and how many
+    /// there are now.
+    #[must_use]
+    pub fn since(&self, seen: u64) -> (Vec<Arc<Reject>>, u64) {
+        let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: u64 = inner.counts.values().sum();
+        let new = usize::try_from(total.saturating_sub(seen)).unwrap_or(usize::MAX);
+        let known = inner.last.len().saturating_sub(new);
+        (inner.last.iter().skip(known).cloned().collect(), total)
+    }
+
     /// How many there were, by listener and reason.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Arc<str>, CloseReason), u64> {

@@ -12,3 +12,4 @@ mod life;
 mod serving;
 mod sessions;
 mod unreachable;
+mod watch;
