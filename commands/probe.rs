@@ -6,6 +6,7 @@
 
 mod explain;
 mod listen;
+mod many;
 mod pcap;
 mod print;
 mod url;

@@ -208,7 +208,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Cut the `ClientHello` on purpose: bytes:N into TCP pieces of N bytes, records:N into TLS records of N bytes' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Look this many times: a line for each, and a summary' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two looks of --count and --wait' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage, and three times that for all' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage; looking again takes at most as long once more' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Look again until all is well or this time is over' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"

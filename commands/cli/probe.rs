@@ -116,7 +116,7 @@ pub(crate) struct UrlArgs {
     /// Time between two looks of --count and --wait
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub(crate) interval: Duration,
-    /// Time for each stage, and three times that for all
+    /// Time for each stage; looking again takes at most as long once more
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
     /// Look again until all is well or this time is over

@@ -21,7 +21,7 @@ const WIDTH: usize = 100;
 const NAMES: usize = 4;
 
 /// The stages in their order.
-const PHASES: [&str; 6] = ["dns", "tcp", "preface", "tls", "protocol", "total"];
+pub(crate) const PHASES: [&str; 6] = ["dns", "tcp", "preface", "tls", "protocol", "total"];
 
 /// A headline and rows of a label and a text.
 pub(crate) struct Page(String);
@@ -244,6 +244,14 @@ fn chain(report: &Report) -> String {
         (None, None) => String::new(),
     };
     format!("{}{end}", links.join(" <- "))
+}
+
+/// A finding with all that belongs to it.
+pub(crate) fn whole(page: &mut Page, finding: &Finding) {
+    page.row(finding.severity.as_str(), finding.rule.summary);
+    page.row(finding.rule.said_by, &finding.detail);
+    page.row("meaning", finding.rule.meaning);
+    remedy(page, finding);
 }
 
 pub(super) fn remedy(page: &mut Page, finding: &Finding) {

@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
 use dbgate::probe::{Report, Stage, Verdict};
 
-use super::print;
+use super::{many, print};
 use crate::cli::{ProbeOutput, Starttls, UrlArgs};
 use crate::out;
 
-const OK: u8 = 0;
-const TROUBLE: u8 = 1;
+pub(super) const OK: u8 = 0;
+pub(super) const TROUBLE: u8 = 1;
 const NO_CONNECTION: u8 = 3;
 const NO_HANDSHAKE: u8 = 4;
 
@@ -70,12 +70,29 @@ fn options(args: &UrlArgs) -> Options {
 }
 
 async fn look(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
+    if !target.ignored.is_empty() {
+        let ignored = target.ignored.join(", ");
+        out::complain(&format!("not used of the URL: {ignored}"));
+    }
+    if target.hosts.len() > 1 && !args.each_address {
+        out::complain("only the first host of the URL is looked at; --each-address takes all");
+    }
+    if args.each_address {
+        return many::each_address(args, target, setup).await;
+    }
+    if let Some(count) = args.count {
+        return many::count(args, target, setup, count).await;
+    }
+    if let Some(wait) = args.wait {
+        return many::wait(args, target, setup, wait).await;
+    }
     let report = active::probe(target, setup).await;
     show(&report, args.output)?;
     Ok(code(&report))
 }
 
-fn show(report: &Report, output: ProbeOutput) -> Result<()> {
+/// Prints one report.
+pub(super) fn show(report: &Report, output: ProbeOutput) -> Result<()> {
     let text = match output {
         ProbeOutput::Text => print::report(report, print::colours()),
         ProbeOutput::Json => json(report)?,
@@ -83,14 +100,15 @@ fn show(report: &Report, output: ProbeOutput) -> Result<()> {
     out::print(&text).context("cannot write the report")
 }
 
-fn json(report: &Report) -> Result<String> {
+/// A report as a line of JSON.
+pub(super) fn json(report: &Report) -> Result<String> {
     let mut line = serde_json::to_string(report).context("cannot write JSON")?;
     line.push('\n');
     Ok(line)
 }
 
 /// The exit code that a report stands for.
-fn code(report: &Report) -> u8 {
+pub(super) fn code(report: &Report) -> u8 {
     match (report.verdict, report.stage) {
         (Verdict::Ok, _) => OK,
         (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,

@@ -328,7 +328,7 @@ impl<'a> Again<'a> {
         let answer = words::say(&word, self.address, limit).await;
         self.report.looks.push(format!("{}: {answer}", word.name));
         if let Answer::Said { first: b'R', .. } = answer {
-            let detail = "a login without TLS was not refused, but asked to authenticate";
+            let detail = "a login without TLS went on to authentication";
             self.report
                 .find(Finding::new(&rules::PG_PLAINTEXT_ALLOWED, detail));
         }

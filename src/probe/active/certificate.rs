@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rustls::pki_types::ServerName as PkiName;
 
 use super::look::{Look, Plan};
-use super::options::Roots;
+use super::options::{Options, Roots};
 use super::setup::Setup;
 use super::target::Host;
 use crate::cert::{self, Fault, Purpose};
@@ -33,7 +33,7 @@ pub(super) fn judge(report: &mut Report, look: &Look, plan: &Plan, setup: &Setup
     report.chain.clone_from(&judgement.views);
     let insecure = setup.options.roots == Roots::Insecure;
     for fault in &judgement.faults {
-        report.find(finding(fault, plan, insecure));
+        report.find(finding(fault, plan, &setup.options));
     }
     if insecure {
         let detail = match judgement.faults.first() {
@@ -66,7 +66,8 @@ fn name(plan: &Plan) -> Option<PkiName<'static>> {
     PkiName::try_from(name).ok()
 }
 
-fn finding(fault: &Fault, plan: &Plan, insecure: bool) -> Finding {
+fn finding(fault: &Fault, plan: &Plan, options: &Options) -> Finding {
+    let insecure = options.roots == Roots::Insecure;
     let rule = rules::by_code(fault.code()).unwrap_or(&rules::CERT_REJECTED);
     let mut finding = Finding::new(rule, fault.to_string());
     finding.severity = match fault.severity() {
@@ -92,8 +93,12 @@ fn finding(fault: &Fault, plan: &Plan, insecure: bool) -> Finding {
         finding.detail += &format!(
             ". This is an address of this machine: through a tunnel or port-forward keep the name{libpq}"
         );
+        let ca = match &options.roots {
+            Roots::File(file) => format!(" --ca {}", file.display()),
+            Roots::System | Roots::Insecure => String::new(),
+        };
         finding = finding.then(format!(
-            "dbgate probe {}://{name} --connect {host}:{port}",
+            "dbgate probe {}://{name} --connect {host}:{port}{ca}",
             protocol_word(plan.protocol)
         ));
     }

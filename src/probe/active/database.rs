@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::look::{Look, Plan, Way};
+use super::look::{Look, Plan, REST, Way};
 use super::secure::{NoTls, Wire};
 use crate::preface::mysql::Greeting;
 use crate::probe::facts::Hint;
@@ -44,21 +44,29 @@ pub(super) async fn ask(
     greeting: Option<&Greeting>,
     look: &mut Look,
 ) -> bool {
-    let result = match (plan.protocol, greeting) {
-        (Hint::Redis, _) => redis::ask(tls, plan, look).await,
-        (Hint::Mongodb, _) => mongodb::ask(tls, plan, look).await,
-        (Hint::Mysql | Hint::Mariadb, Some(greeting)) => {
-            mysql::ask(tls, plan, greeting, look).await
+    let talking = async {
+        match (plan.protocol, greeting) {
+            (Hint::Redis, _) => Some(redis::ask(tls, plan, look).await),
+            (Hint::Mongodb, _) => Some(mongodb::ask(tls, plan, look).await),
+            (Hint::Mysql | Hint::Mariadb, Some(greeting)) => {
+                Some(mysql::ask(tls, plan, greeting, look).await)
+            }
+            (Hint::Postgres, _) => {
+                postgres(plan, look);
+                late_alert(tls, look).await;
+                None
+            }
+            _ => {
+                late_alert(tls, look).await;
+                None
+            }
         }
-        (Hint::Postgres, _) => {
-            postgres(plan, look);
-            late_alert(tls, look).await;
-            return false;
-        }
-        _ => {
-            late_alert(tls, look).await;
-            return false;
-        }
+    };
+    // Answers have this limit themselves; what is sent has to leave, too.
+    let result = match timeout(plan.limit + REST, talking).await {
+        Ok(None) => return false,
+        Ok(Some(result)) => result,
+        Err(_) => Err(NoAnswer::Silent),
     };
     match result {
         Ok(()) => {}
@@ -120,7 +128,7 @@ async fn answer(
                 Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
                 Ok(0) if all.is_empty() => return Err(NoTls::Ended),
                 Ok(0) => return Ok(()),
-                Err(error) if all.is_empty() => return Err(ended(&error)),
+                Err(error) if all.is_empty() => return Err(NoTls::of(&error)),
                 Err(_) => return Ok(()),
             }
             if done(&all) {
@@ -136,11 +144,6 @@ async fn answer(
         Err(_) if !all.is_empty() => Ok(all),
         Err(_) => Err(NoAnswer::Silent),
     }
-}
-
-/// A close without `close_notify` is an end like any other.
-fn ended(error: &io::Error) -> NoTls {
-    NoTls::of(error)
 }
 
 impl From<io::Error> for NoAnswer {

@@ -26,8 +26,8 @@ use crate::wire::escape;
 /// The most bytes of an answer in plaintext.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// How long the rest of an answer is waited for, once it has begun to come.
-const REST: Duration = Duration::from_millis(500);
+/// How long the rest of what has begun is waited for.
+pub(super) const REST: Duration = Duration::from_millis(500);
 
 /// How TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

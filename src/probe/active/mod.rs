@@ -30,106 +30,160 @@ pub use target::{Endpoint, Host, Target, TargetError};
 use super::diagnose::{self, Vantage};
 use super::facts::{self, Hint};
 use super::{Finding, Report, Severity, rules};
+use crate::tls::Sni as Sent;
 use crate::tls::config::ALPN_POSTGRES;
 use crate::wire::escape;
 use again::Again;
 use look::{Look, Plan, Way};
 use secure::{NoTls, Offer};
 
+/// An address of a target, and how it was found.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// What a client is told to dial.
+    host: Host,
+    port: u16,
+    address: SocketAddr,
+    /// How long its name took to resolve, where there was one.
+    dns: Option<Duration>,
+}
+
 /// Looks at the first host of a target, at its first address that takes the connection.
 pub async fn probe(target: &Target, setup: &Setup) -> Report {
-    let start = Instant::now();
-    let began = SystemTime::now();
-    let mut report = match target.hosts.first() {
-        Some((host, port)) => at_host(target, host, *port, setup).await,
+    let began = Began::now();
+    let report = match target.hosts.first() {
+        Some((host, port)) => first_that_answers(target, host, *port, setup).await,
         None => Report::default(),
     };
-    report.began(began);
-    report.phase("total", start.elapsed());
-    report.conclude();
-    report
+    began.end(report)
 }
 
-/// A connection, and how it came to be.
-struct Reached {
-    tcp: TcpStream,
-    address: SocketAddr,
-    dns: Option<Duration>,
-    connected: Duration,
-    /// Addresses that did not take the connection, a sentence each.
-    before: Vec<String>,
-}
-
-async fn at_host(target: &Target, host: &Host, port: u16, setup: &Setup) -> Report {
-    let mut report = match reach(host, port, setup).await {
-        Ok(reached) => at_address(target, host, port, setup, reached).await,
-        Err(finding) => {
-            let mut report = Report {
-                protocol: target.name.to_owned(),
-                sni_status: "none",
-                ..Report::default()
-            };
-            report.find(finding);
-            report
-        }
+/// Looks at one address.
+pub async fn probe_at(target: &Target, place: &Place, setup: &Setup) -> Report {
+    let began = Began::now();
+    let report = match reach::connect(place.address, setup.options.timeout).await {
+        Ok((tcp, connected)) => at_address(target, place, setup, tcp, connected).await,
+        Err(finding) => unreached(target, place, finding),
     };
-    report.target = Some(format!("{host}:{port}"));
-    report
+    began.end(report)
 }
 
-/// Resolves what is to be dialled, and connects to its first address that answers.
-async fn reach(host: &Host, port: u16, setup: &Setup) -> Result<Reached, Finding> {
-    let limit = setup.options.timeout;
-    let (host, port) = match &setup.options.connect {
+/// Every address of every host of a target; a host without any gives a report instead.
+pub async fn places(target: &Target, setup: &Setup) -> (Vec<Place>, Vec<Report>) {
+    let (mut places, mut failed) = (Vec::new(), Vec::new());
+    for (host, port) in &target.hosts {
+        let began = Began::now();
+        match resolve(host, *port, setup).await {
+            Ok(found) => places.extend(found),
+            Err(finding) => failed.push(began.end(unresolved(target, host, *port, finding))),
+        }
+    }
+    (places, failed)
+}
+
+/// When a report began.
+struct Began(Instant, SystemTime);
+
+impl Began {
+    fn now() -> Self {
+        Self(Instant::now(), SystemTime::now())
+    }
+
+    fn end(self, mut report: Report) -> Report {
+        report.began(self.1);
+        report.phase("total", self.0.elapsed());
+        report.conclude();
+        report
+    }
+}
+
+/// The addresses of what is to be dialled for a host, at least one.
+async fn resolve(host: &Host, port: u16, setup: &Setup) -> Result<Vec<Place>, Finding> {
+    let (dialled, at) = match &setup.options.connect {
         Some(instead) => (&instead.host, instead.port.unwrap_or(port)),
         None => (host, port),
     };
-    let (addresses, took) = reach::resolve(host, port, limit).await?;
-    let dns = matches!(host, Host::Name(_)).then_some(took);
+    let (addresses, took) = reach::resolve(dialled, at, setup.options.timeout).await?;
+    let dns = matches!(dialled, Host::Name(_)).then_some(took);
+    let place = |address| Place {
+        host: host.clone(),
+        port,
+        address,
+        dns,
+    };
+    Ok(addresses.into_iter().map(place).collect())
+}
+
+async fn first_that_answers(target: &Target, host: &Host, port: u16, setup: &Setup) -> Report {
+    let places = match resolve(host, port, setup).await {
+        Ok(places) => places,
+        Err(finding) => return unresolved(target, host, port, finding),
+    };
     // One that swallows packets must leave time for the next.
-    let share = limit / u32::try_from(addresses.len()).unwrap_or(1).max(1);
-    let mut before = Vec::new();
+    let share = setup.options.timeout / u32::try_from(places.len()).unwrap_or(1).max(1);
+    let mut before: Vec<String> = Vec::new();
     let mut last = None;
-    for address in addresses {
-        match reach::connect(address, share).await {
+    for place in places {
+        match reach::connect(place.address, share).await {
             Ok((tcp, connected)) => {
-                return Ok(Reached {
-                    tcp,
-                    address,
-                    dns,
-                    connected,
-                    before,
-                });
+                let mut report = at_address(target, &place, setup, tcp, connected).await;
+                report.looks.splice(..0, before);
+                return report;
             }
             Err(finding) => {
                 before.push(finding.detail.clone());
-                last = Some(finding);
+                last = Some((place, finding));
             }
         }
     }
-    let mut finding = last.unwrap_or_else(|| Finding::new(&rules::DNS_FAILED, "no address"));
-    finding.detail = before.join("; ");
-    Err(finding)
+    match last {
+        Some((place, mut finding)) => {
+            finding.detail = before.join("; ");
+            unreached(target, &place, finding)
+        }
+        None => Report::default(),
+    }
 }
 
-/// One look at an address, and what it means.
+/// A report without a connection.
+fn unresolved(target: &Target, host: &Host, port: u16, finding: Finding) -> Report {
+    let mut report = Report {
+        protocol: target.name.to_owned(),
+        sni_status: Sent::None.status(),
+        target: Some(format!("{host}:{port}")),
+        ..Report::default()
+    };
+    report.find(finding);
+    report
+}
+
+fn unreached(target: &Target, place: &Place, finding: Finding) -> Report {
+    let mut report = unresolved(target, &place.host, place.port, finding);
+    report.server = Some(place.address.to_string());
+    if let Some(took) = place.dns {
+        report.phase("dns", took);
+    }
+    report
+}
+
+/// One look at an address, what it means, and further looks where it leaves that open.
 async fn at_address(
     target: &Target,
-    host: &Host,
-    port: u16,
+    place: &Place,
     setup: &Setup,
-    reached: Reached,
+    tcp: TcpStream,
+    connected: Duration,
 ) -> Report {
-    let plan = plan(target, host, port, setup);
-    let look = look::look(reached.tcp, reached.connected, &plan).await;
+    let plan = plan(target, &place.host, place.port, setup);
+    let look = look::look(tcp, connected, &plan).await;
     let mut report = tell(&look, &plan);
-    report.server = Some(reached.address.to_string());
-    report.looks = reached.before;
-    if let Some(took) = reached.dns {
+    report.target = Some(format!("{}:{}", place.host, place.port));
+    report.server = Some(place.address.to_string());
+    if let Some(took) = place.dns {
         report.phase("dns", took);
     }
     certificate::judge(&mut report, &look, &plan, setup);
-    Again::new(&mut report, &look, &plan, setup, reached.address)
+    Again::new(&mut report, &look, &plan, setup, place.address)
         .look()
         .await;
     report
@@ -219,8 +273,8 @@ fn refused(report: &mut Report, look: &Look, plan: &Plan, code: u8) {
             let detail = format!("it asked for a certificate, none was shown, and {detail}");
             (&rules::ALERT_CERTIFICATE_REQUIRED, detail)
         };
-    } else if !report.findings.is_empty() && look.agreed.is_none() {
-        // In the clear, and judged with the rest of the recording.
+    } else if report.alert.is_some() && look.agreed.is_none() {
+        // It came in the clear, and was judged with the rest of the recording.
         return;
     }
     report.findings.retain(|old| old.severity != Severity::Fail);
@@ -229,3 +283,6 @@ fn refused(report: &mut Report, look: &Look, plan: &Plan, code: u8) {
     report.alert_by = Some("server");
     report.established = false;
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -16,7 +17,7 @@ pub(super) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
 /// Options, and the files that they name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Setup {
     pub(super) options: Options,
     pub(super) roots: Vec<CertificateDer<'static>>,
@@ -72,6 +73,14 @@ impl Setup {
             roots,
             identity,
         })
+    }
+
+    /// The same, with another limit for each stage.
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        let mut setup = self.clone();
+        setup.options.timeout = limit;
+        setup
     }
 }
 

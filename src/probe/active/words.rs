@@ -91,6 +91,9 @@ impl Answer {
         let text = match ServerError::parse(bytes) {
             Some(error) => printable(&String::from_utf8_lossy(error.message)),
             None if spoken == Some(Spoken::Mongodb) => "its own hello".to_owned(),
+            None if spoken == Some(Spoken::Postgres) && first == b'R' => {
+                "the login goes on".to_owned()
+            }
             None => shown(bytes),
         };
         Self::Said {
