@@ -276,43 +276,45 @@ fn show(shown: &Shown, output: CertOutput) -> Result<(), Failure> {
 }
 
 fn text(shown: &Shown) -> String {
-    let mut text = String::new();
     let count = shown.certificates.len();
+    let mut parts: Vec<String> = Vec::new();
     for (at, view) in shown.certificates.iter().enumerate() {
-        let place = if count > 1 {
-            format!("certificate {} of {count}", at + 1)
-        } else {
-            "certificate".to_owned()
-        };
-        text += &format!("{place}\n{}", facts(&rows(view)));
+        parts.push(match count {
+            1 => "certificate\n".to_owned(),
+            _ => format!("certificate {} of {count}\n", at + 1),
+        });
+        parts.push(facts(&rows(view)));
     }
-    text += match shown.key {
-        Some("fits") => "the private key fits the certificate\n",
-        Some("encrypted") => "the private key is behind a password\n",
-        Some(_) => "the private key is that of ANOTHER certificate\n",
-        None => "",
-    };
+    parts.extend(shown.key.map(|key| match key {
+        "fits" => "the private key fits the certificate\n".to_owned(),
+        "encrypted" => "the private key is behind a password\n".to_owned(),
+        _ => "the private key is that of ANOTHER certificate\n".to_owned(),
+    }));
     let root = shown.root.as_deref().unwrap_or("the trust store");
-    text += &match shown.trusted {
-        Some(true) => format!("trusted by {}\n", harmless(root)),
-        Some(false) => "not trusted\n".to_owned(),
-        None => String::new(),
-    };
+    parts.extend(shown.trusted.map(|trusted| {
+        if trusted {
+            format!("trusted by {}\n", harmless(root))
+        } else {
+            "not trusted\n".to_owned()
+        }
+    }));
     for fault in &shown.faults {
-        let (code, what, advice) = (fault.code, harmless(&fault.what), harmless(&fault.advice));
-        text += &format!(
-            "{}  {code}: {what}\n      {advice}\n",
-            fault.severity.to_uppercase()
-        );
+        let (what, advice) = (harmless(&fault.what), harmless(&fault.advice));
+        parts.push(format!(
+            "{}  {}: {what}\n      {advice}\n",
+            fault.severity.to_uppercase(),
+            fault.code
+        ));
     }
-    text
+    parts.concat()
 }
 
 fn rows(view: &View) -> Vec<(&'static str, String)> {
-    let mut names = view.names.join(", ");
-    if view.more_names > 0 {
-        names += &format!(" and {} more", view.more_names);
-    }
+    let names = match (view.names.join(", "), view.more_names) {
+        (names, 0) if names.is_empty() => "-".to_owned(),
+        (names, 0) => names,
+        (names, more) => format!("{names} and {more} more"),
+    };
     let days = match view.days_left {
         left @ 0.. => format!("{left} days left"),
         over => format!("over for {} days", -over),
@@ -329,14 +331,7 @@ fn rows(view: &View) -> Vec<(&'static str, String)> {
     };
     vec![
         ("  subject", view.subject.clone()),
-        (
-            "  names",
-            if names.is_empty() {
-                "-".to_owned()
-            } else {
-                names
-            },
-        ),
+        ("  names", names),
         ("  signed by", issuer),
         (
             "  valid",

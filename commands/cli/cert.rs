@@ -107,7 +107,7 @@ pub(crate) struct NewArgs {
 /// Tell what certificates say, and what is wrong with them.
 ///
 /// WHAT is a file (PEM or DER, several certificates, a key among them) or a server: HOST:PORT, or
-/// an address such as postgres://pg1.example or mysql://db.example:3307, which starts TLS in the
+/// an address such as `postgres://pg1.example` or `mysql://db.example:3307`, which starts TLS in the
 /// protocol's own way. No private key is ever printed.
 ///
 /// Exit codes for a file: 0 nothing is wrong, 1 something is, 3 it cannot be read. For a server:
