@@ -9,7 +9,6 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
-use dbgate::access_log::AccessLog;
 use dbgate::config::{self, Config, LogFormat, Problem, Severity};
 use dbgate::provider::state::StateError;
 use dbgate::runtime::{self, Options, Server, StartError};
@@ -43,9 +42,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         }
     };
     let (log, _log_guard) = queue(std::io::stderr());
-    let (access, _access_guard) = queue(std::io::stdout());
     init_log(config.log.format, log);
-    let access_log = AccessLog::new(access, config.log.format);
     let threads = args.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
@@ -66,12 +63,13 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         .build()
         .context("cannot start the control thread")?;
     runtime.block_on(async {
-        let server = runtime::start(config, options.clone(), access_log)
-            .await
-            .map_err(|error| match advice(&error) {
-                None => error.into(),
-                Some(advice) => anyhow!("{error}\n  {advice}"),
-            })?;
+        let server =
+            runtime::start(config, options.clone())
+                .await
+                .map_err(|error| match advice(&error) {
+                    None => error.into(),
+                    Some(advice) => anyhow!("{error}\n  {advice}"),
+                })?;
         announce(&server, &options, format);
         server.run().await;
         Ok(ExitCode::SUCCESS)
@@ -88,6 +86,7 @@ fn advice(error: &StartError) -> Option<&'static str> {
         StartError::State(StateError::Open { .. }) => {
             Some("--state-dir names another place for what has to survive a restart")
         }
+        StartError::AccessLog(_) => Some("[log] access_to names another place for it"),
         StartError::Control(_) => Some("--socket names another place for it"),
         _ => None,
     }
@@ -112,6 +111,7 @@ fn announce(server: &Server, options: &Options, format: LogFormat) {
         socket = %options.socket.display(),
         state = %options.state_dir.display(),
         config = options.config_file.as_ref().map(|f| tracing::field::display(f.display())),
+        metrics = server.metrics().map(tracing::field::display),
         databases = snapshot.databases.len(),
         threads = options.threads,
         "ready"
@@ -129,6 +129,9 @@ fn banner(server: &Server, options: &Options, listening: &str) -> String {
     } else {
         "dbgate ctl list"
     };
+    let metrics = server.metrics().map_or(String::new(), |addr| {
+        format!("\n  metrics    http://{addr}/metrics")
+    });
     // A socket that ctl would not find by itself.
     let socket = match &options.socket {
         path if *path == config::default_socket() => String::new(),
@@ -141,7 +144,7 @@ dbgate {} is ready
   config     {config}
   control    {}
   state      {}
-  databases  {}
+  databases  {}{metrics}
 
 Next, in another terminal:
   {}

@@ -1,71 +1,162 @@
 //! The access log: one line at each session's end, rejects included.
 //!
-//! Lines leave through a bounded queue and a thread of its own; when whoever reads them is
-//! stuck, lines are lost and counted, sessions are not held up.
+//! Records leave through a bounded queue, and a thread of its own writes them; when whoever reads
+//! them is stuck, records are lost, counted and told, and no session is held up.
+//!
+//! Not here: what a record holds ([`crate::stats::Record`]), its text ([`line`]) and the places
+//! where it goes ([`sink`]).
 
-use std::fmt::Write as _;
-use std::io::Write as _;
+pub mod line;
+pub mod sink;
 
-use tracing_appender::non_blocking::NonBlocking;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use crate::config::LogFormat;
+use arc_swap::ArcSwapOption;
+use tracing::{info, warn};
+
+use crate::config::Log;
 use crate::stats::Record;
+pub use sink::{OpenError, Sink};
 
-/// Writes records as text or JSON.
+/// Records that wait for a slow reader before they are lost.
+const QUEUE: usize = 16 * 1024;
+
+/// The way to one thread that writes.
+struct Writer {
+    queue: SyncSender<Arc<Record>>,
+    /// Records were lost since the queue was last empty.
+    losing: Arc<AtomicBool>,
+}
+
+/// Writes records where the configuration says; a reload may lead it elsewhere.
+#[derive(Default)]
 pub struct AccessLog {
-    out: NonBlocking,
-    format: LogFormat,
+    writer: ArcSwapOption<Writer>,
+    lost: Arc<AtomicUsize>,
+    /// One for each thread that may still be writing: closed by its end.
+    threads: Mutex<Vec<Receiver<()>>>,
 }
 
 impl AccessLog {
-    /// A log that writes to `out`.
-    #[must_use]
-    pub fn new(out: NonBlocking, format: LogFormat) -> Self {
-        Self { out, format }
+    /// A log that writes to what the configuration names, or to nothing.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(log: &Log) -> Result<Self, OpenError> {
+        let access_log = Self::default();
+        let sink = Sink::open(log)?;
+        access_log.switch(sink).map_err(OpenError::Thread)?;
+        Ok(access_log)
     }
 
-    /// Lines lost so far because nobody took them.
+    /// Records lost so far, because nobody took them or they could not be written.
     #[must_use]
     pub fn lost(&self) -> usize {
-        self.out.error_counter().dropped_lines()
+        self.lost.load(Ordering::Relaxed)
     }
 
-    /// Writes one line.
-    pub fn write(&self, record: &Record) {
-        let line = match self.format {
-            LogFormat::Text => text(record),
-            LogFormat::Json => serde_json::to_string(record).map(|json| json + "\n"),
+    /// Writes from now on to `sink`; what is queued already still goes where it was to go.
+    ///
+    /// # Errors
+    /// The system gives no thread; nothing has changed.
+    pub fn switch(&self, sink: Option<Sink>) -> io::Result<()> {
+        let writer = sink.map(|sink| self.writer(sink)).transpose()?;
+        // The thread before ends when it has written what it was given.
+        self.writer.store(writer);
+        Ok(())
+    }
+
+    fn writer(&self, sink: Sink) -> io::Result<Arc<Writer>> {
+        let (queue, records) = sync_channel(QUEUE);
+        let (running, ended) = channel();
+        let losing = Arc::new(AtomicBool::new(false));
+        let lost = self.lost.clone();
+        let writer = Arc::new(Writer {
+            queue,
+            losing: losing.clone(),
+        });
+        std::thread::Builder::new()
+            .name("dbgate-log".into())
+            .spawn(move || {
+                // Dropped with the thread's end, which is how others learn of it.
+                let _running = running;
+                write_all(sink, &records, &lost, &losing);
+            })?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|ended| ended.try_recv() == Err(TryRecvError::Empty));
+        threads.push(ended);
+        Ok(writer)
+    }
+
+    /// Writes a record; one for which there is no room is lost and counted.
+    pub fn write(&self, record: Arc<Record>) {
+        let writer = self.writer.load();
+        let Some(writer) = writer.as_deref() else {
+            return;
         };
-        if let Ok(line) = line {
-            // The queue never fails; it drops and counts.
-            let _ = self.out.clone().write_all(line.as_bytes());
+        if writer.queue.try_send(record).is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            if !writer.losing.swap(true, Ordering::Relaxed) {
+                warn!(
+                    "nobody takes the lines of the access log: from now on they are lost, and counted"
+                );
+            }
+        }
+    }
+
+    /// Writes what is queued and ends, within `patience`: what is stuck is left behind.
+    pub fn finish(&self, patience: Duration) {
+        let deadline = Instant::now() + patience;
+        self.writer.store(None);
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for ended in threads {
+            // Nothing is ever sent: this waits for the thread's end.
+            let _ = ended.recv_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
+        if self.lost() > 0 {
+            warn!(lost = self.lost(), "lines of the access log were lost");
         }
     }
 }
 
-/// A line of `key=value` pairs; absent values are `-`, values with anything but plain characters
-/// are quoted as JSON, so that no client can forge a line or a field.
-fn text(record: &Record) -> serde_json::Result<String> {
-    let mut line = String::new();
-    if let serde_json::Value::Object(fields) = serde_json::to_value(record)? {
-        for (key, value) in fields {
-            let separator = if line.is_empty() { "" } else { " " };
-            let value = match value {
-                serde_json::Value::Null => "-".to_owned(),
-                serde_json::Value::String(s) if is_plain(&s) => s,
-                other => other.to_string(),
-            };
-            // Writing to a String cannot fail.
-            let _ = write!(line, "{separator}{key}={value}");
+/// Writes records until nobody can send one any more.
+fn write_all(
+    mut sink: Sink,
+    records: &Receiver<Arc<Record>>,
+    lost: &AtomicUsize,
+    losing: &AtomicBool,
+) {
+    let mut failing = false;
+    while let Ok(first) = records.recv() {
+        sink.add(&first);
+        let mut drained = false;
+        while !drained && !sink.is_full() {
+            match records.try_recv() {
+                Ok(record) => sink.add(&record),
+                Err(_) => drained = true,
+            }
+        }
+        match sink.flush() {
+            Ok(()) => failing = false,
+            Err(error) => {
+                lost.fetch_add(error.lost, Ordering::Relaxed);
+                if !failing {
+                    warn!(error = %error.source, "the access log cannot be written: its lines are lost, and counted");
+                }
+                failing = true;
+            }
+        }
+        if drained && losing.swap(false, Ordering::Relaxed) {
+            let lost = lost.load(Ordering::Relaxed);
+            info!(lost, "the lines of the access log are taken again");
         }
     }
-    line.push('\n');
-    Ok(line)
 }
 
-fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .chars()
-            .all(|c| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\'))
-}
+#[cfg(test)]
+mod tests;

@@ -52,6 +52,8 @@ pub struct Config {
     pub limits: Limits,
     /// What is logged, and how.
     pub log: Log,
+    /// Where `/metrics`, `/healthz` and `/readyz` are served; nowhere if absent.
+    pub metrics: Option<SocketAddr>,
     /// The databases, by name.
     pub databases: BTreeMap<String, Declared>,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             timeouts: Timeouts::default(),
             limits: Limits::default(),
             log: Log::default(),
+            metrics: None,
             databases: BTreeMap::new(),
         }
     }
@@ -232,6 +235,20 @@ pub struct Log {
     pub format: LogFormat,
     /// Whether each session leaves a line at its end.
     pub access: bool,
+    /// Where these lines go.
+    pub access_to: AccessTo,
+}
+
+/// Where the lines of the access log go.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum AccessTo {
+    /// Standard output.
+    #[default]
+    Stdout,
+    /// The journal that listens on this socket.
+    Journal(PathBuf),
+    /// This file, opened anew by a reload.
+    File(PathBuf),
 }
 
 impl Default for Log {
@@ -239,6 +256,7 @@ impl Default for Log {
         Self {
             format: LogFormat::default(),
             access: true,
+            access_to: AccessTo::default(),
         }
     }
 }

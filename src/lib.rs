@@ -37,6 +37,7 @@ pub mod gateway;
 pub mod handshake;
 pub mod histogram;
 pub mod listeners;
+pub mod metrics;
 pub mod net;
 pub mod preface;
 pub mod probe;

@@ -4,13 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::access_log::Sink;
 use crate::cert::{self, CertError};
-use crate::config::{self, Config, Control, Log};
+use crate::config::{self, AccessTo, Config, Control, Log};
 use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
+use crate::metrics::Metrics;
 use crate::route::database::GatewayTls;
 use crate::route::overlay::Declared;
 use crate::route::store::Change;
@@ -19,9 +21,10 @@ use crate::route::store::Change;
 pub struct Reloader {
     config_file: Option<PathBuf>,
     state_dir: PathBuf,
-    listeners: Listeners,
+    listeners: Arc<Listeners>,
+    metrics: Metrics,
     control: Control,
-    log: Log,
+    log: Mutex<Log>,
     stopping: AtomicBool,
 }
 
@@ -40,7 +43,8 @@ impl Reloader {
     pub fn new(
         config_file: Option<PathBuf>,
         state_dir: PathBuf,
-        listeners: Listeners,
+        listeners: Arc<Listeners>,
+        metrics: Metrics,
         control: Control,
         log: Log,
     ) -> Self {
@@ -48,8 +52,9 @@ impl Reloader {
             config_file,
             state_dir,
             listeners,
+            metrics,
             control,
-            log,
+            log: Mutex::new(log),
             stopping: AtomicBool::new(false),
         }
     }
@@ -78,6 +83,12 @@ impl Reloader {
             .collect()
     }
 
+    /// Where metrics are served, as the system bound it.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.metrics.address()
+    }
+
     /// Stops accepting everywhere, for good.
     pub fn stop_accepting(&self) {
         self.stopping.store(true, Ordering::Relaxed);
@@ -104,21 +115,49 @@ impl Reloader {
     /// Every problem of the file, or the first of the files and addresses that it names; nothing
     /// has changed then.
     pub fn reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
+        let reloaded = self.try_reload(gateway);
+        let ok = reloaded.is_ok();
+        gateway.last_reload_ok.store(ok, Ordering::Relaxed);
+        reloaded
+    }
+
+    fn try_reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
+        let one = |problem: &dyn std::error::Error| vec![problem.to_string()];
         let (config, mut warnings) = self.read()?;
-        let tls = gateway_tls(&config, &self.state_dir).map_err(|e| vec![e.to_string()])?;
+        let tls = gateway_tls(&config, &self.state_dir).map_err(|e| one(&e))?;
+        let mut running = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        if config.control != self.control || config.log.format != running.format {
+            warnings.push("[control] and log.format take effect at the next start".into());
+        }
+        let log = Log {
+            format: running.format,
+            ..config.log.clone()
+        };
+        // A file is opened anew, since it may have been moved away.
+        let reopen = log != *running || matches!(log.access_to, AccessTo::File(_));
+        let sink = if reopen {
+            Some(Sink::open(&log).map_err(|e| one(&e))?)
+        } else {
+            None
+        };
+        let metrics = self.metrics.prepare(config.metrics).map_err(|e| one(&e))?;
         let listeners = self
             .listeners
             .prepare(&config.listeners)
-            .map_err(|e| vec![e.to_string()])?;
+            .map_err(|e| one(&e))?;
         let settings = settings(&config);
         let change = gateway
             .store
             .replace_config(config.databases, tls)
-            .map_err(|e| vec![e.to_string()])?;
+            .map_err(|e| one(&e))?;
         listeners.commit();
+        metrics.commit();
         gateway.settings.store(Arc::new(settings));
-        if config.control != self.control || config.log.format != self.log.format {
-            warnings.push("[control] and log.format take effect at the next start".into());
+        if let Some(sink) = sink {
+            match gateway.access_log.switch(sink) {
+                Ok(()) => *running = log,
+                Err(e) => warnings.push(format!("the access log stays where it was: {e}")),
+            }
         }
         Ok(Reloaded { change, warnings })
     }

@@ -14,7 +14,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
-use crate::access_log::AccessLog;
+use crate::access_log::{AccessLog, OpenError};
 use crate::cert::CertError;
 use crate::config::Config;
 use crate::control::controller::{Caller, Controller};
@@ -22,6 +22,7 @@ use crate::control::server::{self, ControlSocket};
 use crate::gateway::{Gateway, Settings};
 use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
+use crate::metrics::{Metrics, MetricsError};
 use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
 use crate::route::{ChangeError, Store};
@@ -32,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// What sessions that are cut get to end and to leave their log line.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// What the access log gets to write its last lines.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The least time between two looks at exposures whose time is over.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
@@ -67,6 +71,12 @@ pub enum StartError {
     /// A listener's address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The access log.
+    #[error(transparent)]
+    AccessLog(#[from] OpenError),
+    /// The address for monitoring.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
     /// The control socket.
     #[error("control socket {0}")]
     Control(io::Error),
@@ -95,11 +105,7 @@ pub struct Server {
     clippy::unused_async,
     reason = "sockets and signals need a runtime around them; an async fn has one"
 )]
-pub async fn start(
-    config: Config,
-    options: Options,
-    access_log: AccessLog,
-) -> Result<Server, StartError> {
+pub async fn start(config: Config, options: Options) -> Result<Server, StartError> {
     let state = StateDir::open(&options.state_dir)?;
     let overlay = state.load()?;
     let gateway_tls = gateway_tls(&config, state.path())?;
@@ -109,15 +115,20 @@ pub async fn start(
     for note in &store.snapshot().notes {
         warn!("{note}");
     }
+    let access_log = AccessLog::start(&config.log)?;
     let gateway = Arc::new(Gateway::new(store, settings, access_log));
     let socket = server::bind(&options.socket, &config.control).map_err(StartError::Control)?;
     let workers = Arc::new(Workers::start(options.threads.max(1), &gateway)?);
-    let listeners = Listeners::new(workers.clone());
+    let listeners = Arc::new(Listeners::new(workers.clone()));
+    let metrics = Metrics::new(gateway.clone(), listeners.clone());
+    let monitored = metrics.prepare(config.metrics)?;
     listeners.prepare(&config.listeners)?.commit();
+    monitored.commit();
     let reloader = Reloader::new(
         options.config_file,
         state.path().to_owned(),
         listeners,
+        metrics,
         config.control,
         config.log,
     );
@@ -151,6 +162,12 @@ impl Server {
                     .map(move |addr| (listener.name.clone(), addr))
             })
             .collect()
+    }
+
+    /// Where metrics are served, as the system bound it.
+    #[must_use]
+    pub fn metrics(&self) -> Option<SocketAddr> {
+        self.controller.reloader().metrics()
     }
 
     /// Serves until SIGTERM or SIGINT, then drains; a second signal ends the drain.
@@ -198,6 +215,7 @@ impl Server {
         let _ = tokio::time::timeout(GRACE, gone).await;
         control.abort();
         workers.stop();
+        controller.gateway().access_log.finish(LAST_LINES);
         info!("stopped");
     }
 }

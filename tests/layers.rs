@@ -62,8 +62,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("listeners", &["config", "gateway", "net", "session"]),
     (
+        "metrics",
+        &["gateway", "histogram", "listeners", "route", "stats"],
+    ),
+    (
         "reload",
-        &["cert", "config", "gateway", "listeners", "route"],
+        &[
+            "access_log",
+            "cert",
+            "config",
+            "gateway",
+            "listeners",
+            "metrics",
+            "route",
+        ],
     ),
     (
         "control",
@@ -80,6 +92,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "control",
             "gateway",
             "listeners",
+            "metrics",
             "provider",
             "reload",
             "route",

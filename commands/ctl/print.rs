@@ -236,6 +236,7 @@ fn status(answer: &Value) -> Page {
         ("pid", text(&answer["pid"])),
         ("uptime", span(&answer["uptime_ms"])),
         ("config", text(&answer["config"])),
+        ("metrics", text(&answer["metrics"])),
         ("revision", text(&answer["revision"])),
         ("databases", text(&answer["databases"])),
         ("hosts", text(&answer["hosts"])),

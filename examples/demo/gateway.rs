@@ -1,15 +1,14 @@
 //! The gateway of the demo: the library's own, as `dbgate serve` runs it, on a thread of its own.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, Result, anyhow};
-use dbgate::access_log::AccessLog;
-use dbgate::config::{self, Config, LogFormat};
+use dbgate::config::{self, Config};
 use dbgate::control::client::Client;
 use dbgate::runtime::{self, Options, Server};
 use rustix::process::{Signal, getpid, kill_process};
@@ -123,6 +122,9 @@ key = "gateway.key"
 [timeouts]
 drain = "5s"
 
+[log]
+access = false
+
 {databases}"#
     )
 }
@@ -137,10 +139,8 @@ fn read(file: &Path) -> Result<Config> {
 
 /// The life of the gateway's thread: what `dbgate serve` does, with nobody to read the logs.
 fn run(config: Config, options: Options, ready: oneshot::Sender<Result<SocketAddr>>) {
-    let (access, _guard) = tracing_appender::non_blocking(io::sink());
-    let access_log = AccessLog::new(access, LogFormat::Text);
     let life = async {
-        let started = runtime::start(config, options, access_log).await;
+        let started = runtime::start(config, options).await;
         match started.map_err(Into::into).and_then(with_address) {
             Ok((server, addr)) => {
                 // Nobody waits for the address only where the demo has failed already.

@@ -32,6 +32,19 @@ pub(super) fn compare(listeners: &[Found], databases: &[database::Found], report
     }
 }
 
+/// The listener, and its address, that keeps another socket from listening on `addr`.
+pub(super) fn in_the_way<'f>(
+    listeners: &'f [Found],
+    addr: &SocketAddr,
+) -> Option<(&'f str, SocketAddr)> {
+    let of = |found: &'f Found| {
+        let bind = found.listener.bind.iter();
+        bind.map(|bound| (found.listener.name.as_str(), *bound))
+    };
+    let mut all = listeners.iter().flat_map(of);
+    all.find(|(_, bound)| overlap(bound, addr, false))
+}
+
 fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
     check_name(name, &section);
     let bind = section.strings("bind", "addresses", |text| {

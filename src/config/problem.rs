@@ -98,7 +98,7 @@ impl<'t> Report<'t> {
     }
 
     /// A path of the file, which is relative to the directory that the file is in.
-    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 

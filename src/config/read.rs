@@ -3,13 +3,18 @@
 //!
 //! Not here: listeners ([`super::listener`]) and databases ([`super::database`]).
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::problem::Report;
-use super::section::Section;
+use super::section::{Section, did_you_mean};
 use super::{
-    Config, Control, Limits, Log, Timeouts, TlsSection, database, listener, parse_duration,
+    AccessTo, Config, Control, Limits, Log, Timeouts, TlsSection, database, listener,
+    parse_duration,
 };
+
+/// Where the journal of systemd takes entries.
+const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Reads all sections.
 ///
@@ -23,6 +28,9 @@ pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: boo
     let timeouts = root.section("timeouts").map(timeouts).unwrap_or_default();
     let limits = root.section("limits").map(limits).unwrap_or_default();
     let log = root.section("log").map(log).unwrap_or_default();
+    let metrics = root
+        .section("metrics")
+        .and_then(|section| metrics(section, &listeners));
     let databases = database::read(root);
     if whole {
         database::compare(&databases, report);
@@ -40,6 +48,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: boo
         timeouts,
         limits,
         log,
+        metrics,
         databases: databases
             .into_iter()
             .map(|found| (found.name, found.declared))
@@ -162,10 +171,55 @@ fn limit(section: &mut Section<'_, '_>, key: &'static str, default: usize) -> us
 
 fn log(mut section: Section<'_, '_>) -> Log {
     let defaults = Log::default();
+    let socket = section.path("journal_socket");
+    let access_to = section.string("access_to", access_to).map(|to| match to {
+        AccessTo::Journal(usual) => AccessTo::Journal(socket.unwrap_or(usual)),
+        AccessTo::File(path) => AccessTo::File(section.resolve(&path)),
+        AccessTo::Stdout => AccessTo::Stdout,
+    });
+    if section.has("journal_socket") && !matches!(access_to, Some(AccessTo::Journal(_))) {
+        section.warning(
+            "journal_socket",
+            "journal_socket has no effect without access_to = \"journal\"",
+        );
+    }
     let log = Log {
         format: section.string("format", str::parse).unwrap_or_default(),
         access: section.bool("access").unwrap_or(defaults.access),
+        access_to: access_to.unwrap_or_default(),
     };
     section.finish();
     log
+}
+
+/// A file is told by the `/` in its path, so that a slip in one of the words makes no file.
+fn access_to(text: &str) -> Result<AccessTo, String> {
+    match text {
+        "stdout" => Ok(AccessTo::Stdout),
+        "journal" => Ok(AccessTo::Journal(JOURNAL.into())),
+        path if path.ends_with('/') => Err(format!("\"{path}\" is a directory, not a file")),
+        path if path.contains('/') => Ok(AccessTo::File(path.into())),
+        other => Err(format!(
+            "\"{other}\" is neither stdout nor journal{}; a file is written with a /, as in \"./{other}\"",
+            did_you_mean(other, &["stdout", "journal"])
+        )),
+    }
+}
+
+fn metrics(mut section: Section<'_, '_>, listeners: &[listener::Found]) -> Option<SocketAddr> {
+    let bind = section.string("bind", |text| {
+        text.parse::<SocketAddr>().map_err(|_| {
+            format!("\"{text}\" is no address to listen on: write IP:PORT, as in 127.0.0.1:9432")
+        })
+    });
+    if let Some(bind) = &bind
+        && let Some((name, addr)) = listener::in_the_way(listeners, bind)
+    {
+        section.error(
+            "bind",
+            format!("{bind} of metrics clashes with {addr} of listener {name}"),
+        );
+    }
+    section.finish();
+    bind
 }

@@ -4,7 +4,7 @@
 //! Not here: which keys there are and what they mean.
 //! Source: TOML 1.1, by the parser of the `toml` crate, which keeps the place of each key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -150,12 +150,17 @@ impl<'a, 't> Section<'a, 't> {
         self.parsed(key, value, text, parse)
     }
 
+    /// A path of the file, which starts at the directory of the configuration if it is relative.
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
+        self.report.resolve(path)
+    }
+
     /// The path of a file; relative ones start at the directory of the configuration.
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         let report = self.report;
         self.string(key, |text| match text {
             "" => Err("this is no path but an empty string".to_owned()),
-            path => Ok(report.resolve(path)),
+            path => Ok(report.resolve(Path::new(path))),
         })
     }
 
@@ -242,12 +247,11 @@ impl<'a, 't> Section<'a, 't> {
                 (false, "") => format!("unknown key `{written}` outside of any section"),
                 (false, path) => format!("unknown key `{written}` in [{path}]"),
             };
-            let hint = match (similar(name, &self.known), self.path.split_once('.')) {
-                (Some(similar), _) => format!("; did you mean `{similar}`?"),
-                (None, Some((parent, start))) if is_section => format!(
+            let hint = match (did_you_mean(name, &self.known), self.path.split_once('.')) {
+                (hint, Some((parent, start))) if is_section && hint.is_empty() => format!(
                     "; a name with a dot in it is written in quotes: [{parent}.\"{start}.{name}\"]"
                 ),
-                (None, _) => String::new(),
+                (hint, _) => hint,
             };
             let message = what + &hint;
             self.report.error(key.span().start, message);
@@ -316,6 +320,13 @@ fn kind(value: &DeValue<'_>) -> &'static str {
         DeValue::Array(_) => "a list",
         DeValue::Table(_) => "a section",
     }
+}
+
+/// Asks for the known word that a typing error may have meant; empty if none is like it.
+pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
+    similar(word, known).map_or(String::new(), |similar| {
+        format!("; did you mean `{similar}`?")
+    })
 }
 
 /// The known word that a typing error may have meant.

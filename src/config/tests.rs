@@ -67,7 +67,8 @@ fn every_key_behind_a_comment_sign_in_the_complete_example_exists() {
         .collect();
     let text = text
         .join("\n")
-        .replace("tls = \"passthrough\"", "tls = \"reencrypt\"");
+        .replace("tls = \"passthrough\"", "tls = \"reencrypt\"")
+        .replace("access_to = \"stdout\"", "access_to = \"journal\"");
     let parsed = parsed(&text);
     assert_eq!(parsed.problems.len(), 1, "{:?}", parsed.problems);
     let config = parsed.config.unwrap();
@@ -77,6 +78,9 @@ fn every_key_behind_a_comment_sign_in_the_complete_example_exists() {
         config.tls.files,
         Some(("/etc/dbgate/gate.crt".into(), "/etc/dbgate/gate.key".into()))
     );
+    let journal = "/run/systemd/journal/socket".into();
+    assert_eq!(config.log.access_to, AccessTo::Journal(journal));
+    assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9432).into()));
     let spec = serde_json::to_value(&config.databases["pg1"].spec).unwrap();
     let fields = spec.as_object().unwrap();
     assert_eq!(fields.len(), 14, "{fields:?}");
@@ -140,6 +144,63 @@ fn values_are_read() {
 }
 
 #[test]
+fn the_access_log_goes_where_it_is_told() {
+    let access_to = |keys: &str| config(&format!("[log]\n{keys}\n")).log.access_to;
+    for (keys, wanted) in [
+        ("access_to = \"stdout\"", AccessTo::Stdout),
+        (
+            "access_to = \"./access.log\"",
+            AccessTo::File("/etc/dbgate/./access.log".into()),
+        ),
+        (
+            "access_to = \"/var/log/dbgate/access.log\"",
+            AccessTo::File("/var/log/dbgate/access.log".into()),
+        ),
+        (
+            "access_to = \"journal\"",
+            AccessTo::Journal("/run/systemd/journal/socket".into()),
+        ),
+        (
+            "access_to = \"journal\"\njournal_socket = \"/run/other\"",
+            AccessTo::Journal("/run/other".into()),
+        ),
+    ] {
+        assert_eq!(access_to(keys), wanted, "{keys}");
+    }
+    tells(
+        "[log]\naccess_to = \"jurnal\"\njournal_socket = \"/run/other\"\nacces_to = \"stdout\"\n",
+        &[
+            ("2:13", "did you mean `journal`?"),
+            ("3:1", "no effect without access_to = \"journal\""),
+            ("4:1", "did you mean `access_to`?"),
+        ],
+    );
+    tells(
+        "[log]\naccess_to = \"access.log\"\n",
+        &[("2:13", "as in \"./access.log\"")],
+    );
+    tells(
+        "[log]\naccess_to = \"/var/log/\"\n",
+        &[("2:13", "is a directory")],
+    );
+}
+
+#[test]
+fn metrics_have_an_address_of_their_own() {
+    assert_eq!(config("[metrics]\n").metrics, None);
+    let bind = config("[metrics]\nbind = \"[::1]:9432\"\n").metrics;
+    assert_eq!(bind, Some("[::1]:9432".parse().unwrap()));
+    tells(
+        "[metrics]\nbind = \"9432\"\nbnd = 1\n",
+        &[("2:8", "write IP:PORT"), ("3:1", "did you mean `bind`?")],
+    );
+    tells(
+        "[listener.a]\nbind = [\"0.0.0.0:9432\"]\n[metrics]\nbind = \"127.0.0.1:9432\"\n",
+        &[("4:1", "clashes with 0.0.0.0:9432 of listener a")],
+    );
+}
+
+#[test]
 fn keys_sections_and_types_are_told_all_at_once() {
     tells(
         "grup = 1\n[control]\nmode = 432\nsocket = \"\"\ngrup = \"a\"\n[listner.main]\n",
@@ -175,7 +236,7 @@ fn keys_sections_and_types_are_told_all_at_once() {
     );
     tells(
         "[timeouts]\nhandshake = 10\nconnect = \"off\"\nidle = \"0s\"\ndrain = \"10\"\n\
-         [control]\nmode = \"0999\"\n[metrics]\nbind = \"127.0.0.1:9432\"\n",
+         [control]\nmode = \"0999\"\n[metric]\nbind = \"127.0.0.1:9432\"\n",
         &[
             (
                 "2:13",
@@ -185,7 +246,7 @@ fn keys_sections_and_types_are_told_all_at_once() {
             ("4:8", "write \"off\""),
             ("5:9", "\"10\" has no unit: write \"10s\""),
             ("7:8", "\"0999\" are no permissions"),
-            ("8:2", "unknown section [metrics]"),
+            ("8:2", "unknown section [metric]; did you mean `metrics`?"),
         ],
     );
     tells(

@@ -21,17 +21,12 @@ pub(super) fn list(gateway: &Gateway) -> Value {
         .databases
         .values()
         .zip(moved)
-        .map(|(database, (bytes_in, bytes_out))| {
-            let mut row = row(database);
-            row["bytes_in"] = bytes_in.into();
-            row["bytes_out"] = bytes_out.into();
-            row
-        })
+        .map(|(database, moved)| row(database, moved))
         .collect();
     json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.notes})
 }
 
-fn row(database: &Database) -> Value {
+fn row(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> Value {
     let in_state = |state: &ExposureState| -> Vec<&Host> {
         database
             .exposures
@@ -49,6 +44,8 @@ fn row(database: &Database) -> Value {
         "shadowed": in_state(&ExposureState::Shadowed),
         "backends": database.spec.backends,
         "sessions": database.live.sessions(),
+        "bytes_in": bytes_in,
+        "bytes_out": bytes_out,
         "max_sessions": database.spec.max_sessions,
         "allow": database.spec.allow,
         "deny": database.spec.deny,
@@ -211,13 +208,17 @@ pub(super) fn explain(
             if admitted { "let in" } else { "kept out" }
         ));
     }
+    let settings = database.as_ref().map(|database| {
+        let moved = gateway.registry.moved(&[&database.live]);
+        row(database, moved.first().copied().unwrap_or_default())
+    });
     Ok(json!({
         "host": asked.host,
         "listener": &*listener.name,
         "database": database.as_ref().map(|d| &*d.name),
         "admitted": admitted,
         "walk": walk,
-        "settings": database.as_ref().map(|d| row(d)),
+        "settings": settings,
     }))
 }
 
@@ -278,6 +279,7 @@ pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
         "log_lines_lost": gateway.access_log.lost(),
         "rejects": gateway.rejects.total(),
         "config": reloader.config_file(),
+        "metrics": reloader.metrics(),
         "listeners": listeners,
         "notes": snapshot.notes,
     })

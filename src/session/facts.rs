@@ -89,7 +89,7 @@ impl Facts {
             database.live.count_ending(reason.by() as usize);
         }
         let protocol = self.protocol.map(Protocol::as_str);
-        let record = Record {
+        let record = Arc::new(Record {
             ts,
             id: self.id,
             listener: listener.name.clone(),
@@ -109,9 +109,9 @@ impl Facts {
             bytes_out: self.bytes.1,
             close: reason.by().as_str(),
             reason,
-        };
+        });
         if log {
-            gateway.access_log.write(&record);
+            gateway.access_log.write(record.clone());
         }
         if reason.is_reject() {
             let reject = Arc::new(Reject {
@@ -134,9 +134,7 @@ impl Facts {
         // Whoever was told of the opening is told of the end, even where the backend, once
         // connected, turned out to be of no use.
         if record.backend.is_some() {
-            gateway
-                .events
-                .tell(|| Event::SessionClosed(Arc::new(record)));
+            gateway.events.tell(|| Event::SessionClosed(record));
         }
     }
 }
