@@ -154,6 +154,7 @@ pub fn by_code(code: &str) -> Option<&'static Rule> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::path::Path;
 
     use super::*;
 
@@ -164,6 +165,53 @@ mod tests {
             assert!(seen.insert(rule.code), "{} is there twice", rule.code);
             let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
             assert!(rule.code.chars().all(legal), "{}", rule.code);
+        }
+    }
+
+    /// The text of every source file below a folder, the rules' own kept apart.
+    fn sources(dir: &Path, code: &mut String, rules: &mut String) {
+        for entry in std::fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                sources(&path, code, rules);
+            } else {
+                let text = std::fs::read_to_string(&path).unwrap();
+                let to = if dir.ends_with("rules") {
+                    &mut *rules
+                } else {
+                    &mut *code
+                };
+                to.push_str(&text);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_found_by_somebody_and_every_fault_of_a_certificate_has_one() {
+        let (mut code, mut rules) = (String::new(), String::new());
+        for folder in ["src", "commands"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            sources(&folder, &mut code, &mut rules);
+        }
+        let mut unfound = Vec::new();
+        for rule in all() {
+            let quoted = format!("\"{}\"", rule.code);
+            let declared = rules.lines().find(|line| line.contains(&quoted)).unwrap();
+            let constant = declared.trim().split(':').next().unwrap();
+            // A certificate's rule is named by the code of its fault, all others by the constant.
+            let found = code.contains(&quoted) || code.contains(&format!("rules::{constant}"));
+            if !found {
+                unfound.push(rule.code);
+            }
+        }
+        assert!(unfound.is_empty(), "nothing finds {unfound:?}");
+        let is_code = |text: &str| {
+            text.len() > "cert-".len()
+                && text.starts_with("cert-")
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+        };
+        for fault in code.split('"').filter(|text| is_code(text)) {
+            assert!(by_code(fault).is_some(), "no rule for {fault}");
         }
     }
 
