@@ -3,11 +3,10 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use serde_json::json;
-use tracing_appender::non_blocking;
 
 use super::*;
 use crate::access_log::AccessLog;
-use crate::config::{self, LogFormat};
+use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
 use crate::route::store::{Expose, Hide};
@@ -19,16 +18,11 @@ const TWO: &str = "[database.a]\nprotocol = \"postgres\"\nbackends = [\"db.inter
 
 fn gateway() -> Arc<Gateway> {
     let config = config::parse(TWO, Path::new("gate.toml")).config.unwrap();
-    let (out, _) = non_blocking(std::io::sink());
     let settings = settings(&config);
     let state = tempfile::tempdir().unwrap();
     let tls = gateway_tls(&config, state.path()).unwrap();
     let store = Store::new(config.databases, tls, crate::route::Overlay::default()).unwrap();
-    Arc::new(Gateway::new(
-        store,
-        settings,
-        AccessLog::new(out, LogFormat::Text),
-    ))
+    Arc::new(Gateway::new(store, settings, AccessLog::default()))
 }
 
 fn enter(gateway: &Gateway, database: &str) -> Registered {
