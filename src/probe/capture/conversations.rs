@@ -15,13 +15,15 @@ use super::reassembly::Arrival;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{self, Severity};
 
-/// The most conversations in the table, open and decided. A decided one takes some 100 bytes and
-/// keeps its late packets from looking like another conversation; an open one takes some 600 bytes
-/// without what was said in it.
-const MAX_TRACKED: usize = 1 << 17;
+/// The most open conversations; one takes some 700 bytes without what was said in it.
+const MAX_OPEN: usize = 1 << 16;
 
-/// The most bytes of open conversations: room for all that is tracked if each says what an
-/// ordinary handshake needs, and for a thousand that hold all they may.
+/// The most decided conversations that are remembered, so that late packets of one do not look like
+/// another; one takes some 150 bytes.
+const MAX_DONE: usize = 1 << 16;
+
+/// The most bytes of open conversations: room for all of them if each says no more than 2 KiB, and
+/// for a thousand that hold all they may.
 const MAX_BYTES: usize = 128 << 20;
 
 /// How many closed conversations wait for late packets when nobody waits for the rows.
@@ -72,11 +74,13 @@ pub struct Counts {
 pub struct Conversations {
     pace: Pace,
     hints: Hints,
+    room: Room,
     table: HashMap<Key, Slot>,
-    /// All of the table, the oldest first.
+    /// The open ones, the oldest first, and some that no longer are.
     order: VecDeque<(Key, u64)>,
-    /// How many of `order`, from the front, are known not to be open.
-    settled: usize,
+    open: usize,
+    /// The decided ones, the first to be forgotten first, and some that no longer are.
+    done: VecDeque<(Key, u64)>,
     /// Closed ones in the order in which they closed.
     closing: VecDeque<(Key, u64)>,
     /// Undecided ones that have got packets since they were judged (live only).
@@ -88,6 +92,14 @@ pub struct Conversations {
     fault: Option<Finding>,
     watched: Option<u64>,
     story: Option<Box<Judged>>,
+}
+
+/// How much is kept at most.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) open: usize,
+    pub(super) done: usize,
+    pub(super) bytes: usize,
 }
 
 #[derive(Debug)]
@@ -154,9 +166,15 @@ impl Conversations {
         Self {
             pace,
             hints,
+            room: Room {
+                open: MAX_OPEN,
+                done: MAX_DONE,
+                bytes: MAX_BYTES,
+            },
             table: HashMap::new(),
             order: VecDeque::new(),
-            settled: 0,
+            open: 0,
+            done: VecDeque::new(),
             closing: VecDeque::new(),
             waiting: VecDeque::new(),
             bytes: 0,
@@ -167,6 +185,25 @@ impl Conversations {
             watched: None,
             story: None,
         }
+    }
+
+    /// The same with less room.
+    #[cfg(test)]
+    pub(super) fn with_room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
+    }
+
+    /// How many bytes the open conversations hold.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How many entries there are: conversations, and places in the orders.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> [usize; 3] {
+        [self.table.len(), self.order.len(), self.done.len()]
     }
 
     /// Keeps what the conversation with this number was made of.
@@ -226,7 +263,7 @@ impl Conversations {
                     let due = at.saturating_add(JUDGE_EVERY);
                     self.waiting.push_back((key, id, due));
                 }
-                let crowded = self.waiting.len() > MAX_TRACKED;
+                let crowded = self.waiting.len() > self.room.open;
                 self.judge_waiting(|due| due <= at || crowded);
             }
             Pace::Whole if closes => {
@@ -239,7 +276,7 @@ impl Conversations {
             }
             Pace::Whole => {}
         }
-        while self.bytes > MAX_BYTES && self.finish_oldest() {}
+        while self.bytes > self.room.bytes && self.finish_oldest() {}
     }
 
     /// Whether a segment begins a conversation.
@@ -263,9 +300,14 @@ impl Conversations {
     /// Starts a conversation in the place of what was there.
     fn begin(&mut self, key: Key, from: Which, segment: &Segment<'_>, at: u64) {
         self.finish(key, None, Why::Decided);
-        if self.order.len() >= MAX_TRACKED {
-            self.make_room();
+        if self.open >= self.room.open {
+            self.finish_oldest();
         }
+        if self.order.len() >= 2 * self.room.open {
+            let table = &self.table;
+            self.order.retain(|(key, id)| is_open(table, *key, *id));
+        }
+        self.open += 1;
         self.last_id += 1;
         let (first, second) = match from {
             Which::First => (segment.from, segment.to),
@@ -325,9 +367,9 @@ impl Conversations {
             self.finish(key, Some(id), Why::Ended);
         }
         self.table.clear();
+        self.done.clear();
         self.closing.clear();
         self.waiting.clear();
-        self.settled = 0;
     }
 
     /// Takes the row of an open conversation and frees its bytes; `id` when it must be this one.
@@ -351,6 +393,8 @@ impl Conversations {
             return false;
         };
         self.bytes -= open.conversation.weight();
+        self.open -= 1;
+        self.forget_some(key, open.conversation.id);
         if !open.conversation.has_content() {
             self.counts.empty += 1;
             return true;
@@ -382,38 +426,39 @@ impl Conversations {
         true
     }
 
-    /// Forgets the oldest decided conversation; open ones that are older are finished for that.
-    fn make_room(&mut self) {
-        while let Some((key, id)) = self.order.pop_front() {
-            self.settled = self.settled.saturating_sub(1);
-            let was_open = self.finish(key, Some(id), Why::Room);
+    /// Remembers that a conversation is decided, and forgets one of which nothing is heard.
+    fn forget_some(&mut self, key: Key, id: u64) {
+        self.done.push_back((key, id));
+        while self.done.len() > self.room.done {
+            let Some((key, id)) = self.done.pop_front() else {
+                return;
+            };
             let Some(Slot::Done(done)) = self.table.get_mut(&key) else {
                 continue;
             };
             if done.id != id {
-                return;
-            }
-            // As long as packets come, forgetting it would make another conversation of them.
-            if std::mem::take(&mut done.alive) || was_open {
-                self.order.push_back((key, id));
                 continue;
             }
-            self.table.remove(&key);
-            return;
+            // As long as packets come, forgetting it would make another conversation of them.
+            if std::mem::take(&mut done.alive) {
+                self.done.push_back((key, id));
+            } else {
+                self.table.remove(&key);
+            }
         }
     }
 
     /// Finishes the oldest open conversation; false when there is none.
     fn finish_oldest(&mut self) -> bool {
-        while let Some(&(key, id)) = self.order.get(self.settled) {
-            self.settled += 1;
-            if let Some(Slot::Open(open)) = self.table.get(&key)
-                && open.conversation.id == id
-            {
-                self.finish(key, Some(id), Why::Room);
+        while let Some((key, id)) = self.order.pop_front() {
+            if self.finish(key, Some(id), Why::Room) {
                 return true;
             }
         }
         false
     }
+}
+
+fn is_open(table: &HashMap<Key, Slot>, key: Key, id: u64) -> bool {
+    matches!(table.get(&key), Some(Slot::Open(open)) if open.conversation.id == id)
 }

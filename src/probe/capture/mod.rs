@@ -241,3 +241,6 @@ fn broken_off(ended: Ended) -> Option<Finding> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;
