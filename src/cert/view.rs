@@ -282,3 +282,63 @@ fn hex(bytes: &[u8]) -> String {
         text
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    fn file(name: &str) -> View {
+        let path = format!("{}/tests/data/certs/{name}.crt", env!("CARGO_MANIFEST_DIR"));
+        let der = CertificateDer::from_pem_file(path).unwrap();
+        view(
+            &der,
+            UNIX_EPOCH + std::time::Duration::from_secs(1_800_000_000),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_a_certificate_says() {
+        let root = file("root");
+        assert_eq!(root.subject, "CN=Test RSA Root");
+        assert_eq!((root.is_ca, root.self_signed), (true, true));
+        assert_eq!(root.not_before, "2026-11-22T16:27:25Z");
+        assert_eq!(root.key, "RSA 2048");
+        assert_eq!(root.signature, "sha256WithRSAEncryption");
+        let leaf = file("rsa1024");
+        assert_eq!(leaf.issuer, root.subject);
+        assert_eq!((leaf.is_ca, leaf.self_signed), (false, false));
+        assert_eq!(leaf.names, ["db1.example.test"]);
+        assert_eq!(
+            (leaf.usages, leaf.key),
+            (vec!["serverAuth".into()], "RSA 1024".into())
+        );
+        let old = file("v1");
+        assert_eq!((old.names.len(), old.usages.len()), (0, 0));
+        assert_eq!(old.serial, "17");
+        assert_eq!(old.sha256.len(), 64);
+    }
+
+    #[test]
+    fn times_far_away_are_written_too() {
+        for (seconds, text) in [
+            (-631_152_000, "1950-01-01T00:00:00Z"),
+            (0, "1970-01-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(rfc3339(ASN1Time::from_timestamp(seconds).unwrap()), text);
+        }
+        assert_eq!(days_between(0, DAY - 1), 0);
+        assert_eq!(days_between(DAY, DAY - 1), -1);
+    }
+
+    #[test]
+    fn what_is_no_certificate() {
+        for bytes in [&b""[..], b"\x30\x00", b"hello", &[0x30; 500]] {
+            assert!(view(bytes, UNIX_EPOCH).is_err(), "{bytes:?}");
+        }
+    }
+}

@@ -1,99 +1,16 @@
 //! Files as they are made, kept, renewed, repaired and refused; verifiers look at the results.
 
+mod bench;
+mod unasked;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustls::pki_types::ServerName as PkiName;
+use bench::{Bench, DAY, refused, text};
 
 use super::*;
-use crate::cert::scratch::Scratch;
-use crate::cert::{RootRequest, fits, judge, make_root, read_bundle};
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A directory with an authority, and requests for it.
-struct Bench {
-    scratch: Scratch,
-    now: SystemTime,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let bench = Self {
-            scratch: Scratch::new(),
-            now: SystemTime::now(),
-        };
-        bench.root(&[]);
-        bench
-    }
-
-    fn dir(&self) -> &Path {
-        self.scratch.path()
-    }
-
-    fn root(&self, domains: &[&str]) -> Outcome {
-        make_root(&self.root_request(domains), self.now).unwrap()
-    }
-
-    fn root_request(&self, domains: &[&str]) -> RootRequest {
-        RootRequest {
-            dir: self.dir().to_owned(),
-            name: None,
-            lifetime: DAY * 3650,
-            domains: domains
-                .iter()
-                .map(|name| ServerName::parse(name).unwrap())
-                .collect(),
-        }
-    }
-
-    fn request(&self, names: &[&str]) -> LeafRequest {
-        LeafRequest {
-            subject: Subject::Server(names.iter().map(|name| name.parse().unwrap()).collect()),
-            signer: Signer::Authority(self.dir().to_owned()),
-            lifetime: DAY * 397,
-            out: self.dir().to_owned(),
-            if_due: None,
-            force: false,
-        }
-    }
-
-    fn make(&self, names: &[&str]) -> Outcome {
-        make_leaf(&self.request(names), self.now).unwrap()
-    }
-
-    /// What verifiers say who trust the authority and ask for `name`.
-    fn judged(&self, made: &Outcome, name: Option<&str>, purpose: Purpose) -> Vec<&'static str> {
-        let chain = read_bundle(&made.cert).unwrap().certificates;
-        let roots = read_bundle(&made.trust).unwrap().certificates;
-        let name = name.map(|name| PkiName::try_from(name).unwrap());
-        let judgement = judge(&chain, &roots, name.as_ref(), purpose, self.now);
-        judgement
-            .faults
-            .iter()
-            .map(crate::cert::Fault::code)
-            .collect()
-    }
-}
-
-fn text(path: &Path) -> String {
-    fs::read_to_string(path).unwrap()
-}
-
-fn conflict(made: Result<Outcome, CertError>) -> String {
-    match made {
-        Err(CertError::Conflict(message)) => message,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn refused(made: Result<Outcome, CertError>) -> String {
-    match made {
-        Err(CertError::Refused(message)) => message,
-        other => panic!("{other:?}"),
-    }
-}
+use crate::cert::{fits, read_bundle};
 
 #[test]
 fn every_field_of_a_leaf_and_of_its_authority() {
@@ -301,122 +218,6 @@ fn what_a_crash_leaves_behind_is_repaired() {
     fs::remove_file(bench.dir().join("ca.crt")).unwrap();
     assert_eq!(bench.root(&[]).change, Change::Made);
     assert_eq!(text(&bench.dir().join("ca.key")), ca);
-}
-
-#[test]
-fn what_is_there_is_not_replaced_unasked() {
-    let bench = Bench::new();
-    let first = bench.make(&["db1.example.test", "b.example.test"]);
-    let before = (text(&first.cert), text(&first.key));
-    let names = conflict(make_leaf(&bench.request(&["db1.example.test"]), bench.now));
-    assert!(
-        names.contains("not for db1.example.test") && names.contains("--force"),
-        "{names}"
-    );
-    let asked = bench.request(&["db1.example.test", "b.example.test"]);
-    let alone = LeafRequest {
-        signer: Signer::Itself,
-        ..asked.clone()
-    };
-    assert!(conflict(make_leaf(&alone, bench.now)).contains("not by itself"));
-    let elsewhere = Bench::new();
-    let foreign = LeafRequest {
-        signer: Signer::Authority(elsewhere.dir().to_owned()),
-        ..asked.clone()
-    };
-    assert!(conflict(make_leaf(&foreign, bench.now)).contains("is signed by"));
-    let client = LeafRequest {
-        subject: Subject::Client("db1.example.test".into()),
-        ..asked.clone()
-    };
-    assert!(conflict(make_leaf(&client, bench.now)).contains("is for a server"));
-    assert_eq!((text(&first.cert), text(&first.key)), before);
-
-    let forced = LeafRequest {
-        force: true,
-        ..foreign
-    };
-    let made = make_leaf(&forced, bench.now).unwrap();
-    assert_eq!(made.change, Change::Replaced);
-    assert_ne!(text(&first.key), before.1, "a new key");
-
-    fs::write(&first.key, "damaged").unwrap();
-    match make_leaf(&asked, bench.now) {
-        Err(CertError::Content { path, what }) => {
-            assert_eq!(path, first.key);
-            assert!(what.contains("--force"), "{what}");
-        }
-        other => panic!("{other:?}"),
-    }
-    assert_eq!(text(&first.key), "damaged");
-}
-
-#[test]
-fn an_authority_is_never_overwritten() {
-    let bench = Bench::new();
-    let (cert, key) = (bench.dir().join("ca.crt"), bench.dir().join("ca.key"));
-    let before = (text(&cert), text(&key));
-    let mut named = bench.root_request(&[]);
-    named.name = Some("Other".into());
-    assert!(conflict(make_root(&named, bench.now)).contains("is named"));
-    let limited = bench.root_request(&["example.test"]);
-    assert!(conflict(make_root(&limited, bench.now)).contains("any name"));
-    let forced = LeafRequest {
-        force: true,
-        ..bench.request(&["ca"])
-    };
-    assert!(refused(make_leaf(&forced, bench.now)).contains("authority"));
-    assert_eq!((text(&cert), text(&key)), before);
-
-    fs::remove_file(&key).unwrap();
-    assert!(conflict(make_root(&bench.root_request(&[]), bench.now)).contains("not its key"));
-    assert!(refused(make_leaf(&bench.request(&["a.test"]), bench.now)).contains("cannot sign"));
-    let other = mint::new_key().unwrap().serialize_pem();
-    fs::write(&key, other).unwrap();
-    assert!(conflict(make_root(&bench.root_request(&[]), bench.now)).contains("together"));
-    assert!(refused(make_leaf(&bench.request(&["a.test"]), bench.now)).contains("belong"));
-    fs::remove_file(&cert).unwrap();
-    fs::remove_file(&key).unwrap();
-    assert!(refused(make_leaf(&bench.request(&["a.test"]), bench.now)).contains("dbgate cert ca"));
-}
-
-#[test]
-fn constraints_are_kept_by_who_issues_and_by_who_verifies() {
-    let bench = Bench {
-        scratch: Scratch::new(),
-        now: SystemTime::now(),
-    };
-    bench.root(&["db.example", "other.test"]);
-    for inside in [
-        "db.example",
-        "a.db.example",
-        "*.db.example",
-        "x.y.other.test",
-    ] {
-        let made = bench.make(&[inside]);
-        let name = inside.replace('*', "any");
-        assert!(
-            bench.judged(&made, Some(&name), Purpose::Server).is_empty(),
-            "{inside}"
-        );
-    }
-    for outside in ["a.example", "adb.example", "*.example", "10.0.0.5", "::1"] {
-        let asked = bench.request(&["a.db.example", outside]);
-        let message = refused(make_leaf(&asked, bench.now));
-        assert!(message.contains(&format!("\"{outside}\"")), "{message}");
-        assert!(message.contains("db.example, other.test"), "{message}");
-    }
-    let client = |name: &str| LeafRequest {
-        subject: Subject::Client(name.into()),
-        ..bench.request(&[])
-    };
-    make_leaf(&client("app"), bench.now).unwrap();
-    refused(make_leaf(&client("app.elsewhere"), bench.now));
-    // The same constraints in another order are the same authority.
-    assert_eq!(
-        bench.root(&["other.test", "db.example"]).change,
-        Change::Unchanged
-    );
 }
 
 #[test]

@@ -1,134 +1,21 @@
 //! Every cause once, as a chain made for it; verdicts are rustls'.
 
-use std::time::{Duration, SystemTime};
+mod hostile;
+mod made;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CustomExtension, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose as Eku, GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    NameConstraints, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose as Eku,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
+use made::{
+    Change, DAY, Made, NAME, ca_params, codes, expect, key, leaf_params, now, plain, self_signed,
+};
+
 use super::*;
 use crate::cert::Evidence;
-
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const NAME: &str = "db1.example.test";
-
-/// When everything is judged; also within the validity of the files in tests/data/certs.
-fn now() -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
-}
-
-/// A certificate with the key that signs the next one.
-struct Made {
-    der: CertificateDer<'static>,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-type Change = fn(&mut CertificateParams);
-
-fn params(name: &str) -> CertificateParams {
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.serial_number = Some(SerialNumber::from(7));
-    params.not_before = (now() - DAY).into();
-    params.not_after = (now() + DAY * 300).into();
-    params.use_authority_key_identifier_extension = true;
-    params
-}
-
-fn ca_params(name: &str, change: Change) -> CertificateParams {
-    let mut params = params(name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    change(&mut params);
-    params
-}
-
-fn leaf_params(name: &str, change: Change) -> CertificateParams {
-    let mut params = params(name);
-    params.subject_alt_names = vec![SanType::DnsName(NAME.try_into().unwrap())];
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![Eku::ServerAuth];
-    change(&mut params);
-    params
-}
-
-fn key() -> KeyPair {
-    KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap()
-}
-
-fn self_signed(params: CertificateParams) -> Made {
-    let key = key();
-    let der = params.self_signed(&key).unwrap().der().clone();
-    let issuer = Issuer::new(params, key);
-    Made { der, issuer }
-}
-
-impl Made {
-    fn root(name: &str, change: Change) -> Self {
-        self_signed(ca_params(name, change))
-    }
-
-    fn sign(&self, params: CertificateParams) -> Self {
-        let key = key();
-        let der = params.signed_by(&key, &self.issuer).unwrap().der().clone();
-        let issuer = Issuer::new(params, key);
-        Self { der, issuer }
-    }
-
-    fn ca(&self, name: &str, change: Change) -> Self {
-        self.sign(ca_params(name, change))
-    }
-
-    fn leaf(&self, change: Change) -> Self {
-        self.sign(leaf_params(NAME, change))
-    }
-}
-
-fn plain(_: &mut CertificateParams) {}
-
-fn judged(chain: &[&Made], roots: &[&Made], name: &str) -> Judgement {
-    let ders = |made: &[&Made]| made.iter().map(|m| m.der.clone()).collect::<Vec<_>>();
-    let name = ServerName::try_from(name).unwrap();
-    judge(
-        &ders(chain),
-        &ders(roots),
-        Some(&name),
-        Purpose::Server,
-        now(),
-    )
-}
-
-/// The codes of a judgement, after a look at what always holds.
-fn codes(judgement: &Judgement) -> Vec<&'static str> {
-    let refused = |fault: &Fault| fault.severity() == Severity::Refused;
-    assert_eq!(
-        judgement.is_trusted(),
-        !judgement.faults.iter().any(refused),
-        "{judgement:#?}"
-    );
-    for fault in &judgement.faults {
-        assert!(!fault.advice().is_empty());
-        assert!(
-            crate::probe::rules::by_code(fault.code()).is_some(),
-            "{fault:?}"
-        );
-        assert!(!fault.to_string().ends_with('.'), "{fault}");
-    }
-    judgement.faults.iter().map(Fault::code).collect()
-}
-
-#[track_caller]
-fn expect(chain: &[&Made], roots: &[&Made], name: &str, expected: &[&str]) -> Judgement {
-    let judgement = judged(chain, roots, name);
-    assert_eq!(codes(&judgement), expected, "{judgement:#?}");
-    judgement
-}
 
 #[test]
 fn a_good_chain_has_no_fault() {
@@ -484,40 +371,6 @@ fn what_was_sent_out_of_order() {
 }
 
 #[test]
-fn chains_of_nothing_and_of_too_much() {
-    let judge = |chain: &[CertificateDer<'static>], roots: &[CertificateDer<'static>]| {
-        judge(chain, roots, None, Purpose::Server, now())
-    };
-    let root = Made::root("Root", plain);
-    let leaf = root.leaf(plain);
-    assert_eq!(codes(&judge(&[], &[])), ["cert-none"]);
-    let nonsense = CertificateDer::from(vec![0x30, 1, 0]);
-    let judgement = judge(
-        &[nonsense.clone(), leaf.der.clone()],
-        std::slice::from_ref(&root.der),
-    );
-    assert_eq!(codes(&judgement), ["cert-unreadable"]);
-    assert!(!judgement.is_trusted());
-    let judgement = judge(
-        &[leaf.der.clone(), nonsense],
-        std::slice::from_ref(&root.der),
-    );
-    assert_eq!(codes(&judgement), ["cert-unreadable"]);
-    assert!(judgement.is_trusted(), "{judgement:#?}");
-
-    // All of one name, each signed by the last: as many ways to look as there are orders.
-    let mut chain = vec![Made::root("Root", plain)];
-    for _ in 0..40 {
-        chain.push(chain[chain.len() - 1].ca("Root", plain));
-    }
-    let mut ders: Vec<_> = chain.iter().map(|made| made.der.clone()).collect();
-    ders.insert(0, chain[40].leaf(plain).der);
-    let judgement = judge(&ders, &[Made::root("Root", plain).der]);
-    assert_eq!(judgement.views.len(), 16);
-    assert!(!judgement.is_trusted());
-}
-
-#[test]
 fn old_and_weak_certificates() {
     let read = |name: &str| {
         let path = format!("{}/tests/data/certs/{name}.crt", env!("CARGO_MANIFEST_DIR"));
@@ -565,50 +418,4 @@ fn a_reason_of_its_own_is_told_in_the_verifiers_words() {
     let judgement = expect(&[&root.leaf(strange)], &[&root], NAME, &["cert-rejected"]);
     let text = judgement.faults[0].to_string();
     assert!(text.contains("CriticalExtension"), "{text}");
-}
-
-#[test]
-fn hostile_texts_are_harmless() {
-    fn hostile(params: &mut CertificateParams) {
-        let name = &mut params.distinguished_name;
-        *name = DistinguishedName::new();
-        name.push(
-            DnType::CommonName,
-            "a\x1b[2J\u{202e}b".to_owned() + &"x".repeat(1000),
-        );
-    }
-    let made = self_signed(leaf_params("db1", hostile));
-    let judgement = judged(&[&made], &[], NAME);
-    let text = judgement.views[0].subject.clone() + &judgement.faults[0].to_string();
-    assert!(
-        !text.contains('\x1b') && !text.contains('\u{202e}'),
-        "{text}"
-    );
-    assert!(judgement.views[0].subject.chars().count() < 300);
-}
-
-proptest::proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
-
-    /// Whatever is changed in a chain, it is read or refused, and never trusted.
-    #[test]
-    fn damaged_chains_are_never_trusted(
-        at in 0_usize..2000,
-        flip in 1_u8..=255,
-        cut in proptest::option::of(0_usize..2000),
-    ) {
-        let root = Made::root("Root", plain);
-        let middle = root.ca("Middle", plain);
-        let mut chain = [middle.leaf(plain).der.to_vec(), middle.der.to_vec()].concat();
-        let leaf_length = chain.len() - middle.der.len();
-        let at = at % chain.len();
-        chain[at] ^= flip;
-        let (leaf, issuer) = chain.split_at(leaf_length);
-        let issuer = &issuer[..cut.unwrap_or(issuer.len()).min(issuer.len())];
-        let ders = [leaf.to_vec().into(), issuer.to_vec().into()];
-        let name = ServerName::try_from(NAME).unwrap();
-        let judgement = judge(&ders, &[root.der], Some(&name), Purpose::Server, now());
-        codes(&judgement);
-        proptest::prop_assert!(!judgement.is_trusted(), "{judgement:#?}");
-    }
 }
