@@ -29,3 +29,4 @@ mod testbed;
 mod cert;
 mod drills;
 mod ground;
+mod listen;
