@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::print::{self, Page};
-use crate::cli::{ListenArgs, ProbeOutput};
+use crate::cli::{ListenArgs, ProbeOutput, ProbeProtocol};
 use crate::ctl::table::harmless;
 use crate::out;
 
@@ -50,7 +50,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
         (None, false) => Mode::Refuse,
     };
     let settings = Settings {
-        hint: args.protocol.map_or(Hint::None, |protocol| protocol.hint()),
+        hint: args.protocol.map_or(Hint::None, ProbeProtocol::hint),
         mode,
         patience: args.timeout,
     };
@@ -123,9 +123,10 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
         Mode::Forward(host, port) => format!("clients are passed on to {host}:{port}"),
     };
     let (ip, port) = (address.ip(), address.port());
-    let ip = match ip.is_unspecified() {
-        true => "ADDRESS".to_owned(),
-        false => ip.to_string(),
+    let ip = if ip.is_unspecified() {
+        "ADDRESS".to_owned()
+    } else {
+        ip.to_string()
     };
     let psql = format!("psql 'host=NAME hostaddr={ip} port={port} sslmode=require'");
     let redis = format!("redis-cli --tls --sni NAME -h {ip} -p {port}");
@@ -143,7 +144,9 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
     let mut text =
         format!("listening on {address}; {answer}\nnow let your client connect, such as:\n");
     for line in lines {
-        text += &format!("  {line}\n");
+        text.push_str("  ");
+        text.push_str(line.as_str());
+        text.push('\n');
     }
     if settings.hint == Hint::None {
         text += "for MySQL and MariaDB, where the server speaks first: --protocol mysql\n";
@@ -167,9 +170,10 @@ fn text(heard: &Heard, colours: bool) -> String {
         page.row("SNI", &sni(heard));
         page.row("ALPN", &listed(&report.alpn, "none"));
         page.row("versions", &listed(&hello.versions, "none"));
-        let quantum = match hello.post_quantum {
-            true => "   (post-quantum)",
-            false => "   (none post-quantum)",
+        let quantum = if hello.post_quantum {
+            "   (post-quantum)"
+        } else {
+            "   (none post-quantum)"
         };
         page.row(
             "groups",
@@ -234,9 +238,10 @@ fn headline(heard: &Heard, colours: bool) -> String {
         Some(lead) if report.verdict != Verdict::Ok => lead.rule.summary.to_owned(),
         _ => gist(heard),
     };
-    let gist = match heard.retry {
-        true => format!("the same once more: {gist}"),
-        false => gist,
+    let gist = if heard.retry {
+        format!("the same once more: {gist}")
+    } else {
+        gist
     };
     let id = report.id.map(|id| format!("#{id}")).unwrap_or_default();
     let client = report.client.as_deref().unwrap_or_default();

@@ -89,7 +89,7 @@ async fn known(visit: &Visit, progress: &Notify) {
             return;
         }
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Moves what each side says to the other until both have ended, or one is gone.

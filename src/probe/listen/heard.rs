@@ -330,9 +330,13 @@ fn reaction(exchange: &Exchange, answer: &Answer, visit: &Visit) -> Reaction {
 
 /// What the client sent up to its login or its TLS, and the message in plaintext that it sent last.
 fn said(facts: &Facts, exchange: &Exchange, hint: Hint) -> (Vec<String>, Option<Words>) {
-    let request = |request: &facts::Request| match request.tls {
-        true => "SSLRequest".to_owned(),
-        false => "GSSENCRequest".to_owned(),
+    let request = |request: &facts::Request| {
+        let name = if request.tls {
+            "SSLRequest"
+        } else {
+            "GSSENCRequest"
+        };
+        name.to_owned()
     };
     let mut said: Vec<String> = facts.requests.iter().map(request).collect();
     if facts.mysql_ssl_request {
