@@ -18,7 +18,7 @@ use dbgate::tls::ServerName;
 /// logs in. Where one look is not enough to name the cause it looks again in another way, and says
 /// so. The other commands let a client dial, read a recorded network capture, and explain a code.
 ///
-/// URLs: postgres://HOST[:PORT], mysql://, mariadb://, mongodb://, redis://, rediss://, tls://.
+/// URLs: `postgres://HOST[:PORT]`, mysql://, mariadb://, mongodb://, redis://, rediss://, tls://.
 /// TLS is what is asked for in each case. User, password, database and options in a URL are
 /// accepted, never used and never printed.
 ///
@@ -66,8 +66,9 @@ pub(crate) enum ProbeCommand {
 
 /// What to dial, and how.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct UrlArgs {
-    /// The database, such as postgres://pg1.example.com:5432
+    /// The database, such as `postgres://pg1.example.com:5432`
     #[arg(required = true)]
     pub(crate) url: Option<String>,
     /// Send this server name [default: the host in the URL, when it is a name]

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 told, 2 no such code.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -17,13 +18,13 @@ const ALIKE: f64 = 0.8;
 pub(crate) fn run(code: Option<&str>) -> Result<ExitCode> {
     let page = match code {
         None => list(),
-        Some(code) => match find(code) {
-            Some(rule) => one(rule),
-            None => {
+        Some(code) => {
+            let Some(rule) = find(code) else {
                 out::complain(&unknown(code));
                 return Ok(ExitCode::from(super::USAGE));
-            }
-        },
+            };
+            one(rule)
+        }
     };
     out::print(&page).context("cannot write the explanation")?;
     Ok(ExitCode::SUCCESS)
@@ -54,10 +55,11 @@ fn list() -> String {
     for rule in all {
         if stage != Some(rule.stage) {
             let gap = if stage.is_some() { "\n" } else { "" };
-            text += &format!("{gap}{}\n", rule.stage.as_str());
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{gap}{}", rule.stage.as_str());
             stage = Some(rule.stage);
         }
-        text += &format!("  {:width$}  {}\n", rule.code, rule.summary);
+        let _ = writeln!(text, "  {:width$}  {}", rule.code, rule.summary);
     }
     text
 }

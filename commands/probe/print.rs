@@ -191,7 +191,8 @@ fn sni(report: &Report) -> String {
         };
     }
     if !report.alpn.is_empty() {
-        text += &format!(", ALPN {}", report.alpn.join(" "));
+        // Writing to a String cannot fail.
+        let _ = write!(text, ", ALPN {}", report.alpn.join(" "));
     }
     text
 }

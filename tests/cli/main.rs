@@ -9,6 +9,7 @@ mod changes;
 mod files;
 mod gate;
 mod life;
+mod probe;
 mod serving;
 mod sessions;
 mod unreachable;

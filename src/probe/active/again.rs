@@ -189,7 +189,7 @@ impl<'a> Again<'a> {
         };
         let other = self
             .other("the ClientHello in one piece", |plan| {
-                plan.offer.split = None
+                plan.offer.split = None;
             })
             .await;
         let works = other.is_some_and(|other| other.report.established);

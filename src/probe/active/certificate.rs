@@ -1,5 +1,6 @@
 //! The server's certificate in a report: judged against the authorities, each fault by its rule.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -90,8 +91,11 @@ fn finding(fault: &Fault, plan: &Plan, options: &Options) -> Finding {
             ),
             _ => String::new(),
         };
-        finding.detail += &format!(
-            ". This is an address of this machine: through a tunnel or port-forward keep the name{libpq}"
+        // Writing to a String cannot fail.
+        let _ = write!(
+            finding.detail,
+            ". This is an address of this machine: through a tunnel or port-forward keep the \
+             name{libpq}"
         );
         let ca = match &options.roots {
             Roots::File(file) => format!(" --ca {}", file.display()),

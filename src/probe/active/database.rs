@@ -127,9 +127,8 @@ async fn answer(
             match stream.read(&mut piece).await {
                 Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
                 Ok(0) if all.is_empty() => return Err(NoTls::Ended),
-                Ok(0) => return Ok(()),
                 Err(error) if all.is_empty() => return Err(NoTls::of(&error)),
-                Err(_) => return Ok(()),
+                Ok(0) | Err(_) => return Ok(()),
             }
             if done(&all) {
                 return Ok(());

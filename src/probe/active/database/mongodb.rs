@@ -114,7 +114,7 @@ fn read(message: &[u8]) -> Option<Told> {
     let document = RawDocument::from_bytes(Reader::new(rest).take(length).ok()?).ok()?;
     let text = |key: &str| document.get_str(key).ok().map(printable);
     let hosts = document.get_array("hosts").ok();
-    let hosts = hosts.into_iter().flat_map(|hosts| hosts.into_iter());
+    let hosts = hosts.into_iter().flatten();
     let is = |key: &str| document.get_bool(key).unwrap_or(false);
     let role = if text("msg").as_deref() == Some("isdbgrid") {
         Some("mongos")
