@@ -30,7 +30,7 @@ struct Packet {
 fn packets(capture: &[u8]) -> Vec<Packet> {
     let mut packets = Packets::new(capture);
     let mut found = Vec::new();
-    while let Ok(Next::Packet(packet)) = packets.next() {
+    while let Ok(Next::Packet(packet)) = packets.read() {
         let Ok(segment) = link::segment(&packet) else {
             continue;
         };
@@ -190,6 +190,7 @@ fn peak() -> u64 {
         / 1000
 }
 
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 fn measure(what: &str, path: &Path, written: &Writer) -> io::Result<()> {
     peak();
     let began = Instant::now();

@@ -23,7 +23,7 @@ pub(crate) fn run(args: ProbeArgs) -> Result<ExitCode> {
     match args.command {
         None => url::run(args.url),
         Some(ProbeCommand::Listen(args)) => listen::run(args),
-        Some(ProbeCommand::Pcap(args)) => pcap::run(args),
+        Some(ProbeCommand::Pcap(args)) => pcap::run(&args),
         Some(ProbeCommand::Explain { code }) => explain::run(code.as_deref()),
     }
 }

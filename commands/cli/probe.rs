@@ -209,6 +209,9 @@ pub(crate) struct ListenArgs {
 /// Reads pcap and pcapng, failed conversations first; from standard input (`-`) live, a row as
 /// soon as a conversation's outcome is known: tcpdump -U -s 0 -w - port 5432 | dbgate probe pcap -
 ///
+/// A live view cannot sort: its rows come in the order in which their outcomes are known. Ctrl-C
+/// tells what is known of the rest.
+///
 /// Exit codes: 0 all conversations are established, 1 the file cannot be read, 2 usage, 4 some
 /// conversations failed.
 #[derive(Debug, Args)]

@@ -30,14 +30,14 @@ const STRIDE: usize = 4096;
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
-pub(crate) fn run(args: PcapArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &PcapArgs) -> Result<ExitCode> {
     let mut hints = Hints::default();
     for (port, protocol) in &args.ports {
         hints.set(*port, protocol.hint());
     }
     let live = args.file == Path::new("-");
     match (live, args.stream) {
-        (true, None) => live::run(&args, hints),
+        (true, None) => live::run(args, hints),
         (true, Some(id)) => {
             let (pipe, _stop) = live::Pipe::stdin();
             story::run(Capture::new(pipe, hints, Pace::Whole), id, args.output)
@@ -46,7 +46,7 @@ pub(crate) fn run(args: PcapArgs) -> Result<ExitCode> {
             let capture = Capture::new(open(&args.file)?, hints, Pace::Whole);
             story::run(capture, id, args.output)
         }
-        (false, None) => whole(&args, hints),
+        (false, None) => whole(args, hints),
     }
 }
 

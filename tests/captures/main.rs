@@ -59,7 +59,7 @@ fn ip_packets(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     let mut packets = Packets::new(bytes);
     let mut found = Vec::new();
     loop {
-        match packets.next().expect("a capture") {
+        match packets.read().expect("a capture") {
             Next::Packet(packet) => {
                 let below = match packet.link {
                     1 => 14,

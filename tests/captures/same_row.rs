@@ -104,7 +104,7 @@ fn recorded() -> Vec<Vec<Piece>> {
     for (_, bytes) in captures() {
         let mut packets = Packets::new(&bytes[..]);
         let mut pieces = Vec::new();
-        while let Next::Packet(packet) = packets.next().unwrap() {
+        while let Next::Packet(packet) = packets.read().unwrap() {
             let segment = segment(&packet).unwrap();
             pieces.push(Piece {
                 at: packet.at,

@@ -128,7 +128,7 @@ fn blocks_and_byte_orders_and_clocks_of_pcapng() {
             offset: 0,
         },
         Clock {
-            resolution: Some(30 | 0x80),
+            resolution: Some(0x1e | 0x80),
             offset: 1_000_000_000,
         },
         Clock {
@@ -164,25 +164,23 @@ fn a_pcapng_file_may_hold_sections_and_interfaces_of_every_kind() {
         .unwrap();
     let (whole, _) = read(&bytes);
     let ip = ip_packets(&bytes);
-    let fine = Clock {
+    let nanoseconds = Clock {
         resolution: Some(9),
         offset: 5,
     };
     let mut file = Vec::new();
     for (at, (time, ip)) in ip.iter().enumerate() {
-        let order = [Order::Little, Order::Big][at % 2];
         if at % 5 == 0 {
             file.extend(section(Order::Big));
             file.extend(interface(Order::Big, 113, MICROSECONDS));
             // Statistics, names, and a block that nobody knows, too long for any buffer.
             file.extend(block(Order::Big, 5, &[0; 12]));
             file.extend(block(Order::Big, 0x4bad, &vec![7; 5 << 20]));
-            file.extend(interface(Order::Big, 0, fine));
+            file.extend(interface(Order::Big, 0, nanoseconds));
         }
-        let _ = order;
         let (number, clock, below) = match at % 2 {
             0 => (0, MICROSECONDS, cooked(ip)),
-            _ => (1, fine, vec![2, 0, 0, 0]),
+            _ => (1, nanoseconds, vec![2, 0, 0, 0]),
         };
         let frame = Frame::new(*time, &below, ip);
         file.extend(packet(Order::Big, Block::Enhanced, number, clock, &frame));

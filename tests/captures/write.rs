@@ -91,7 +91,7 @@ pub(crate) enum Block {
     Simple,
 }
 
-/// The clock of an interface: if_tsresol and if_tsoffset.
+/// The clock of an interface: `if_tsresol` and `if_tsoffset`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     pub(crate) resolution: Option<u8>,

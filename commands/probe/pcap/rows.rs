@@ -1,6 +1,7 @@
 //! Conversations as rows of a table or lines of JSON.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use dbgate::probe::capture::Tally;
@@ -100,7 +101,8 @@ fn spaced(cells: &[String; 9]) -> String {
     let mut line = String::new();
     let widths = WIDTHS.into_iter().chain([0]);
     for (cell, width) in cells.iter().zip(widths) {
-        line += &format!("{cell:width$}  ");
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{cell:width$}  ");
     }
     line.trim_end().to_owned() + "\n"
 }

@@ -192,7 +192,6 @@ impl Conversation {
             client: said.0,
             server: said.1,
             open,
-            ..Exchange::default()
         };
         let mut report = diagnose::report(&exchange, hint, Vantage::Capture);
         if !opened {

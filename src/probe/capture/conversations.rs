@@ -27,7 +27,7 @@ const MAX_DONE: usize = 1 << 16;
 const MAX_BYTES: usize = 128 << 20;
 
 /// How many closed conversations wait for late packets when nobody waits for the rows.
-const MAX_CLOSING: usize = 1 << 10;
+const MAX_CLOSING: usize = 1 << 8;
 
 /// How often an undecided conversation is judged when rows are awaited, in nanoseconds of the
 /// capture's time: each time costs as much as there is to read in it.

@@ -140,7 +140,7 @@ enum Unit {
 }
 
 impl Unit {
-    /// From the option if_tsresol.
+    /// From the option `if_tsresol`.
     fn new(resolution: u8) -> Option<Self> {
         let exponent = u32::from(resolution & 0x7f);
         if resolution & 0x80 != 0 {
@@ -198,7 +198,7 @@ macro_rules! need {
 }
 
 impl<R: Read> Packets<R> {
-    /// Reads from `source`; a source that would block makes [`next`](Self::next) pause.
+    /// Reads from `source`; a source that would block makes [`read`](Self::read) pause.
     pub fn new(source: R) -> Self {
         Self {
             source: Source::new(source),
@@ -220,7 +220,7 @@ impl<R: Read> Packets<R> {
     ///
     /// # Errors
     /// The source cannot be read, or is no capture.
-    pub fn next(&mut self) -> Result<Next<'_>, CaptureError> {
+    pub fn read(&mut self) -> Result<Next<'_>, CaptureError> {
         let found = loop {
             let taken = std::mem::take(&mut self.taken);
             self.source.consume(taken);
@@ -716,7 +716,7 @@ mod tests {
         let mut packets = Packets::new(source);
         let mut found = Vec::new();
         loop {
-            match packets.next().unwrap() {
+            match packets.read().unwrap() {
                 Next::Packet(packet) => found.push((packet.at, packet.data.to_vec())),
                 Next::Pause => {}
                 Next::End(ended) => return (found, ended),
@@ -767,7 +767,7 @@ mod tests {
             (block_of(0x4bad, 1 << 30), Ended::Cut(40)),
         ] {
             let mut packets = Packets::new(&file[..]);
-            let Ok(Next::End(ended)) = packets.next() else {
+            let Ok(Next::End(ended)) = packets.read() else {
                 panic!("no packet is there");
             };
             assert_eq!(ended, end);
@@ -779,9 +779,9 @@ mod tests {
     #[test]
     fn the_end_stays_the_end() {
         let mut packets = Packets::new(RECORDED.get(..100).unwrap_or_default());
-        while let Ok(Next::Packet(_)) = packets.next() {}
+        while let Ok(Next::Packet(_)) = packets.read() {}
         for _ in 0..3 {
-            let next = packets.next();
+            let next = packets.read();
             assert!(matches!(next, Ok(Next::End(Ended::Cut(24)))), "{next:?}");
         }
     }

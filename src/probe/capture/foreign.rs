@@ -79,7 +79,7 @@ pub(super) fn looks_like(start: &[u8]) -> &'static str {
     "its first bytes are those of no known format; record with tcpdump -w new.pcap"
 }
 
-/// Whether it begins like the buffers of Event Tracing for Windows (WMI_BUFFER_HEADER): its size,
+/// Whether it begins like the buffers of Event Tracing for Windows (`WMI_BUFFER_HEADER`): its size,
 /// and two positions in it.
 fn is_event_trace(start: &[u8]) -> bool {
     let mut fields = Reader::new(start);

@@ -41,7 +41,7 @@ pub enum Skipped {
     NotTcp,
     /// A link type that is not read.
     LinkType,
-    /// A tunnel, or another layer in between (PPPoE, MPLS, GRE).
+    /// A tunnel, or another layer in between (`PPPoE`, MPLS, GRE).
     Tunnel,
     /// A part of an IP packet.
     Fragment,
@@ -54,7 +54,7 @@ pub enum Skipped {
 mod linktype {
     pub(super) const NULL: u16 = 0;
     pub(super) const ETHERNET: u16 = 1;
-    /// LINKTYPE_RAW, and the two values that BSDs wrote for it.
+    /// `LINKTYPE_RAW`, and the two values that BSDs wrote for it.
     pub(super) const RAW: [u16; 3] = [101, 12, 14];
     pub(super) const LOOP: u16 = 108;
     pub(super) const LINUX_SLL: u16 = 113;
@@ -68,7 +68,7 @@ mod ethertype {
     pub(super) const IPV6: u16 = 0x86dd;
     /// 802.1Q, 802.1ad, and what was used before 802.1ad.
     pub(super) const VLAN: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
-    /// MPLS, PPPoE, MACsec, and Cisco's FabricPath and metadata.
+    /// MPLS, `PPPoE`, `MACsec`, and Cisco's `FabricPath` and metadata.
     pub(super) const TUNNEL: [u16; 6] = [0x8847, 0x8848, 0x8864, 0x88e5, 0x8903, 0x8909];
 }
 

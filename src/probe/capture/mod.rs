@@ -151,7 +151,7 @@ impl<R: Read> Capture<R> {
             if self.ended.is_some() {
                 return Ok(Progress::End);
             }
-            let packet = match self.packets.next()? {
+            let packet = match self.packets.read()? {
                 Next::Packet(packet) => packet,
                 Next::Pause => {
                     self.conversations.pause();

@@ -21,8 +21,8 @@ use crate::wire::escape;
 /// The most packets told; a handshake has fewer than thirty.
 const MAX_PACKETS: usize = 500;
 
-/// The lengths of a Postgres request for encryption, of an alert and of a change_cipher_spec, each
-/// in the clear with its header.
+/// The lengths of a Postgres request for encryption, of an alert and of a `change_cipher_spec`,
+/// each in the clear with its header.
 const REQUEST: usize = 8;
 const ALERT: usize = 7;
 const CHANGE_CIPHER_SPEC: usize = 6;
@@ -79,6 +79,7 @@ struct Event {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a bit of the header")]
 struct Flags {
     syn: bool,
     ack: bool,
@@ -134,9 +135,10 @@ impl Recorder {
         let start = self.events.first().map_or(0, |event| event.at);
         let mut heard = [0, 0];
         let packets = self.events.iter().map(|event| {
-            let side = match event.from == judged.client {
-                true => Side::Client,
-                false => Side::Server,
+            let side = if event.from == judged.client {
+                Side::Client
+            } else {
+                Side::Server
             };
             let [client, server] = &mut heard;
             let before = std::mem::replace(

@@ -24,6 +24,7 @@ struct Wire {
 
 /// One segment; sequence numbers count from the SYN of its side.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "most are bits of the header")]
 struct Said<'a> {
     by_server: bool,
     seq: u32,
