@@ -126,6 +126,13 @@ impl Trust {
         Self(Arc::new(config))
     }
 
+    /// Writes the hello of a client that asks for this name.
+    pub(crate) fn hello(&self, host: &str, to: &mut impl Write) {
+        let name = ServerName::try_from(host.to_owned()).expect("a host name");
+        let mut tls = ClientConnection::new(self.0.clone(), name).expect("a TLS client");
+        tls.write_tls(to).expect("a hello");
+    }
+
     /// Opens TLS to a server that has to show a certificate for this name.
     ///
     /// # Errors
