@@ -198,8 +198,8 @@ fn text(heard: &Heard, colours: bool) -> String {
     if !heard.readable.is_empty() {
         let what = heard.readable.join(", ");
         page.row(
-            "in the clear",
-            &format!("{what}: readable for anybody on the way"),
+            "readable",
+            &format!("{what}: in the clear for anybody on the way"),
         );
     }
     if let Some(to) = heard.forwarded_to {

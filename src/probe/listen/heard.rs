@@ -168,6 +168,27 @@ impl Heard {
         self.refused = true;
     }
 
+    /// Says that it was the client who did not go on, not the listener who hung up.
+    pub(super) fn fell_silent(&mut self, patience: Duration) {
+        let finding = if self.bytes_in == 0 {
+            self.forget(|rule| rule.code == rules::CLIENT_SAID_NOTHING.code);
+            let detail = if self.bytes_out == 0 {
+                format!("nothing came within {patience:?}")
+            } else {
+                format!("it was greeted, and nothing came within {patience:?}")
+            };
+            Finding::new(&rules::CLIENT_WAITS, detail)
+        } else if self.said.last().is_some_and(|last| last == "SSLRequest") {
+            self.forget(|rule| rule.code == rules::CLIENT_LEFT_AFTER_S.code);
+            let detail = format!("after its SSLRequest nothing came within {patience:?}");
+            Finding::new(&rules::CLIENT_UNFINISHED, detail)
+        } else {
+            return;
+        };
+        self.report.find(finding);
+        self.report.conclude();
+    }
+
     /// Adds how this connection follows the one before it.
     pub(super) fn comes_again(&mut self, again: Again) {
         let finding = match again {
@@ -184,7 +205,7 @@ impl Heard {
             Again::Upgraded(after) => Finding::new(
                 &rules::CLIENT_PLAINTEXT_FIRST,
                 format!(
-                    "it came with TLS {} after plaintext had been refused",
+                    "it came with TLS {} after its attempt in plaintext was refused",
                     human_ms(ms(after))
                 ),
             ),
@@ -260,7 +281,11 @@ impl Heard {
             }
             Outcome::NothingInCommon(why) => {
                 self.report.established = false;
-                Finding::new(&rules::CLIENT_NOTHING_IN_COMMON, why)
+                let offers = self.report.hello.as_ref();
+                let versions = offers.map(|hello| hello.versions.join(" "));
+                let versions = versions.unwrap_or_default();
+                let detail = format!("it offers TLS {versions}; what is missing: {why}");
+                Finding::new(&rules::CLIENT_NOTHING_IN_COMMON, detail)
             }
             Outcome::Damaged(why) => {
                 self.report.established = false;
@@ -272,7 +297,11 @@ impl Heard {
                 Finding::new(&rules::CLIENT_UNFINISHED, detail)
             }
         };
-        self.answer = Some(format!("a throwaway certificate for {name}"));
+        // An alert of the listener's own came before any certificate.
+        self.answer = match (&self.report.alert, self.report.alert_by) {
+            (Some(alert), Some("server")) => Some(format!("alert {alert}")),
+            _ => Some(format!("a throwaway certificate for {name}")),
+        };
         self.report.find(finding);
         self.report.conclude();
     }

@@ -75,6 +75,9 @@ pub(super) async fn play(visit: &Visit, tcp: TcpStream) -> Heard {
             carry_out(visit, client, plan, attempt).await
         }
     };
+    if matches!(came, Err(None)) {
+        heard.fell_silent(settings.patience);
+    }
     if let Some(again) = again {
         heard.comes_again(again);
     }

@@ -4,6 +4,8 @@
 //! Source: Redis documentation, "Redis serialization protocol specification"; MongoDB
 //! documentation, "MongoDB Wire Protocol"; for Postgres and MySQL see [`crate::preface`].
 
+use bson::rawdoc;
+
 use crate::preface::mysql::{ClientFirst, ErrPacket, Packet, SECURE_TRANSPORT_REQUIRED};
 use crate::preface::postgres::{ErrorResponse, Responder, Startup, Step};
 use crate::preface::sniff::{self, Spoken};
@@ -21,6 +23,13 @@ const FIXED: usize = 36;
 
 /// The header of a MongoDB message.
 const HEADER: usize = 16;
+
+const OP_REPLY: u32 = 1;
+const OP_QUERY: u32 = 2004;
+const OP_MSG: u32 = 2013;
+
+/// The error code of MongoDB for "not authorized".
+const UNAUTHORIZED: i32 = 13;
 
 const STARTUP: &str = "StartupMessage";
 const REDIS: &str = "Redis command";
@@ -149,11 +158,9 @@ fn redis(bytes: &[u8]) -> Option<Words> {
 
 /// The first command of an `OP_MSG`, or of the `OP_QUERY` with which older drivers begin.
 fn mongodb(bytes: &[u8]) -> Option<Words> {
-    const OP_QUERY: [u8; 4] = 2004_u32.to_le_bytes();
-    const OP_MSG: [u8; 4] = 2013_u32.to_le_bytes();
     let mut reader = Reader::new(bytes);
     reader.skip(12).ok()?;
-    let operation = reader.take(4).ok()?;
+    let operation = reader.u32_le().ok()?;
     reader.skip(4).ok()?; // flags
     if operation == OP_MSG {
         // A section of kind 0: the one document.
@@ -197,8 +204,33 @@ pub(super) fn refusal(bytes: &[u8], hint: Hint, message: &str) -> Vec<u8> {
         }
         .encode(),
         Some(what) if what.starts_with(REDIS) => format!("-ERR {message}\r\n").into_bytes(),
+        Some(what) if what.starts_with(MONGODB) => mongodb_error(bytes, &message),
         _ => Vec::new(),
     }
+}
+
+/// The answer to a MongoDB command, in the form of the question.
+fn mongodb_error(question: &[u8], message: &str) -> Vec<u8> {
+    let mut reader = Reader::new(question);
+    let _length = reader.u32_le();
+    let request = reader.u32_le().unwrap_or_default();
+    let _answer_to = reader.u32_le();
+    let document = rawdoc! { "ok": 0.0, "errmsg": message, "code": UNAUTHORIZED };
+    let mut body = Vec::new();
+    let operation = if reader.u32_le() == Ok(OP_QUERY) {
+        body.extend([0; 16]); // flags, cursor, where it starts
+        body.extend(1_u32.to_le_bytes()); // documents
+        OP_REPLY
+    } else {
+        body.extend([0; 5]); // flags, a section with one document
+        OP_MSG
+    };
+    body.extend_from_slice(document.as_bytes());
+    let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
+    let header = [length, 0, request, operation];
+    let mut answer: Vec<u8> = header.into_iter().flat_map(u32::to_le_bytes).collect();
+    answer.extend(body);
+    answer
 }
 
 #[cfg(test)]
@@ -296,6 +328,23 @@ mod tests {
         assert_eq!(packet.seq, 2);
         let error = ErrPacket::parse(packet.payload).unwrap();
         assert_eq!(error.message, b"dbgate probe listen: why");
+        let document = rawdoc! { "hello": 1 };
+        for (operation, before, answered) in [(2013, 5, OP_MSG), (2004, 4 + 11 + 8, OP_REPLY)] {
+            let mut body = vec![0; before];
+            if operation == 2004 {
+                body[4..14].copy_from_slice(b"admin.$cmd");
+            }
+            body.extend_from_slice(document.as_bytes());
+            let mut question = message(operation, &body);
+            question[4] = 42;
+            let answer = refusal(&question, Hint::None, "why");
+            let mut reader = Reader::new(&answer);
+            let header: Vec<u32> = (0..4).map(|_| reader.u32_le().unwrap()).collect();
+            let length = u32::try_from(answer.len()).unwrap();
+            assert_eq!(header, [length, 0, 42, answered], "{operation}");
+            let said = b"dbgate probe listen: why";
+            assert!(answer.windows(said.len()).any(|window| window == said));
+        }
         for other in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x05"] {
             assert_eq!(refusal(other, Hint::None, "why"), b"");
         }

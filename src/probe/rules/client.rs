@@ -111,4 +111,8 @@ rules! {
         "the client stopped in the middle of the TLS handshake",
         means "It has the server's part and neither goes on nor says why: it hangs, or something on the way swallows its packets.",
         remedy "Look at the client's own log; capture both ends of the way and compare.";
+    CLIENT_WAITS: "client-waits", Preface, Warn, "client",
+        "the client connected and waited",
+        means "It is waiting for the server to speak first, as clients of MySQL and MariaDB do; those of all other databases speak first themselves.",
+        remedy "Listen with --protocol mysql or --protocol mariadb.";
 }

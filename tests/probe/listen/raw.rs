@@ -113,3 +113,26 @@ fn an_address_that_is_taken_is_told() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains(&address), "{stderr}");
 }
+
+#[test]
+fn a_client_that_waits_for_a_greeting_is_told_from_one_that_left() {
+    let connect = |port| TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a connection");
+    let listen = Listen::once(&["--timeout", "1s"]);
+    let waiting = connect(listen.port);
+    let heard = listen.end();
+    assert_eq!(heard.first()["code"], "client-waits", "{heard:#?}");
+    drop(waiting);
+    let listen = Listen::once(&[]);
+    drop(connect(listen.port));
+    let heard = listen.end();
+    let first = heard.first();
+    assert_eq!(first["code"], "ok", "{first}");
+    assert_eq!(super::findings(&first), ["client-said-nothing"], "{first}");
+    let listen = Listen::once(&["--timeout", "1s"]);
+    let mut waiting = connect(listen.port);
+    let request = [0, 0, 0, 8, 4, 210, 22, 47];
+    waiting.write_all(&request).expect("a request");
+    let heard = listen.end();
+    let first = heard.first();
+    assert_eq!(first["code"], "client-unfinished-handshake", "{first}");
+}
