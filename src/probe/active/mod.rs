@@ -233,9 +233,14 @@ fn tell(look: &Look, plan: &Plan) -> Report {
     }
     match &look.failed {
         Some(NoTls::Alert(alert)) => refused(&mut report, look, plan, u8::from(*alert)),
-        Some(NoTls::Unacceptable(words)) if report.findings.is_empty() => {
-            let detail = format!("the handshake ended here with: {words}");
-            report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
+        Some(NoTls::Unacceptable(words)) => {
+            // From outside it looks as if this end had left for no reason.
+            let left = |finding: &Finding| std::ptr::eq(finding.rule, &rules::TLS_INTERRUPTED);
+            report.findings.retain(|finding| !left(finding));
+            if report.findings.is_empty() {
+                let detail = format!("the handshake was ended here: {words}");
+                report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
+            }
         }
         _ => {}
     }

@@ -333,3 +333,25 @@ async fn names_that_are_refused_and_names_that_do_not_matter() {
     let codes: Vec<_> = report.findings.iter().map(|f| f.rule.code).collect();
     assert!(codes.contains(&"sni-ignored"), "{codes:?}");
 }
+
+#[tokio::test]
+async fn what_begins_like_tls_and_is_none() {
+    for answer in [
+        // A Certificate without a ServerHello, a record that is too long, a hello without a body.
+        &b"\x16\x03\x03\x00\x04\x0b\x00\x00\x00"[..],
+        b"\x16\x03\x03\xff\xff\x02\x00\x00",
+        b"\x16\x03\x03\x00\x04\x02\x00\x00\x00",
+    ] {
+        let port = serving(move |mut tcp| async move {
+            let _ = tcp.read_exact(&mut [0; 8]).await;
+            let _ = tcp.write_all(b"S").await;
+            let _ = tcp.read(&mut [0; 4096]).await;
+            let _ = tcp.write_all(answer).await;
+            silence(tcp).await;
+        })
+        .await;
+        let report = probed("postgres", port, options()).await;
+        assert_code(&report, "tls-incompatible");
+        assert!(report.looks.is_empty(), "{:?}", report.looks);
+    }
+}

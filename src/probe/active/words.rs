@@ -22,8 +22,11 @@ use crate::wire::{Reader, escape, printable};
 /// A login of Postgres 3.0 in plaintext, for a user whom nobody has made.
 const STARTUP: &[u8] = b"\0\0\0\x1b\0\x03\0\0user\0dbgate-probe\0\0";
 
-/// The most of an answer that is shown.
+/// The most of an answer that is shown, when it is text.
 const SHOWN: usize = 60;
+
+/// The same for other bytes.
+const SHOWN_BYTES: usize = 16;
 
 /// Something to say, and what it is called.
 pub(super) struct Word {
@@ -149,7 +152,7 @@ fn shown(bytes: &[u8]) -> String {
     let line = Reader::new(line.unwrap_or_default()).take_up_to(SHOWN);
     match std::str::from_utf8(line) {
         Ok(text) if !text.is_empty() => printable(text),
-        _ => escape(Reader::new(bytes).take_up_to(SHOWN)),
+        _ => escape(Reader::new(bytes).take_up_to(SHOWN_BYTES)),
     }
 }
 

@@ -5,6 +5,7 @@ use super::super::facts::Hint;
 use super::super::report::Finding;
 use super::super::rules::{self, Rule, Severity};
 use super::{Look, Vantage, how_ended};
+use crate::preface::sniff::Spoken;
 use crate::tls::observed::Observed;
 use crate::tls::{Alert, ClientHello, Sni, names};
 
@@ -134,9 +135,17 @@ impl Look<'_> {
         let (_, server_at) = facts.tls_at.unwrap_or_default();
         let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
         let Some(chosen) = &facts.server_tls.server_hello else {
-            if heard > 0 && facts.server_tls.fault.is_some() {
-                let rule = self.spoken_rule(&rules::TLS_NOT_TLS);
-                found.push(Finding::new(rule, self.instead("TLS")));
+            if let (1.., Some(fault)) = (heard, &facts.server_tls.fault) {
+                found.push(if matches!(facts.server_speaks, Some(Spoken::Tls)) {
+                    let detail = format!(
+                        "its bytes begin like TLS and break the rules: {}",
+                        fault.what
+                    );
+                    Finding::new(&rules::TLS_INCOMPATIBLE, detail)
+                } else {
+                    let rule = self.spoken_rule(&rules::TLS_NOT_TLS);
+                    Finding::new(rule, self.instead("TLS"))
+                });
             } else if self.is_lost(Side::Server) {
             } else if facts.server_tls.hello_retry || heard > 0 {
                 self.interrupted(found, "the server's first message is not complete");
