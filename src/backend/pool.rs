@@ -12,6 +12,8 @@ use super::BackendAddr;
 pub struct Backend {
     /// Where it listens.
     pub addr: BackendAddr,
+    /// Its place in the order declared, from 0.
+    pub place: usize,
     failing: AtomicBool,
 }
 
@@ -42,8 +44,10 @@ impl Pool {
         Self {
             backends: addrs
                 .into_iter()
-                .map(|addr| Backend {
+                .enumerate()
+                .map(|(place, addr)| Backend {
                     addr,
+                    place,
                     failing: AtomicBool::new(false),
                 })
                 .collect(),

@@ -29,8 +29,8 @@ use crate::tls::ServerName;
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) address: SocketAddr,
-    /// The backend as declared.
-    pub(super) declared: BackendAddr,
+    /// The backend's place in the order declared.
+    pub(super) place: usize,
     /// What it has said already that is for the client.
     pub(super) answer: Bytes,
 }
@@ -73,11 +73,16 @@ pub(super) async fn connect(
         let mut dialled = false;
         let reached = timeout(patience, reach(&backend.addr, lead, &mut dialled)).await;
         let refusal = match reached {
-            Ok(Ok(connected)) => {
+            Ok(Ok((stream, address))) => {
                 if backend.report(true) {
                     info!(database = %database.name, backend = %backend.addr, "backend answers again");
                 }
-                return Ok(connected);
+                return Ok(Connected {
+                    stream,
+                    address,
+                    place: backend.place,
+                    answer: Bytes::new(),
+                });
             }
             Ok(Err(refusal)) if refusal.reason == CloseReason::Resources => return Err(refusal),
             Ok(Err(refusal)) => refusal,
@@ -106,7 +111,7 @@ async fn reach(
     addr: &BackendAddr,
     lead: &Lead<'_>,
     dialled: &mut bool,
-) -> Result<Connected, Ending> {
+) -> Result<(Stream, SocketAddr), Ending> {
     let (mut tcp, address) = dial(addr).await.map_err(|e| {
         let reason = if is_exhaustion(&e) {
             CloseReason::Resources
@@ -120,12 +125,7 @@ async fn reach(
         request_tls(&mut tcp).await?;
     }
     let Some(config) = lead.tls else {
-        return Ok(Connected {
-            stream: Stream::Tcp(tcp),
-            address,
-            declared: addr.clone(),
-            answer: Bytes::new(),
-        });
+        return Ok((Stream::Tcp(tcp), address));
     };
     let name = tls_name(lead.sni, addr)
         .map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
@@ -140,12 +140,7 @@ async fn reach(
         None => connector.connect(name, tcp).await,
     };
     let stream = connected.map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
-    Ok(Connected {
-        stream: Stream::Client(Box::new(stream)),
-        address,
-        declared: addr.clone(),
-        answer: Bytes::new(),
-    })
+    Ok((Stream::Client(Box::new(stream)), address))
 }
 
 /// Asks a Postgres backend for TLS and reads its one byte.

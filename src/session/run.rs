@@ -195,11 +195,11 @@ impl Session {
         let Connected {
             stream,
             address,
-            declared,
+            place,
             answer,
         } = connected;
         self.tell_open(address, database);
-        entry.opened(address, declared);
+        entry.opened(address, place);
         let mut watch = LoginWatch::of(database);
         let tap = watch.as_mut().map(|w| w as &mut (dyn Tap + Send));
         let hello = u64::try_from(first.len()).unwrap_or(0);

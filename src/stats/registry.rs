@@ -42,7 +42,8 @@ pub struct Entry {
     pub bytes_in: AtomicU64,
     /// Bytes from the backend to the client.
     pub bytes_out: AtomicU64,
-    backend: OnceLock<(SocketAddr, BackendAddr)>,
+    /// Its address, and its place in the order declared.
+    backend: OnceLock<(SocketAddr, usize)>,
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     open: AtomicBool,
@@ -51,9 +52,10 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Says that the backend is connected and bytes flow: where, and as what it was declared.
-    pub fn opened(&self, backend: SocketAddr, declared: BackendAddr) {
-        let _ = self.backend.set((backend, declared));
+    /// Says that the backend is connected and bytes flow: where, and which of those declared it
+    /// is, counted from 0.
+    pub fn opened(&self, backend: SocketAddr, place: usize) {
+        let _ = self.backend.set((backend, place));
         self.open.store(true, Ordering::Relaxed);
     }
 
@@ -80,7 +82,9 @@ impl Entry {
     /// addresses.
     #[must_use]
     pub fn declared(&self) -> Option<&BackendAddr> {
-        self.backend.get().map(|(_, declared)| declared)
+        let (_, place) = self.backend.get()?;
+        let backend = self.database.pool.iter().nth(*place)?;
+        Some(&backend.addr)
     }
 
     /// `connecting`, `open` or `draining`.
