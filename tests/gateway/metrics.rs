@@ -2,6 +2,7 @@
 //! nobody can exhaust.
 
 mod add_up;
+mod dashboard;
 
 mod scan;
 

@@ -8,6 +8,7 @@ mod mongo;
 mod openssl;
 mod pgadmin;
 mod postgres;
+mod prometheus;
 mod proxies;
 mod redis;
 
@@ -26,6 +27,7 @@ pub(crate) use mongo::Mongo;
 pub(crate) use openssl::OpensslServer;
 pub(crate) use pgadmin::PgAdmin;
 pub(crate) use postgres::Postgres;
+pub(crate) use prometheus::{Prometheus, get as prometheus_get};
 pub(crate) use proxies::{HaProxy, Nginx};
 pub(crate) use redis::Redis;
 use rustix::process::{Pid, Signal};
