@@ -21,7 +21,7 @@ const USAGE: u8 = 2;
 
 pub(crate) fn run(args: ProbeArgs) -> Result<ExitCode> {
     match args.command {
-        None => url::run(args.url),
+        None => url::run(&args.url),
         Some(ProbeCommand::Listen(args)) => listen::run(args),
         Some(ProbeCommand::Pcap(args)) => pcap::run(&args),
         Some(ProbeCommand::Explain { code }) => explain::run(code.as_deref()),

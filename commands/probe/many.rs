@@ -331,7 +331,8 @@ mod tests {
             p99: 198.0,
         };
         assert_eq!(spread, expected);
-        assert_eq!(Spread::of(vec![2.0]).unwrap().p99, 2.0);
+        let one = Spread::of(vec![2.0]).unwrap();
+        assert_eq!((one.min, one.p99), (one.max, one.max));
         assert!(Spread::of(Vec::new()).is_none());
     }
 

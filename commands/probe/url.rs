@@ -16,14 +16,14 @@ const NO_CONNECTION: u8 = 3;
 const NO_HANDSHAKE: u8 = 4;
 
 /// Looks, prints, and tells the exit code.
-pub(crate) fn run(args: UrlArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
     let url = args.url.as_deref().unwrap_or_default();
     // Not clap's to parse: it would quote the URL, with the password that may be in it.
     let target = match Target::parse(url) {
         Ok(target) => target,
         Err(error) => return Ok(usage(&format!("the URL cannot be used: {error}"))),
     };
-    let setup = match Setup::load(options(&args)) {
+    let setup = match Setup::load(options(args)) {
         Ok(setup) => setup,
         Err(error) => return Ok(usage(&error.to_string())),
     };
@@ -31,7 +31,7 @@ pub(crate) fn run(args: UrlArgs) -> Result<ExitCode> {
         .enable_all()
         .build()
         .context("cannot start")?;
-    let code = runtime.block_on(look(&args, &target, &setup));
+    let code = runtime.block_on(look(args, &target, &setup));
     // A resolver that does not answer must not hold the end up.
     runtime.shutdown_background();
     Ok(ExitCode::from(code?))

@@ -128,7 +128,7 @@ mod tests {
             cut.write_all(b"more").await.unwrap();
         };
         let mut all = Vec::new();
-        let (_, read) = tokio::join!(writing, far.read_to_end(&mut all));
+        let ((), read) = tokio::join!(writing, far.read_to_end(&mut all));
         read.unwrap();
         let pieces = recording.exchange().client.pieces().len();
         (all, pieces)

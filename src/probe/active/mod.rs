@@ -235,7 +235,8 @@ fn tell(look: &Look, plan: &Plan) -> Report {
         Some(NoTls::Alert(alert)) => refused(&mut report, look, plan, u8::from(*alert)),
         Some(NoTls::Unacceptable(words)) => {
             // From outside it looks as if this end had left for no reason.
-            let left = |finding: &Finding| std::ptr::eq(finding.rule, &rules::TLS_INTERRUPTED);
+            let interrupted = &rules::TLS_INTERRUPTED;
+            let left = |finding: &Finding| std::ptr::eq(finding.rule, interrupted);
             report.findings.retain(|finding| !left(finding));
             if report.findings.is_empty() {
                 let detail = format!("the handshake was ended here: {words}");

@@ -188,7 +188,7 @@ mod tests {
         for (word, bytes, tls, code) in [
             (ping, &b"+PONG\r\n"[..], true, Some("redis-plain-port")),
             (
-                &ping,
+                ping,
                 b"-NOAUTH Authentication required.\r\n",
                 false,
                 Some("is-redis"),
