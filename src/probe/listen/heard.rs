@@ -192,13 +192,13 @@ impl Heard {
     /// Adds how this connection follows the one before it.
     pub(super) fn comes_again(&mut self, again: Again) {
         let finding = match again {
+            // The rules are about sslmode: no other protocol has one.
+            Again::FellBack(_) | Again::Upgraded(_) if self.report.protocol != "postgres" => return,
             Again::FellBack(after) => {
-                let mut detail =
-                    format!("it came {} after TLS had been refused", human_ms(ms(after)));
-                if !self.readable.is_empty() {
-                    let readable = self.readable.join(", ");
-                    detail = format!("{detail}; readable on the way: {readable}");
-                }
+                let detail = format!(
+                    "it came {} after its attempt with TLS was refused",
+                    human_ms(ms(after))
+                );
                 self.forget(|rule| rule.code == rules::CLIENT_PLAINTEXT.code);
                 Finding::new(&rules::CLIENT_FELL_BACK, detail)
             }
