@@ -2,6 +2,7 @@
 
 mod cert;
 mod probe;
+mod top;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 
 pub(crate) use cert::*;
 pub(crate) use probe::*;
+pub(crate) use top::*;
 
 /// The heading above the options that every command of `ctl` has.
 const COMMON: &str = "Options of every ctl command";
@@ -42,6 +44,7 @@ pub(crate) enum Command {
     Ctl(Box<CtlArgs>),
     Probe(Box<ProbeArgs>),
     Cert(CertArgs),
+    Top(Box<TopArgs>),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }

@@ -22,20 +22,20 @@ use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
 use crate::out;
 use table::harmless_lines;
 
-const REFUSED: u8 = 1;
-const USAGE: u8 = 2;
+pub(crate) const REFUSED: u8 = 1;
+pub(crate) const USAGE: u8 = 2;
 const NOT_REACHABLE: u8 = 3;
 const CONFLICT: u8 = 4;
 const NOT_FOUND: u8 = 5;
 
 /// Why a command was not done.
-struct Failure {
+pub(crate) struct Failure {
     code: u8,
     message: String,
 }
 
 impl Failure {
-    fn new(code: u8, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
         Self {
             code,
             message: message.into(),
@@ -43,7 +43,7 @@ impl Failure {
     }
 
     /// What calling the gateway at `socket` came to.
-    fn of(error: ClientError, socket: &Path) -> Self {
+    pub(crate) fn of(error: ClientError, socket: &Path) -> Self {
         match error {
             ClientError::Connect(e) => Self::new(NOT_REACHABLE, unreachable::explain(socket, &e)),
             ClientError::Command(e) => {
@@ -67,16 +67,19 @@ impl Failure {
             broken => Self::new(NOT_REACHABLE, format!("{}: {broken}", socket.display())),
         }
     }
+
+    /// Says it; the exit code that goes with it.
+    pub(crate) fn tell(self) -> ExitCode {
+        out::complain(&self.message);
+        ExitCode::from(self.code)
+    }
 }
 
 /// Carries out one command and says what came of it.
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     match execute(args) {
         Ok(code) => ExitCode::from(code),
-        Err(Failure { code, message }) => {
-            out::complain(&message);
-            ExitCode::from(code)
-        }
+        Err(failure) => failure.tell(),
     }
 }
 
@@ -120,7 +123,7 @@ fn write(text: &str) -> Result<(), Failure> {
 }
 
 /// The socket as `serve` would choose it here.
-fn find_socket() -> PathBuf {
+pub(crate) fn find_socket() -> PathBuf {
     config::search()
         .and_then(|file| config::load(&file).config?.control.socket)
         .unwrap_or_else(config::default_socket)

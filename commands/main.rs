@@ -9,6 +9,7 @@ mod ctl;
 mod out;
 mod probe;
 mod serve;
+mod top;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         Command::Ctl(args) => Ok(ctl::run(*args)),
         Command::Probe(args) => probe::run(*args),
         Command::Cert(args) => Ok(cert::run(args)),
+        Command::Top(args) => Ok(top::run(&args)),
         Command::Completions(args) => completions::completions(&args),
         Command::Man(args) => completions::man(&args),
     };

@@ -37,6 +37,9 @@ _dbgate() {
             dbgate,serve)
                 cmd="dbgate__subcmd__serve"
                 ;;
+            dbgate,top)
+                cmd="dbgate__subcmd__top"
+                ;;
             dbgate__subcmd__cert,ca)
                 cmd="dbgate__subcmd__cert__subcmd__ca"
                 ;;
@@ -178,6 +181,9 @@ _dbgate() {
             dbgate__subcmd__help,serve)
                 cmd="dbgate__subcmd__help__subcmd__serve"
                 ;;
+            dbgate__subcmd__help,top)
+                cmd="dbgate__subcmd__help__subcmd__top"
+                ;;
             dbgate__subcmd__help__subcmd__cert,ca)
                 cmd="dbgate__subcmd__help__subcmd__cert__subcmd__ca"
                 ;;
@@ -272,7 +278,7 @@ _dbgate() {
 
     case "${cmd}" in
         dbgate)
-            opts="-h -V --help --version serve ctl probe cert completions man help"
+            opts="-h -V --help --version serve ctl probe cert top completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1208,7 +1214,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__help)
-            opts="serve ctl probe cert completions man help"
+            opts="serve ctl probe cert top completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1613,6 +1619,20 @@ _dbgate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        dbgate__subcmd__help__subcmd__top)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         dbgate__subcmd__man)
             opts="-h -V --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -1874,6 +1894,52 @@ _dbgate() {
                     ;;
                 --threads)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__top)
+            opts="-o -h -V --socket --tab --filter --sort --interval --read-only --once --output --ascii --theme --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tab)
+                    COMPREPLY=($(compgen -W "sessions databases backends rejects events" -- "${cur}"))
+                    return 0
+                    ;;
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sort)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table json" -- "${cur}"))
+                    return 0
+                    ;;
+                --theme)
+                    COMPREPLY=($(compgen -W "auto dark light plain" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -77,6 +77,8 @@ pub struct Totals {
     pub version: String,
     /// Its process.
     pub pid: u32,
+    /// The time of day, RFC 3339 in UTC, of this refresh.
+    pub time: String,
     /// The revision of its routes.
     pub revision: u64,
     /// Live sessions.

@@ -12,5 +12,6 @@ mod life;
 mod probe;
 mod serving;
 mod sessions;
+mod top;
 mod unreachable;
 mod watch;

@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry as Slot;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 use std::vec::IntoIter;
 
 use serde_json::Value;
@@ -35,6 +36,9 @@ struct Known {
     /// The refresh in which it was seen last.
     refresh: u64,
 }
+
+/// A session's id, and its bytes in and out.
+type Moved = (u64, u64, u64);
 
 /// Bytes from and to clients.
 type Bytes = (u64, u64);
@@ -96,6 +100,7 @@ impl Watcher {
             totals: Some(Totals {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
+                time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
                 revision: snapshot.revision,
                 sessions: u64::try_from(gateway.registry.len()).unwrap_or(u64::MAX),
                 sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
@@ -123,7 +128,7 @@ impl Watcher {
     }
 
     /// Sessions that are new or in another state, and those whose counters have moved.
-    fn sessions(&mut self, gateway: &Gateway) -> (Vec<Arc<Entry>>, Vec<(u64, u64, u64)>) {
+    fn sessions(&mut self, gateway: &Gateway) -> (Vec<Arc<Entry>>, Vec<Moved>) {
         let refresh = self.refresh;
         let mut moved = Vec::new();
         let sessions = gateway.registry.select(|entry| {
@@ -234,7 +239,7 @@ pub struct Refresh {
     head: Option<Update>,
     uptime_ms: u64,
     sessions: IntoIter<Arc<Entry>>,
-    moved: IntoIter<(u64, u64, u64)>,
+    moved: IntoIter<Moved>,
     closed: IntoIter<u64>,
     databases: IntoIter<DatabaseRow>,
     rejects: IntoIter<Arc<Reject>>,

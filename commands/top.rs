@@ -1,0 +1,215 @@
+//! `dbgate top`: a running gateway at a glance, kept up to date.
+//!
+//! Exit codes: 0 done, 1 the gateway refused or the terminal failed, 2 usage (no terminal to show
+//! it on included), 3 gateway not reachable at the start, 128 and more ended by a signal.
+//!
+//! The parts: the connection ([`link`]) and the terminal ([`terminal`]) have threads of their own
+//! and pass on what comes; the state ([`app`]) takes it in, and is drawn ([`view`]).
+
+pub(crate) mod app;
+pub(crate) mod dialog;
+#[cfg(test)]
+mod example;
+pub(crate) mod filter;
+pub(crate) mod keys;
+mod link;
+pub(crate) mod meter;
+mod once;
+pub(crate) mod row;
+pub(crate) mod tabs;
+mod terminal;
+pub(crate) mod value;
+pub(crate) mod view;
+pub(crate) mod world;
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, SystemTime};
+
+use dbgate::control::client::ClientError;
+use ratatui::crossterm::event::KeyEvent;
+use rustix::process::Signal;
+
+use self::app::{App, Wish};
+use self::link::{Connection, Sender, Told};
+use self::terminal::Screen;
+use self::view::paint::{Skin, Theme};
+use crate::cli::{TopArgs, TopOutput};
+use crate::ctl::{Failure, REFUSED, USAGE, find_socket};
+use crate::out;
+
+/// What comes to be shown before the threads that bring it have to wait.
+const WAITING: usize = 64;
+
+/// How often the screen is drawn though nothing has come: times on it go on.
+const TICK: Duration = Duration::from_secs(1);
+
+/// Something that the state takes in.
+pub(crate) enum Input {
+    /// The gateway has told something.
+    Told(Told),
+    /// It cannot be reached any more.
+    Lost(String),
+    /// It can again.
+    Back,
+    /// A key.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resize,
+    /// The terminal is gone.
+    Closed(io::Error),
+    /// A signal asks for the end.
+    Signal(Signal),
+}
+
+/// Shows the gateway.
+pub(crate) fn run(args: &TopArgs) -> ExitCode {
+    match show(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn show(args: &TopArgs) -> Result<u8, Failure> {
+    let usage = |text: String| Failure::new(USAGE, text);
+    let mut app = App::new(args.read_only, SystemTime::now());
+    if let Some(tab) = args.tab {
+        app.look_at(tab);
+    }
+    if let Some(sort) = &args.sort {
+        app.sort_by(sort)
+            .map_err(|e| usage(format!("--sort {sort}: {e}")))?;
+    }
+    if let Some(filter) = &args.filter {
+        app.filter_by(filter)
+            .map_err(|e| usage(format!("--filter: {e}")))?;
+    }
+    if !args.once {
+        if !io::stdout().is_terminal() {
+            let text = "standard output is no terminal: `dbgate top --once` prints one frame as text, with -o json as JSON";
+            return Err(usage(text.to_owned()));
+        }
+        if terminal::is_dumb() {
+            let text =
+                "this terminal cannot show a screen: `dbgate top --once` prints one frame as text";
+            return Err(usage(text.to_owned()));
+        }
+    }
+    let socket = args.socket.clone().unwrap_or_else(find_socket);
+    let failed = |error| Failure::of(error, &socket);
+    let connection = Connection::open(&socket, args.interval).map_err(failed)?;
+    if args.once {
+        return once(args, app, connection).map_err(failed);
+    }
+    let (inputs, waiting) = mpsc::sync_channel(WAITING);
+    let broken = |e: io::Error| Failure::new(REFUSED, format!("the terminal: {e}"));
+    // Before the terminal is taken, so that no signal leaves it in our hands.
+    terminal::start_signals(inputs.clone()).map_err(broken)?;
+    let mut screen = Screen::take().map_err(broken)?;
+    terminal::start_keys(inputs.clone()).map_err(broken)?;
+    let sender = link::start(connection, socket, args.interval, inputs).map_err(broken)?;
+    let skin = skin(args);
+    let ended = watch(&mut app, &mut screen, skin, &waiting, &sender);
+    drop(screen);
+    ended.map_err(broken)
+}
+
+/// Two refreshes, so that there are rates.
+fn once(args: &TopArgs, mut app: App, mut connection: Connection) -> Result<u8, ClientError> {
+    let mut refreshes = 0;
+    while refreshes < 2 {
+        if let Told::Update(update) = connection.next()?
+            && app.apply(*update)
+        {
+            refreshes += 1;
+        }
+    }
+    let text = match args.output {
+        TopOutput::Table => once::table(&app),
+        TopOutput::Json => format!("{:#}\n", once::json(&mut app, args.tab)),
+    };
+    out::print(&text)?;
+    Ok(0)
+}
+
+/// Takes in what comes and draws, until the end is asked for.
+fn watch(
+    app: &mut App,
+    screen: &mut Screen,
+    skin: Skin,
+    waiting: &Receiver<Input>,
+    sender: &Sender,
+) -> io::Result<u8> {
+    let mut draw = true;
+    loop {
+        app.now = SystemTime::now();
+        if draw {
+            screen.terminal.draw(|frame| view::draw(frame, app, skin))?;
+        }
+        let input = match waiting.recv_timeout(TICK) {
+            Ok(input) => input,
+            Err(RecvTimeoutError::Timeout) => {
+                draw = true;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(0),
+        };
+        app.now = SystemTime::now();
+        draw = true;
+        match input {
+            // Only the last line of a refresh is worth a frame.
+            Input::Told(Told::Update(update)) => draw = app.apply(*update),
+            Input::Told(Told::Answer(answer)) => app.answered(&answer),
+            Input::Lost(why) => app.lost(why),
+            Input::Back => app.back(),
+            Input::Resize => {}
+            Input::Closed(error) => return Err(error),
+            // As shells tell it.
+            Input::Signal(signal) => {
+                return Ok(u8::try_from(128 + signal.as_raw()).unwrap_or(REFUSED));
+            }
+            Input::Key(key) => match app.key(key) {
+                Wish::Nothing => {}
+                Wish::Quit => return Ok(0),
+                Wish::Suspend => screen.suspend()?,
+                Wish::Redraw => screen.terminal.clear()?,
+                Wish::Ask(request) => {
+                    if let Err(why) = sender.send(&request) {
+                        app.unsent(&why);
+                    }
+                }
+            },
+        }
+    }
+}
+
+/// How everything looks: what was asked for, else what the environment says.
+fn skin(args: &TopArgs) -> Skin {
+    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let theme = match args.theme {
+        Theme::Auto if says("NO_COLOR").is_some() => Theme::Plain,
+        // `15;0`: the number of the background stands last.
+        Theme::Auto => match says("COLORFGBG").as_deref().and_then(background) {
+            Some(0..=6 | 8) => Theme::Dark,
+            Some(_) => Theme::Light,
+            None => Theme::Auto,
+        },
+        chosen => chosen,
+    };
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(says);
+    let utf8 = locale.is_some_and(|locale| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    // The console of Linux has no bars.
+    let console = says("TERM").as_deref() == Some("linux");
+    Skin {
+        theme,
+        ascii: args.ascii || !utf8 || console,
+    }
+}
+
+fn background(colours: &str) -> Option<u8> {
+    colours.rsplit(';').next()?.parse().ok()
+}

@@ -1,0 +1,506 @@
+//! The state of `top`: what is known, what is looked at, what a key or a message changes.
+//!
+//! Pure: it neither reads a clock nor touches a terminal or a socket, and drawing it changes
+//! nothing.
+
+use std::time::{Duration, SystemTime};
+
+use dbgate::control::watch::Update;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use serde_json::Value as Json;
+
+use super::dialog::{Deed, Dialog, Request, database_of};
+use super::filter::{Filter, column};
+use super::keys::{self, Action};
+use super::row::{AnyRow, HIDDEN, Id};
+use super::tabs::Tab;
+use super::world::World;
+use crate::ctl::table::{count, span, text};
+
+/// The longest filter, in characters.
+const LONGEST_FILTER: usize = 200;
+
+/// Rows that a page key moves by, whatever the height.
+const PAGE: usize = 10;
+
+/// How one tab is looked at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    /// The column that it is sorted by.
+    pub(crate) sort: usize,
+    /// Largest first.
+    pub(crate) down: bool,
+    /// The filter as typed.
+    pub(crate) filter: String,
+    understood: Filter,
+    /// The selected row; it stays selected wherever sorting moves it.
+    pub(crate) selected: Option<Id>,
+    /// Where that is, or was.
+    pub(crate) at: usize,
+    /// The rows that are shown, in order.
+    pub(crate) order: Vec<Id>,
+}
+
+/// What lies over the table.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Over {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The filter is being typed; as it was before.
+    Filter(String),
+    /// A question.
+    Dialog(Dialog),
+    /// The keys.
+    Help,
+}
+
+/// Whether the gateway can be reached.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// It tells what changes.
+    #[default]
+    Up,
+    /// It does not.
+    Lost {
+        /// Since when.
+        since: SystemTime,
+        /// What happened.
+        why: String,
+    },
+}
+
+/// What a key asks of the world outside.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Wish {
+    /// Nothing.
+    Nothing,
+    /// To end.
+    Quit,
+    /// To stop, as Ctrl-Z does.
+    Suspend,
+    /// To draw the whole screen anew.
+    Redraw,
+    /// To ask the gateway for something.
+    Ask(Request),
+}
+
+/// Everything that a screen shows.
+#[derive(Clone, Debug)]
+pub(crate) struct App {
+    live: World,
+    /// The world at the moment of the pause.
+    frozen: Option<(SystemTime, Box<World>)>,
+    /// The tab that is looked at.
+    pub(crate) tab: Tab,
+    looks: [Look; Tab::ALL.len()],
+    /// Whether every field of the selected row is shown.
+    pub(crate) details: bool,
+    /// What lies over the table.
+    pub(crate) over: Over,
+    /// What is wrong with the filter.
+    pub(crate) filter_error: Option<String>,
+    /// Whether the gateway can be reached.
+    pub(crate) link: Link,
+    /// What was done last, and whether it went wrong.
+    pub(crate) message: Option<(String, bool)>,
+    /// Whether nothing may be changed.
+    pub(crate) read_only: bool,
+    /// The time of day.
+    pub(crate) now: SystemTime,
+}
+
+impl App {
+    /// Nothing known yet.
+    pub(crate) fn new(read_only: bool, now: SystemTime) -> Self {
+        let looks = Tab::ALL.map(|tab| {
+            let heads = tab.heads();
+            let sort = column(tab.first_sort(), &heads).unwrap_or(0);
+            Look {
+                sort,
+                down: largest_first(tab, sort),
+                ..Look::default()
+            }
+        });
+        Self {
+            live: World::default(),
+            frozen: None,
+            tab: Tab::Sessions,
+            looks,
+            details: false,
+            over: Over::Nothing,
+            filter_error: None,
+            link: Link::Up,
+            message: None,
+            read_only,
+            now,
+        }
+    }
+
+    /// Sorts the tab that is looked at: `COLUMN`, `COLUMN:asc` or `COLUMN:desc`.
+    ///
+    /// # Errors
+    /// There is no such column; says which there are.
+    pub(crate) fn sort_by(&mut self, by: &str) -> Result<(), String> {
+        let (name, direction) = match by.split_once(':') {
+            None => (by, None),
+            Some((name, direction)) => (name, Some(direction)),
+        };
+        let sort = column(name, &self.tab.heads())?;
+        let down = match direction {
+            None => largest_first(self.tab, sort),
+            Some("asc") => false,
+            Some("desc") => true,
+            Some(other) => return Err(format!("\"{other}\" is no order: asc or desc")),
+        };
+        let look = self.look_mut();
+        (look.sort, look.down) = (sort, down);
+        self.list();
+        Ok(())
+    }
+
+    /// Filters the tab that is looked at.
+    ///
+    /// # Errors
+    /// What is wrong with the filter.
+    pub(crate) fn filter_by(&mut self, filter: &str) -> Result<(), String> {
+        let understood = Filter::parse(filter, &self.tab.heads())?;
+        let look = self.look_mut();
+        look.understood = understood;
+        filter.clone_into(&mut look.filter);
+        self.list();
+        Ok(())
+    }
+
+    /// Looks at a tab.
+    pub(crate) fn look_at(&mut self, tab: Tab) {
+        self.tab = tab;
+        self.details = false;
+        self.filter_error = None;
+        self.list();
+    }
+
+    /// The world that is shown.
+    pub(crate) fn world(&self) -> &World {
+        self.frozen.as_ref().map_or(&self.live, |(_, world)| world)
+    }
+
+    /// The world as it is, for questions about what a deed would hit.
+    pub(crate) fn live(&self) -> &World {
+        &self.live
+    }
+
+    /// How the tab is looked at.
+    pub(crate) fn look(&self) -> &Look {
+        let [sessions, databases, backends, rejects, events] = &self.looks;
+        match self.tab {
+            Tab::Sessions => sessions,
+            Tab::Databases => databases,
+            Tab::Backends => backends,
+            Tab::Rejects => rejects,
+            Tab::Events => events,
+        }
+    }
+
+    fn look_mut(&mut self) -> &mut Look {
+        let [sessions, databases, backends, rejects, events] = &mut self.looks;
+        match self.tab {
+            Tab::Sessions => sessions,
+            Tab::Databases => databases,
+            Tab::Backends => backends,
+            Tab::Rejects => rejects,
+            Tab::Events => events,
+        }
+    }
+
+    /// The row that is selected, if it is still there.
+    pub(crate) fn selected(&self) -> Option<&dyn AnyRow> {
+        let id = self.look().selected.as_ref()?;
+        self.world().row(self.tab, id)
+    }
+
+    /// How long the screen has been paused.
+    pub(crate) fn paused(&self) -> Option<Duration> {
+        let (since, _) = self.frozen.as_ref()?;
+        Some(self.now.duration_since(*since).unwrap_or_default())
+    }
+
+    /// Takes in what the gateway told; true when there is something new to show.
+    pub(crate) fn apply(&mut self, update: Update) -> bool {
+        if !self.live.apply(update) {
+            return false;
+        }
+        if self.frozen.is_none() {
+            self.list();
+        }
+        true
+    }
+
+    /// Takes in the gateway's answer to a request.
+    pub(crate) fn answered(&mut self, answer: &Json) {
+        let sessions = answer["sessions"].as_u64().unwrap_or_default();
+        self.message = Some(if let Some(killed) = answer["killed"].as_u64() {
+            (format!("killed {}", count(killed, "session")), false)
+        } else if answer["ok"] == true {
+            let time = span(&answer["drain_ms"]);
+            let database = text(&answer["database"]);
+            let them = count(sessions, "session");
+            let get = if sessions == 1 { "gets" } else { "get" };
+            (format!("draining {database}: {them} {get} {time}"), false)
+        } else {
+            (text(&answer["error"]["message"]), true)
+        });
+    }
+
+    /// The gateway cannot be reached any more.
+    pub(crate) fn lost(&mut self, why: String) {
+        let since = match &self.link {
+            Link::Lost { since, .. } => *since,
+            Link::Up => self.now,
+        };
+        self.link = Link::Lost { since, why };
+    }
+
+    /// The gateway is back.
+    pub(crate) fn back(&mut self) {
+        if let Link::Lost { since, .. } = self.link {
+            let gone = self.now.duration_since(since).unwrap_or_default();
+            let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
+            let text = format!("the gateway is back after {}", span(&gone.into()));
+            self.message = Some((text, false));
+            self.link = Link::Up;
+        }
+    }
+
+    /// A request could not be sent.
+    pub(crate) fn unsent(&mut self, why: &str) {
+        self.message = Some((format!("not done: {why}"), true));
+    }
+
+    /// Does what a key asks for.
+    pub(crate) fn key(&mut self, key: KeyEvent) -> Wish {
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        if control && key.code == KeyCode::Char('c') {
+            return Wish::Quit;
+        }
+        match std::mem::take(&mut self.over) {
+            Over::Help => Wish::Nothing,
+            Over::Dialog(dialog) => self.answer(dialog, key),
+            Over::Filter(before) => {
+                self.type_filter(before, key, control);
+                Wish::Nothing
+            }
+            Over::Nothing => match keys::action(key) {
+                Some(action) => self.act(action),
+                None => Wish::Nothing,
+            },
+        }
+    }
+
+    fn act(&mut self, action: Action) -> Wish {
+        self.message = None;
+        let (at, end) = (self.look().at, self.look().order.len());
+        let none = self.look().selected.is_none();
+        match action {
+            Action::Quit => return Wish::Quit,
+            Action::Suspend => return Wish::Suspend,
+            Action::Redraw => return Wish::Redraw,
+            Action::Help => self.over = Over::Help,
+            Action::Tab(tab) => self.look_at(tab),
+            Action::NextTab => self.look_at(self.tab.beside(1)),
+            Action::PreviousTab => self.look_at(self.tab.beside(Tab::ALL.len() - 1)),
+            Action::Up => self.select(at.saturating_sub(1)),
+            Action::Down => self.select(if none { at } else { at + 1 }),
+            Action::PageUp => self.select(at.saturating_sub(PAGE)),
+            Action::PageDown => self.select(at + PAGE),
+            Action::First => self.select(0),
+            Action::Last => self.select(end),
+            Action::Details => {
+                if none {
+                    self.select(at);
+                }
+                self.details = !self.details && self.look().selected.is_some();
+            }
+            Action::Back => self.step_back(),
+            Action::Filter => self.over = Over::Filter(self.look().filter.clone()),
+            Action::SortNext => self.sort_beside(1),
+            Action::SortPrevious => self.sort_beside(self.tab.heads().len() - 1),
+            Action::SortTurn => {
+                let look = self.look_mut();
+                look.down = !look.down;
+                self.list();
+            }
+            Action::Pause => match self.frozen.take() {
+                None => self.frozen = Some((self.now, Box::new(self.live.clone()))),
+                Some(_) => self.list(),
+            },
+            Action::Jump => self.jump(),
+            Action::Kill => self.ask(Deed::kill),
+            Action::Drain => self.ask(Deed::drain),
+        }
+        Wish::Nothing
+    }
+
+    fn select(&mut self, at: usize) {
+        let look = self.look_mut();
+        look.at = at.min(look.order.len().saturating_sub(1));
+        look.selected = look.order.get(look.at).cloned();
+    }
+
+    /// What Esc takes away: the details, else the selection, else the filter.
+    fn step_back(&mut self) {
+        if self.details {
+            self.details = false;
+        } else if self.look().selected.is_some() {
+            self.look_mut().selected = None;
+            self.look_mut().at = 0;
+        } else {
+            self.set_filter(String::new());
+        }
+    }
+
+    fn sort_beside(&mut self, steps: usize) {
+        let heads = self.tab.heads();
+        let mut sort = self.look().sort;
+        // At least the columns by which tabs are sorted at first are shown.
+        for _ in 0..heads.len() {
+            sort = (sort + steps) % heads.len();
+            if heads.get(sort).is_some_and(|head| head.priority != HIDDEN) {
+                break;
+            }
+        }
+        let down = largest_first(self.tab, sort);
+        let look = self.look_mut();
+        (look.sort, look.down) = (sort, down);
+        self.list();
+    }
+
+    fn jump(&mut self) {
+        let Some(database) = self.selected().and_then(database_of) else {
+            self.message = Some(("select a row with a database first".to_owned(), true));
+            return;
+        };
+        self.look_at(Tab::Sessions);
+        self.set_filter(format!("database:{database}"));
+    }
+
+    fn ask(&mut self, deed: impl Fn(&World, Tab, &Id) -> Option<Deed>) {
+        if self.read_only {
+            self.message = Some(("read-only: nothing can be changed here".to_owned(), true));
+            return;
+        }
+        if matches!(self.tab, Tab::Rejects | Tab::Events) {
+            let text = format!("nothing to kill or drain on the tab {}", self.tab.title());
+            self.message = Some((text, true));
+            return;
+        }
+        let Some(id) = self.look().selected.clone() else {
+            self.message = Some(("select a row first: j, k or the arrows".to_owned(), true));
+            return;
+        };
+        match deed(&self.live, self.tab, &id) {
+            None => self.message = Some(("that is gone".to_owned(), true)),
+            Some(deed) => {
+                self.over = Over::Dialog(Dialog {
+                    deed,
+                    marked: false,
+                });
+            }
+        }
+    }
+
+    fn answer(&mut self, mut dialog: Dialog, key: KeyEvent) -> Wish {
+        let agreed = match key.code {
+            KeyCode::Char('y' | 'Y') => true,
+            KeyCode::Enter => dialog.marked,
+            KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab => {
+                dialog.marked = !dialog.marked;
+                self.over = Over::Dialog(dialog);
+                return Wish::Nothing;
+            }
+            KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => false,
+            // Nothing else answers a question, nor makes it go away.
+            _ => {
+                self.over = Over::Dialog(dialog);
+                return Wish::Nothing;
+            }
+        };
+        if !agreed {
+            self.message = Some(("nothing done".to_owned(), false));
+            return Wish::Nothing;
+        }
+        match dialog.deed.request(&self.live) {
+            Some(request) => Wish::Ask(request),
+            None => {
+                self.message = Some(("nothing to do: no session there".to_owned(), false));
+                Wish::Nothing
+            }
+        }
+    }
+
+    fn type_filter(&mut self, before: String, key: KeyEvent, control: bool) {
+        let mut filter = self.look().filter.clone();
+        match key.code {
+            KeyCode::Enter => return,
+            KeyCode::Esc => return self.set_filter(before),
+            KeyCode::Char('u') if control => filter.clear(),
+            KeyCode::Char('w') if control => {
+                let kept = filter.trim_end().rfind(' ').map_or(0, |at| at + 1);
+                filter.truncate(kept);
+            }
+            KeyCode::Backspace => {
+                filter.pop();
+            }
+            KeyCode::Char(c) if !control && !c.is_control() => {
+                if filter.chars().count() < LONGEST_FILTER {
+                    filter.push(c);
+                }
+            }
+            _ => {}
+        }
+        self.set_filter(filter);
+        self.over = Over::Filter(before);
+    }
+
+    /// What was typed; where it is wrong, the filter before stays in force.
+    fn set_filter(&mut self, filter: String) {
+        self.filter_error = self.filter_by(&filter).err();
+        self.look_mut().filter = filter;
+    }
+
+    /// Puts the rows of the tab in order.
+    fn list(&mut self) {
+        let heads = self.tab.heads().len();
+        let look = self.look();
+        let mut rows: Vec<&dyn AnyRow> = self.world().rows(self.tab).collect();
+        if !look.understood.is_empty() {
+            rows.retain(|row| look.understood.lets(*row, heads));
+        }
+        let (sort, down) = (look.sort, look.down);
+        rows.sort_unstable_by(|a, b| {
+            let order = a.value(sort).compare(b.value(sort));
+            let order = order.then_with(|| a.key().cmp(&b.key()));
+            if down { order.reverse() } else { order }
+        });
+        let order: Vec<Id> = rows.iter().map(|row| row.key()).collect();
+        let look = self.look_mut();
+        look.order = order;
+        // A row that is gone is not selected any more: the next key must not hit its neighbour.
+        look.selected = look.selected.take().filter(|id| {
+            let place = look.order.iter().position(|other| other == id);
+            look.at = place.unwrap_or(look.at);
+            place.is_some()
+        });
+        look.at = look.at.min(look.order.len().saturating_sub(1));
+    }
+}
+
+/// Whether a column is sorted largest (or latest) first, unless asked otherwise.
+fn largest_first(tab: Tab, column: usize) -> bool {
+    tab.heads()
+        .get(column)
+        .is_some_and(|head| head.number || head.name == "time")
+}
+
+#[cfg(test)]
+mod tests;

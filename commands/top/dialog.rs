@@ -1,0 +1,164 @@
+//! The question before anything is changed: what will be hit, and Cancel as its first answer.
+
+use serde_json::{Value as Json, json};
+
+use super::row::{AnyRow, Id};
+use super::tabs::Tab;
+use super::world::World;
+use crate::ctl::table::count;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// Close one session.
+    KillSession(u64),
+    /// Close the sessions at one backend.
+    KillBackend(Id),
+    /// Close the sessions of a database.
+    KillDatabase(String),
+    /// Give the sessions of a database some time, then close them.
+    Drain(String),
+}
+
+/// A question that waits for its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Dialog {
+    /// What is asked for.
+    pub(crate) deed: Deed,
+    /// Whether the answer that is marked is the deed; Cancel at first.
+    pub(crate) marked: bool,
+}
+
+/// A request to the gateway.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Request {
+    /// The command.
+    pub(crate) cmd: &'static str,
+    /// What it carries.
+    pub(crate) params: Json,
+}
+
+impl Deed {
+    /// What killing means for the selected row of a tab.
+    pub(crate) fn kill(world: &World, tab: Tab, id: &Id) -> Option<Self> {
+        match (tab, id) {
+            (Tab::Sessions, Id::Number(id)) => Some(Self::KillSession(*id)),
+            (Tab::Databases, Id::Name(name)) => Some(Self::KillDatabase(name.to_string())),
+            (Tab::Backends, id) => world.backend(id).map(|_| Self::KillBackend(id.clone())),
+            _ => None,
+        }
+    }
+
+    /// What draining means for the selected row of a tab.
+    pub(crate) fn drain(world: &World, tab: Tab, id: &Id) -> Option<Self> {
+        let name = match (tab, id) {
+            (Tab::Sessions, Id::Number(id)) => world.session(*id)?.row.database.clone(),
+            (Tab::Databases, Id::Name(name)) => name.to_string(),
+            (Tab::Backends, id) => world.backend(id)?.database.clone(),
+            _ => return None,
+        };
+        Some(Self::Drain(name))
+    }
+
+    /// The word on the button.
+    pub(crate) fn verb(&self) -> &'static str {
+        match self {
+            Self::Drain(_) => "Drain",
+            _ => "Kill",
+        }
+    }
+
+    /// The sessions that it would hit now.
+    fn ids(&self, world: &World) -> Vec<u64> {
+        let all = world.sessions();
+        match self {
+            Self::KillSession(id) => world.session(*id).iter().map(|s| s.row.id).collect(),
+            Self::KillBackend(id) => match world.backend(id) {
+                None => Vec::new(),
+                Some(at) => all
+                    .filter(|s| s.row.database == at.database)
+                    .filter(|s| s.backend() == Some(at.addr.as_str()))
+                    .map(|s| s.row.id)
+                    .collect(),
+            },
+            Self::KillDatabase(name) | Self::Drain(name) => all
+                .filter(|s| s.row.database == *name)
+                .map(|s| s.row.id)
+                .collect(),
+        }
+    }
+
+    /// The question and what will be hit, a line each. The texts are not harmless yet.
+    pub(crate) fn question(&self, world: &World) -> Vec<String> {
+        let hit = u64::try_from(self.ids(world).len()).unwrap_or(u64::MAX);
+        let them = count(hit, "session");
+        let closed = match hit {
+            0 => "no session runs there now".to_owned(),
+            1 => format!("{them} is closed at once"),
+            _ => format!("{them} are closed at once"),
+        };
+        match self {
+            Self::KillSession(id) => {
+                let mut lines = vec![format!("Kill session {id}?")];
+                match world.session(*id) {
+                    None => lines.push("it has ended".to_owned()),
+                    Some(session) => {
+                        let row = &session.row;
+                        lines.push(format!("database {}, client {}", row.database, row.client));
+                        lines.push(closed);
+                    }
+                }
+                lines
+            }
+            Self::KillBackend(id) => {
+                let at = world.backend(id);
+                let (addr, database) = at.map_or(("-", "-"), |b| (&*b.addr, &*b.database));
+                vec![
+                    format!("Kill the sessions at {addr}?"),
+                    format!("database {database}: {closed}"),
+                    "new ones may come".to_owned(),
+                ]
+            }
+            Self::KillDatabase(name) => vec![
+                format!("Kill all sessions of {name}?"),
+                closed,
+                "new ones may come".to_owned(),
+            ],
+            Self::Drain(name) => vec![
+                format!("Drain {name}?"),
+                match hit {
+                    0 => closed,
+                    1 => format!("{them} gets timeouts.drain, then it is closed"),
+                    _ => format!("{them} get timeouts.drain, then they are closed"),
+                },
+                "new ones may come".to_owned(),
+            ],
+        }
+    }
+
+    /// What to ask the gateway for; nothing where nothing would be hit.
+    pub(crate) fn request(&self, world: &World) -> Option<Request> {
+        let ids = self.ids(world);
+        if ids.is_empty() {
+            return None;
+        }
+        let (cmd, params) = match self {
+            Self::KillSession(_) | Self::KillBackend(_) => ("kill", json!({"ids": ids})),
+            Self::KillDatabase(name) => ("kill", json!({"database": name})),
+            Self::Drain(name) => ("drain", json!({"name": name})),
+        };
+        Some(Request { cmd, params })
+    }
+}
+
+/// The database of a row, where it has one.
+pub(crate) fn database_of(row: &dyn AnyRow) -> Option<String> {
+    let (_, value) = row
+        .fields()
+        .into_iter()
+        .find(|(head, _)| head.name == "database")?;
+    match value {
+        super::value::Value::Text(name) => Some(name.to_owned()),
+        _ => None,
+    }
+}

@@ -1,0 +1,204 @@
+//! The connection to the gateway, on a thread of its own: it subscribes, passes on what comes,
+//! and connects again when the gateway went away.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use dbgate::control::client::ClientError;
+use dbgate::control::message::{CommandError, Watch};
+use dbgate::control::request;
+use dbgate::control::watch::Update;
+use serde::Deserialize;
+use serde_json::Value as Json;
+
+use super::Input;
+use super::dialog::Request;
+
+/// The longest line taken: several times what a gateway sends.
+const LONGEST_LINE: u64 = 16 * 1024 * 1024;
+
+/// How long a gateway may take to answer, or to take a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The first pause before connecting again; doubled up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The id of the subscription; requests have others.
+const WATCH: u64 = 1;
+
+/// One line of the gateway.
+pub(crate) enum Told {
+    /// Of the subscription.
+    Update(Box<Update>),
+    /// The answer to a request.
+    Answer(Json),
+}
+
+/// A connection that is subscribed.
+pub(crate) struct Connection {
+    lines: BufReader<UnixStream>,
+    line: Vec<u8>,
+}
+
+#[derive(Deserialize)]
+struct Line {
+    event: Update,
+}
+
+impl Connection {
+    /// Connects to the control socket at `path` and subscribes.
+    ///
+    /// # Errors
+    /// Nobody can be reached there, or the gateway does not know the subscription.
+    pub(crate) fn open(path: &Path, interval: Duration) -> Result<Self, ClientError> {
+        let mut stream = UnixStream::connect(path).map_err(ClientError::Connect)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        let line = request::request(WATCH, "watch", &Watch { interval_ms }) + "\n";
+        stream.write_all(line.as_bytes())?;
+        let mut connection = Self {
+            lines: BufReader::with_capacity(64 * 1024, stream),
+            line: Vec::new(),
+        };
+        let answer: Json = serde_json::from_slice(connection.line()?)?;
+        if answer["ok"] != true {
+            let error: CommandError = serde_json::from_value(answer["error"].clone())?;
+            return Err(ClientError::Command(error));
+        }
+        // Something comes at every interval; longer silence than this is none of the gateway's.
+        let silence = interval * 3 + PATIENCE;
+        connection.lines.get_ref().set_read_timeout(Some(silence))?;
+        Ok(connection)
+    }
+
+    /// The end through which requests are sent.
+    ///
+    /// # Errors
+    /// Descriptors have run out.
+    pub(crate) fn sender(&self) -> io::Result<UnixStream> {
+        self.lines.get_ref().try_clone()
+    }
+
+    /// Waits for what the gateway tells next.
+    ///
+    /// # Errors
+    /// The connection breaks, or what comes is not of the protocol.
+    pub(crate) fn next(&mut self) -> Result<Told, ClientError> {
+        let line = self.line()?;
+        match serde_json::from_slice::<Line>(line) {
+            Ok(Line { event }) => Ok(Told::Update(Box::new(event))),
+            // No update: an answer, or nothing that can be understood.
+            Err(_) => Ok(Told::Answer(serde_json::from_slice(line)?)),
+        }
+    }
+
+    fn line(&mut self) -> Result<&[u8], ClientError> {
+        self.line.clear();
+        let read = (&mut self.lines)
+            .take(LONGEST_LINE)
+            .read_until(b'\n', &mut self.line)?;
+        if read == 0 {
+            return Err(ClientError::Closed);
+        }
+        Ok(&self.line)
+    }
+}
+
+/// The sending side, which outlives each connection.
+#[derive(Clone, Default)]
+pub(crate) struct Sender(Arc<Mutex<Sending>>);
+
+#[derive(Default)]
+struct Sending {
+    stream: Option<UnixStream>,
+    sent: u64,
+}
+
+impl Sender {
+    fn set(&self, stream: Option<UnixStream>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).stream = stream;
+    }
+
+    /// Sends a request; its answer comes as [`Told::Answer`].
+    ///
+    /// # Errors
+    /// There is no gateway, or it does not take it.
+    pub(crate) fn send(&self, request: &Request) -> Result<(), String> {
+        let mut sending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sending.sent += 1;
+        let id = WATCH + sending.sent;
+        let Some(stream) = &mut sending.stream else {
+            return Err("the gateway cannot be reached".to_owned());
+        };
+        let line = request::request(id, request.cmd, &request.params) + "\n";
+        stream.write_all(line.as_bytes()).map_err(|e| e.to_string())
+    }
+}
+
+/// Passes on what the gateway tells, on a thread that ends with its listener.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn start(
+    connection: Connection,
+    socket: PathBuf,
+    interval: Duration,
+    inputs: SyncSender<Input>,
+) -> io::Result<Sender> {
+    let sender = Sender::default();
+    sender.set(Some(connection.sender()?));
+    let for_thread = sender.clone();
+    thread::Builder::new()
+        .name("gateway".to_owned())
+        .spawn(move || run(connection, &socket, interval, &inputs, &for_thread))?;
+    Ok(sender)
+}
+
+fn run(
+    mut connection: Connection,
+    socket: &Path,
+    interval: Duration,
+    inputs: &SyncSender<Input>,
+    sender: &Sender,
+) {
+    loop {
+        let mut why = loop {
+            let input = match connection.next() {
+                Ok(told) => Input::Told(told),
+                Err(error) => break error,
+            };
+            if inputs.send(input).is_err() {
+                return;
+            }
+        };
+        sender.set(None);
+        let mut pause = FIRST_PAUSE;
+        connection = loop {
+            if inputs.send(Input::Lost(why.to_string())).is_err() {
+                return;
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            let again = Connection::open(socket, interval);
+            match again.and_then(|c| Ok((c.sender()?, c))) {
+                Ok((stream, connection)) => {
+                    sender.set(Some(stream));
+                    break connection;
+                }
+                Err(error) => why = error,
+            }
+        };
+        if inputs.send(Input::Back).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The servers of the databases, and what the live sessions do there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::databases::Database;
+use super::sessions::Session;
+use crate::top::row::{Column, Id, Row};
+use crate::top::value::Value;
+
+/// One backend of one database.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend {
+    /// Database and address.
+    id: Arc<str>,
+    /// The database.
+    pub(crate) database: String,
+    /// Its address as declared.
+    pub(crate) addr: String,
+    state: String,
+    protocol: String,
+    sessions: u64,
+    rates: (f64, f64),
+    bytes: (u64, u64),
+}
+
+/// The backends of all databases, and those that are no longer declared but still have sessions.
+pub(crate) fn gather<'a>(
+    databases: impl Iterator<Item = &'a Database>,
+    sessions: impl Iterator<Item = &'a Session>,
+) -> Vec<Backend> {
+    let mut found: BTreeMap<&str, Vec<Backend>> = BTreeMap::new();
+    for database in databases {
+        let row = &database.row;
+        let backends = row.backends.iter().map(|backend| Backend {
+            id: id(&row.name, &backend.addr),
+            database: row.name.clone(),
+            addr: backend.addr.clone(),
+            state: backend.state.clone(),
+            protocol: row.protocol.clone(),
+            sessions: 0,
+            rates: (0.0, 0.0),
+            bytes: (0, 0),
+        });
+        found.insert(&row.name, backends.collect());
+    }
+    for session in sessions {
+        let Some(addr) = session.backend() else {
+            continue;
+        };
+        let backends = found.entry(&session.row.database).or_default();
+        // A database has a handful.
+        let at = match backends.iter().position(|b| b.addr == addr) {
+            Some(at) => at,
+            None => {
+                backends.push(Backend {
+                    id: id(&session.row.database, addr),
+                    database: session.row.database.clone(),
+                    addr: addr.to_owned(),
+                    state: "gone".to_owned(),
+                    protocol: session.row.protocol.clone(),
+                    sessions: 0,
+                    rates: (0.0, 0.0),
+                    bytes: (0, 0),
+                });
+                backends.len() - 1
+            }
+        };
+        if let Some(backend) = backends.get_mut(at) {
+            backend.sessions += 1;
+            backend.rates.0 += session.rates.0;
+            backend.rates.1 += session.rates.1;
+            backend.bytes.0 += session.row.bytes_in;
+            backend.bytes.1 += session.row.bytes_out;
+        }
+    }
+    found.into_values().flatten().collect()
+}
+
+fn id(database: &str, addr: &str) -> Arc<str> {
+    format!("{database} {addr}").into()
+}
+
+impl Row for Backend {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::name("backend", "BACKEND", 0, (18, 60), |b| Value::Text(&b.addr)),
+        Column::name("database", "DATABASE", 1, (12, 24), |b| {
+            Value::Text(&b.database)
+        }),
+        Column::name("protocol", "PROTOCOL", 5, (9, 9), |b| {
+            Value::Text(&b.protocol)
+        }),
+        Column::name("state", "STATE", 1, (7, 7), |b| Value::Text(&b.state)),
+        Column::number("sessions", "SESSIONS", 2, 9, |b| Value::Number(b.sessions)),
+        Column::number("in", "IN/s", 3, 8, |b| Value::Rate(b.rates.0)),
+        Column::number("out", "OUT/s", 3, 8, |b| Value::Rate(b.rates.1)),
+        Column::number("bytes_in", "IN", 6, 8, |b| Value::Bytes(b.bytes.0)),
+        Column::number("bytes_out", "OUT", 6, 8, |b| Value::Bytes(b.bytes.1)),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Name(self.id.clone())
+    }
+}

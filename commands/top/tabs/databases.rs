@@ -1,0 +1,97 @@
+//! What clients can reach.
+
+use std::sync::Arc;
+
+use dbgate::control::watch::DatabaseRow;
+
+use crate::top::meter::{Meter, WINDOW_MS};
+use crate::top::row::{Column, HIDDEN, Id, Row};
+use crate::top::value::Value;
+
+/// One database.
+#[derive(Clone, Debug)]
+pub(crate) struct Database {
+    name: Arc<str>,
+    /// As the gateway told it last.
+    pub(crate) row: DatabaseRow,
+    backends: Vec<String>,
+    /// Its bytes over the last minute.
+    pub(crate) meter: Meter,
+    rates: (f64, f64),
+}
+
+impl Database {
+    /// A database told at `now`.
+    pub(crate) fn new(row: DatabaseRow, now: u64) -> Self {
+        let mut database = Self {
+            name: row.name.as_str().into(),
+            row: DatabaseRow::default(),
+            backends: Vec::new(),
+            meter: Meter::default(),
+            rates: (0.0, 0.0),
+        };
+        database.replace(row, (now, now));
+        database
+    }
+
+    /// The gateway told it anew, between the times of two refreshes.
+    pub(crate) fn replace(&mut self, row: DatabaseRow, (before, now): (u64, u64)) {
+        let bytes = (row.bytes_in, row.bytes_out);
+        self.meter.note_move(before, now, bytes);
+        self.backends = row
+            .backends
+            .iter()
+            .map(|b| match b.state.as_str() {
+                "ok" => b.addr.clone(),
+                state => format!("{} ({state})", b.addr),
+            })
+            .collect();
+        self.row = row;
+    }
+
+    /// Time has gone on.
+    pub(crate) fn settle(&mut self, now: u64) {
+        self.rates = self.meter.rates(now, WINDOW_MS);
+    }
+}
+
+impl Row for Database {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::name("database", "DATABASE", 0, (12, 24), |d| {
+            Value::Text(&d.row.name)
+        }),
+        Column::name("protocol", "PROTOCOL", 6, (9, 9), |d| {
+            Value::Text(&d.row.protocol)
+        }),
+        Column::name("tls", "TLS", 5, (11, 11), |d| Value::Text(&d.row.tls)),
+        Column::name("hosts", "HOSTS", 3, (16, 60), |d| Value::List(&d.row.hosts)),
+        Column::name("hidden", "HIDDEN", HIDDEN, (16, 40), |d| {
+            Value::List(&d.row.hidden)
+        }),
+        Column::name("shadowed", "SHADOWED", HIDDEN, (16, 40), |d| {
+            Value::List(&d.row.shadowed)
+        }),
+        Column::name("backends", "BACKENDS", 4, (16, 60), |d| {
+            Value::List(&d.backends)
+        }),
+        Column::number("sessions", "SESSIONS", 1, 9, |d| {
+            Value::Number(d.row.sessions.into())
+        }),
+        Column::number("max", "MAX", 9, 6, |d| {
+            d.row
+                .max_sessions
+                .map_or(Value::Nothing, |max| Value::Number(max.into()))
+        }),
+        Column::number("in", "IN/s", 2, 8, |d| Value::Rate(d.rates.0)),
+        Column::number("out", "OUT/s", 2, 8, |d| Value::Rate(d.rates.1)),
+        Column::number("bytes_in", "IN", 8, 8, |d| Value::Bytes(d.row.bytes_in)),
+        Column::number("bytes_out", "OUT", 7, 8, |d| Value::Bytes(d.row.bytes_out)),
+        Column::name("origin", "ORIGIN", 10, (7, 10), |d| {
+            Value::Text(&d.row.origin)
+        }),
+    ];
+
+    fn id(&self) -> Id {
+        Id::Name(self.name.clone())
+    }
+}

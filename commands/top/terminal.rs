@@ -1,0 +1,196 @@
+//! The terminal: taken over once, and given back whatever happens.
+
+use std::io::{self, Stdout, Write, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::thread;
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{self, Event, KeyEventKind};
+use ratatui::crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::crossterm::{execute, terminal};
+use rustix::process::{Signal, kill_current_process_group};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Input;
+
+/// Whether the terminal is taken over now.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// The screen, ours until this is dropped.
+pub(crate) struct Screen {
+    /// Where frames are drawn.
+    pub(crate) terminal: Terminal<CrosstermBackend<Stdout>>,
+}
+
+impl Screen {
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    /// It is none, or cannot be written.
+    pub(crate) fn take() -> io::Result<Self> {
+        let told = std::panic::take_hook();
+        // Before the message, or it would be lost with the other screen. Whichever thread it is,
+        // nothing goes on behind a terminal that was given back.
+        std::panic::set_hook(Box::new(move |panic| {
+            let taken = give_back();
+            told(panic);
+            if taken {
+                std::process::exit(101);
+            }
+        }));
+        take_over().inspect_err(|_| {
+            give_back();
+        })?;
+        let terminal = Terminal::new(CrosstermBackend::new(stdout())).inspect_err(|_| {
+            give_back();
+        })?;
+        Ok(Self { terminal })
+    }
+
+    /// Stops as Ctrl-Z would have done, with the terminal as it was before; takes it over again
+    /// when the process goes on.
+    ///
+    /// # Errors
+    /// The terminal cannot be written.
+    pub(crate) fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        kill_current_process_group(Signal::TSTP)?;
+        take_over()?;
+        self.terminal.clear()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn take_over() -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    execute!(stdout(), EnterAlternateScreen, Hide)
+}
+
+/// Gives the terminal back, once; true if it had been taken.
+fn give_back() -> bool {
+    let taken = TAKEN.swap(false, Ordering::SeqCst);
+    if taken {
+        let mut out = stdout();
+        // Where one of these fails, the others may still do.
+        let _ = execute!(out, LeaveAlternateScreen);
+        let _ = execute!(out, Show);
+        let _ = out.flush();
+        let _ = disable_raw_mode();
+    }
+    taken
+}
+
+/// Passes on keys, on a thread that ends with the process.
+///
+/// # Errors
+/// The thread cannot be started.
+pub(crate) fn start_keys(keys: SyncSender<Input>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("keys".to_owned())
+        .spawn(move || {
+            loop {
+                let input = match event::read() {
+                    Ok(Event::Key(key)) if key.kind != KeyEventKind::Release => Input::Key(key),
+                    Ok(Event::Resize(..)) => Input::Resize,
+                    Ok(_) => continue,
+                    Err(error) => Input::Closed(error),
+                };
+                let last = matches!(input, Input::Closed(_));
+                if keys.send(input).is_err() || last {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// Passes on the signal that asks for the end, on a thread that ends with the process.
+///
+/// # Errors
+/// A thread or a signal handler cannot be had.
+pub(crate) fn start_signals(inputs: SyncSender<Input>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Registered before this returns: from here on no signal ends the process unseen.
+    let mut signals = {
+        let _within = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let number = runtime.block_on(async {
+                tokio::select! {
+                    _ = signals.0.recv() => Signal::TERM,
+                    _ = signals.1.recv() => Signal::INT,
+                    _ = signals.2.recv() => Signal::HUP,
+                }
+            });
+            let _ = inputs.send(Input::Signal(number));
+        })?;
+    Ok(())
+}
+
+/// Whether the terminal can show anything that moves.
+pub(crate) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb") || terminal::size().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Set in the process that panics.
+    const ON_PURPOSE: &str = "DBGATE_TEST_PANIC";
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if std::env::var_os(ON_PURPOSE).is_some() {
+            let _screen = Screen::take().unwrap();
+            panic!("on purpose");
+        }
+        let me = std::env::current_exe().unwrap();
+        let name = "top::terminal::tests::a_panic_gives_the_terminal_back";
+        let script = format!(
+            "echo before $(stty -g); '{}' --exact {name} --nocapture; echo code $?; echo after $(stty -g)",
+            me.display()
+        );
+        let output = Command::new("script")
+            .args(["-qec", &script, "/dev/null"])
+            .env(ON_PURPOSE, "1")
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let place = |what: &str| {
+            text.find(what)
+                .unwrap_or_else(|| panic!("no {what:?} in {text:?}"))
+        };
+        assert!(place("\u{1b}[?1049h") < place("\u{1b}[?1049l"), "{text:?}");
+        assert!(place("\u{1b}[?1049l") < place("on purpose"), "{text:?}");
+        assert!(place("\u{1b}[?25h") < place("on purpose"), "{text:?}");
+        place("code 101");
+        let settings = |word: &str| text[place(word) + word.len()..].split_whitespace().next();
+        assert_eq!(settings("before "), settings("after "), "{text:?}");
+    }
+}

@@ -1,0 +1,347 @@
+//! `dbgate top`: without a terminal, and in one.
+
+use std::io::{Read, Write};
+use std::num::NonZeroU16;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::Instant;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::gate::{EMPTY, Gate, LIMIT, Ran, closed, dbgate, echo};
+
+fn top(gate: &Gate, words: &[&str]) -> Command {
+    let mut top = dbgate();
+    top.current_dir(gate.dir()).arg("top").arg("--socket");
+    top.arg(gate.socket()).args(words);
+    top
+}
+
+fn with_database() -> Gate {
+    let gate = Gate::new(EMPTY);
+    let to = echo().to_string();
+    let expose = ["expose", "db", "--host", "a.example", "--to", &to];
+    gate.ctl(&[&expose[..], &["--protocol", "tls"]].concat())
+        .done();
+    gate
+}
+
+#[test]
+fn without_a_terminal_it_says_what_to_do() {
+    let gate = Gate::new(EMPTY);
+    let told = Ran::of(&mut top(&gate, &[])).failed(2);
+    assert!(told.contains("standard output is no terminal"), "{told}");
+    assert!(told.contains("--once"), "{told}");
+}
+
+#[test]
+fn usage_is_told_before_anything_else() {
+    let gate = Gate::stopped(EMPTY);
+    for (words, said) in [
+        (&["--once", "--sort", "sped"][..], "no column sped"),
+        (&["--once", "--sort", "age:up"], "asc or desc"),
+        (&["--once", "--filter", "age>soon"], "\"soon\" is no number"),
+        (
+            &["--once", "--tab", "rejects", "--filter", "state:x"],
+            "no column state",
+        ),
+        (&["--once", "--interval", "1ms"], "from 100ms to 60s"),
+        (&["-o", "json"], "--once"),
+    ] {
+        let told = Ran::of(&mut top(&gate, words)).failed(2);
+        assert!(told.contains(said), "{words:?}: {told}");
+    }
+}
+
+#[test]
+fn no_gateway() {
+    let gate = Gate::stopped(EMPTY);
+    let told = Ran::of(&mut top(&gate, &["--once"])).failed(3);
+    assert!(told.contains("no gateway can be reached at"), "{told}");
+    assert!(told.contains("It does not exist."), "{told}");
+    // The socket of the environment, as ctl takes it.
+    let mut by_env = dbgate();
+    by_env
+        .args(["top", "--once"])
+        .env("DBGATE_SOCKET", gate.socket());
+    let told = Ran::of(&mut by_env).failed(3);
+    assert!(told.contains(gate.socket().to_str().unwrap()), "{told}");
+}
+
+#[test]
+fn once_as_json_holds_what_all_tabs_hold() {
+    let gate = with_database();
+    let (_one, _two) = (gate.session("a.example"), gate.session("a.example"));
+    closed(&mut gate.client("nowhere.example"));
+    let json = |words: &[&str]| -> Value {
+        let fast = ["--once", "-o", "json", "--interval", "100ms"];
+        let out = Ran::of(&mut top(&gate, &[&fast[..], words].concat())).done();
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    };
+    let all = json(&[]);
+    let sessions = all["sessions"].as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{all:#}");
+    // The same as `ctl sessions` says, field by field; ages go on.
+    let by_ctl = gate.json(&["sessions"]);
+    for told in by_ctl["sessions"].as_array().unwrap() {
+        let shown = sessions.iter().find(|s| s["id"] == told["id"]).unwrap();
+        for key in [
+            "database", "host", "client", "listener", "protocol", "tls", "backend",
+        ] {
+            assert_eq!(shown[key], told[key], "{key}\n{all:#}");
+        }
+        assert_eq!(shown["bytes_in"], told["bytes_in"], "{all:#}");
+        assert_eq!(shown["state"], "open", "{all:#}");
+    }
+    assert_eq!(all["databases"][0]["database"], "db", "{all:#}");
+    assert_eq!(all["backends"][0]["sessions"], 2, "{all:#}");
+    assert_eq!(all["rejects"][0]["reason"], "unknown_host", "{all:#}");
+    assert_eq!(all["rejects"][0]["sni"], "nowhere.example", "{all:#}");
+    let reason = &all["gateway"]["reject_reasons"]["unknown_host"];
+    assert_eq!(
+        (&reason["last_minute"], &reason["count"]),
+        (&1.into(), &1.into())
+    );
+    assert_eq!(all["gateway"]["sessions"], 2, "{all:#}");
+    let exposed = all["events"].as_array().unwrap();
+    assert!(exposed.iter().any(|e| e["event"] == "exposed"), "{all:#}");
+
+    let id = sessions[0]["id"].to_string();
+    let other = sessions[1]["id"].to_string();
+    let one = json(&["--tab", "sessions", "--filter", &format!("!id:{id}")]);
+    let keys: Vec<&String> = one.as_object().unwrap().keys().collect();
+    assert_eq!(keys, ["gateway", "sessions"]);
+    assert_eq!(one["sessions"].as_array().unwrap().len(), 1, "{one:#}");
+    assert_eq!(one["sessions"][0]["id"].to_string(), other, "{one:#}");
+    let sorted = json(&["--sort", "id:asc"]);
+    let ids: Vec<u64> = sorted["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["id"].as_u64().unwrap())
+        .collect();
+    assert!(ids.is_sorted(), "{ids:?}");
+}
+
+#[test]
+fn once_as_text_is_a_table() {
+    let gate = with_database();
+    let _one = gate.session("a.example");
+    let run = |words: &[&str]| Ran::of(&mut top(&gate, &[&["--once"], words].concat())).done();
+    let out = run(&[]);
+    assert!(out.contains("rates over 1s"), "{out}");
+    let header = out.lines().find(|l| l.starts_with("ID ")).unwrap();
+    for title in [
+        "DATABASE", "HOST", "CLIENT", "IN/s", "OUT/s", "AGE", "STATE",
+    ] {
+        assert!(header.contains(title), "{title} in\n{out}");
+    }
+    assert!(out.contains("a.example"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out}");
+    let out = run(&["--tab", "databases"]);
+    assert!(out.contains("\nDATABASE  "), "{out}");
+    let out = run(&["--filter", "host:b.example"]);
+    assert!(out.ends_with("no sessions\n"), "{out}");
+}
+
+/// A terminal with a shell that runs `top` and says what the terminal was like before and after.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    seen: Arc<(Mutex<Seen>, Condvar)>,
+}
+
+struct Seen {
+    screen: vt100::Parser,
+    /// What was written to the screen that is not the alternate one.
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+fn size(cells: u16) -> NonZeroU16 {
+    NonZeroU16::new(cells).unwrap()
+}
+
+impl Terminal {
+    fn start(gate: &Gate, words: &str) -> Self {
+        let script = format!(
+            "stty rows 24 cols 100; echo before $(stty -g); \
+             sh -c 'echo pid $$ .; exec \"{}\" top --interval 100ms --socket \"{}\" {words}'; \
+             echo code $? .; echo after $(stty -g) .",
+            env!("CARGO_BIN_EXE_dbgate"),
+            gate.socket().display(),
+        );
+        let mut command = Command::new("script");
+        command
+            .args(["-qec", &script, "/dev/null"])
+            .env("TERM", "xterm-256color")
+            .env("LC_ALL", "C.UTF-8")
+            .env("SHELL", "/bin/sh")
+            .env_remove("NO_COLOR");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let seen = Seen {
+            screen: vt100::Parser::new(size(24), size(100), 0),
+            bytes: Vec::new(),
+            ended: false,
+        };
+        let seen = Arc::new((Mutex::new(seen), Condvar::new()));
+        let reader = seen.clone();
+        let mut out = child.stdout.take().unwrap();
+        thread::spawn(move || {
+            let mut piece = [0; 4096];
+            loop {
+                let read = out.read(&mut piece).unwrap_or(0);
+                let mut seen = reader.0.lock().unwrap();
+                seen.screen.process(&piece[..read]);
+                seen.bytes.extend(&piece[..read]);
+                seen.ended = read == 0;
+                reader.1.notify_all();
+                if read == 0 {
+                    return;
+                }
+            }
+        });
+        Self {
+            keys: child.stdin.take().unwrap(),
+            child,
+            seen,
+        }
+    }
+
+    /// Waits until the screen is as wanted; what is on it then.
+    fn until(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
+        let until = Instant::now() + LIMIT;
+        let mut seen = self.seen.0.lock().unwrap();
+        loop {
+            if wanted(seen.screen.screen()) {
+                return seen.screen.screen().contents();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if seen.ended || left.is_zero() {
+                let screen = seen.screen.screen().contents();
+                drop(seen);
+                panic!("{what} never came, but\n{screen}");
+            }
+            seen = self.seen.1.wait_timeout(seen, left).unwrap().0;
+        }
+    }
+
+    fn shows(&self, text: &str) -> String {
+        self.until(text, |screen| screen.contents().contains(text))
+    }
+
+    fn type_in(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// The process number of `top`.
+    fn pid(&self) -> Pid {
+        let seen = self.seen.0.lock().unwrap();
+        let text = String::from_utf8_lossy(&seen.bytes);
+        let (_, rest) = text.split_once("pid ").unwrap();
+        let pid = rest.split(' ').next().unwrap().parse().unwrap();
+        Pid::from_raw(pid).unwrap()
+    }
+
+    /// Waits for the end of `top`; the terminal has to be as it was before.
+    fn restored(mut self, code: &str) {
+        self.until("the end", |screen| {
+            let text = screen.contents();
+            text.contains("after ") && text.trim_end().ends_with('.')
+        });
+        self.child.wait().unwrap();
+        let seen = self.seen.0.lock().unwrap();
+        let screen = seen.screen.screen();
+        let text = screen.contents();
+        assert!(!screen.alternate_screen(), "{text}");
+        assert!(!screen.hide_cursor(), "{text}");
+        assert!(text.contains(&format!("code {code} .")), "{text}");
+        let all = String::from_utf8_lossy(&seen.bytes);
+        let settings = |word: &str| {
+            let (_, rest) = all.rsplit_once(word).unwrap_or_else(|| panic!("{text}"));
+            let settings = rest.split_whitespace().next().unwrap_or_default();
+            settings.to_owned()
+        };
+        assert_eq!(settings("before "), settings("after "), "{text}");
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_session_is_watched_and_killed_and_the_terminal_given_back() {
+    let gate = with_database();
+    let mut client = gate.session("a.example");
+    let mut terminal = Terminal::start(&gate, "");
+    let screen = terminal.shows("a.example");
+    assert!(screen.contains("1 Sessions 1"), "{screen}");
+    terminal.until("the other screen", vt100::Screen::alternate_screen);
+
+    terminal.type_in("jK");
+    let screen = terminal.shows("Kill session");
+    assert!(screen.contains("database db"), "{screen}");
+    terminal.type_in("\r");
+    terminal.shows("nothing done");
+    assert_eq!(gate.json(&["status"])["sessions"], 1);
+    terminal.type_in("Ky");
+    terminal.shows("killed 1 session");
+    closed(&mut client);
+    terminal.shows("1 Sessions 0");
+
+    terminal.type_in("4");
+    gate.client("nowhere.example");
+    terminal.shows("unknown_host 1 (1 in all)");
+    terminal.type_in("q");
+    terminal.restored("0");
+}
+
+#[test]
+fn the_terminal_is_given_back_at_a_signal() {
+    let gate = with_database();
+    for (signal, code) in [
+        (Signal::TERM, "143"),
+        (Signal::INT, "130"),
+        (Signal::HUP, "129"),
+    ] {
+        let terminal = Terminal::start(&gate, "--tab databases");
+        terminal.shows("a.example");
+        kill_process(terminal.pid(), signal).unwrap();
+        terminal.restored(code);
+    }
+}
+
+#[test]
+fn a_gateway_that_goes_away_is_waited_for() {
+    let mut gate = with_database();
+    let mut terminal = Terminal::start(&gate, "--tab databases --read-only");
+    terminal.shows("a.example");
+    terminal.shows("read-only");
+    gate.kill();
+    let screen = terminal.shows("GATEWAY LOST");
+    assert!(screen.contains("a.example"), "the last frame\n{screen}");
+    gate.start();
+    terminal.shows("the gateway is back");
+    terminal.until("no banner", |screen| !screen.contents().contains("LOST"));
+    terminal.shows("a.example");
+    terminal.type_in("\u{3}");
+    terminal.restored("0");
+}
+
+#[test]
+fn without_a_gateway_the_terminal_is_left_alone() {
+    let gate = Gate::stopped(EMPTY);
+    let terminal = Terminal::start(&gate, "");
+    terminal.shows("no gateway can be reached");
+    terminal.restored("3");
+}
