@@ -140,11 +140,12 @@ impl<'a> Again<'a> {
         }
     }
 
-    /// The time that a stage of a further look gets; `None` when all of it is over.
+    /// The time that a stage of a further look gets; `None` when too little is left for one.
     fn limit(&self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
-        let limit = (self.plan.limit / SHARE).max(LEAST).min(left);
-        (!limit.is_zero()).then_some(limit)
+        let share = (self.plan.limit / SHARE).max(LEAST).min(self.plan.limit);
+        // A rest of some milliseconds would make the report depend on the clock.
+        (left >= share / 2).then_some(share.min(left))
     }
 
     /// Looks once more, with another plan; what came of it is told as `what`.
