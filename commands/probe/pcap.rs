@@ -1,7 +1,7 @@
 //! `dbgate probe pcap`: what became of each conversation of a capture.
 //!
-//! Exit codes: 0 every conversation is established, 1 the file cannot be read, 2 usage, 4 some are
-//! not established.
+//! Exit codes: 0 every conversation is established or was not recorded from its handshake on, 1 the
+//! file cannot be read, 2 usage, 4 some failed: they were seen not to be established.
 
 mod live;
 mod rows;
@@ -127,7 +127,7 @@ fn exit_code<R: Read>(capture: &Capture<R>, unreadable: bool) -> ExitCode {
     let counts = capture.counts();
     if unreadable {
         ExitCode::from(1)
-    } else if counts.established < counts.told {
+    } else if counts.failed > 0 {
         ExitCode::from(SOME_FAILED)
     } else {
         ExitCode::SUCCESS

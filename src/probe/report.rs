@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cert::View;
 
-use super::rules::{Rule, Severity, Stage};
+use super::rules::{CAPTURE_START_UNKNOWN, Rule, Severity, Stage};
 
 /// The name of this shape of JSON; the number changes when a field changes its meaning.
 pub const SCHEMA: &str = "dbgate.probe/1";
@@ -229,6 +229,15 @@ impl Report {
             .map_or("ok", |finding| finding.rule.code)
             .clone_into(&mut self.code);
         self.stage = leading.map_or(Stage::Done, |finding| finding.rule.stage);
+    }
+
+    /// Whether TLS was seen not to come about.
+    ///
+    /// A conversation whose handshake was not recorded is neither established nor failed.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        let unseen = |finding: &Finding| finding.rule.code == CAPTURE_START_UNKNOWN.code;
+        !self.established && !self.findings.iter().any(unseen)
     }
 
     /// Adds a finding unless the same rule has spoken already.

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{folder, pcap};
+use super::write::{Frame, Order, pcap as pcap_file};
+use super::{folder, ip_packets, pcap};
 
 /// Fields of which the expectation names another word that is as good.
 fn as_good(field: &str, expected: &Value, row: &Value) -> bool {
@@ -81,7 +82,10 @@ fn the_table_names_ends_outcome_and_meaning() {
     ] {
         assert!(row.contains(word), "{word}: {row}");
     }
-    assert_eq!(summary, "1 conversation, 0 established, 1 not, 13 packets");
+    assert_eq!(
+        summary,
+        "1 conversation, 0 established, 1 failed, 13 packets"
+    );
     assert_eq!(ran.code, Some(4));
     assert_eq!(ran.err, "");
 }
@@ -146,4 +150,30 @@ fn a_story_tells_what_each_packet_completed() {
     let none = pcap(&["--stream", "9", file.to_str().unwrap()]);
     assert_eq!(none.code, Some(1), "{none:?}");
     assert!(none.err.contains("no conversation 9"), "{none:?}");
+}
+
+#[test]
+fn a_session_that_ran_before_the_capture_has_not_failed() {
+    let name = "pg-starttls-psql15.pcap";
+    let whole = fs::read(folder().join(name)).unwrap();
+    let frames: Vec<Frame> = ip_packets(&whole)
+        .iter()
+        // The last packets of the session: its handshake is over by then.
+        .skip(18)
+        .map(|(at, ip)| Frame::new(*at, &[], ip))
+        .collect();
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("late.pcap");
+    fs::write(&file, pcap_file(Order::Little, false, 101, &frames)).unwrap();
+    let ran = pcap(&[file.to_str().unwrap()]);
+    let summary = ran.out.lines().last().unwrap_or_default();
+    assert!(ran.out.contains("capture-start-unknown"), "{ran:?}");
+    assert!(summary.contains("0 failed, 1 without"), "{ran:?}");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let failed = pcap(&[file.to_str().unwrap(), "--only-failed", "-o", "json"]);
+    assert_eq!(
+        (failed.code, failed.out.as_str()),
+        (Some(0), ""),
+        "{failed:?}"
+    );
 }

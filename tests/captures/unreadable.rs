@@ -56,6 +56,6 @@ fn a_capture_without_packets_is_no_error() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(
         ran.out,
-        "0 conversations, 0 established, 0 not, 0 packets\n"
+        "0 conversations, 0 established, 0 failed, 0 packets\n"
     );
 }

@@ -151,7 +151,7 @@ struct Screen {
 
 impl Screen {
     fn print(&mut self, row: &Report) -> Result<()> {
-        if row.established && self.only_failed {
+        if self.only_failed && !row.has_failed() {
             return Ok(());
         }
         let text = match self.output {

@@ -25,7 +25,7 @@ const WIDTHS: [usize; 8] = [4, 12, 21, 21, 8, 24, 3, 24];
 pub(super) struct Rows {
     only_failed: bool,
     failed: VecDeque<Report>,
-    established: VecDeque<Report>,
+    others: VecDeque<Report>,
     left_out: u64,
 }
 
@@ -34,24 +34,21 @@ impl Rows {
         Self {
             only_failed,
             failed: VecDeque::new(),
-            established: VecDeque::new(),
+            others: VecDeque::new(),
             left_out: 0,
         }
     }
 
-    /// Keeps a row; where there are too many the oldest established one gives way, else the oldest.
+    /// Keeps a row; where there are too many the oldest that did not fail gives way, else the oldest.
     pub(super) fn keep(&mut self, row: Report) {
-        if row.established && self.only_failed {
-            return;
-        }
-        if row.established {
-            self.established.push_back(row);
-        } else {
+        if row.has_failed() {
             self.failed.push_back(row);
+        } else if !self.only_failed {
+            self.others.push_back(row);
         }
-        if self.failed.len() + self.established.len() > MAX_ROWS {
+        if self.failed.len() + self.others.len() > MAX_ROWS {
             self.left_out += 1;
-            if self.established.pop_front().is_none() {
+            if self.others.pop_front().is_none() {
                 self.failed.pop_front();
             }
         }
@@ -64,13 +61,13 @@ impl Rows {
 
     /// All rows.
     pub(super) fn print(&mut self, output: ProbeOutput) -> Result<String> {
-        for rows in [&mut self.failed, &mut self.established] {
+        for rows in [&mut self.failed, &mut self.others] {
             rows.make_contiguous().sort_by_key(|row| row.id);
         }
-        let rows = self.failed.iter().chain(&self.established);
+        let rows = self.failed.iter().chain(&self.others);
         match output {
             ProbeOutput::Json => rows.map(json).collect(),
-            ProbeOutput::Text if self.failed.is_empty() && self.established.is_empty() => {
+            ProbeOutput::Text if self.failed.is_empty() && self.others.is_empty() => {
                 Ok(String::new())
             }
             ProbeOutput::Text => {
@@ -141,13 +138,16 @@ fn cells(row: &Report) -> [String; 9] {
 
 /// What all of it came to, in one line.
 pub(super) fn summary(counts: &Counts, tally: &Tally) -> String {
-    let failed = counts.told - counts.established;
+    let unseen = counts.told - counts.established - counts.failed;
     let mut parts = vec![
         count(counts.told, "conversation"),
         format!("{} established", counts.established),
-        format!("{failed} not"),
-        count(tally.packets, "packet"),
+        format!("{} failed", counts.failed),
     ];
+    if unseen > 0 {
+        parts.push(format!("{unseen} without their handshake"));
+    }
+    parts.push(count(tally.packets, "packet"));
     if counts.empty > 0 {
         parts.push(format!(
             "{} without any data not listed",

@@ -63,6 +63,8 @@ pub struct Counts {
     pub told: u64,
     /// Those of them in which TLS was established.
     pub established: u64,
+    /// Those of them in which it was seen not to come about.
+    pub failed: u64,
     /// Connections without a first packet or any data, of which there is nothing to tell.
     pub empty: u64,
     /// Conversations that were finished early for want of room, before they were decided.
@@ -407,6 +409,7 @@ impl Conversations {
         let mut report = judged.report;
         self.counts.told += 1;
         self.counts.established += u64::from(report.established);
+        self.counts.failed += u64::from(report.has_failed());
         let fault = match why {
             Why::Room if !open.closed && !report.established => {
                 self.counts.early += 1;
