@@ -29,6 +29,7 @@ mod streams;
 mod direct;
 mod idle;
 mod live;
+mod log;
 mod metrics;
 mod policy;
 mod reach;

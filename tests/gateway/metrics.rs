@@ -4,7 +4,7 @@
 mod add_up;
 mod dashboard;
 
-mod scan;
+pub(crate) mod scan;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -44,7 +44,7 @@ fn get(to: SocketAddr, path: &str) -> String {
 }
 
 /// Everything that `/metrics` says now: series with their labels as they are written, and values.
-struct Scrape(BTreeMap<String, f64>);
+struct Scrape(BTreeMap<String, String>);
 
 impl Scrape {
     #[track_caller]
@@ -60,8 +60,7 @@ impl Scrape {
         let samples = body.lines().filter(|line| !line.starts_with('#'));
         let parse = |line: &str| {
             let (series, value) = line.rsplit_once(' ').expect("a value");
-            let value: f64 = value.parse().expect("a number");
-            (series.to_owned(), value)
+            (series.to_owned(), value.to_owned())
         };
         let all: Vec<_> = samples.map(parse).collect();
         let (count, map) = (all.len(), BTreeMap::from_iter(all));
@@ -69,18 +68,18 @@ impl Scrape {
         Self(map)
     }
 
-    /// The value of a series.
+    /// The value of a series that counts something.
     #[track_caller]
-    fn value(&self, series: &str) -> f64 {
-        let value = self.0.get(series).copied();
+    fn value(&self, series: &str) -> u64 {
+        let value = self.0.get(series).and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("no {series}: {:#?}", self.0))
     }
 
     /// The sum over all series of this name whose labels hold `label`.
-    fn sum(&self, name: &str, label: &str) -> f64 {
+    fn sum(&self, name: &str, label: &str) -> u64 {
         let of = |series: &str| series.split('{').next() == Some(name) && series.contains(label);
-        let of = self.0.iter().filter(|(series, _)| of(series));
-        of.map(|(_, value)| value).sum()
+        let of = self.0.keys().filter(|series| of(series));
+        of.map(|series| self.value(series)).sum()
     }
 
     /// The series in which these words stand.
@@ -195,7 +194,7 @@ fn series_go_with_their_database_and_late_sessions_bring_none_back() {
     let scrape = Scrape::of(&ground.gateway);
     for name in ["a", "b"] {
         let active = format!("dbgate_sessions_active{{database=\"{name}\"}}");
-        assert_eq!(scrape.value(&active), 1.0, "{name}");
+        assert_eq!(scrape.value(&active), 1, "{name}");
     }
     let of_a = scrape.about("database=\"a\"").len();
     assert_eq!(of_a, scrape.about("database=\"b\"").len());
@@ -215,8 +214,8 @@ fn series_go_with_their_database_and_late_sessions_bring_none_back() {
     ground.configure(METRICS, &["a", "b"]);
     ground.gateway.call("reload", &json!({}));
     let scrape = Scrape::of(&ground.gateway);
-    assert_eq!(scrape.sum("dbgate_bytes_total", "database=\"b\""), 0.0);
-    assert!(scrape.sum("dbgate_bytes_total", "database=\"a\"") > 0.0);
+    assert_eq!(scrape.sum("dbgate_bytes_total", "database=\"b\""), 0);
+    assert!(scrape.sum("dbgate_bytes_total", "database=\"a\"") > 0);
     a.finish().expect("the end of a session");
 }
 
@@ -227,7 +226,7 @@ fn a_reload_moves_the_address_and_one_that_fails_leaves_it() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let taken_by = taken.local_addr().expect("its own address");
     let state = "dbgate_config_last_reload_successful";
-    assert_eq!(Scrape::at(first).value(state), 1.0);
+    assert_eq!(Scrape::at(first).value(state), 1);
 
     ground.configure(&format!("[metrics]\nbind = \"{taken_by}\"\n"), &["a", "b"]);
     let error = ground.gateway.try_call("reload", &json!({})).unwrap_err();
@@ -238,14 +237,14 @@ fn a_reload_moves_the_address_and_one_that_fails_leaves_it() {
     );
     assert_eq!(address(&ground.gateway), first);
     let scrape = Scrape::at(first);
-    assert_eq!(scrape.value(state), 0.0);
+    assert_eq!(scrape.value(state), 0);
     assert_eq!(scrape.about("database=\"b\"").len(), 0, "all or nothing");
 
     // The same configuration keeps its socket, also where the system has chosen the port.
     ground.configure(METRICS, &["a"]);
     ground.gateway.call("reload", &json!({}));
     assert_eq!(address(&ground.gateway), first);
-    assert_eq!(Scrape::at(first).value(state), 1.0);
+    assert_eq!(Scrape::at(first).value(state), 1);
 
     drop(taken);
     ground.configure(&format!("[metrics]\nbind = \"{taken_by}\"\n"), &["a"]);
@@ -290,7 +289,7 @@ fn a_draining_gateway_is_healthy_and_not_ready() {
     assert!(get(to, "/healthz").starts_with("HTTP/1.1 200"));
     assert_eq!(
         Scrape::at(to).value("dbgate_sessions_active{database=\"a\"}"),
-        1.0
+        1
     );
     line.finish().expect("the last session");
     assert_eq!(ground.gateway.wait_end(), Some(0));

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 
 use crate::testbed::{self, PATIENCE};
 
-/// What every configuration here begins with; a test adds its databases and, if it wants others,
-/// its listeners.
+/// What every configuration here begins with that has no such section; a test adds its databases
+/// and, if it wants others, its listeners.
 const HEAD: &str = "[log]\nformat = \"json\"\n";
 
 /// One listener on a free port of 127.0.0.1, for tests that do not care.
@@ -61,7 +61,8 @@ impl Gateway {
         } else {
             LISTENER
         };
-        let text = format!("{HEAD}{listener}{config}");
+        let head = if config.contains("[log]") { "" } else { HEAD };
+        let text = format!("{head}{listener}{config}");
         fs::write(self.path("dbgate.toml"), text).expect("the configuration file");
     }
 
