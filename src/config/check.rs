@@ -9,9 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
 use super::problem::{Problem, Report, Severity};
 use super::syntax::Syntax;
+use super::{AccessTo, Config, Log};
 use crate::route::Host;
 use crate::route::overlay::Declared;
 use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
@@ -40,6 +40,7 @@ pub fn check(config: &Config, text: &str, file: &Path, now: SystemTime) -> Vec<P
         config.tls.files.as_ref().and_then(|(cert, key)| {
             check.pair(&["tls"], [("cert", Some(cert)), ("key", Some(key))])
         });
+    check.access_log(&config.log);
     for (name, declared) in &config.databases {
         check.database(name, declared, gateway.as_deref());
     }
@@ -57,6 +58,30 @@ struct Check<'a, 't> {
 type Pair<'p> = [(&'static str, Option<&'p PathBuf>); 2];
 
 impl Check<'_, '_> {
+    /// Looks without making or opening anything: the gateway may run as somebody else.
+    fn access_log(&self, log: &Log) {
+        match &log.access_to {
+            _ if !log.access => {}
+            AccessTo::Journal(socket) if socket.exists() => {}
+            AccessTo::Journal(socket) => self.warn(
+                &["log"],
+                "access_to",
+                format!("no journal listens on {} here", socket.display()),
+            ),
+            AccessTo::Stdout => {}
+            AccessTo::File(path) => {
+                let folder = path.parent().unwrap_or(Path::new("/"));
+                if path.is_dir() {
+                    let message = format!("{} is a directory, not a file", path.display());
+                    self.fail(&["log"], "access_to", message);
+                } else if !folder.is_dir() {
+                    let message = format!("there is no directory {}", folder.display());
+                    self.fail(&["log"], "access_to", message);
+                }
+            }
+        }
+    }
+
     fn database(&mut self, name: &str, declared: &Declared, gateway: Option<&ServerTls>) {
         let (section, spec) = (["database", name], &declared.spec);
         let own = self.pair(
@@ -312,6 +337,27 @@ mod tests {
                 ("18:1", "holds no unencrypted private key"),
             ],
         );
+    }
+
+    #[test]
+    fn the_place_of_the_access_log_is_looked_at() {
+        let scratch = Scratch::new();
+        let log = |keys: &str| format!("[log]\n{keys}\n");
+        tells(&scratch, &log("access_to = \"./access.log\""), 0, &[]);
+        for (keys, words) in [
+            (
+                "access_to = \"./no/access.log\"",
+                "error: there is no directory",
+            ),
+            ("access_to = \"/tmp\"", "error: /tmp is a directory"),
+            (
+                "access_to = \"journal\"\njournal_socket = \"./no\"",
+                "warning: no journal listens on",
+            ),
+        ] {
+            tells(&scratch, &log(keys), 0, &[("2:1", words)]);
+            tells(&scratch, &log(&format!("{keys}\naccess = false")), 0, &[]);
+        }
     }
 
     #[test]
