@@ -71,7 +71,7 @@ pub(crate) enum TopOutput {
 }
 
 fn interval(text: &str) -> Result<Duration, String> {
-    let interval = parse_duration(text).map_err(|e| e.to_string())?;
+    let interval = parse_duration(text)?;
     if (Duration::from_millis(100)..=Duration::from_secs(60)).contains(&interval) {
         return Ok(interval);
     }

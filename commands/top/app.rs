@@ -429,13 +429,11 @@ impl App {
             self.message = Some(("nothing done".to_owned(), false));
             return Wish::Nothing;
         }
-        match dialog.deed.request(&self.live) {
-            Some(request) => Wish::Ask(request),
-            None => {
-                self.message = Some(("nothing to do: no session there".to_owned(), false));
-                Wish::Nothing
-            }
+        if let Some(request) = dialog.deed.request(&self.live) {
+            return Wish::Ask(request);
         }
+        self.message = Some(("nothing to do: no session there".to_owned(), false));
+        Wish::Nothing
     }
 
     fn type_filter(&mut self, before: String, key: KeyEvent, control: bool) {
@@ -451,10 +449,10 @@ impl App {
             KeyCode::Backspace => {
                 filter.pop();
             }
-            KeyCode::Char(c) if !control && !c.is_control() => {
-                if filter.chars().count() < LONGEST_FILTER {
-                    filter.push(c);
-                }
+            KeyCode::Char(c)
+                if !control && !c.is_control() && filter.chars().count() < LONGEST_FILTER =>
+            {
+                filter.push(c);
             }
             _ => {}
         }

@@ -41,7 +41,7 @@ fn session(id: u64) -> SessionRow {
     SessionRow {
         id,
         database: database.into(),
-        host: (id % 5 != 0).then(|| format!("{database}.db.example")),
+        host: (!id.is_multiple_of(5)).then(|| format!("{database}.db.example")),
         client: format!("192.0.2.{}:{}", id % 7, 40_000 + id),
         listener: "main".into(),
         protocol: if database == "cache" {

@@ -142,11 +142,10 @@ fn number(text: &str) -> Option<f64> {
     let number: f64 = number.parse().ok()?;
     let factor = match unit {
         "" | "B" | "b" | "ms" => 1.0,
-        "k" | "K" | "kB" | "KB" | "kb" => 1e3,
+        "k" | "K" | "kB" | "KB" | "kb" | "s" => 1e3,
         "M" | "MB" | "mb" => 1e6,
         "G" | "GB" | "gb" => 1e9,
         "T" | "TB" | "tb" => 1e12,
-        "s" => 1e3,
         "m" | "min" => 60e3,
         "h" => 3_600e3,
         "d" => 86_400e3,

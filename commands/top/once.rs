@@ -1,6 +1,7 @@
 //! One frame without a terminal: a table in plain text, or everything as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::{Map, Value as Json, json};
 
@@ -34,7 +35,8 @@ pub(crate) fn table(app: &App) -> String {
     );
     if app.tab == Tab::Rejects {
         for (reason, minute, all) in world.reasons() {
-            text += &format!("{reason} {minute}/min ({all} in all)\n");
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{reason} {minute}/min ({all} in all)");
         }
     }
     text.push('\n');
@@ -48,7 +50,7 @@ pub(crate) fn table(app: &App) -> String {
         lines.push(shown.iter().map(|at| row.value(*at).show()).collect());
     }
     if lines.len() == 1 {
-        text += &format!("no {}\n", app.tab.name());
+        let _ = writeln!(text, "no {}", app.tab.name());
     } else {
         text += &align(&lines);
     }

@@ -85,12 +85,11 @@ impl World {
             self.sessions.remove(&id);
         }
         for row in update.databases {
-            match self.databases.get_mut(&row.name) {
-                Some(database) => database.replace(row, times),
-                None => {
-                    let name = row.name.clone();
-                    self.databases.insert(name, Database::new(row, now));
-                }
+            if let Some(database) = self.databases.get_mut(&row.name) {
+                database.replace(row, times);
+            } else {
+                let name = row.name.clone();
+                self.databases.insert(name, Database::new(row, now));
             }
         }
         for name in update.gone {

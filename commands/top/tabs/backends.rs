@@ -50,22 +50,20 @@ pub(crate) fn gather<'a>(
         };
         let backends = found.entry(&session.row.database).or_default();
         // A database has a handful.
-        let at = match backends.iter().position(|b| b.addr == addr) {
-            Some(at) => at,
-            None => {
-                backends.push(Backend {
-                    id: id(&session.row.database, addr),
-                    database: session.row.database.clone(),
-                    addr: addr.to_owned(),
-                    state: "gone".to_owned(),
-                    protocol: session.row.protocol.clone(),
-                    sessions: 0,
-                    rates: (0.0, 0.0),
-                    bytes: (0, 0),
-                });
-                backends.len() - 1
-            }
-        };
+        let at = backends.iter().position(|b| b.addr == addr);
+        let at = at.unwrap_or_else(|| {
+            backends.push(Backend {
+                id: id(&session.row.database, addr),
+                database: session.row.database.clone(),
+                addr: addr.to_owned(),
+                state: "gone".to_owned(),
+                protocol: session.row.protocol.clone(),
+                sessions: 0,
+                rates: (0.0, 0.0),
+                bytes: (0, 0),
+            });
+            backends.len() - 1
+        });
         if let Some(backend) = backends.get_mut(at) {
             backend.sessions += 1;
             backend.rates.0 += session.rates.0;

@@ -43,7 +43,7 @@ impl Database {
             .iter()
             .map(|b| match b.state.as_str() {
                 "ok" => b.addr.clone(),
-                state => format!("{} ({state})", b.addr),
+                state => format!("{state} {}", b.addr),
             })
             .collect();
         self.row = row;

@@ -13,7 +13,7 @@ pub(crate) struct Event {
     /// Its place among all that were told.
     number: u64,
     time: String,
-    pub(crate) event: String,
+    kind: String,
     database: Option<String>,
     client: Option<String>,
     detail: String,
@@ -50,7 +50,7 @@ impl Event {
         Self {
             number,
             time: word("ts"),
-            event: kind,
+            kind,
             database: text("database"),
             client: text("client"),
             detail,
@@ -72,7 +72,7 @@ impl Event {
         Self {
             number,
             time: row.time.clone(),
-            event: "rejected".to_owned(),
+            kind: "rejected".to_owned(),
             database: None,
             client: Some(row.client.clone()),
             detail: format!("{}{asked}", row.reason),
@@ -84,7 +84,7 @@ impl Event {
         Self {
             number,
             time,
-            event: "missed".to_owned(),
+            kind: "missed".to_owned(),
             detail: format!("{} too many to be told", count(missed, "event")),
             ..Self::default()
         }
@@ -94,7 +94,7 @@ impl Event {
 impl Row for Event {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::name("time", "TIME", 1, (8, 8), |e| Value::Time(&e.time)),
-        Column::name("event", "EVENT", 0, (14, 14), |e| Value::Text(&e.event)),
+        Column::name("event", "EVENT", 0, (14, 14), |e| Value::Text(&e.kind)),
         Column::name("database", "DATABASE", 3, (12, 24), |e| {
             Value::text(e.database.as_deref())
         }),

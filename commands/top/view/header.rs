@@ -130,11 +130,12 @@ fn traffic(paint: &mut Paint, area: Rect, app: &App) {
 
 fn tabs(paint: &mut Paint, area: Rect, app: &App) {
     let world = app.world();
-    let tab = |tab: Tab, with: bool| {
+    let tab = |tab: Tab, with_count: bool| {
         let number = tab.number() + 1;
-        let text = match with {
-            true => format!("{number} {} {}", tab.title(), world.count(tab)),
-            false => format!("{number} {}", tab.title()),
+        let text = if with_count {
+            format!("{number} {} {}", tab.title(), world.count(tab))
+        } else {
+            format!("{number} {}", tab.title())
         };
         let tone = if tab == app.tab {
             Tone::Chosen

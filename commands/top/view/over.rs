@@ -77,20 +77,21 @@ pub(super) fn dialog(paint: &mut Paint, area: Rect, app: &App, dialog: &Dialog) 
         .unwrap_or(u16::MAX)
         .saturating_add(4);
     let inner = paint.frame(middle(area, wide, high), dialog.deed.verb());
-    let mut number = 0;
-    for line in &lines {
+    for (number, line) in (0..).zip(&lines) {
         let tone = if number == 0 {
             Tone::Strong
         } else {
             Tone::Normal
         };
         paint.put(line_of(inner, number), line, tone);
-        number += 1;
     }
     let buttons = line_of(inner, inner.height.saturating_sub(1));
-    let button = |marked: bool, text: &str| match marked {
-        true => (format!("[ {text} ]"), Tone::Marked),
-        false => (format!("  {text}  "), Tone::Normal),
+    let button = |marked: bool, text: &str| {
+        if marked {
+            (format!("[ {text} ]"), Tone::Marked)
+        } else {
+            (format!("  {text}  "), Tone::Normal)
+        }
     };
     let texts = [
         button(!dialog.marked, "Cancel"),
