@@ -212,8 +212,8 @@ pub(crate) struct ListenArgs {
 /// A live view cannot sort: its rows come in the order in which their outcomes are known. Ctrl-C
 /// tells what is known of the rest.
 ///
-/// Exit codes: 0 all conversations are established, 1 the file cannot be read, 2 usage, 4 some
-/// conversations failed.
+/// Exit codes: 0 no conversation has failed, 1 the file cannot be read, 2 usage, 4 some have: they
+/// were seen not to be established. Sessions older than the capture have not failed.
 #[derive(Debug, Args)]
 pub(crate) struct PcapArgs {
     /// The capture, or - for standard input
