@@ -261,6 +261,8 @@ pub(super) fn usage_names(usages: &ExtendedKeyUsage<'_>) -> Vec<String> {
 pub(super) fn oid_text(oid: &Oid<'_>) -> String {
     match oid2sn(oid, oid_registry()) {
         Ok(name) => name.to_owned(),
+        // RFC 3279 section 2.2.3; the registry has only those of SHA-2.
+        Err(_) if oid.to_id_string() == "1.2.840.10045.4.1" => "ecdsa-with-SHA1".to_owned(),
         Err(_) => printable(&oid.to_id_string()),
     }
 }

@@ -228,6 +228,7 @@ impl Look<'_> {
             Some(Spoken::RedisReply) if self.facts.opening == Opening::Tls => &rules::REDIS_PLAIN,
             Some(Spoken::RedisReply) => &rules::REDIS_SERVER,
             Some(Spoken::Postgres) => &rules::POSTGRES_SERVER,
+            Some(Spoken::Mongodb) => &rules::MONGODB_SERVER,
             Some(Spoken::TlsAlert | Spoken::Tls) if !self.facts.requests.is_empty() => {
                 &rules::PG_EXPECTS_TLS_FIRST
             }

@@ -242,13 +242,16 @@ fn read_client_first(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize,
         };
         match step {
             Ok(Step::Reply { consumed, reply }) => {
-                let answer = rest(server, server_at).first().copied();
+                let heard = rest(server, server_at);
+                // A yes is the letter S; the first line of SSH begins with it too.
+                let foreign = speaks(heard) == Some(Spoken::Ssh);
+                let answer = heard.first().copied();
                 let tls = responder.ssl_requested() && reply == b'S';
-                let known = answer.filter(|byte| matches!(byte, b'S' | b'N' | b'G'));
+                let known = answer.filter(|byte| !foreign && matches!(byte, b'S' | b'N' | b'G'));
                 facts.requests.push(Request {
                     tls,
                     at: client_at,
-                    answer,
+                    answer: answer.filter(|_| !foreign),
                 });
                 client_at += consumed;
                 server_at += usize::from(known.is_some());
@@ -390,9 +393,23 @@ fn escape_text(text: &[u8]) -> String {
 }
 
 /// A Postgres server's error in one line.
+/// The words of an error in the form before protocol 3.0: type, text, NUL. A server that cannot start
+/// a process for the client still uses it (Postgres documentation, "Message Flow", "Start-up").
+fn old_postgres_error(bytes: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(bytes);
+    reader.skip(1).ok()?;
+    let text = reader.until_nul().ok()?.trim_ascii_end();
+    // Where the newer form has its length there are letters.
+    text.first()
+        .is_some_and(|&byte| byte >= b' ')
+        .then_some(text)
+}
+
 fn postgres_error(bytes: &[u8]) -> Option<String> {
-    let error = ServerError::parse(bytes)?;
     let text = |field: &[u8]| escape_text(field);
+    let Some(error) = ServerError::parse(bytes) else {
+        return old_postgres_error(bytes).map(text);
+    };
     Some(format!(
         "{} {}: {}",
         text(error.severity),

@@ -89,6 +89,9 @@ drills! {
     tcp_unreachable: reach::no_network, "postgres://192.0.2.1"
         => 3 "tcp-unreachable", "no way there", "routes and VPN";
 
+    addresses_differ: reach::one_address_is_down, "postgres://two.example.test:{port} --ca {ca} --each-address"
+        => 3 "addresses-differ", "127.0.0.2", "Mend or remove";
+
     // What answers is not Postgres with TLS.
     pg_without_tls: postgres::without_tls, "postgres://pg1.example.test:{port}"
         => 4 "pg-tls-refused", "TLS switched off", "ssl = on";
@@ -96,14 +99,30 @@ drills! {
         => 4 "http-server", "web server", "raw TCP";
     pg_web_server_with_tls: postgres::web_server_with_tls, "postgres://pg1.example.test:{port}"
         => 4 "http-server", "web server", "raw TCP";
+    pg_proxy_with_tls: postgres::proxy_with_tls, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 4 "pg-expects-tls-first", "expects a ClientHello", "sslnegotiation=direct";
+    pg_proxy_without_backend: postgres::proxy_without_backend, "postgres://pg1.example.test:{port}"
+        => 3 "tcp-closed-at-once", "without a healthy server", "health checks";
     pg_stuck: postgres::stuck, "postgres://pg1.example.test:{port} --timeout 1s"
         => 4 "pg-no-answer", "never came", "log of what listens";
     pg_is_mariadb: postgres::mariadb, "postgres://pg1.example.test:{port}"
         => 4 "is-mysql", "MariaDB", "mariadb://";
+    pg_is_redis: postgres::redis, "postgres://pg1.example.test:{port} --timeout 3s"
+        => 4 "is-redis", "Redis in plaintext", "redis://";
+    pg_is_mongodb: postgres::mongodb, "postgres://pg1.example.test:{port} --timeout 3s"
+        => 4 "is-mongodb", "MongoDB in plaintext", "mongodb://";
+    pg_is_ssh: postgres::ssh, "postgres://pg1.example.test:{port}"
+        => 4 "ssh-server", "sshd", "ssh -L";
+    pg_direct_at_15: postgres::debian, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+        => 4 "pg-direct-unsupported", "version 17", "Leave sslnegotiation";
     pg_direct_without_alpn: postgres::proxy_without_alpn, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
         => 1 "pg-direct-no-alpn", "ALPN", "select `postgresql`";
     pg_direct_at_a_web_server: postgres::web_server_with_tls, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
         => 4 "alert-no-application-protocol", "alert 120", "raw TCP";
+    pg_takes_plaintext_too: postgres::plain_beside_tls, "postgres://pg1.example.test:{port} --ca {ca} --check-plaintext"
+        => 1 "pg-plaintext-allowed", "without TLS", "hostssl";
+    pg_cannot_fork: postgres::cannot_fork, "postgres://pg1.example.test:{port}"
+        => 4 "pg-error-answer", "Cannot allocate memory", "server's own words";
     pg_injected_bytes: postgres::injected, "postgres://pg1.example.test:{port}"
         => 4 "pg-early-bytes", "CVE-2021-23222", "what stands between";
     pg_gibberish: postgres::gibberish, "postgres://pg1.example.test:{port}"
@@ -122,6 +141,8 @@ drills! {
     // No handshake.
     tls_only_11: tls::only_tls11, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "alert-protocol-version", "alert 70", "TLS 1.2 or 1.3";
+    tls_only_13: tls::only_tls13, "postgres://pg1.example.test:{port} --ca {ca} --tls 1.2"
+        => 4 "tls-version-not-offered", "it took TLS 1.3", "offer the other version";
     tls_only_rsa_key_exchange: tls::only_rsa_key_exchange, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "alert-handshake-failure", "RSA key exchange", "cipher list";
     tls_only_group_p521: tls::only_group_p521, "tls://pg1.example.test:{port} --ca {ca}"
@@ -130,6 +151,11 @@ drills! {
         => 4 "alert-unrecognized-name", "pg1.example.test", "proxy's routes";
     tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-client-cert-required", "client certificate", "--client-cert";
+    tls_nginx_wants_a_certificate: tls::nginx_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "tls-client-cert-required", "hung up inside TLS", "--client-cert";
+    tls_nginx_wants_another_certificate: tls::nginx_is_shown_a_strangers_certificate,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 1 "tls-client-cert-refused", "hung up inside TLS", "issuer of the client certificate";
     tls_12_wants_a_certificate: tls::tls12_wants_a_certificate, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-client-cert-required", "client certificate", "--client-cert";
     tls_strangers_client_certificate: tls::certificate_of_a_stranger,
@@ -143,9 +169,23 @@ drills! {
     tls_ssh: postgres::ssh, "tls://pg1.example.test:{port}"
         => 4 "ssh-server", "sshd", "ssh -L";
     tls_proxy_without_backend: postgres::proxy_without_backend, "tls://pg1.example.test:{port}"
+        => 3 "tcp-closed-at-once", "without a healthy server", "health checks";
+    tls_closes_on_a_hello: tls::closes_on_a_hello, "tls://pg1.example.test:{port}"
         => 4 "tls-closed-after-hello", "without a word", "--no-sni";
     tls_silence: tls::silence, "tls://pg1.example.test:{port} --timeout 1s"
         => 4 "tls-no-answer", "does not take the hello", "Check the port";
+    tls_small_buffer: tls::small_buffer, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-hello-too-big-for-path", "Post-quantum", "X25519MLKEM768";
+    tls_first_packet_only: tls::first_packet_only, "tls://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    tls_first_packet_only_and_split: tls::first_packet_only, "tls://pg1.example.test:{port} --ca {ca} --split records:32"
+        => 4 "tls-split-hello-refused", "does not put the parts together", "ends or routes TLS";
+    well_split: certificates::for_a_name, "postgres://pg1.example.test:{port} --ca {ca} --split bytes:1"
+        => 0 "ok", "trusted", "";
+    well_split_into_records: certificates::for_a_name, "postgres://pg1.example.test:{port} --ca {ca} --split records:64"
+        => 0 "ok", "trusted", "";
+    well_compared: certificates::for_a_name, "postgres://pg1.example.test:{port} --ca {ca} --compare-no-sni"
+        => 0 "ok", "same certificate", "";
 
     // The certificate.
     cert_expired: certificates::expired, "postgres://pg1.example.test:{port} --ca {ca}"
@@ -192,6 +232,8 @@ drills! {
         => 1 "cert-wrong-usage", "serverAuth", "for the server";
     cert_rsa_1024: certificates::rsa_1024, "tls://pg1.example.test:{port} --ca {ca}"
         => 1 "cert-weak-key", "RSA 1024", "ECDSA P-256";
+    cert_sha1: certificates::sha1, "tls://pg1.example.test:{port} --ca {ca}"
+        => 1 "cert-weak-signature", "SHA1", "SHA-256";
     cert_version_1: certificates::version_1, "tls://pg1.example.test:{port} --ca {ca}"
         => 1 "cert-version-1", "version 1", "openssl x509 -extfile";
     cert_five_days_left: certificates::five_days_left, "postgres://pg1.example.test:{port} --ca {ca}"
@@ -206,6 +248,12 @@ drills! {
     // MySQL and MariaDB.
     mysql_without_tls: mysql::without_tls, "mysql://pg1.example.test:{port}"
         => 4 "mysql-no-tls", "CLIENT_SSL", "ssl_cert";
+    mysql_is_postgres: postgres::debian, "mysql://pg1.example.test:{port} --timeout 3s"
+        => 4 "is-postgres", "Postgres", "postgres://";
+    mysql_is_redis: postgres::redis, "mysql://pg1.example.test:{port} --timeout 3s"
+        => 4 "is-redis", "Redis", "redis://";
+    mysql_is_tls: postgres::proxy_with_tls, "mysql://pg1.example.test:{port} --timeout 3s"
+        => 4 "is-tls-first", "TLS from the first byte", "tls://";
     mysql_silence: mysql::silence, "mysql://pg1.example.test:{port} --timeout 1s"
         => 4 "mysql-no-greeting", "waits for the client", "Check the port";
     mysql_accounts_elsewhere: mysql::accounts_elsewhere, "mariadb://pg1.example.test:{port}"
@@ -222,6 +270,8 @@ drills! {
         => 4 "ssh-server", "sshd", "ssh -L";
 
     // Redis.
+    redis_plain: redis::plain, "rediss://pg1.example.test:{port} --timeout 3s"
+        => 4 "redis-plain-port", "Redis without TLS", "tls-port";
     redis_protected_mode: redis::protected_mode, "rediss://pg1.example.test:{port} --ca {ca}"
         => 1 "redis-protected-mode", "-DENIED", "Set a password";
     redis_open: redis::open, "rediss://pg1.example.test:{port} --ca {ca}"
@@ -233,8 +283,34 @@ drills! {
         => 4 "tls-client-cert-refused", "unknown_ca", "tls-ca-cert-file";
     redis_replica_without_master: redis::replica_without_master, "rediss://pg1.example.test:{port} --ca {ca}"
         => 1 "redis-not-ready", "MASTERDOWN", "info replication";
+    redis_is_mongodb: mongodb::tls, "rediss://pg1.example.test:{port} --ca {ca} --timeout 3s"
+        => 1 "redis-unexpected-answer", "hello of MongoDB", "Check the port";
+    redis_is_postgres: postgres::debian, "rediss://pg1.example.test:{port}"
+        => 4 "is-postgres", "Postgres", "postgres://";
 
     // MongoDB.
+    mongodb_plain: mongodb::plain, "mongodb://pg1.example.test:{port}"
+        => 4 "mongodb-plain-port", "MongoDB without TLS", "requireTLS";
     mongodb_hosts_elsewhere: mongodb::replica_set_elsewhere, "mongodb://pg1.example.test:{port} --ca {ca}"
         => 1 "mongodb-hosts-elsewhere", "mongo-0.internal:27017", "directConnection=true";
+    mongodb_is_redis: mongodb::redis_inside, "mongodb://pg1.example.test:{port} --ca {ca} --timeout 3s"
+        => 1 "mongodb-unexpected-answer", "PING of Redis", "Check the port";
+    mongodb_is_a_web_server: postgres::web_server_with_tls, "mongodb://pg1.example.test:{port} --ca {ca}"
+        => 1 "mongodb-unexpected-answer", "HTTP/1.1", "Check the port";
+}
+
+/// Whether the reset comes while connecting or right after is the system's choice, and so are the words:
+/// there is no file of these.
+#[test]
+fn tcp_reset() {
+    let drill = runner::Drill {
+        name: "tcp_reset",
+        setup: reach::rejected_at_the_door,
+        line: "postgres://pg1.example.test:{port}",
+        exit: 3,
+        code: "tcp-reset",
+        cause: "threw it away at once",
+        remedy: "health checks",
+    };
+    drill.check();
 }

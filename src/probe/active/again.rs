@@ -6,6 +6,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
 use super::look::{self, Look, Plan, Way};
 use super::setup::Setup;
 use super::words::{self, Answer, Word};
@@ -22,6 +25,9 @@ const SHARE: u32 = 5;
 
 /// The least of that.
 const LEAST: Duration = Duration::from_millis(500);
+
+/// How long a server is left alone at least, to see whether it hangs up by itself.
+const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// Further looks at one address.
 pub(super) struct Again<'a> {
@@ -63,6 +69,10 @@ impl<'a> Again<'a> {
         if let Some(lead) = self.failure() {
             self.find_cause(lead).await;
         } else {
+            let silent = |finding: &Finding| finding.rule.code == rules::PROTOCOL_SILENT.code;
+            if self.report.findings.iter().any(silent) {
+                self.inside().await;
+            }
             if self.setup.options.compare_no_sni {
                 self.compare_no_sni().await;
             }
@@ -117,6 +127,14 @@ impl<'a> Again<'a> {
         if by_name && self.plan.offer.sni.is_some() {
             self.without_sni().await;
         }
+        let hung_up = is(&[
+            &rules::PG_CLOSED_AFTER_REQUEST,
+            &rules::TLS_CLOSED_AFTER_HELLO,
+            &rules::TLS_RESET_AFTER_HELLO,
+        ]);
+        if hung_up && self.left_alone().await {
+            return;
+        }
         let direct = self.plan.way == Way::Direct;
         if no_preface {
             if !self.tls_first().await {
@@ -133,7 +151,6 @@ impl<'a> Again<'a> {
             {
                 return;
             }
-            let hung_up = no_hello && !is(&[&rules::TLS_NO_ANSWER]);
             if hung_up && self.plan.offer.sni.is_some() {
                 self.without_sni().await;
             }
@@ -184,6 +201,54 @@ impl<'a> Again<'a> {
         self.report.find(Finding::new(rule, detail));
     }
 
+    /// Whether the server hangs up on who says nothing, and so on everybody.
+    async fn left_alone(&mut self) -> bool {
+        let Some(limit) = self.limit() else {
+            return false;
+        };
+        let ended = match reach::connect(self.address, limit).await {
+            Ok((mut tcp, took)) => {
+                let wait = limit.min(AT_ONCE.max(5 * took));
+                match timeout(wait, tcp.read(&mut [0; 16])).await {
+                    Ok(Ok(0)) => &rules::TCP_CLOSED_AT_ONCE,
+                    Ok(Err(_)) => &rules::TCP_RESET,
+                    // It waits for a word, or has one.
+                    Ok(Ok(_)) | Err(_) => return false,
+                }
+            }
+            Err(finding) => finding.rule,
+        };
+        let look = format!("a connection without a word: {}", ended.summary);
+        self.report.looks.push(look);
+        let detail = "left alone, without a word from this end, the connection ended as well";
+        self.conclude(ended, detail);
+        true
+    }
+
+    /// Speaks other protocols inside TLS where the one that was meant got no answer.
+    async fn inside(&mut self) {
+        let (other, what, rule) = match self.plan.protocol {
+            Hint::Mongodb => (
+                Hint::Redis,
+                "PING of Redis inside TLS",
+                &rules::MONGODB_UNEXPECTED,
+            ),
+            Hint::Redis => (
+                Hint::Mongodb,
+                "hello of MongoDB inside TLS",
+                &rules::REDIS_UNEXPECTED,
+            ),
+            _ => return,
+        };
+        let look = self.other(what, |plan| plan.protocol = other).await;
+        let Some(look) = look.filter(|other| !other.look.told.is_empty()) else {
+            return;
+        };
+        let told: Vec<String> = look.look.told.into_values().collect();
+        let detail = format!("to {what} it answered: {}", told.join(", "));
+        self.conclude(rule, &detail);
+    }
+
     async fn unsplit(&mut self) -> bool {
         let Some(split) = self.plan.offer.split else {
             return false;
@@ -202,8 +267,13 @@ impl<'a> Again<'a> {
     }
 
     async fn both_versions(&mut self) {
-        self.other("TLS 1.2 and 1.3 on offer", |plan| plan.offer.only = None)
-            .await;
+        let both = self.other("TLS 1.2 and 1.3 on offer", |plan| plan.offer.only = None);
+        let Some(both) = both.await.filter(|other| other.report.established) else {
+            return;
+        };
+        let version = both.report.tls_version.unwrap_or_default();
+        let detail = format!("with both on offer it took TLS {version}");
+        self.conclude(&rules::TLS_VERSION_NOT_OFFERED, &detail);
     }
 
     async fn smaller(&mut self) -> bool {

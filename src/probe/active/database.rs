@@ -53,11 +53,11 @@ pub(super) async fn ask(
             }
             (Hint::Postgres, _) => {
                 postgres(plan, look);
-                late_alert(tls, look).await;
+                late_refusal(tls, plan, look).await;
                 None
             }
             _ => {
-                late_alert(tls, look).await;
+                late_refusal(tls, plan, look).await;
                 None
             }
         }
@@ -74,13 +74,29 @@ pub(super) async fn ask(
             &rules::PROTOCOL_SILENT,
             format!("nothing came within {:?}", plan.limit),
         )),
-        Err(NoAnswer::NoTls(NoTls::Ended)) => look.findings.push(Finding::new(
-            &rules::PROTOCOL_CLOSED,
-            "it hung up when it was spoken to inside TLS",
-        )),
+        Err(NoAnswer::NoTls(NoTls::Ended)) => look.findings.push(hung_up(plan, look)),
         Err(NoAnswer::NoTls(why)) => look.failed = Some(why),
     }
     true
+}
+
+/// Somebody hung up inside TLS; where a certificate was asked for, that is why (nginx does so, once
+/// the handshake is done).
+fn hung_up(plan: &Plan, look: &Look) -> Finding {
+    let ended = "it hung up inside TLS without a word";
+    let shown = plan.offer.identity.is_some();
+    let (rule, detail) = match (look.shown.asked, shown) {
+        (true, false) => (
+            &rules::ALERT_CERTIFICATE_REQUIRED,
+            format!("it asked for a certificate, none was shown, and {ended}"),
+        ),
+        (true, true) => (
+            &rules::CLIENT_CERT_REFUSED,
+            format!("it asked for a certificate, was shown one, and {ended}"),
+        ),
+        (false, _) => (&rules::PROTOCOL_CLOSED, ended.to_owned()),
+    };
+    Finding::new(rule, detail)
 }
 
 fn postgres(plan: &Plan, look: &mut Look) {
@@ -102,14 +118,19 @@ fn postgres(plan: &Plan, look: &mut Look) {
 
 /// Waits for what a server says about the certificate that it asked for: in TLS 1.3 it can do so
 /// only after the handshake.
-async fn late_alert(tls: &mut TlsStream<Wire>, look: &mut Look) {
+async fn late_refusal(tls: &mut TlsStream<Wire>, plan: &Plan, look: &mut Look) {
     if !look.shown.asked {
         return;
     }
     let connected = look.phases.iter().find(|(name, _)| *name == "tcp");
     let limit = connected.map_or(LATE, |(_, took)| LATE.max(5 * *took));
-    if let Ok(Err(error)) = timeout(limit, tls.read(&mut [0; 256])).await {
-        look.failed = Some(NoTls::of(&error));
+    match timeout(limit, tls.read(&mut [0; 256])).await {
+        Ok(Ok(0)) => look.findings.push(hung_up(plan, look)),
+        Ok(Err(error)) => match NoTls::of(&error) {
+            NoTls::Ended => look.findings.push(hung_up(plan, look)),
+            why => look.failed = Some(why),
+        },
+        Ok(Ok(_)) | Err(_) => {}
     }
 }
 

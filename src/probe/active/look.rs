@@ -16,6 +16,7 @@ use super::secure::{self, NoTls, Offer, Shown, Wire};
 use super::target::Host;
 use crate::preface::mysql::{self, Greeting, ServerOpening};
 use crate::preface::postgres::{Reply, SSL_REQUEST};
+use crate::preface::sniff::{Spoken, speaks};
 use crate::probe::exchange::{Connect, Exchange, Side};
 use crate::probe::facts::Hint;
 use crate::probe::tap::{Recording, Tap};
@@ -164,6 +165,9 @@ async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look
     if let Ok(n @ 1..) = wire.get_ref().try_read(&mut early) {
         let early = early.get(..n).unwrap_or_default();
         wire.recording().push(Side::Server, early);
+        if speaks(&[&[answer], early].concat()) == Some(Spoken::Ssh) {
+            return false;
+        }
         let detail = format!("with the S came {}", escape(early));
         look.findings
             .push(Finding::new(&rules::PG_EARLY_BYTES, detail));

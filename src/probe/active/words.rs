@@ -118,7 +118,8 @@ impl Answer {
         Some(match spoken {
             Spoken::RedisReply if tls_was_tried => &rules::REDIS_PLAIN,
             Spoken::RedisReply => &rules::REDIS_SERVER,
-            Spoken::Mongodb => &rules::MONGODB_PLAIN,
+            Spoken::Mongodb if tls_was_tried => &rules::MONGODB_PLAIN,
+            Spoken::Mongodb => &rules::MONGODB_SERVER,
             Spoken::Postgres => &rules::POSTGRES_SERVER,
             Spoken::MysqlGreeting | Spoken::MysqlError => &rules::MYSQL_SERVER,
             Spoken::Http => &rules::HTTP_SERVER,
@@ -147,7 +148,7 @@ impl fmt::Display for Answer {
 }
 
 /// The first line of an answer, where it is text.
-fn shown(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
     let line = Reader::new(line.unwrap_or_default()).take_up_to(SHOWN);
     match std::str::from_utf8(line) {

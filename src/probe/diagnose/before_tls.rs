@@ -92,6 +92,10 @@ impl Look<'_> {
         let ended = self.exchange.ended_first();
         match answer {
             None if self.is_lost(Side::Server) || !self.judges_server() => {}
+            None if self.facts.server_speaks.is_some() => {
+                let rule = self.spoken_rule(&rules::PG_UNEXPECTED_ANSWER);
+                found.push(Finding::new(rule, self.instead("S or N")));
+            }
             None => match ended {
                 Some((Side::Server, end)) => {
                     let how = how_ended(end);

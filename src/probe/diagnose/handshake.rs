@@ -84,6 +84,9 @@ impl Look<'_> {
         };
         let name = self.facts.alert_name().unwrap_or_default();
         let asked = match &hello.sni {
+            _ if rule.code == rules::ALERT_PROTOCOL_VERSION.code => {
+                format!("that offered TLS {}", super::versions(hello).join(" and "))
+            }
             Sni::Name(name) => format!("for {name}"),
             Sni::None => "that named no server".to_owned(),
             Sni::Ip(sent) | Sni::Invalid(sent) => format!("for {sent}"),

@@ -51,6 +51,10 @@ rules! {
         "a Redis server without TLS answered",
         means "The port is Redis in plaintext, but another protocol was spoken to it.",
         remedy "Point the client at the right port; probe this one as redis://.";
+    MONGODB_SERVER: "is-mongodb", Preface, Fail, "server",
+        "a MongoDB server without TLS answered",
+        means "The port is MongoDB in plaintext, which waits for messages of its own kind.",
+        remedy "Point the client at the right port; probe this one as mongodb://.";
     OTHER_SERVER: "is-another-protocol", Preface, Fail, "server",
         "a server of another protocol answered",
         means "What listens there is not what the client was made for; the finding says what it looks like.",

@@ -27,6 +27,10 @@ rules! {
         "the connection was reset before anything was said",
         means "Something accepted the connection and threw it away at once: a load balancer without a healthy target, a limit, or an address filter in front of the server.",
         remedy "Look at the log and the health checks of what listens there; compare from another client address.";
+    TCP_CLOSED_AT_ONCE: "tcp-closed-at-once", Tcp, Fail, "server",
+        "the connection was taken, and closed before anything was said",
+        means "What listens there ends each connection by itself, without waiting for a word: a proxy without a healthy server behind it, a limit that is reached, or a server that is shutting down.",
+        remedy "Look at the log and the health checks of what listens there, and at the server it leads to.";
     TCP_FAILED: "tcp-failed", Tcp, Fail, "this machine",
         "this machine could not even try to connect",
         means "The operating system refused: no free ports or descriptors, or a local firewall rule.",

@@ -19,6 +19,10 @@ rules! {
         "alert 70, protocol_version: no TLS version in common",
         means "The server takes none of the versions offered. Clients print `tlsv1 alert protocol version` or `unsupported protocol`.",
         remedy "Let the server accept TLS 1.2 or 1.3 (ssl_min_protocol_version in Postgres, tls-protocols in Redis, tls_version in MySQL).";
+    TLS_VERSION_NOT_OFFERED: "tls-version-not-offered", Tls, Fail, "server",
+        "the server takes another TLS version than the one that was offered",
+        means "With both versions on offer the handshake works, with this one alone it does not: the server leaves it out, and so does not take clients that know no other (old libraries, ssl_max_protocol_version in libpq, --tls here).",
+        remedy "Let the client offer the other version: update its TLS library, or lift the limit in its settings.";
     ALERT_INTERNAL_ERROR: "alert-internal-error", Tls, Fail, "server",
         "alert 80, internal_error: the server failed on its own side",
         means "The handshake was legal, but the server could not go on: a key that it cannot read, or a gateway that does not reach its backend (dbgate sends it then).",
@@ -33,7 +37,7 @@ rules! {
         remedy "Route the name as raw TCP; for Postgres with direct TLS the client must offer `postgresql`.";
     ALERT_CERTIFICATE_REQUIRED: "tls-client-cert-required", Tls, Fail, "server",
         "the server wants a client certificate, and none was shown",
-        means "It asked for one in the handshake and ended when none came (alert 116 in TLS 1.3, 40 in TLS 1.2). Clients print `tlsv13 alert certificate required` or `sslv3 alert handshake failure`.",
+        means "It asked for one in the handshake and ended when none came (alert 116 in TLS 1.3, 40 in TLS 1.2; nginx hangs up without one). Clients print `tlsv13 alert certificate required` or `sslv3 alert handshake failure`.",
         remedy "Give one: --client-cert and --client-key here, sslcert and sslkey in libpq, --cert and --key in redis-cli. `dbgate cert new USER --client` makes one.";
     CLIENT_CERT_REFUSED: "tls-client-cert-refused", Tls, Fail, "server",
         "the server did not accept the client certificate",

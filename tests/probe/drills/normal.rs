@@ -7,9 +7,12 @@ use serde_json::{Value, json};
 const HEX: usize = 16;
 
 /// The versions that servers tell: the system decides about them.
-pub(crate) fn versions(report: &Value) -> Vec<(String, String)> {
-    let told = report["told"].as_object().into_iter().flatten();
-    told.filter(|(key, _)| key.contains("version"))
+pub(crate) fn versions(reports: &[Value]) -> Vec<(String, String)> {
+    let told = reports
+        .iter()
+        .filter_map(|report| report["told"].as_object());
+    told.flatten()
+        .filter(|(key, _)| key.contains("version"))
         .filter_map(|(key, value)| Some((format!("{{{key}}}"), value.as_str()?.to_owned())))
         .collect()
 }
@@ -32,7 +35,7 @@ fn walk(value: &mut Value, words: &[(String, String)]) {
                     }
                     "phases_ms" => {
                         let phases = field.as_object_mut().into_iter().flatten();
-                        phases.for_each(|(_, ms)| *ms = json!("N"));
+                        phases.for_each(|(_, ms)| unnumbered(ms));
                     }
                     _ => walk(field, words),
                 }
@@ -42,12 +45,22 @@ fn walk(value: &mut Value, words: &[(String, String)]) {
     }
 }
 
+/// A number, or those of an object.
+fn unnumbered(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.iter_mut().for_each(|(_, field)| unnumbered(field)),
+        other => *other = json!("N"),
+    }
+}
+
 /// The text of a report.
 pub(crate) fn text(text: &str, words: &[(String, String)]) -> String {
     let text = scrub(text, words);
     let lines = text.lines().map(|line| {
-        if line.trim_start().starts_with("phases") {
-            numbers(line, |_, _| Some("N")) + "\n"
+        if line.starts_with("  phases") || line.contains(" min ") {
+            // The 99 of p99 stays.
+            let free = |before: &str| before.ends_with(' ');
+            numbers(line, |before, _| free(before).then_some("N")) + "\n"
         } else {
             format!("{line}\n")
         }

@@ -74,6 +74,15 @@ pub(super) fn haproxy_wants_a_certificate() -> Scene {
 
 /// nginx asks for a client certificate, and hangs up without an alert when there is none.
 pub(super) fn nginx_wants_a_certificate() -> Scene {
+    redis_behind_nginx()
+}
+
+/// The same, and one of another authority is shown.
+pub(super) fn nginx_is_shown_a_strangers_certificate() -> Scene {
+    redis_behind_nginx().identity(Ca::new("Stranger").client("one"))
+}
+
+fn redis_behind_nginx() -> Scene {
     let (ca, clients) = (Ca::new("Root"), Ca::new("Clients"));
     let redis = Redis::named("redis").password("secret").run();
     let stream = format!(
@@ -150,6 +159,14 @@ pub(super) fn first_packet_only() -> Scene {
     let rules = "  tcp-request inspect-delay 30s\n  tcp-request content accept if { req.ssl_sni -m found }\n  \
                  tcp-request content reject if { req.len gt 0 }";
     filtered("", rules, &good(&ca, &[NAME])).ca(ca)
+}
+
+/// A filter that lets nobody through, and says nothing about it.
+pub(super) fn closes_on_a_hello() -> Scene {
+    let ca = Ca::new("Root");
+    let sections = "listen closes\n  mode tcp\n  bind 127.0.0.1:PORT\n  tcp-request inspect-delay 30s\n  \
+                    tcp-request content reject if { req.len gt 0 }\n  server nobody 127.0.0.1:1\n";
+    Scene::of(HaProxy::start(&good(&ca, &[NAME]), sections)).ca(ca)
 }
 
 /// A listener that takes what comes and says nothing.

@@ -8,8 +8,9 @@ use super::{NoAnswer, answer};
 use crate::probe::active::look::{Look, Plan};
 use crate::probe::active::secure::Wire;
 use crate::probe::active::target::Host;
+use crate::probe::active::words::shown;
 use crate::probe::{Finding, rules};
-use crate::wire::{Reader, escape, printable};
+use crate::wire::{Reader, printable};
 
 /// The longest answer that is read; a real one has some hundred bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -56,10 +57,9 @@ pub(super) async fn ask(
     };
     let reply = answer(tls, MAX_ANSWER, plan.limit, whole).await?;
     let Some(told) = read(&reply) else {
-        let start = Reader::new(&reply).take_up_to(64);
         look.findings.push(Finding::new(
             &rules::MONGODB_UNEXPECTED,
-            format!("it answered hello with {}", escape(start)),
+            format!("it answered hello with {}", shown(&reply)),
         ));
         return Ok(());
     };
