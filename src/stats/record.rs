@@ -11,8 +11,9 @@ use super::CloseReason;
 
 /// The facts of one ended session, in the order in which the access log prints them.
 ///
-/// Durations are in milliseconds, bytes are counted as relayed: encrypted in passthrough, plain
-/// where the gateway ends TLS. `in` is from the client, `out` is to it.
+/// Durations are in milliseconds. Bytes are counted once they are relayed: in passthrough all that
+/// follows the preface, TLS included; where the gateway ends TLS the plaintext inside. Its own words
+/// are not counted. `in` is from the client, `out` is to it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
     /// When it ended, RFC 3339 in UTC.

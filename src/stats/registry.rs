@@ -321,3 +321,71 @@ impl Registry {
         usize::try_from(id).unwrap_or(0) % SHARDS
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::config;
+    use crate::route::database::{GatewayTls, Origin};
+    use crate::tls::config::{Loader, MinVersion};
+
+    fn database() -> Arc<Database> {
+        let text = "[database.a]\nbackends = [\"10.0.0.5:6379\"]\n";
+        let mut config = config::parse(text, std::path::Path::new("gate.toml"))
+            .config
+            .unwrap();
+        let declared = config.databases.remove("a").unwrap();
+        let gateway = GatewayTls {
+            cert: "none".into(),
+            key: "none".into(),
+            min_version: MinVersion::default(),
+            minted: false,
+        };
+        let loader = &mut Loader::default();
+        let hosts = Vec::new();
+        let database = Database::build(
+            "a".into(),
+            declared.spec,
+            Origin::Config,
+            hosts,
+            &gateway,
+            loader,
+            None,
+        );
+        Arc::new(database.unwrap())
+    }
+
+    #[test]
+    fn a_total_never_falls_and_counts_everybody_once() {
+        const THREADS: u64 = 4;
+        const SESSIONS: u64 = 2_000;
+        let (registry, database) = (Arc::new(Registry::default()), database());
+        let client = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let session = |id| {
+            let (listener, now) = ("main".into(), Instant::now());
+            let entry = registry.enter(id, client, listener, now, database.clone(), None);
+            entry.count_in(1);
+            entry.count_in(2);
+            entry.bytes_out.store(5, Ordering::Relaxed);
+        };
+        let total = || registry.moved(&[&database.live])[0];
+        thread::scope(|scope| {
+            let session = &session;
+            let work = |thread| move || (0..SESSIONS).for_each(|n| session(THREADS * n + thread));
+            let workers: Vec<_> = (0..THREADS).map(|t| scope.spawn(work(t))).collect();
+            let mut before = (0, 0);
+            while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
+                let now = total();
+                assert!(
+                    now.0 >= before.0 && now.1 >= before.1,
+                    "{now:?} after {before:?}"
+                );
+                before = now;
+            }
+        });
+        assert_eq!(total(), (3 * THREADS * SESSIONS, 5 * THREADS * SESSIONS));
+        assert!(registry.is_empty());
+    }
+}
