@@ -109,7 +109,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
     let mut screen = Screen::take().map_err(broken)?;
     terminal::start_keys(inputs.clone()).map_err(broken)?;
     let sender = link::start(connection, socket, args.interval, inputs).map_err(broken)?;
-    let skin = skin(args);
+    let skin = skin(args.theme, args.ascii, |name| std::env::var(name).ok());
     let ended = watch(&mut app, &mut screen, skin, &waiting, &sender);
     drop(screen);
     ended.map_err(broken)
@@ -184,10 +184,10 @@ fn watch(
     }
 }
 
-/// How everything looks: what was asked for, else what the environment says.
-fn skin(args: &TopArgs) -> Skin {
-    let says = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let theme = match args.theme {
+/// How everything looks: what was asked for, else what the environment `says`.
+fn skin(theme: Theme, ascii: bool, says: impl Fn(&str) -> Option<String>) -> Skin {
+    let says = |name: &str| says(name).filter(|value| !value.is_empty());
+    let theme = match theme {
         Theme::Auto if says("NO_COLOR").is_some() => Theme::Plain,
         // `15;0`: the number of the background stands last.
         Theme::Auto => match says("COLORFGBG").as_deref().and_then(background) {
@@ -197,7 +197,7 @@ fn skin(args: &TopArgs) -> Skin {
         },
         chosen => chosen,
     };
-    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(says);
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(&says);
     let utf8 = locale.is_some_and(|locale| {
         let locale = locale.to_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
@@ -206,10 +206,57 @@ fn skin(args: &TopArgs) -> Skin {
     let console = says("TERM").as_deref() == Some("linux");
     Skin {
         theme,
-        ascii: args.ascii || !utf8 || console,
+        ascii: ascii || !utf8 || console,
     }
 }
 
 fn background(colours: &str) -> Option<u8> {
     colours.rsplit(';').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_decides_what_was_not_asked_for() {
+        for (asked, variables, theme, ascii) in [
+            (Theme::Auto, "LANG=en_GB.UTF-8", Theme::Auto, false),
+            (Theme::Auto, "LANG=C LC_ALL=C.utf8", Theme::Auto, false),
+            (Theme::Auto, "LANG=C.UTF-8 LC_ALL=C", Theme::Auto, true),
+            (Theme::Auto, "", Theme::Auto, true),
+            (Theme::Auto, "LANG=C.UTF-8 TERM=linux", Theme::Auto, true),
+            (
+                Theme::Auto,
+                "LC_ALL=C.UTF-8 NO_COLOR=1",
+                Theme::Plain,
+                false,
+            ),
+            (Theme::Dark, "LC_ALL=C.UTF-8 NO_COLOR=1", Theme::Dark, false),
+            (Theme::Auto, "LC_ALL=C.UTF-8 NO_COLOR=", Theme::Auto, false),
+            (
+                Theme::Auto,
+                "LC_ALL=C.UTF-8 COLORFGBG=15;0",
+                Theme::Dark,
+                false,
+            ),
+            (
+                Theme::Auto,
+                "LC_ALL=C.UTF-8 COLORFGBG=0;default;15",
+                Theme::Light,
+                false,
+            ),
+        ] {
+            let says = |name: &str| {
+                let pairs = variables.split(' ').filter_map(|pair| pair.split_once('='));
+                pairs
+                    .into_iter()
+                    .find(|(n, _)| *n == name)
+                    .map(|(_, value)| value.to_owned())
+            };
+            let skin = skin(asked, false, says);
+            assert_eq!((skin.theme, skin.ascii), (theme, ascii), "{variables}");
+        }
+        assert!(skin(Theme::Auto, true, |_| Some("C.UTF-8".to_owned())).ascii);
+    }
 }

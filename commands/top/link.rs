@@ -22,8 +22,11 @@ use super::dialog::Request;
 /// The longest line taken: several times what a gateway sends.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
-/// How long a gateway may take to answer, or to take a request.
+/// How long a gateway may take to answer the subscription.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a gateway may take to take a request: the screen stands still for it.
+const SENDING: Duration = Duration::from_secs(1);
 
 /// The first pause before connecting again; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -50,7 +53,7 @@ pub(crate) struct Connection {
 
 #[derive(Deserialize)]
 struct Line {
-    event: Update,
+    event: Option<Update>,
 }
 
 impl Connection {
@@ -76,7 +79,9 @@ impl Connection {
         }
         // Something comes at every interval; longer silence than this is none of the gateway's.
         let silence = interval * 3 + PATIENCE;
-        connection.lines.get_ref().set_read_timeout(Some(silence))?;
+        let stream = connection.lines.get_ref();
+        stream.set_read_timeout(Some(silence))?;
+        stream.set_write_timeout(Some(SENDING))?;
         Ok(connection)
     }
 
@@ -94,11 +99,10 @@ impl Connection {
     /// The connection breaks, or what comes is not of the protocol.
     pub(crate) fn next(&mut self) -> Result<Told, ClientError> {
         let line = self.line()?;
-        match serde_json::from_slice::<Line>(line) {
-            Ok(Line { event }) => Ok(Told::Update(Box::new(event))),
-            // No update: an answer, or nothing that can be understood.
-            Err(_) => Ok(Told::Answer(serde_json::from_slice(line)?)),
-        }
+        Ok(match serde_json::from_slice::<Line>(line)?.event {
+            Some(update) => Told::Update(Box::new(update)),
+            None => Told::Answer(serde_json::from_slice(line)?),
+        })
     }
 
     fn line(&mut self) -> Result<&[u8], ClientError> {
