@@ -173,7 +173,7 @@ fn watch(
                 Wish::Nothing => {}
                 Wish::Quit => return Ok(0),
                 Wish::Suspend => screen.suspend()?,
-                Wish::Redraw => screen.terminal.clear()?,
+                Wish::Redraw => screen.wipe()?,
                 Wish::Ask(request) => {
                     if let Err(why) = sender.send(&request) {
                         app.unsent(&why);

@@ -61,7 +61,18 @@ impl Screen {
         give_back();
         kill_current_process_group(Signal::TSTP)?;
         take_over()?;
-        self.terminal.clear()
+        self.wipe()
+    }
+
+    /// Empties the screen, so that the next frame is drawn as a whole.
+    ///
+    /// # Errors
+    /// The terminal cannot be written.
+    pub(crate) fn wipe(&mut self) -> io::Result<()> {
+        // Terminal::clear would ask where the cursor is, and the answer goes to the thread that
+        // reads keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 }
 

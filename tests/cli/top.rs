@@ -166,16 +166,19 @@ fn size(cells: u16) -> NonZeroU16 {
 
 impl Terminal {
     fn start(gate: &Gate, words: &str) -> Self {
-        let script = format!(
+        Self::run(&format!(
             "stty rows 24 cols 100; echo before $(stty -g); \
              sh -c 'echo pid $$ .; exec \"{}\" top --interval 100ms --socket \"{}\" {words}'; \
              echo code $? .; echo after $(stty -g) .",
             env!("CARGO_BIN_EXE_dbgate"),
             gate.socket().display(),
-        );
+        ))
+    }
+
+    fn run(script: &str) -> Self {
         let mut command = Command::new("script");
         command
-            .args(["-qec", &script, "/dev/null"])
+            .args(["-qec", script, "/dev/null"])
             .env("TERM", "xterm-256color")
             .env("LC_ALL", "C.UTF-8")
             .env("SHELL", "/bin/sh")
@@ -304,6 +307,39 @@ fn a_session_is_watched_and_killed_and_the_terminal_given_back() {
     terminal.shows("unknown_host 1 (1 in all)");
     terminal.type_in("q");
     terminal.restored("0");
+}
+
+#[test]
+fn it_stops_and_goes_on_and_draws_anew() {
+    let gate = with_database();
+    let mut terminal =
+        Terminal::run("stty rows 24 cols 100; PS1='$ ' exec bash --norc --noprofile -i");
+    terminal.shows("$ ");
+    terminal.type_in(&format!(
+        "'{}' top --interval 100ms --tab databases --socket '{}'\n",
+        env!("CARGO_BIN_EXE_dbgate"),
+        gate.socket().display(),
+    ));
+    terminal.shows("2 Databases 1");
+    terminal.type_in("\u{c}j");
+    terminal.shows("a.example");
+    terminal.type_in("\u{1a}");
+    let screen = terminal.shows("Stopped");
+    assert!(!screen.contains("2 Databases 1"), "{screen}");
+    terminal.until("its own screen", |screen| {
+        !screen.alternate_screen() && !screen.hide_cursor()
+    });
+    // Keys go to the shell, which shows them.
+    terminal.type_in("echo a''b; fg; echo code $?\n");
+    terminal.until("it goes on", |screen| {
+        screen.alternate_screen() && screen.contents().contains("2 Databases 1")
+    });
+    terminal.type_in("?");
+    terminal.shows("dbgate top: keys");
+    terminal.type_in(" q");
+    let screen = terminal.shows("code 0");
+    assert!(screen.contains("\nab"), "{screen}");
+    terminal.type_in("exit\n");
 }
 
 #[test]
