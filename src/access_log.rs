@@ -3,7 +3,7 @@
 //! Records leave through a bounded queue, and a thread of its own writes them; when whoever reads
 //! them is stuck, records are lost, counted and told, and no session is held up.
 //!
-//! Not here: what a record holds ([`crate::stats::Record`]), its text ([`line`]) and the places
+//! Not here: what a record holds ([`crate::stats::Record`]), its text ([`mod@line`]) and the places
 //! where it goes ([`sink`]).
 
 pub mod line;
