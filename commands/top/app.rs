@@ -3,13 +3,17 @@
 //! Pure: it neither reads a clock nor touches a terminal or a socket, and drawing it changes
 //! nothing.
 
+mod look;
+
 use std::time::{Duration, SystemTime};
 
 use dbgate::control::watch::Update;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value as Json;
 
-use super::dialog::{Deed, Dialog, Request, database_of};
+pub(crate) use look::{Link, Look, Over, Wish};
+
+use super::dialog::{Deed, Dialog, database_of};
 use super::filter::{Filter, column};
 use super::keys::{self, Action};
 use super::row::{AnyRow, HIDDEN, Id};
@@ -22,68 +26,6 @@ const LONGEST_FILTER: usize = 200;
 
 /// Rows that a page key moves by, whatever the height.
 const PAGE: usize = 10;
-
-/// How one tab is looked at.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Look {
-    /// The column that it is sorted by.
-    pub(crate) sort: usize,
-    /// Largest first.
-    pub(crate) down: bool,
-    /// The filter as typed.
-    pub(crate) filter: String,
-    understood: Filter,
-    /// The selected row; it stays selected wherever sorting moves it.
-    pub(crate) selected: Option<Id>,
-    /// Where that is, or was.
-    pub(crate) at: usize,
-    /// The rows that are shown, in order.
-    pub(crate) order: Vec<Id>,
-}
-
-/// What lies over the table.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Over {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The filter is being typed; as it was before.
-    Filter(String),
-    /// A question.
-    Dialog(Dialog),
-    /// The keys.
-    Help,
-}
-
-/// Whether the gateway can be reached.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Link {
-    /// It tells what changes.
-    #[default]
-    Up,
-    /// It does not.
-    Lost {
-        /// Since when.
-        since: SystemTime,
-        /// What happened.
-        why: String,
-    },
-}
-
-/// What a key asks of the world outside.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Wish {
-    /// Nothing.
-    Nothing,
-    /// To end.
-    Quit,
-    /// To stop, as Ctrl-Z does.
-    Suspend,
-    /// To draw the whole screen anew.
-    Redraw,
-    /// To ask the gateway for something.
-    Ask(Request),
-}
 
 /// Everything that a screen shows.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@
 //! all there is. A line is bounded in rows. The next refresh is made only when the caller has
 //! taken the one before: one that reads slowly gets fewer refreshes, and nothing piles up.
 //!
-//! Not here: finding out what has changed ([`changes`]).
+//! Not here: finding out what has changed ([`Watcher`]).
 
 mod changes;
 

@@ -74,7 +74,9 @@ fn no_gateway() {
 fn once_as_json_holds_what_all_tabs_hold() {
     let gate = with_database();
     let (_one, _two) = (gate.session("a.example"), gate.session("a.example"));
-    closed(&mut gate.client("nowhere.example"));
+    let events = gate.follow();
+    gate.client("nowhere.example");
+    events.out.wait(0, "unknown_host");
     let json = |words: &[&str]| -> Value {
         let fast = ["--once", "-o", "json", "--interval", "100ms"];
         let out = Ran::of(&mut top(&gate, &[&fast[..], words].concat())).done();

@@ -2,6 +2,7 @@ use dbgate::control::watch::{SessionRow, Update};
 use serde_json::json;
 
 use super::*;
+use crate::top::dialog::Request;
 use crate::top::example::{app, first, noon, second, type_in};
 use crate::top::value::Value;
 
