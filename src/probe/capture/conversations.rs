@@ -3,7 +3,7 @@
 //! Memory stays bounded, whatever the capture holds: conversations, their bytes and what is
 //! remembered of decided ones are limited, and the oldest are finished first. A conversation that
 //! is decided frees its bytes; later packets of it cost one look into a table. Not here: one
-//! conversation in itself ([`super::conversation`]), and how rows are shown.
+//! conversation in itself (`conversation`), and how rows are shown.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};

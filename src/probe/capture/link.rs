@@ -2,7 +2,7 @@
 //!
 //! The numbers are those of the LINKTYPE_ registry of tcpdump.org. IP and TCP headers are parsed
 //! by `etherparse`. Packets that are no TCP, and those that cannot be read whole, are told by
-//! [`Skipped`]; nothing is guessed. Not here: putting segments together ([`super::reassembly`]).
+//! [`Skipped`]; nothing is guessed. Not here: putting segments together (`reassembly`).
 
 use std::net::{IpAddr, SocketAddr};
 
