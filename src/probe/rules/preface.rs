@@ -14,7 +14,7 @@ rules! {
     PG_EXPECTS_TLS_FIRST: "pg-expects-tls-first", Preface, Fail, "server",
         "the server starts with TLS and does not take an SSLRequest",
         means "What listens there expects a ClientHello as the first bytes: a TLS proxy without knowledge of Postgres. A client sends an SSLRequest instead and is hung up on, so no ClientHello is ever seen. psql prints `server closed the connection unexpectedly`.",
-        remedy "Use sslnegotiation=direct with psql 17 or newer, or put something in between that answers the SSLRequest (dbgate does).";
+        remedy "Put something in between that answers the SSLRequest (dbgate does). Where what listens there agrees to ALPN `postgresql`, sslnegotiation=direct of psql 17 helps as well.";
     PG_CLOSED_AFTER_REQUEST: "pg-closed-after-request", Preface, Fail, "server",
         "the server hung up instead of answering the SSLRequest",
         means "No Postgres does that when it is well: it is a TLS server that expects a ClientHello first, a proxy without a backend, or another protocol. psql prints `server closed the connection unexpectedly`.",
