@@ -140,13 +140,17 @@ drills! {
 
     // No handshake.
     tls_only_11: tls::only_tls11, "tls://pg1.example.test:{port} --ca {ca}"
-        => 4 "alert-protocol-version", "alert 70", "TLS 1.2 or 1.3";
+        => 4 "tls-too-old", "the server chose TLS 1.1", "allow TLS 1.2 and 1.3";
     tls_only_13: tls::only_tls13, "postgres://pg1.example.test:{port} --ca {ca} --tls 1.2"
         => 4 "tls-version-not-offered", "it took TLS 1.3", "offer the other version";
     tls_only_rsa_key_exchange: tls::only_rsa_key_exchange, "tls://pg1.example.test:{port} --ca {ca}"
-        => 4 "alert-handshake-failure", "RSA key exchange", "cipher list";
+        => 4 "tls-old-ciphers-only", "TLS_RSA_WITH_AES_128_CBC_SHA", "ssl_ciphers";
     tls_only_group_p521: tls::only_group_p521, "tls://pg1.example.test:{port} --ca {ca}"
-        => 4 "alert-handshake-failure", "group", "cipher list";
+        => 4 "tls-old-groups-only", "the server chose secp521r1", "x25519 and secp256r1";
+    tls_12_only_group_p521: tls::tls12_only_group_p521, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-old-groups-only", "secp521r1", "x25519 and secp256r1";
+    tls_only_ed448: tls::only_ed448, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "alert-handshake-failure", "key type", "ECDSA P-256";
     tls_strict_sni: tls::strict_sni, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "alert-unrecognized-name", "pg1.example.test", "proxy's routes";
     tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"

@@ -1,7 +1,10 @@
 //! Looking again, in another way, where one look leaves the cause open: each further look is a
 //! connection of its own, and is told in the report.
 //!
-//! All further looks together take no longer than one stage may. Not here: the first look.
+//! All further looks together take no longer than one stage may. Not here: the first look, and
+//! those that differ from it in what they offer ([`offers`]).
+
+mod offers;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -16,9 +19,6 @@ use super::{reach, tell};
 use crate::probe::facts::Hint;
 use crate::probe::{Finding, Report, Rule, Severity, rules};
 use crate::tls::config::ALPN_POSTGRES;
-
-/// A hello beyond this needs a second packet on most paths.
-const ONE_PACKET: usize = 1400;
 
 /// The share of the time for one stage that a stage of a further look gets.
 const SHARE: u32 = 5;
@@ -123,6 +123,9 @@ impl<'a> Again<'a> {
         }
         if self.plan.offer.only.is_some() && is(&[&rules::ALERT_PROTOCOL_VERSION]) {
             self.both_versions().await;
+        }
+        if self.is_offer_refused() && self.wide().await {
+            return;
         }
         if by_name && self.plan.offer.sni.is_some() {
             self.without_sni().await;
@@ -247,81 +250,6 @@ impl<'a> Again<'a> {
         let told: Vec<String> = look.look.told.into_values().collect();
         let detail = format!("to {what} it answered: {}", told.join(", "));
         self.conclude(rule, &detail);
-    }
-
-    async fn unsplit(&mut self) -> bool {
-        let Some(split) = self.plan.offer.split else {
-            return false;
-        };
-        let other = self
-            .other("the ClientHello in one piece", |plan| {
-                plan.offer.split = None;
-            })
-            .await;
-        let works = other.is_some_and(|other| other.report.established);
-        if works {
-            let detail = format!("in {split} the ClientHello fails, in one piece it does not");
-            self.conclude(&rules::HELLO_SPLIT_REFUSED, &detail);
-        }
-        works
-    }
-
-    async fn both_versions(&mut self) {
-        let both = self.other("TLS 1.2 and 1.3 on offer", |plan| plan.offer.only = None);
-        let Some(both) = both.await.filter(|other| other.report.established) else {
-            return;
-        };
-        let version = both.report.tls_version.unwrap_or_default();
-        let detail = format!("with both on offer it took TLS {version}");
-        self.conclude(&rules::TLS_VERSION_NOT_OFFERED, &detail);
-    }
-
-    async fn smaller(&mut self) -> bool {
-        let bytes = self.report.hello.as_ref().map_or(0, |hello| hello.bytes);
-        if bytes <= ONE_PACKET {
-            return false;
-        }
-        let other = self
-            .other("a ClientHello without post-quantum key shares", |plan| {
-                plan.offer.small = true;
-            })
-            .await;
-        let Some(small) = other.filter(|other| other.report.established) else {
-            return false;
-        };
-        let size = small.report.hello.map_or(0, |hello| hello.bytes);
-        let detail = format!("a ClientHello of {bytes} bytes fails, one of {size} bytes does not");
-        self.conclude(&rules::HELLO_TOO_BIG, &detail);
-        true
-    }
-
-    async fn without_sni(&mut self) -> Option<Other> {
-        self.other("no server name", |plan| plan.offer.sni = None)
-            .await
-    }
-
-    async fn compare_no_sni(&mut self) {
-        if self.plan.offer.sni.is_none() {
-            return;
-        }
-        let Some(other) = self.without_sni().await else {
-            return;
-        };
-        let leaf = |look: &Look| look.shown.chain.first().cloned();
-        let finding = if !other.report.established {
-            let why = gist(&other.report);
-            Finding::new(&rules::SNI_REQUIRED, format!("without one: {why}"))
-        } else if leaf(&other.look) == leaf(self.first) {
-            let detail = "both times the same certificate came";
-            Finding::new(&rules::SNI_IGNORED, detail)
-        } else {
-            let detail = format!(
-                "without one came a certificate for {}",
-                names(&other.report)
-            );
-            Finding::new(&rules::SNI_REQUIRED, detail)
-        };
-        self.report.find(finding);
     }
 
     /// Whether TLS from the first byte succeeds where a preface did not.

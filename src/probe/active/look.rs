@@ -85,19 +85,25 @@ pub(super) struct Look {
     pub(super) told: BTreeMap<&'static str, String>,
 }
 
+impl Look {
+    fn new(connected: Duration) -> Self {
+        Self {
+            exchange: Exchange::default(),
+            shown: Shown::default(),
+            agreed: None,
+            failed: None,
+            phases: vec![("tcp", connected)],
+            findings: Vec::new(),
+            told: BTreeMap::new(),
+        }
+    }
+}
+
 /// Looks once, over a connection that took `connected` to make.
 pub(super) async fn look(tcp: TcpStream, connected: Duration, plan: &Plan) -> Look {
     let recording = Recording::start();
     recording.connected(Connect::Accepted(connected));
-    let mut look = Look {
-        exchange: Exchange::default(),
-        shown: Shown::default(),
-        agreed: None,
-        failed: None,
-        phases: vec![("tcp", connected)],
-        findings: Vec::new(),
-        told: BTreeMap::new(),
-    };
+    let mut look = Look::new(connected);
     let wire = Tap::new(tcp, recording.clone(), Side::Client);
     go(wire, plan, &mut look).await;
     recording.finish();
@@ -105,23 +111,49 @@ pub(super) async fn look(tcp: TcpStream, connected: Duration, plan: &Plan) -> Lo
     look
 }
 
+/// Sends `hello` where a handshake would begin; what comes back until it is `enough`, at most
+/// `most` bytes. `None` where it does not get as far.
+pub(super) async fn answer(
+    tcp: TcpStream,
+    connected: Duration,
+    plan: &Plan,
+    hello: &[u8],
+    most: usize,
+    enough: impl Fn(&[u8]) -> bool,
+) -> Option<Vec<u8>> {
+    let mut wire = Tap::new(tcp, Recording::start(), Side::Client);
+    begin(&mut wire, plan, &mut Look::new(connected)).await?;
+    let sent = timeout(plan.limit, wire.write_all(hello)).await;
+    sent.ok()?.ok()?;
+    Some(take_until(&mut wire, most, plan.limit, enough).await)
+}
+
+/// Says what comes before TLS; `None` where that does not lead to TLS, else the greeting of MySQL,
+/// where there is one.
+async fn begin(
+    wire: &mut Tap<TcpStream>,
+    plan: &Plan,
+    look: &mut Look,
+) -> Option<Option<Greeting>> {
+    match plan.way {
+        Way::Direct => Some(None),
+        Way::SslRequest => {
+            let granted = ssl_request(wire, plan.limit, look).await;
+            granted.then_some(None)
+        }
+        Way::Greeting => greeted(wire, plan.limit, look).await.map(Some),
+    }
+}
+
 async fn go(mut wire: Tap<TcpStream>, plan: &Plan, look: &mut Look) {
     let start = Instant::now();
-    let mut greeting = None;
-    let ready = match plan.way {
-        Way::Direct => true,
-        Way::SslRequest => ssl_request(&mut wire, plan.limit, look).await,
-        Way::Greeting => {
-            greeting = greeted(&mut wire, plan.limit, look).await;
-            greeting.is_some()
-        }
-    };
+    let begun = begin(&mut wire, plan, look).await;
     if plan.way != Way::Direct {
         look.phases.push(("preface", start.elapsed()));
     }
-    if !ready {
+    let Some(greeting) = begun else {
         return;
-    }
+    };
     let start = Instant::now();
     let (result, shown) = secure::handshake(wire, &plan.offer, plan.limit).await;
     look.phases.push(("tls", start.elapsed()));
@@ -214,10 +246,20 @@ pub(super) async fn take_in(
     most: usize,
     limit: Duration,
 ) -> Vec<u8> {
+    take_until(stream, most, limit, |_| false).await
+}
+
+/// The same, or until what is there is `enough`.
+async fn take_until(
+    stream: &mut (impl AsyncRead + Unpin),
+    most: usize,
+    limit: Duration,
+    enough: impl Fn(&[u8]) -> bool,
+) -> Vec<u8> {
     let mut all = Vec::new();
     let reading = async {
         let mut piece = [0; 1024];
-        while all.len() < most {
+        while all.len() < most && !enough(&all) {
             match stream.read(&mut piece).await {
                 Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
                 Ok(0) | Err(_) => return,

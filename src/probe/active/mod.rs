@@ -16,6 +16,7 @@ pub(super) mod reach;
 mod secure;
 mod setup;
 mod target;
+mod wide;
 mod words;
 
 use std::net::SocketAddr;

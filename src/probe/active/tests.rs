@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::preface::postgres::SSL_REQUEST;
-use crate::tls::Alert;
+use crate::tls::{Alert, offer};
 
 /// The type of a record with a handshake message.
 const HANDSHAKE: u8 = 0x16;
@@ -353,5 +353,53 @@ async fn what_begins_like_tls_and_is_none() {
         let report = probed("postgres", port, options()).await;
         assert_code(&report, "tls-incompatible");
         assert!(report.looks.is_empty(), "{:?}", report.looks);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_offer_is_followed_by_one_of_everything() {
+    // ServerHello and ServerHelloDone of TLS 1.2, a suite of RSA key exchange.
+    let old = [
+        &[0x16, 3, 3, 0, 46, 2, 0, 0, 38, 3, 3][..],
+        &[1; 32],
+        &[0, 0, 0x2f, 0, 14, 0, 0, 0],
+    ];
+    let (old, refused) = (old.concat(), Alert::HandshakeFailure.record().to_vec());
+    for (wide, code, look) in [
+        (old, "tls-old-ciphers-only", "TLS_RSA_WITH_AES_128_CBC_SHA"),
+        (refused.clone(), "alert-handshake-failure", "sent alert 40"),
+    ] {
+        let usual = refused.clone();
+        let port = serving(move |mut tcp| {
+            let (wide, usual) = (wide.clone(), usual.clone());
+            async move {
+                let mut request = [0; SSL_REQUEST.len()];
+                if tcp.read_exact(&mut request).await.is_err() || request != SSL_REQUEST {
+                    return;
+                }
+                let _ = tcp.write_all(b"S").await;
+                let mut input = Vec::new();
+                let offer = loop {
+                    if let Ok(Some((_, offer))) = offer::read(&input) {
+                        break offer;
+                    }
+                    if !matches!(tcp.read_buf(&mut input).await, Ok(1..)) {
+                        return;
+                    }
+                };
+                let is_wide = offer.suites.contains(&0x002f);
+                let _ = tcp.write_all(if is_wide { &wide } else { &usual }).await;
+                silence(tcp).await;
+            }
+        })
+        .await;
+        let report = probed("postgres", port, options()).await;
+        assert_code(&report, code);
+        let told = report
+            .looks
+            .iter()
+            .find(|told| told.starts_with("all versions"));
+        assert!(told.is_some_and(|told| told.contains(look)), "{report:#?}");
+        assert!(!report.established && report.alert_by == Some("server"));
     }
 }

@@ -12,9 +12,9 @@ rules! {
         means "Many databases are behind this address and only the name in the handshake tells which is meant; none was sent.",
         remedy "Connect by name, not by address: libpq host=NAME hostaddr=ADDR, redis-cli --sni NAME, mysql --tls-sni-servername NAME.";
     ALERT_HANDSHAKE_FAILURE: "alert-handshake-failure", Tls, Fail, "server",
-        "alert 40, handshake_failure: no cipher suite, group or signature in common",
-        means "It answered the ClientHello, so what it disliked is the offer: it wants older suites (RSA key exchange, CBC), or its key fits none of the signatures offered, or it has no certificate at all. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
-        remedy "Look at the server's cipher list and key type; dbgate and this probe offer TLS 1.2 and 1.3 with ECDHE and AEAD ciphers.";
+        "alert 40, handshake_failure: the server has no certificate that fits the offer",
+        means "A probe asks again with old versions, suites and groups on offer as well, so these are not why: the server has no certificate at all, or none whose key type and signature the client takes. In a recording nobody can ask again; probe the server to be sure. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
+        remedy "Look at the certificate and the key that the server is set to use; ECDSA P-256 or RSA 2048 signed with SHA-256 suit every client (`dbgate cert new NAME`).";
     ALERT_PROTOCOL_VERSION: "alert-protocol-version", Tls, Fail, "server",
         "alert 70, protocol_version: no TLS version in common",
         means "The server takes none of the versions offered. Clients print `tlsv1 alert protocol version` or `unsupported protocol`.",
@@ -94,7 +94,15 @@ rules! {
     TLS_TOO_OLD: "tls-too-old", Tls, Fail, "server",
         "the server chose a TLS version before 1.2",
         means "It speaks TLS 1.0 or 1.1 at best, which today's clients refuse (RFC 8996).",
-        remedy "Update the server or its TLS settings; nothing on the client's side should be lowered.";
+        remedy "Update the server, or let its settings allow TLS 1.2 and 1.3 (ssl_max_protocol_version in Postgres, tls-protocols in Redis, tls_version in MySQL); nothing on the client's side should be lowered.";
+    TLS_OLD_CIPHERS_ONLY: "tls-old-ciphers-only", Tls, Fail, "server",
+        "the server takes only cipher suites that today's clients leave out",
+        means "With them on offer it chose one, without them it refuses: suites without forward secrecy (TLS_RSA), or with CBC, CCM, finite-field DHE, 3DES or RC4. dbgate and many clients offer only ECDHE with AES-GCM or ChaCha20-Poly1305.",
+        remedy "Let the server take ECDHE suites with GCM (`ECDHE+AESGCM` in OpenSSL's words: ssl_ciphers in Postgres, tls-ciphers in Redis, ssl_cipher in MySQL).";
+    TLS_OLD_GROUPS_ONLY: "tls-old-groups-only", Tls, Fail, "server",
+        "the server takes only key exchange groups that many clients leave out",
+        means "With other groups on offer it chose one, without them it refuses. dbgate and many clients offer only X25519MLKEM768, x25519, secp256r1 and secp384r1. OpenSSL clients print `sslv3 alert handshake failure`.",
+        remedy "Let the server take x25519 and secp256r1 as well (ssl_groups in Postgres, ssl_ecdh_curve before version 18; ssl_ecdh_curve in nginx, curves in HAProxy).";
     TLS_INCOMPATIBLE: "tls-incompatible", Tls, Fail, "this machine",
         "the server's part of the handshake is not acceptable",
         means "It chose something that was not offered, or broke the protocol; the finding says what.",

@@ -40,6 +40,21 @@ pub(super) fn only_group_p521() -> Scene {
     Scene::of(OpensslServer::start(&good(&ca, &[NAME]), &arguments)).ca(ca)
 }
 
+/// In TLS 1.2 the group is told later than in 1.3.
+pub(super) fn tls12_only_group_p521() -> Scene {
+    let ca = Ca::new("Root");
+    let leaf = ca.by_openssl(NAME, "rsa:2048", "sha256");
+    let arguments = ["-rev", "-tls1_2", "-groups", "P-521"];
+    Scene::of(OpensslServer::start(&leaf, &arguments)).ca(ca)
+}
+
+/// The one certificate has a key of a kind that few clients know.
+pub(super) fn only_ed448() -> Scene {
+    let ca = Ca::new("Root");
+    let leaf = ca.by_openssl(NAME, "ed448", "sha256");
+    Scene::of(OpensslServer::start(&leaf, &["-rev"])).ca(ca)
+}
+
 /// A proxy that knows other names only.
 pub(super) fn strict_sni() -> Scene {
     let ca = Ca::new("Root");

@@ -1,0 +1,149 @@
+//! Looks whose hello offers something else than the first: less, more, or in another form.
+
+use super::{Again, Other, gist, names, reach};
+use crate::probe::active::look::{self, Look};
+use crate::probe::active::setup::PROVIDER;
+use crate::probe::active::wide;
+use crate::probe::exchange::KEPT;
+use crate::probe::{Finding, rules};
+use crate::tls::Alert;
+use crate::tls::observed::{End, observe};
+
+/// A hello beyond this needs a second packet on most paths.
+const ONE_PACKET: usize = 1400;
+
+impl Again<'_> {
+    pub(super) async fn unsplit(&mut self) -> bool {
+        let Some(split) = self.plan.offer.split else {
+            return false;
+        };
+        let other = self
+            .other("the ClientHello in one piece", |plan| {
+                plan.offer.split = None;
+            })
+            .await;
+        let works = other.is_some_and(|other| other.report.established);
+        if works {
+            let detail = format!("in {split} the ClientHello fails, in one piece it does not");
+            self.conclude(&rules::HELLO_SPLIT_REFUSED, &detail);
+        }
+        works
+    }
+
+    pub(super) async fn both_versions(&mut self) {
+        let both = self.other("TLS 1.2 and 1.3 on offer", |plan| plan.offer.only = None);
+        let Some(both) = both.await.filter(|other| other.report.established) else {
+            return;
+        };
+        let version = both.report.tls_version.unwrap_or_default();
+        let detail = format!("with both on offer it took TLS {version}");
+        self.conclude(&rules::TLS_VERSION_NOT_OFFERED, &detail);
+    }
+
+    pub(super) async fn smaller(&mut self) -> bool {
+        let bytes = self.report.hello.as_ref().map_or(0, |hello| hello.bytes);
+        if bytes <= ONE_PACKET {
+            return false;
+        }
+        let other = self
+            .other("a ClientHello without post-quantum key shares", |plan| {
+                plan.offer.small = true;
+            })
+            .await;
+        let Some(small) = other.filter(|other| other.report.established) else {
+            return false;
+        };
+        let size = small.report.hello.map_or(0, |hello| hello.bytes);
+        let detail = format!("a ClientHello of {bytes} bytes fails, one of {size} bytes does not");
+        self.conclude(&rules::HELLO_TOO_BIG, &detail);
+        true
+    }
+
+    pub(super) async fn without_sni(&mut self) -> Option<Other> {
+        self.other("no server name", |plan| plan.offer.sni = None)
+            .await
+    }
+
+    pub(super) async fn compare_no_sni(&mut self) {
+        if self.plan.offer.sni.is_none() {
+            return;
+        }
+        let Some(other) = self.without_sni().await else {
+            return;
+        };
+        let leaf = |look: &Look| look.shown.chain.first().cloned();
+        let finding = if !other.report.established {
+            let why = gist(&other.report);
+            Finding::new(&rules::SNI_REQUIRED, format!("without one: {why}"))
+        } else if leaf(&other.look) == leaf(self.first) {
+            let detail = "both times the same certificate came";
+            Finding::new(&rules::SNI_IGNORED, detail)
+        } else {
+            let detail = format!(
+                "without one came a certificate for {}",
+                names(&other.report)
+            );
+            Finding::new(&rules::SNI_REQUIRED, detail)
+        };
+        self.report.find(finding);
+    }
+
+    /// Whether the server has refused what was on offer, and nothing else.
+    pub(super) fn is_offer_refused(&self) -> bool {
+        let refusals = [
+            Alert::HandshakeFailure,
+            Alert::ProtocolVersion,
+            Alert::InsufficientSecurity,
+        ];
+        let report = &self.report;
+        let lead = report.findings.first();
+        let by_alert = lead.is_some_and(|finding| {
+            let rules = [
+                &rules::ALERT_HANDSHAKE_FAILURE,
+                &rules::ALERT_PROTOCOL_VERSION,
+                &rules::ALERT_OTHER,
+            ];
+            rules.iter().any(|rule| std::ptr::eq(*rule, finding.rule))
+        });
+        let alert = report.alert.as_deref();
+        by_alert
+            && refusals.iter().any(|refusal| alert == Some(refusal.name()))
+            && report.alert_by == Some("server")
+            && report.tls_version.is_none()
+            && !self.first.shown.asked
+    }
+
+    /// What the server chooses when everything is on offer; whether that is the cause.
+    pub(super) async fn wide(&mut self) -> bool {
+        const WHAT: &str = "all versions, suites and groups on offer";
+        let Some(limit) = self.limit() else {
+            return false;
+        };
+        let mut random = [0; 32];
+        if PROVIDER.secure_random.fill(&mut random).is_err() {
+            return false;
+        }
+        let mut plan = self.plan.clone();
+        plan.limit = limit;
+        let hello = wide::hello(&random, plan.offer.sni.as_ref(), plan.offer.alpn);
+        let answer = match reach::connect(self.address, limit).await {
+            Ok((tcp, took)) => {
+                let enough = |bytes: &[u8]| wide::is_answered(&observe(bytes, End::Server));
+                look::answer(tcp, took, &plan, &hello, KEPT, enough).await
+            }
+            Err(finding) => {
+                let lost = format!("{WHAT}: {}", finding.rule.summary);
+                self.report.looks.push(lost);
+                return false;
+            }
+        };
+        // Without an answer to the preface there is none to the hello.
+        let answer = answer.unwrap_or_default();
+        let (rule, said) = wide::meaning(&observe(&answer, End::Server));
+        self.report.looks.push(format!("{WHAT}: {said}"));
+        if let Some(rule) = rule {
+            self.conclude(rule, &format!("with {WHAT}, {said}"));
+        }
+        rule.is_some()
+    }
+}
