@@ -150,7 +150,7 @@ drills! {
     tls_12_only_group_p521: tls::tls12_only_group_p521, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-old-groups-only", "secp521r1", "x25519 and secp256r1";
     tls_only_ed448: tls::only_ed448, "tls://pg1.example.test:{port} --ca {ca}"
-        => 4 "alert-handshake-failure", "key type", "ECDSA P-256";
+        => 4 "tls-no-fitting-certificate", "the server chose TLS 1.3", "ECDSA P-256";
     tls_strict_sni: tls::strict_sni, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "alert-unrecognized-name", "pg1.example.test", "proxy's routes";
     tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"

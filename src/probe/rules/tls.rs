@@ -12,8 +12,12 @@ rules! {
         means "Many databases are behind this address and only the name in the handshake tells which is meant; none was sent.",
         remedy "Connect by name, not by address: libpq host=NAME hostaddr=ADDR, redis-cli --sni NAME, mysql --tls-sni-servername NAME.";
     ALERT_HANDSHAKE_FAILURE: "alert-handshake-failure", Tls, Fail, "server",
-        "alert 40, handshake_failure: the server has no certificate that fits the offer",
-        means "A probe asks again with old versions, suites and groups on offer as well, so these are not why: the server has no certificate at all, or none whose key type and signature the client takes. In a recording nobody can ask again; probe the server to be sure. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
+        "alert 40, handshake_failure: the server found nothing that it could agree to in the offer",
+        means "It read the ClientHello and disliked what is in it. From the alert alone nobody can tell whether it is the suites, the groups or the signatures. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
+        remedy "`dbgate probe URL` asks such a server again with everything on offer, and tells which of them it is.";
+    TLS_NO_FITTING_CERTIFICATE: "tls-no-fitting-certificate", Tls, Fail, "server",
+        "the server has no certificate that fits the offer",
+        means "It was asked again with old versions, suites, groups and signatures on offer as well, and these versions, suites and groups are not why it refuses. The certificate is left: with everything on offer it agreed, so the key type or signature of its own is one that clients of today do not take; or it refused again, so it has none at all. The finding says which.",
         remedy "Look at the certificate and the key that the server is set to use; ECDSA P-256 or RSA 2048 signed with SHA-256 suit every client (`dbgate cert new NAME`).";
     ALERT_PROTOCOL_VERSION: "alert-protocol-version", Tls, Fail, "server",
         "alert 70, protocol_version: no TLS version in common",

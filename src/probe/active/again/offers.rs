@@ -5,7 +5,7 @@ use crate::probe::active::look::{self, Look};
 use crate::probe::active::setup::PROVIDER;
 use crate::probe::active::wide;
 use crate::probe::exchange::KEPT;
-use crate::probe::{Finding, rules};
+use crate::probe::{Finding, Rule, rules};
 use crate::tls::Alert;
 use crate::tls::observed::{End, observe};
 
@@ -139,8 +139,18 @@ impl Again<'_> {
         };
         // Without an answer to the preface there is none to the hello.
         let answer = answer.unwrap_or_default();
-        let (rule, said) = wide::meaning(&observe(&answer, End::Server));
+        let answer = observe(&answer, End::Server);
+        let (mut rule, said) = wide::meaning(&answer);
         self.report.looks.push(format!("{WHAT}: {said}"));
+        // Versions, suites and groups were not why, so the certificate is left: its key type or
+        // signature, or that there is none.
+        let refused: &Rule = &rules::ALERT_HANDSHAKE_FAILURE;
+        let lead = self.report.findings.first();
+        let by_offer = lead.is_some_and(|lead| std::ptr::eq(lead.rule, refused));
+        let again = answer.alert.and_then(|alert| alert.alert()) == Some(Alert::HandshakeFailure);
+        if rule.is_none() && by_offer && (again || answer.server_hello.is_some()) {
+            rule = Some(&rules::TLS_NO_FITTING_CERTIFICATE);
+        }
         if let Some(rule) = rule {
             self.conclude(rule, &format!("with {WHAT}, {said}"));
         }
