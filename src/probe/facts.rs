@@ -4,8 +4,11 @@
 //! A pure function of the [`Exchange`]: the order in which the bytes of the two sides arrived
 //! changes nothing but times. Not here: what the facts mean ([`super::diagnose`]).
 
-use std::str::FromStr;
+mod hint;
+
 use std::time::Duration;
+
+pub use hint::Hint;
 
 use super::exchange::{Exchange, Said, Side};
 use crate::preface::mysql::{self, ServerOpening};
@@ -15,80 +18,6 @@ use crate::tls::Alert;
 use crate::tls::config::ALPN_POSTGRES;
 use crate::tls::observed::{End as TlsEnd, Observed, established, observe};
 use crate::wire::{Reader, escape};
-
-/// The protocol that the observer was told, or takes for granted because of the port.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hint {
-    /// Nothing is known.
-    #[default]
-    None,
-    /// Postgres.
-    Postgres,
-    /// MySQL: the server speaks first.
-    Mysql,
-    /// MariaDB: the server speaks first.
-    Mariadb,
-    /// MongoDB: TLS from the first byte.
-    Mongodb,
-    /// Redis: TLS from the first byte.
-    Redis,
-    /// TLS from the first byte, whatever is inside.
-    Tls,
-}
-
-impl Hint {
-    /// What the port is usually for.
-    #[must_use]
-    pub fn from_port(port: u16) -> Self {
-        match port {
-            5432 => Self::Postgres,
-            3306 => Self::Mysql,
-            6379 | 6380 => Self::Redis,
-            27017 => Self::Mongodb,
-            _ => Self::None,
-        }
-    }
-
-    /// Whether the server is the one to speak first.
-    #[must_use]
-    pub fn is_server_first(self) -> bool {
-        matches!(self, Self::Mysql | Self::Mariadb)
-    }
-
-    fn as_str(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Postgres => Some("postgres"),
-            Self::Mysql => Some("mysql"),
-            Self::Mariadb => Some("mariadb"),
-            Self::Mongodb => Some("mongodb"),
-            Self::Redis => Some("redis"),
-            Self::Tls => Some("tls"),
-        }
-    }
-}
-
-impl FromStr for Hint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let all = [
-            Self::Postgres,
-            Self::Mysql,
-            Self::Mariadb,
-            Self::Mongodb,
-            Self::Redis,
-            Self::Tls,
-        ];
-        all.into_iter()
-            .find(|hint| hint.as_str() == Some(text))
-            .ok_or_else(|| {
-                format!(
-                    "\"{text}\" is no protocol: use postgres, mysql, mariadb, mongodb, redis or tls"
-                )
-            })
-    }
-}
 
 /// What the client began with, once requests for TLS are taken away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
