@@ -182,6 +182,7 @@ pub(crate) fn facts(page: &mut Page, report: &Report) {
     }
 }
 
+// Writing to a String cannot fail.
 fn sni(report: &Report) -> String {
     let mut text = report.sni.clone().unwrap_or_else(|| "none".to_owned());
     if report.starttls {
@@ -190,8 +191,10 @@ fn sni(report: &Report) -> String {
             _ => ", after an SSLRequest",
         };
     }
+    if let Some(answer) = &report.ssl_answer {
+        let _ = write!(text, " -> {answer}");
+    }
     if !report.alpn.is_empty() {
-        // Writing to a String cannot fail.
         let _ = write!(text, ", ALPN {}", report.alpn.join(" "));
     }
     text

@@ -45,6 +45,7 @@ pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
 fn fill(report: &mut Report, facts: &Facts, exchange: &Exchange) {
     facts.protocol.clone_into(&mut report.protocol);
     report.starttls = facts.starttls();
+    report.ssl_answer = facts.ssl_answer().map(|byte| escape(&[byte]));
     report.sni_status = Sni::None.status();
     report.alert = facts.alert_name();
     report.alert_by = facts.alert.map(|(_, side)| side.as_str());

@@ -150,6 +150,8 @@ pub struct Report {
     pub protocol: String,
     /// Whether TLS was asked for in the protocol's own way, before the handshake.
     pub starttls: bool,
+    /// What answered the `SSLRequest` of Postgres: `S`, `N`, `E`, or another byte, escaped.
+    pub ssl_answer: Option<String>,
     /// The server name as sent, escaped.
     pub sni: Option<String>,
     /// `ok`, `none`, `ip` or `invalid`.

@@ -52,7 +52,7 @@ drills! {
     well_postgres_18_direct: postgres::version_18, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
         => 0 "ok", "ALPN postgresql", "";
     well_postgres_18: postgres::version_18, "postgres://pg1.example.test:{port} --ca {ca}"
-        => 0 "ok", "after an SSLRequest", "";
+        => 0 "ok", "after an SSLRequest -> S", "";
     well_postgres_through_dbgate: dbgate::passthrough, "postgres://pg1.example.test:{port} --ca {ca}"
         => 0 "ok", "trusted", "";
     well_mariadb: mysql::tls, "mariadb://pg1.example.test:{port} --ca {ca}"
