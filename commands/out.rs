@@ -7,10 +7,18 @@ use std::io::{self, ErrorKind, Write};
 /// # Errors
 /// The output cannot be written for any other reason.
 pub(crate) fn print(text: &str) -> io::Result<()> {
+    print_on(text).map(drop)
+}
+
+/// Writes to standard output for somebody who goes on reading; false when nobody does any more.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_on(text: &str) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other,
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(false),
+        other => other.map(|()| true),
     }
 }
 

@@ -81,14 +81,21 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
     let printing = async {
         let mut worst = 0;
         while let Some(heard) = heard.recv().await {
-            show(&heard, output)?;
             worst = worst.max(code(&heard));
+            if !show(&heard, output)? {
+                break;
+            }
         }
         Ok(worst)
     };
-    let both = async { tokio::join!(serving, printing).1 };
+    // Printing ends with the last client of --once, or when nobody reads any more.
+    let serving = async {
+        serving.await;
+        std::future::pending::<()>().await;
+    };
     tokio::select! {
-        code = both => code,
+        code = printing => code,
+        () = serving => Ok(0),
         _ = tokio::signal::ctrl_c() => Ok(0),
     }
 }
@@ -103,7 +110,7 @@ fn code(heard: &Heard) -> u8 {
     }
 }
 
-fn show(heard: &Heard, output: ProbeOutput) -> Result<()> {
+fn show(heard: &Heard, output: ProbeOutput) -> Result<bool> {
     let text = match output {
         ProbeOutput::Text => text(heard, print::colours()),
         ProbeOutput::Json => {
@@ -112,7 +119,7 @@ fn show(heard: &Heard, output: ProbeOutput) -> Result<()> {
             line
         }
     };
-    out::print(&text).context("cannot write the report")
+    out::print_on(&text).context("cannot write the report")
 }
 
 /// Where it listens, what a client gets, and what to type.
@@ -131,7 +138,7 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
     let psql = format!("psql 'host=NAME hostaddr={ip} port={port} sslmode=require'");
     let redis = format!("redis-cli --tls --sni NAME -h {ip} -p {port}");
     let mongo = format!("mongosh 'mongodb://NAME:{port}/?tls=true'   (with NAME leading to {ip})");
-    let mysql = format!("mysql --ssl --host={ip} --port={port}");
+    let mysql = format!("mysql --ssl-mode=REQUIRED --host={ip} --port={port}");
     let openssl = format!("openssl s_client -connect {ip}:{port} -servername NAME");
     let lines = match settings.hint {
         Hint::None => vec![psql, redis],

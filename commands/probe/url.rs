@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
+use dbgate::probe::facts::Hint;
 use dbgate::probe::{Report, Stage, Verdict};
 
 use super::{many, print};
@@ -23,6 +24,15 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
         Ok(target) => target,
         Err(error) => return Ok(usage(&format!("the URL cannot be used: {error}"))),
     };
+    let of_postgres = [
+        ("--starttls", args.starttls != Starttls::Auto),
+        ("--check-plaintext", args.check_plaintext),
+    ];
+    if target.protocol != Hint::Postgres
+        && let Some((flag, _)) = of_postgres.iter().find(|(_, given)| *given)
+    {
+        return Ok(usage(&format!("{flag} is for postgres:// only")));
+    }
     let setup = match Setup::load(options(args)) {
         Ok(setup) => setup,
         Err(error) => return Ok(usage(&error.to_string())),

@@ -39,7 +39,7 @@ pub struct Bundle {
 pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
     let bytes = read(path)?.ok_or_else(|| CertError::Read {
         path: path.to_owned(),
-        source: io::ErrorKind::NotFound.into(),
+        source: io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
     })?;
     bundle(&bytes).map_err(|what| content(path, what))
 }

@@ -117,9 +117,14 @@ pub(super) fn seconds(time: SystemTime) -> i64 {
         .map_or(0, |since| since.as_secs().cast_signed())
 }
 
-/// Whole days, rounded down.
+/// Days to the nearest number; negative as soon as the time is over.
+///
+/// One that was made for 397 days must not have 396 a second later.
 pub(super) fn days_between(from: i64, to: i64) -> i64 {
-    to.saturating_sub(from).div_euclid(DAY)
+    match to.saturating_sub(from) {
+        over @ ..0 => over.div_euclid(DAY),
+        left => left.saturating_add(DAY / 2) / DAY,
+    }
 }
 
 /// The time in UTC; a certificate's may lie centuries away.
@@ -333,7 +338,8 @@ mod tests {
         ] {
             assert_eq!(rfc3339(ASN1Time::from_timestamp(seconds).unwrap()), text);
         }
-        assert_eq!(days_between(0, DAY - 1), 0);
+        assert_eq!(days_between(0, DAY - 1), 1);
+        assert_eq!(days_between(0, DAY / 3), 0);
         assert_eq!(days_between(DAY, DAY - 1), -1);
     }
 

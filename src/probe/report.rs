@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::cert::View;
 
-use super::rules::{CAPTURE_START_UNKNOWN, Rule, Severity, Stage};
+use super::rules::{CAPTURE_START_UNKNOWN, CAPTURE_STILL_OPEN, Rule, Severity, Stage};
 
 /// The name of this shape of JSON; the number changes when a field changes its meaning.
 pub const SCHEMA: &str = "dbgate.probe/1";
@@ -235,10 +235,12 @@ impl Report {
 
     /// Whether TLS was seen not to come about.
     ///
-    /// A conversation whose handshake was not recorded is neither established nor failed.
+    /// A conversation whose handshake was not recorded, or not to its end, is neither established
+    /// nor failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        let unseen = |finding: &Finding| finding.rule.code == CAPTURE_START_UNKNOWN.code;
+        let codes = [CAPTURE_START_UNKNOWN.code, CAPTURE_STILL_OPEN.code];
+        let unseen = |finding: &Finding| codes.contains(&finding.rule.code);
         !self.established && !self.findings.iter().any(unseen)
     }
 

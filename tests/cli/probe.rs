@@ -56,6 +56,14 @@ fn what_cannot_be_done_is_a_usage_error() {
         (&["tls://a", "--tls", "1.1"], "[possible values: 1.2, 1.3]"),
         (&["tls://a", "--split", "bytes:0"], "bytes:N or records:N"),
         (&["tls://a", "--starttls", "never"], "sslrequest"),
+        (
+            &["redis://a", "--starttls", "sslrequest"],
+            "--starttls is for postgres:// only",
+        ),
+        (
+            &["mysql://a", "--check-plaintext"],
+            "--check-plaintext is for postgres:// only",
+        ),
         (&["tls://a", "--timeout", "0s"], "no time at all"),
         (&["tls://a", "--timeout", "10"], "has no unit"),
         (&["tls://a", "--count", "0"], "1..="),

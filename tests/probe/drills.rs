@@ -318,3 +318,17 @@ fn tcp_reset() {
     };
     drill.check();
 }
+
+/// A server of TLS 1.2 that misses a certificate may be gone before all that follows its part is sent: it
+/// is chance whether its alert or a reset comes first, and the cause must be the same.
+#[test]
+fn a_missing_certificate_is_named_whatever_comes_first() {
+    let scene = redis::wants_a_certificate();
+    let line = "rediss://pg1.example.test:{port} --ca {ca} --tls 1.2";
+    for _ in 0..30 {
+        let told = scene.probe(line, "json");
+        let report: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
+        assert_eq!(report["code"], "tls-client-cert-required", "{report:#}");
+        assert_eq!(told.status.code(), Some(4), "{report:#}");
+    }
+}

@@ -21,7 +21,8 @@ use crate::testbed;
 struct Listen {
     child: Child,
     port: u16,
-    stdout: BufReader<ChildStdout>,
+    /// Until the reader leaves.
+    stdout: Option<BufReader<ChildStdout>>,
     stderr: Option<JoinHandle<String>>,
 }
 
@@ -61,7 +62,7 @@ impl Listen {
         Self {
             child,
             port,
-            stdout,
+            stdout: Some(stdout),
             stderr: Some(stderr),
         }
     }
@@ -74,13 +75,16 @@ impl Listen {
     /// The next report.
     fn next(&mut self) -> Value {
         let mut line = String::new();
-        self.stdout.read_line(&mut line).expect("its output");
+        let stdout = self.stdout.as_mut().expect("a reader");
+        stdout.read_line(&mut line).expect("its output");
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"))
     }
 
     fn end(mut self) -> Heard {
         let mut stdout = String::new();
-        self.stdout.read_to_string(&mut stdout).expect("its output");
+        if let Some(mut reader) = self.stdout.take() {
+            reader.read_to_string(&mut stdout).expect("its output");
+        }
         let code = self.child.wait().expect("its end").code();
         let stderr = self.stderr.take().expect("its remarks").join();
         Heard {

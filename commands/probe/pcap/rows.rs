@@ -145,7 +145,7 @@ pub(super) fn summary(counts: &Counts, tally: &Tally) -> String {
         format!("{} failed", counts.failed),
     ];
     if unseen > 0 {
-        parts.push(format!("{unseen} without their handshake"));
+        parts.push(format!("{unseen} undecided"));
     }
     parts.push(count(tally.packets, "packet"));
     if counts.empty > 0 {

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use dbgate::probe::capture::story::Story;
 use dbgate::probe::capture::{Capture, Progress};
 
+use super::super::USAGE;
 use super::{SOME_FAILED, STRIDE};
 use crate::cli::ProbeOutput;
 use crate::ctl::table::harmless;
@@ -21,7 +22,10 @@ pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) ->
     }
     let Some(story) = capture.story() else {
         let told = capture.counts().told;
-        bail!("there is no conversation {id} to tell; {told} were found");
+        out::complain(&format!(
+            "there is no conversation {id} to tell; {told} were found"
+        ));
+        return Ok(ExitCode::from(USAGE));
     };
     match output {
         ProbeOutput::Json => out::print(&(serde_json::to_string(&story)? + "\n"))?,

@@ -244,6 +244,17 @@ fn tell(look: &Look, plan: &Plan) -> Report {
                 report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
             }
         }
+        Some(NoTls::Ended) if look.shown.asked && look.agreed.is_none() => {
+            // A server of TLS 1.2 that misses a certificate may be gone before all that follows is
+            // sent, and a connection that breaks takes its alert along.
+            let (rule, shown) = match plan.offer.identity {
+                Some(_) => (&rules::CLIENT_CERT_REFUSED, "was shown one"),
+                None => (&rules::ALERT_CERTIFICATE_REQUIRED, "none was shown"),
+            };
+            report.findings.retain(|old| old.severity != Severity::Fail);
+            let detail = format!("it asked for a certificate, {shown}, and it hung up");
+            report.find(Finding::new(rule, detail));
+        }
         _ => {}
     }
     for finding in &look.findings {

@@ -77,6 +77,17 @@ fn it_serves_many_until_it_is_interrupted() {
 }
 
 #[test]
+fn it_ends_when_nobody_reads_any_more() {
+    let mut listen = Listen::start(&["-o", "json"]);
+    say(listen.port, b"*1\r\n$4\r\nPING\r\n");
+    listen.next();
+    listen.stdout = None;
+    say(listen.port, b"*1\r\n$4\r\nPING\r\n");
+    let ended = testbed::until(|| matches!(listen.child.try_wait(), Ok(Some(_))));
+    assert!(ended, "it listens on for nobody");
+}
+
+#[test]
 fn silent_clients_neither_stay_nor_keep_others_out() {
     let mut listen = Listen::start(&["-o", "json", "--timeout", "1s"]);
     let port = listen.port;
