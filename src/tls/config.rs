@@ -25,7 +25,7 @@ use super::ServerName;
 /// Encryption").
 pub const ALPN_POSTGRES: &[u8] = b"postgresql";
 
-static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
 /// The oldest TLS version that the gateway accepts where it ends the client's TLS.
@@ -236,21 +236,24 @@ impl Loader {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
     fs::read(path).map_err(|source| TlsFileError::Read {
         path: path.to_owned(),
         source,
     })
 }
 
-fn content(path: &Path, what: impl Into<String>) -> TlsFileError {
+pub(crate) fn content(path: &Path, what: impl Into<String>) -> TlsFileError {
     TlsFileError::Content {
         path: path.to_owned(),
         what: what.into(),
     }
 }
 
-fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+pub(crate) fn certificates(
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
     let certs: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|e| content(path, format!("damaged PEM: {e}")))?;
@@ -260,7 +263,7 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     Ok(certs)
 }
 
-fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFileError> {
+pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFileError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
         pem::Error::NoItemsFound => content(
             path,

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::net::TcpStream;
 
 pub use options::{OnlyVersion, Options, Roots, Sni, Split, Starttls};
-pub use setup::{Setup, SetupError};
+pub use setup::Setup;
 pub use target::{Endpoint, Host, Target, TargetError};
 
 use super::diagnose::{self, Vantage};
