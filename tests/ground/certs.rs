@@ -37,8 +37,8 @@ pub(crate) enum Validity {
     Expired,
     /// From 2080 to 2090.
     NotYet,
-    /// From a day ago, and this many days more; half a day is added, so that a test has the number
-    /// that it asked for however long it takes.
+    /// From a day ago, and exactly this many days more: days are told to the nearest number, so a
+    /// test has the one that it asked for, unless it takes half a day.
     Days(u32),
     /// From a hundred days ago; the end is as with `Days`.
     Late(u32),
@@ -369,9 +369,9 @@ impl Validity {
             Self::Valid => [date_time_ymd(2020, 1, 1), date_time_ymd(2090, 1, 1)],
             Self::Expired => [date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1)],
             Self::NotYet => [date_time_ymd(2080, 1, 1), date_time_ymd(2090, 1, 1)],
-            Self::Days(days) => [(now - day).into(), (now + day * days + day / 2).into()],
+            Self::Days(days) => [(now - day).into(), (now + day * days).into()],
             Self::Late(days) => {
-                let until = now + day * days + day / 2;
+                let until = now + day * days;
                 [(now - day * 100).into(), until.into()]
             }
         };
