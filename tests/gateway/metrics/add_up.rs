@@ -16,7 +16,7 @@ use super::{METRICS, Scrape};
 use crate::clients::{Action, Client, Target};
 use crate::gateway::Gateway;
 use crate::raw::Pki;
-use crate::servers::{HaProxy, Postgres, Redis};
+use crate::servers::{HaProxy, Postgres, Redis, Stunnel};
 use crate::testbed;
 
 /// Bytes of an `SSLRequest`, and of its answer.
@@ -253,6 +253,21 @@ fn postgres_in_terminate_adds_up() {
     let scene = scene(&pki, "pg1", "postgres", "terminate", server.addr());
     let clients = [Client::Psql, Client::Psycopg];
     adds_up(&pki, &scene, &clients, Client::Psycopg, None, Some(same));
+}
+
+#[test]
+fn postgres_in_reencrypt_adds_up() {
+    let pki = Pki::new();
+    let server = Postgres::named("pg").plain().start();
+    // Where the gateway's second TLS ends, what it relayed comes out.
+    let plain = Counting::before(server.addr());
+    let proxy = Stunnel::before_postgres(&pki.ca.leaf(&["pg1.example.test"]), plain.addr);
+    let scene = scene(&pki, "pg1", "postgres", "reencrypt", proxy.addr());
+    let ready = plain.count();
+    let clients = [Client::Psql, Client::Psycopg, Client::Pgx];
+    adds_up(&pki, &scene, &clients, Client::Asyncpg, None, None);
+    plain.wait_quiet();
+    assert_eq!(plain.count(), plus(ready, scene.logged()));
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(crate) use openssl::OpensslServer;
 pub(crate) use pgadmin::PgAdmin;
 pub(crate) use postgres::Postgres;
 pub(crate) use prometheus::{Prometheus, get as prometheus_get};
-pub(crate) use proxies::{HaProxy, Nginx};
+pub(crate) use proxies::{HaProxy, Nginx, Stunnel};
 pub(crate) use redis::Redis;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;

@@ -1,10 +1,10 @@
-//! nginx and `HAProxy`, the system's own: what stands before a database where it is not dbgate.
+//! nginx, `HAProxy` and stunnel, the system's own: what stands before a database where it is not dbgate.
 //!
 //! Their own options are the test's; here is only what makes them run in the foreground, in a folder of
 //! their own. Sources: nginx documentation, "Core functionality"; `HAProxy` configuration manual,
-//! "Global parameters".
+//! "Global parameters"; stunnel(8), "GLOBAL OPTIONS" and `protocol`.
 
-use std::path::Path;
+use std::{net::SocketAddr, path::Path};
 
 use rustix::process::Signal;
 
@@ -16,6 +16,9 @@ pub(crate) struct Nginx;
 
 /// An `HAProxy` to start.
 pub(crate) struct HaProxy;
+
+/// A stunnel to start.
+pub(crate) struct Stunnel;
 
 impl Nginx {
     /// With these parts of the configuration's blocks `stream` and `http`, in which `PORT` stands for
@@ -79,6 +82,34 @@ impl HaProxy {
             stop: Signal::KILL,
         };
         Server::start("haproxy", folder, recipe)
+    }
+}
+
+impl Stunnel {
+    /// Grants an `SSLRequest`, ends the TLS behind it, and passes on what is in it.
+    ///
+    /// # Panics
+    /// When it does not come up, with its log.
+    pub(crate) fn before_postgres(leaf: &Leaf, to: SocketAddr) -> Server {
+        let command = move |folder: &Path, port: u16| {
+            let text = format!(
+                "foreground = yes\ndebug = 4\npid =\n[postgres]\nprotocol = pgsql\n\
+                 accept = 127.0.0.1:{port}\nconnect = {to}\ncert = {0}/server.crt\nkey = {0}/server.key\n",
+                folder.display()
+            );
+            install(folder, "stunnel.conf", &text, &|_| ());
+            let mut command = testbed::mortal("KILL", "stunnel4");
+            command.arg(folder.join("stunnel.conf"));
+            command
+        };
+        let folder = testbed::scratch();
+        install_leaf(folder.path(), leaf, &|_| ());
+        let recipe = Recipe {
+            command: Box::new(command),
+            ready: Box::new(reacts),
+            stop: Signal::KILL,
+        };
+        Server::start("stunnel", folder, recipe)
     }
 }
 
