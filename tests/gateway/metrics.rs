@@ -2,7 +2,9 @@
 //! nobody can exhaust.
 
 mod add_up;
+mod agree;
 mod dashboard;
+mod views;
 
 pub(crate) mod scan;
 

@@ -170,6 +170,9 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Bytes that the server adds at the end of each line, where they are not encrypted.
+    pub(crate) const SUM: u64 = 16;
+
     /// Connects, with SNI, and has a first message echoed.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use super::views::{Moved, moved, plus};
 use super::{METRICS, Scrape};
 use crate::clients::{Action, Client, Target};
 use crate::gateway::Gateway;
@@ -20,11 +21,11 @@ use crate::servers::{HaProxy, Postgres, Redis, Stunnel};
 use crate::testbed;
 
 /// Bytes of an `SSLRequest`, and of its answer.
-const PREFACE: (u64, u64) = (8, 1);
+pub(super) const PREFACE: (u64, u64) = (8, 1);
 
 /// A relay that counts what goes through it, to the last byte: it refuses nothing as long as either
 /// end still sends.
-struct Counting {
+pub(super) struct Counting {
     addr: SocketAddr,
     towards: Arc<AtomicU64>,
     back: Arc<AtomicU64>,
@@ -32,7 +33,8 @@ struct Counting {
 }
 
 impl Counting {
-    fn before(target: SocketAddr) -> Self {
+    /// Starts one before this address.
+    pub(super) fn before(target: SocketAddr) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let relay = Self {
             addr: listener.local_addr().expect("its own address"),
@@ -66,8 +68,13 @@ impl Counting {
         relay
     }
 
+    /// Where it listens.
+    pub(super) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// What went through it in both directions so far.
-    fn count(&self) -> (u64, u64) {
+    pub(super) fn count(&self) -> (u64, u64) {
         let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
         (read(&self.towards), read(&self.back))
     }
@@ -98,8 +105,6 @@ struct Scene {
     behind: Counting,
 }
 
-type Moved = (u64, u64);
-
 impl Scene {
     fn target(&self, pki: &Pki) -> Target {
         let host = format!("{}.example.test", self.name);
@@ -116,20 +121,19 @@ impl Scene {
     }
 
     fn logged(&self) -> Moved {
-        total(&self.lines())
+        moved(&self.lines())
     }
 
     fn live(&self) -> Moved {
         let filter = json!({"database": self.name});
         let sessions = self.gateway.call("sessions", &filter);
-        total(sessions["sessions"].as_array().expect("sessions"))
+        moved(sessions["sessions"].as_array().expect("sessions"))
     }
 
     fn listed(&self) -> Moved {
         let list = self.gateway.call("list", &json!({}));
         let rows = list["databases"].as_array().expect("databases");
-        let of_it = rows.iter().filter(|row| row["name"] == self.name);
-        total(&of_it.cloned().collect::<Vec<_>>())
+        moved(rows.iter().filter(|row| row["name"] == self.name))
     }
 
     fn scraped(&self) -> Moved {
@@ -140,15 +144,6 @@ impl Scene {
         };
         (of("in"), of("out"))
     }
-}
-
-fn total(rows: &[Value]) -> Moved {
-    let sum = |key: &str| rows.iter().filter_map(|row| row[key].as_u64()).sum();
-    (sum("bytes_in"), sum("bytes_out"))
-}
-
-fn plus((a_in, a_out): Moved, (b_in, b_out): Moved) -> Moved {
-    (a_in + b_in, a_out + b_out)
 }
 
 /// What the relays must have seen, for `sessions` that moved so much.
