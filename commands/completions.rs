@@ -1,22 +1,100 @@
 //! `dbgate completions` and `dbgate man`: what packages install, made from the command line's own
 //! description.
 //!
-//! What these write is checked in under `completions/`.
+//! What these write is checked in under `completions/`. The scripts are static but for one function
+//! in each: it asks a running gateway for names ([`live`]) when TAB is pressed.
 
+mod live;
+
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::CommandFactory;
+use clap::{Command, CommandFactory};
+use clap_complete::Shell;
+use live::Kind;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::out;
+
+/// The first word of a command line that a shell, not a person, has made.
+const LIVE: &str = "__complete";
+
+/// Answers a shell that asks what the gateway knows of the word under the cursor; `None` where the
+/// command line is a person's.
+pub(crate) fn live() -> Option<ExitCode> {
+    let mut words = std::env::args_os().skip(1);
+    if words.next()? != LIVE {
+        return None;
+    }
+    let words: Vec<OsString> = words.collect();
+    Some(live::print(&words))
+}
 
 /// Prints the completions of one shell.
 pub(crate) fn completions(args: &CompletionsArgs) -> Result<ExitCode> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "dbgate", &mut script);
-    out::print(&String::from_utf8_lossy(&script)).context("cannot write the completions")?;
+    let script = with_live(args.shell, &String::from_utf8_lossy(&script));
+    out::print(&script).context("cannot write the completions")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The script with the function that asks the gateway, and the places where it is called.
+fn with_live(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => {
+            let asked = script.replacen(
+                "    prev=\"$3\"\n",
+                "    prev=\"$3\"\n    _dbgate_live \"${cur}\" && return 0\n",
+                1,
+            );
+            include_str!("completions/live.bash").to_owned() + &asked
+        }
+        Shell::Zsh => script.replacen(
+            "_dbgate() {\n",
+            &format!(
+                "{}_dbgate() {{\n    _dbgate_live && return 0\n",
+                include_str!("completions/live.zsh")
+            ),
+            1,
+        ),
+        Shell::Fish => {
+            let mut asked = include_str!("completions/live.fish").to_owned();
+            let options = live_options();
+            for line in script.lines() {
+                asked += line;
+                if options.iter().any(|option| line.starts_with(option)) {
+                    asked += " -f -a \"(__fish_dbgate_live)\"";
+                }
+                asked += "\n";
+            }
+            asked
+                + "complete -c dbgate -n \"__fish_dbgate_using_subcommand ctl\" -f -a \"(__fish_dbgate_live)\"\n"
+        }
+        // These have what clap makes.
+        _ => script.to_owned(),
+    }
+}
+
+/// How the lines of a fish script start that describe an option whose values the gateway knows.
+fn live_options() -> Vec<String> {
+    let cli = Cli::command();
+    let ctl = cli.find_subcommand("ctl").into_iter();
+    ctl.flat_map(Command::get_subcommands)
+        .flat_map(|command| {
+            let name = command.get_name();
+            command
+                .get_arguments()
+                .filter(move |argument| Kind::of(name, argument.get_id().as_str()).is_some())
+                .filter_map(|argument| argument.get_long())
+                .map(move |long| {
+                    format!(
+                        "complete -c dbgate -n \"__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from {name}\" -l {long} "
+                    )
+                })
+        })
+        .collect()
 }
 
 /// Writes one man page for each command.

@@ -18,6 +18,9 @@ use clap::Parser;
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
+    if let Some(code) = completions::live() {
+        return code;
+    }
     let Cli { command } = Cli::parse();
     let result = match command {
         Command::Serve(args) => serve::run(args),

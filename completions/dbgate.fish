@@ -1,3 +1,10 @@
+# What the running gateway knows of the word under the cursor: names of databases, hosts and
+# listeners, ids of sessions. It is asked when TAB is pressed.
+function __fish_dbgate_live
+    set -l word (commandline -ct)
+    command dbgate __complete (commandline -opc) "$word" 2>/dev/null </dev/null
+end
+
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_dbgate_global_optspecs
     string join \n h/help V/version
@@ -91,7 +98,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l dry-run -d 'Only tell what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
@@ -115,7 +122,7 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to judge allow and deny as well' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
@@ -123,7 +130,7 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'Only those of this database' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'Only those of this database' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
 wide\t'With more columns'
@@ -136,7 +143,7 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
 wide\t'With more columns'
@@ -342,3 +349,4 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl" -f -a "(__fish_dbgate_live)"

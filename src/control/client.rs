@@ -1,7 +1,7 @@
 //! The calling end of the control socket, blocking: one request, one answer, or a stream of
 //! events.
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -15,6 +15,9 @@ use super::request;
 
 /// How long a gateway may take to answer: far more than any command needs.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The longest answer, in bytes: many times what the largest gateway has to tell.
+const MAX_ANSWER: u64 = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -105,7 +108,9 @@ impl Client {
 
     fn line(&mut self) -> Result<Value, ClientError> {
         let mut line = String::new();
-        if self.stream.read_line(&mut line)? == 0 {
+        // One that is longer is cut, and then it is no JSON.
+        let mut bounded = self.stream.by_ref().take(MAX_ANSWER);
+        if bounded.read_line(&mut line)? == 0 {
             return Err(ClientError::Closed);
         }
         Ok(serde_json::from_str(&line)?)

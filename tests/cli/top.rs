@@ -1,16 +1,12 @@
 //! `dbgate top`: without a terminal, and in one.
 
-use std::io::{Read, Write};
-use std::num::NonZeroU16;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
-use std::time::Instant;
+use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::gate::{EMPTY, Gate, LIMIT, Ran, closed, dbgate, echo};
+use crate::gate::{EMPTY, Gate, Ran, closed, dbgate, echo};
+use crate::terminal::Terminal;
 
 fn top(gate: &Gate, words: &[&str]) -> Command {
     let mut top = dbgate();
@@ -148,147 +144,53 @@ fn once_as_text_is_a_table() {
     assert!(out.ends_with("no sessions\n"), "{out}");
 }
 
-/// A terminal with a shell that runs `top` and says what the terminal was like before and after.
-struct Terminal {
-    child: Child,
-    keys: ChildStdin,
-    seen: Arc<(Mutex<Seen>, Condvar)>,
-}
-
-struct Seen {
-    screen: vt100::Parser,
-    /// What was written to the screen that is not the alternate one.
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-fn size(cells: u16) -> NonZeroU16 {
-    NonZeroU16::new(cells).unwrap()
-}
-
-impl Terminal {
-    fn start(gate: &Gate, words: &str) -> Self {
-        Self::run(&format!(
-            "stty rows 24 cols 100; echo before $(stty -g); \
+/// A shell that runs `top` and says what the terminal was like before and after.
+fn start(gate: &Gate, words: &str) -> Terminal {
+    Terminal::run(&format!(
+        "stty rows 24 cols 100; echo before $(stty -g); \
              sh -c 'echo pid $$ .; exec \"{}\" top --interval 100ms --socket \"{}\" {words}'; \
              echo code $? .; echo after $(stty -g) .",
-            env!("CARGO_BIN_EXE_dbgate"),
-            gate.socket().display(),
-        ))
-    }
-
-    fn run(script: &str) -> Self {
-        let mut command = Command::new("script");
-        command
-            .args(["-qec", script, "/dev/null"])
-            .env("TERM", "xterm-256color")
-            .env("LC_ALL", "C.UTF-8")
-            .env("SHELL", "/bin/sh")
-            .env_remove("NO_COLOR");
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let seen = Seen {
-            screen: vt100::Parser::new(size(24), size(100), 0),
-            bytes: Vec::new(),
-            ended: false,
-        };
-        let seen = Arc::new((Mutex::new(seen), Condvar::new()));
-        let reader = seen.clone();
-        let mut out = child.stdout.take().unwrap();
-        thread::spawn(move || {
-            let mut piece = [0; 4096];
-            loop {
-                let read = out.read(&mut piece).unwrap_or(0);
-                let mut seen = reader.0.lock().unwrap();
-                seen.screen.process(&piece[..read]);
-                seen.bytes.extend(&piece[..read]);
-                seen.ended = read == 0;
-                reader.1.notify_all();
-                if read == 0 {
-                    return;
-                }
-            }
-        });
-        Self {
-            keys: child.stdin.take().unwrap(),
-            child,
-            seen,
-        }
-    }
-
-    /// Waits until the screen is as wanted; what is on it then.
-    fn until(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
-        let until = Instant::now() + LIMIT;
-        let mut seen = self.seen.0.lock().unwrap();
-        loop {
-            if wanted(seen.screen.screen()) {
-                return seen.screen.screen().contents();
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if seen.ended || left.is_zero() {
-                let screen = seen.screen.screen().contents();
-                drop(seen);
-                panic!("{what} never came, but\n{screen}");
-            }
-            seen = self.seen.1.wait_timeout(seen, left).unwrap().0;
-        }
-    }
-
-    fn shows(&self, text: &str) -> String {
-        self.until(text, |screen| screen.contents().contains(text))
-    }
-
-    fn type_in(&mut self, keys: &str) {
-        self.keys.write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// The process number of `top`.
-    fn pid(&self) -> Pid {
-        let seen = self.seen.0.lock().unwrap();
-        let text = String::from_utf8_lossy(&seen.bytes);
-        let (_, rest) = text.split_once("pid ").unwrap();
-        let pid = rest.split(' ').next().unwrap().parse().unwrap();
-        Pid::from_raw(pid).unwrap()
-    }
-
-    /// Waits for the end of `top`; the terminal has to be as it was before.
-    fn restored(mut self, code: &str) {
-        self.until("the end", |screen| {
-            let text = screen.contents();
-            text.contains("after ") && text.trim_end().ends_with('.')
-        });
-        self.child.wait().unwrap();
-        let seen = self.seen.0.lock().unwrap();
-        let screen = seen.screen.screen();
-        let text = screen.contents();
-        assert!(!screen.alternate_screen(), "{text}");
-        assert!(!screen.hide_cursor(), "{text}");
-        assert!(text.contains(&format!("code {code} .")), "{text}");
-        let all = String::from_utf8_lossy(&seen.bytes);
-        let settings = |word: &str| {
-            let (_, rest) = all.rsplit_once(word).unwrap_or_else(|| panic!("{text}"));
-            let settings = rest.split_whitespace().next().unwrap_or_default();
-            settings.to_owned()
-        };
-        assert_eq!(settings("before "), settings("after "), "{text}");
-    }
+        env!("CARGO_BIN_EXE_dbgate"),
+        gate.socket().display(),
+    ))
 }
 
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// The process number of `top`.
+fn pid(terminal: &Terminal) -> Pid {
+    let seen = terminal.seen.0.lock().unwrap();
+    let text = String::from_utf8_lossy(&seen.bytes);
+    let (_, rest) = text.split_once("pid ").unwrap();
+    let pid = rest.split(' ').next().unwrap().parse().unwrap();
+    Pid::from_raw(pid).unwrap()
+}
+
+/// Waits for the end of `top`; the terminal has to be as it was before.
+fn restored(mut terminal: Terminal, code: &str) {
+    terminal.until("the end", |screen| {
+        let text = screen.contents();
+        text.contains("after ") && text.trim_end().ends_with('.')
+    });
+    terminal.child.wait().unwrap();
+    let seen = terminal.seen.0.lock().unwrap();
+    let screen = seen.screen.screen();
+    let text = screen.contents();
+    assert!(!screen.alternate_screen(), "{text}");
+    assert!(!screen.hide_cursor(), "{text}");
+    assert!(text.contains(&format!("code {code} .")), "{text}");
+    let all = String::from_utf8_lossy(&seen.bytes);
+    let settings = |word: &str| {
+        let (_, rest) = all.rsplit_once(word).unwrap_or_else(|| panic!("{text}"));
+        let settings = rest.split_whitespace().next().unwrap_or_default();
+        settings.to_owned()
+    };
+    assert_eq!(settings("before "), settings("after "), "{text}");
 }
 
 #[test]
 fn a_session_is_watched_and_killed_and_the_terminal_given_back() {
     let gate = with_database();
     let mut client = gate.session("a.example");
-    let mut terminal = Terminal::start(&gate, "");
+    let mut terminal = start(&gate, "");
     let screen = terminal.shows("a.example");
     assert!(screen.contains("1 Sessions 1"), "{screen}");
     terminal.until("the other screen", vt100::Screen::alternate_screen);
@@ -308,7 +210,7 @@ fn a_session_is_watched_and_killed_and_the_terminal_given_back() {
     gate.client("nowhere.example");
     terminal.shows("unknown_host 1 (1 in all)");
     terminal.type_in("q");
-    terminal.restored("0");
+    restored(terminal, "0");
 }
 
 #[test]
@@ -352,17 +254,17 @@ fn the_terminal_is_given_back_at_a_signal() {
         (Signal::INT, "130"),
         (Signal::HUP, "129"),
     ] {
-        let terminal = Terminal::start(&gate, "--tab databases");
+        let terminal = start(&gate, "--tab databases");
         terminal.shows("a.example");
-        kill_process(terminal.pid(), signal).unwrap();
-        terminal.restored(code);
+        kill_process(pid(&terminal), signal).unwrap();
+        restored(terminal, code);
     }
 }
 
 #[test]
 fn a_gateway_that_goes_away_is_waited_for() {
     let mut gate = with_database();
-    let mut terminal = Terminal::start(&gate, "--tab databases --read-only");
+    let mut terminal = start(&gate, "--tab databases --read-only");
     terminal.shows("a.example");
     terminal.shows("read-only");
     gate.kill();
@@ -373,13 +275,13 @@ fn a_gateway_that_goes_away_is_waited_for() {
     terminal.until("no banner", |screen| !screen.contents().contains("LOST"));
     terminal.shows("a.example");
     terminal.type_in("\u{3}");
-    terminal.restored("0");
+    restored(terminal, "0");
 }
 
 #[test]
 fn without_a_gateway_the_terminal_is_left_alone() {
     let gate = Gate::stopped(EMPTY);
-    let terminal = Terminal::start(&gate, "");
+    let terminal = start(&gate, "");
     terminal.shows("no gateway can be reached");
-    terminal.restored("3");
+    restored(terminal, "3");
 }

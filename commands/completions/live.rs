@@ -1,0 +1,312 @@
+//! What a running gateway knows of the word under the cursor: names of databases, hosts and
+//! listeners, ids of sessions.
+//!
+//! The completions of a shell call it when TAB is pressed. It never says why it has no answer, and
+//! it is over before anybody waits for it: somebody is in the middle of typing.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use clap::{Arg, Command, CommandFactory};
+use dbgate::control::client::Client;
+use dbgate::control::message::{Nothing, Sessions};
+use dbgate::route::Host;
+use dbgate::route::spec::check_name;
+use serde_json::Value;
+
+use crate::cli::Cli;
+use crate::ctl::find_socket;
+use crate::ctl::table::harmless;
+use crate::out;
+
+/// How long all of it may take: reading the configuration, connecting, the answer.
+const BOUND: Duration = Duration::from_millis(200);
+
+/// More than this nobody looks through.
+const MOST: usize = 10_000;
+
+/// Prints what may stand where the last of `words` is, a line each: the value, a tab, a remark.
+/// The words are a command line as it was typed, the program's own name first.
+pub(super) fn print(words: &[OsString]) -> ExitCode {
+    let words: Vec<String> = words
+        .iter()
+        .map(|word| unquoted(&word.to_string_lossy()))
+        .collect();
+    let (tell, told) = mpsc::channel();
+    // A gateway that hangs holds this thread, which ends with the process.
+    thread::spawn(move || {
+        let lines = Question::of(&words).and_then(|question| question.ask());
+        // Nobody listens when it has taken too long.
+        let _ = tell.send(lines.unwrap_or_default());
+    });
+    let lines = told.recv_timeout(BOUND).unwrap_or_default();
+    // A shell that does not read has seen enough.
+    let _ = out::print(&lines);
+    ExitCode::SUCCESS
+}
+
+/// What a gateway can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Databases,
+    /// Hosts of the database that the command names; of all where it names none.
+    Hosts,
+    Sessions,
+    Listeners,
+}
+
+impl Kind {
+    /// What an argument of a `ctl` command takes.
+    pub(super) fn of(command: &str, argument: &str) -> Option<Self> {
+        match (command, argument) {
+            ("expose" | "hide" | "show" | "drain", "name") | ("sessions" | "kill", "database") => {
+                Some(Self::Databases)
+            }
+            ("hide", "hosts") | ("explain", "host") => Some(Self::Hosts),
+            ("kill", "id") => Some(Self::Sessions),
+            ("explain", "listener") => Some(Self::Listeners),
+            _ => None,
+        }
+    }
+}
+
+/// What the word under the cursor stands for, and what was typed before it.
+#[derive(Debug, PartialEq, Eq)]
+struct Question {
+    kind: Kind,
+    socket: Option<PathBuf>,
+    /// The database that the command names.
+    database: Option<String>,
+    /// Values of the same argument.
+    typed: Vec<String>,
+}
+
+impl Question {
+    /// `None` where the gateway can say nothing.
+    fn of(words: &[String]) -> Option<Self> {
+        let (current, before) = words.split_last()?;
+        let mut cli = Cli::command();
+        cli.build();
+        let mut line = Line::new(&cli);
+        // bash makes a word of each `=`.
+        for word in before.iter().skip(1).filter(|word| *word != "=") {
+            line.take(word);
+        }
+        let argument = line.expects(current)?;
+        let kind = Kind::of(line.command.get_name(), argument.get_id().as_str())?;
+        // Sessions are closed by their ids or by their database.
+        if kind == Kind::Sessions && line.values("database").next().is_some() {
+            return None;
+        }
+        Some(Self {
+            kind,
+            socket: line.values("socket").next_back().map(PathBuf::from),
+            database: line.values("name").next().map(str::to_owned),
+            typed: line
+                .values(argument.get_id().as_str())
+                .map(str::to_owned)
+                .collect(),
+        })
+    }
+
+    /// The lines to print; `None` where the gateway does not answer.
+    fn ask(&self) -> Option<String> {
+        let socket = self
+            .socket
+            .clone()
+            .or_else(|| std::env::var_os("DBGATE_SOCKET").map(PathBuf::from))
+            .unwrap_or_else(find_socket);
+        let mut gateway = Client::connect(&socket).ok()?;
+        let (answer, rows) = match self.kind {
+            Kind::Databases | Kind::Hosts => (gateway.call("list", &Nothing {}), "databases"),
+            Kind::Sessions => {
+                let all = Sessions { database: None };
+                (gateway.call("sessions", &all), "sessions")
+            }
+            Kind::Listeners => (gateway.call("status", &Nothing {}), "listeners"),
+        };
+        let mut lines = String::new();
+        answer
+            .ok()?
+            .get(rows)?
+            .as_array()?
+            .iter()
+            .flat_map(|row| self.values(row))
+            .filter(|(value, _)| !self.typed.contains(value))
+            .take(MOST)
+            .for_each(|(value, remark)| {
+                lines += &value;
+                lines.push('\t');
+                lines += &harmless(&remark);
+                lines.push('\n');
+            });
+        Some(lines)
+    }
+
+    /// What one row of the answer offers. Only what is in the form of a name is offered, and
+    /// nothing that would be read as an option.
+    fn values(&self, row: &Value) -> Vec<(String, String)> {
+        let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
+        let name = text("name");
+        match self.kind {
+            Kind::Databases | Kind::Listeners => {
+                let plain = check_name(&name).is_ok() && !name.starts_with('-');
+                let remark = text("protocol");
+                plain.then_some((name, remark)).into_iter().collect()
+            }
+            Kind::Hosts => {
+                if self.database.as_ref().is_some_and(|only| *only != name) {
+                    return Vec::new();
+                }
+                row["hosts"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|host| host.as_str()?.parse::<Host>().ok())
+                    .map(|host| host.to_string())
+                    // `explain` takes a name as a client would send it.
+                    .filter(|host| self.database.is_some() || !host.starts_with('*'))
+                    .map(|host| (host, name.clone()))
+                    .collect()
+            }
+            Kind::Sessions => row["id"]
+                .as_u64()
+                .map(|id| {
+                    let remark = format!("{} {}", text("database"), text("client"));
+                    (id.to_string(), remark)
+                })
+                .into_iter()
+                .collect(),
+        }
+    }
+}
+
+/// A command line, read word by word as clap would.
+struct Line<'a> {
+    command: &'a Command,
+    /// The option whose value comes next.
+    open: Option<&'a Arg>,
+    /// Arguments without a name so far.
+    positionals: usize,
+    values: Vec<(&'a str, String)>,
+}
+
+impl<'a> Line<'a> {
+    fn new(command: &'a Command) -> Self {
+        Self {
+            command,
+            open: None,
+            positionals: 0,
+            values: Vec::new(),
+        }
+    }
+
+    fn values(&self, argument: &str) -> impl DoubleEndedIterator<Item = &str> {
+        self.values
+            .iter()
+            .filter(move |(id, _)| *id == argument)
+            .map(|(_, value)| value.as_str())
+    }
+
+    fn take(&mut self, word: &str) {
+        if let Some((argument, value)) = self.option(word) {
+            match value {
+                Some(value) => self.keep(argument, value),
+                None if takes_value(argument) => self.open = Some(argument),
+                None => self.open = None,
+            }
+        } else if let Some(argument) = self.open {
+            self.keep(argument, word);
+            // Some options take several values, up to the next option.
+            let most = argument.get_num_args().map_or(1, |n| n.max_values());
+            if most == 1 {
+                self.open = None;
+            }
+        } else if self.positionals == 0
+            && let Some(command) = self.command.find_subcommand(word)
+        {
+            self.command = command;
+        } else {
+            if let Some(argument) = self.positional() {
+                self.keep(argument, word);
+            }
+            self.positionals += 1;
+        }
+    }
+
+    /// The argument that a word at this place is a value of.
+    fn expects(&self, word: &str) -> Option<&'a Arg> {
+        match self.option(word) {
+            Some((argument, Some(_))) => Some(argument),
+            _ if word.starts_with('-') => None,
+            _ => self.open.or_else(|| self.positional()),
+        }
+    }
+
+    fn keep(&mut self, argument: &'a Arg, value: &str) {
+        self.values
+            .push((argument.get_id().as_str(), value.to_owned()));
+    }
+
+    /// The option that a word is, with its value if that is in the same word.
+    fn option<'w>(&self, word: &'w str) -> Option<(&'a Arg, Option<&'w str>)> {
+        let mut arguments = self.command.get_arguments();
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, value) = match long.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (long, None),
+            };
+            let argument = arguments.find(|argument| argument.get_long() == Some(name))?;
+            return Some((argument, value));
+        }
+        let mut letters = word.strip_prefix('-')?.chars();
+        let short = letters.next()?;
+        let argument = arguments.find(|argument| argument.get_short() == Some(short))?;
+        let rest = letters.as_str();
+        Some((argument, (!rest.is_empty()).then_some(rest)))
+    }
+
+    /// The argument without a name that comes next.
+    fn positional(&self) -> Option<&'a Arg> {
+        let last = self.command.get_positionals().last();
+        let repeats = last.filter(|last| last.get_num_args().is_some_and(|n| n.max_values() > 1));
+        self.command
+            .get_positionals()
+            .nth(self.positionals)
+            .or(repeats)
+    }
+}
+
+fn takes_value(argument: &Arg) -> bool {
+    argument.get_action().takes_values()
+}
+
+/// A word without the shell's quotes, and with the home directory for a `~` before it. What else a
+/// shell would put in, it puts in only when the line is run.
+fn unquoted(word: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = word;
+    if let (Some(path), Some(home)) = (word.strip_prefix("~/"), std::env::var_os("HOME")) {
+        plain = format!("{}/", home.to_string_lossy());
+        rest = path;
+    }
+    let mut quote = None;
+    let mut letters = rest.chars();
+    while let Some(letter) = letters.next() {
+        match (quote, letter) {
+            (None, '\'' | '"') => quote = Some(letter),
+            (Some(open), _) if open == letter => quote = None,
+            (None | Some('"'), '\\') => plain.extend(letters.next()),
+            _ => plain.push(letter),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

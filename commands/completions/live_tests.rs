@@ -1,0 +1,127 @@
+//! What a command line, as far as it is typed, asks of the gateway.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Kind, Question, unquoted};
+
+/// Words as a shell splits them; the last is the one under the cursor.
+fn question(line: &str) -> Option<Question> {
+    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+    Question::of(&words)
+}
+
+fn kind(line: &str) -> Option<Kind> {
+    question(line).map(|question| question.kind)
+}
+
+#[test]
+fn each_argument_has_its_kind() {
+    for (line, wanted) in [
+        ("dbgate ctl hide ", Some(Kind::Databases)),
+        ("dbgate ctl hide p", Some(Kind::Databases)),
+        ("/usr/bin/dbgate ctl drain ", Some(Kind::Databases)),
+        ("dbgate ctl show ", Some(Kind::Databases)),
+        ("dbgate ctl expose ", Some(Kind::Databases)),
+        ("dbgate ctl kill --database ", Some(Kind::Databases)),
+        ("dbgate ctl kill --database=", Some(Kind::Databases)),
+        ("dbgate ctl kill --database = p", Some(Kind::Databases)),
+        ("dbgate ctl sessions --database ", Some(Kind::Databases)),
+        ("dbgate ctl kill ", Some(Kind::Sessions)),
+        ("dbgate ctl kill 7 8 ", Some(Kind::Sessions)),
+        ("dbgate ctl kill --database pg1 ", None),
+        ("dbgate ctl explain ", Some(Kind::Hosts)),
+        (
+            "dbgate ctl explain a.example --listener ",
+            Some(Kind::Listeners),
+        ),
+        ("dbgate ctl hide pg1 --host ", Some(Kind::Hosts)),
+        ("dbgate ctl hide pg1 --host a.example ", Some(Kind::Hosts)),
+        ("dbgate ctl hide --drain 5s ", Some(Kind::Databases)),
+        ("dbgate ctl hide --keep ", Some(Kind::Databases)),
+        ("dbgate ctl -o json hide ", Some(Kind::Databases)),
+        ("dbgate ctl -ojson hide ", Some(Kind::Databases)),
+        ("dbgate ctl hide pg1 ", None),
+        ("dbgate ctl hide pg1 --drain ", None),
+        ("dbgate ctl hide -", None),
+        ("dbgate ctl hide --ho", None),
+        ("dbgate ctl expose pg1 --host ", None),
+        ("dbgate ctl list ", None),
+        ("dbgate ctl ", None),
+        ("dbgate cert show ", None),
+        ("dbgate hide ", None),
+        ("dbgate", None),
+        ("", None),
+    ] {
+        assert_eq!(kind(line), wanted, "{line:?}");
+    }
+}
+
+#[test]
+fn the_socket_that_was_typed_is_the_one_asked() {
+    for line in [
+        "dbgate ctl --socket /a/s hide ",
+        "dbgate ctl --socket=/a/s hide ",
+        "dbgate ctl --socket = /a/s hide ",
+        "dbgate ctl hide --socket /a/s ",
+        "dbgate ctl hide pg1 --socket /a/s --host ",
+    ] {
+        let socket = question(line).unwrap().socket;
+        assert_eq!(socket.as_deref(), Some(Path::new("/a/s")), "{line:?}");
+    }
+    assert_eq!(question("dbgate ctl hide ").unwrap().socket, None);
+}
+
+#[test]
+fn words_lose_their_quotes_and_nothing_is_expanded() {
+    for (word, plain) in [
+        ("/run/s", "/run/s"),
+        ("\"/run/a b\"", "/run/a b"),
+        ("'/run/a b'", "/run/a b"),
+        ("/run/a\\ b", "/run/a b"),
+        ("\"/run/open", "/run/open"),
+        ("'a\\b'", "a\\b"),
+        ("$(reboot)", "$(reboot)"),
+        ("$HOME/s", "$HOME/s"),
+        ("end\\", "end"),
+    ] {
+        assert_eq!(unquoted(word), plain, "{word:?}");
+    }
+}
+
+#[test]
+fn only_what_looks_like_a_name_is_offered() {
+    let values = |line: &str, row| -> Vec<String> {
+        let question = question(line).unwrap();
+        question
+            .values(&row)
+            .into_iter()
+            .map(|(value, _)| value)
+            .collect()
+    };
+    let databases = |name: &str| values("dbgate ctl hide ", json!({ "name": name }));
+    assert_eq!(databases("pg-1.a_b"), ["pg-1.a_b"]);
+    for hostile in [
+        "",
+        "$(reboot)",
+        "a b",
+        "a\nb",
+        "`x`",
+        "--kill",
+        "\u{1b}[2J",
+        "*",
+    ] {
+        assert!(databases(hostile).is_empty(), "{hostile:?}");
+    }
+    let hosts = json!({ "name": "pg1", "hosts": ["a.example", "*.b.example", "$(x)", 7] });
+    assert_eq!(values("dbgate ctl explain ", hosts.clone()), ["a.example"]);
+    assert_eq!(
+        values("dbgate ctl hide pg1 --host ", hosts.clone()),
+        ["a.example", "*.b.example"]
+    );
+    assert!(values("dbgate ctl hide pg2 --host ", hosts).is_empty());
+    assert_eq!(values("dbgate ctl kill ", json!({ "id": 7 })), ["7"]);
+    assert!(values("dbgate ctl kill ", json!({ "id": "7; x" })).is_empty());
+    assert!(values("dbgate ctl kill ", json!([])).is_empty());
+}
