@@ -3,6 +3,7 @@
 
 mod add_up;
 mod agree;
+mod crowd;
 mod dashboard;
 mod views;
 
@@ -110,7 +111,7 @@ impl Ground {
 
     fn configure(&self, head: &str, names: &[&str]) {
         self.gateway
-            .configure(&(head.to_owned() + &databases(&self.echo, names)));
+            .configure(&(head.to_owned() + &databases(self.echo.addr(), names)));
     }
 
     fn open(&self, name: &str) -> std::io::Result<Line> {
@@ -120,14 +121,13 @@ impl Ground {
 }
 
 fn config(echo: &Echo, names: &[&str]) -> String {
-    METRICS.to_owned() + &databases(echo, names)
+    METRICS.to_owned() + &databases(echo.addr(), names)
 }
 
-fn databases(echo: &Echo, names: &[&str]) -> String {
+fn databases(backend: SocketAddr, names: &[&str]) -> String {
     let section = |name: &&str| {
         format!(
-            "[database.{name}]\nprotocol = \"tls\"\nbackends = [\"{}\"]\nhosts = [\"{name}.example.test\"]\n",
-            echo.addr()
+            "[database.{name}]\nprotocol = \"tls\"\nbackends = [\"{backend}\"]\nhosts = [\"{name}.example.test\"]\n"
         )
     };
     names.iter().map(section).collect()

@@ -29,12 +29,7 @@ pub(crate) struct Echo(SocketAddr);
 impl Echo {
     /// With TLS from the first byte.
     pub(crate) fn tls(leaf: &Leaf) -> Self {
-        let chain = vec![leaf.der.clone().into()];
-        let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a key");
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(chain, key);
-        Self::start(Some(Arc::new(config.expect("a certificate and its key"))))
+        Self::start(Some(server_config(leaf)))
     }
 
     /// Without TLS.
@@ -67,6 +62,16 @@ impl Echo {
     pub(crate) fn addr(&self) -> SocketAddr {
         self.0
     }
+}
+
+/// How a server makes its TLS that shows this certificate.
+pub(crate) fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {
+    let chain = vec![leaf.der.clone().into()];
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a key");
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, key);
+    Arc::new(config.expect("a certificate and its key"))
 }
 
 fn echo<S: Read + Write>(mut stream: S) -> io::Result<S> {

@@ -37,7 +37,7 @@ fn template() -> (Vec<u8>, usize) {
 }
 
 /// Resident memory of a process, in KiB. Source: proc(5), `VmRSS`.
-fn memory(pid: u32) -> u64 {
+pub(super) fn memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
     let number = line.and_then(|line| line.split_whitespace().nth(1));
