@@ -1,5 +1,6 @@
 //! The accept loop of one listener on one thread.
 
+use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,19 +37,23 @@ pub async fn accept(
         let accepted = tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop) => return,
-            accepted = socket.accept() => accepted,
+            accepted = socket.accept() => Some(accepted),
+            // The kernel finds a descriptor before it looks for a client: who waits has one.
+            () = ready(()), if accepting.is_none() => None,
         };
+        let exhausted = matches!(&accepted, Some(Err(error)) if is_exhaustion(error));
+        if accepting.is_none() && !exhausted {
+            info!(listener = %listener.name, "accepting clients again");
+            accepting = Some(Accepting::new(&listener));
+            pause = FIRST_PAUSE;
+        }
         match accepted {
-            Ok((tcp, client)) => {
-                if accepting.is_none() {
-                    info!(listener = %listener.name, "accepting clients again");
-                    accepting = Some(Accepting::new(&listener));
-                    pause = FIRST_PAUSE;
-                }
+            None => {}
+            Some(Ok((tcp, client))) => {
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
                 tokio::spawn(run(gateway.clone(), listener.clone(), tcp, client));
             }
-            Err(error) if is_exhaustion(&error) => {
+            Some(Err(error)) if exhausted => {
                 if accepting.is_some() {
                     warn!(listener = %listener.name, %error,
                         "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions");
@@ -59,7 +64,7 @@ pub async fn accept(
             }
             // Nearly always a client that was gone before it was accepted. The pause keeps
             // anything that lasts from filling a core.
-            Err(error) => {
+            Some(Err(error)) => {
                 debug!(listener = %listener.name, %error, "accept failed");
                 tokio::time::sleep(FIRST_PAUSE).await;
             }

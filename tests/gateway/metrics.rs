@@ -5,6 +5,7 @@ mod add_up;
 mod agree;
 mod crowd;
 mod dashboard;
+mod unready;
 mod views;
 
 pub(crate) mod scan;

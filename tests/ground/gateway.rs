@@ -43,10 +43,19 @@ impl Gateway {
 
     /// The same under another program, such as `prlimit --nofile=64`.
     pub(crate) fn start_under(config: &str, wrapper: &[&str]) -> Self {
+        Self::start_with(config, wrapper, 2)
+    }
+
+    /// The same with one worker, by whose state that of all is known.
+    pub(crate) fn start_single(config: &str, wrapper: &[&str]) -> Self {
+        Self::start_with(config, wrapper, 1)
+    }
+
+    fn start_with(config: &str, wrapper: &[&str], threads: u16) -> Self {
         let mut gateway = Self {
             folder: testbed::scratch(),
             child: None,
-            threads: 2,
+            threads,
             wrapper: wrapper.iter().map(ToString::to_string).collect(),
         };
         gateway.configure(config);
