@@ -12,6 +12,7 @@ mod life;
 mod probe;
 mod serving;
 mod sessions;
+mod shells;
 mod terminal;
 mod top;
 mod unreachable;

@@ -76,11 +76,19 @@ impl Terminal {
 
     /// Waits until the screen is as wanted; what is on it then.
     pub(crate) fn until(&self, what: &str, wanted: impl Fn(&vt100::Screen) -> bool) -> String {
+        self.wait(what, |seen| {
+            let screen = seen.screen.screen();
+            wanted(screen).then(|| screen.contents())
+        })
+    }
+
+    /// Waits until what was written so far gives an answer.
+    pub(crate) fn wait<T>(&self, what: &str, answer: impl Fn(&Seen) -> Option<T>) -> T {
         let until = Instant::now() + LIMIT;
         let mut seen = self.seen.0.lock().unwrap();
         loop {
-            if wanted(seen.screen.screen()) {
-                return seen.screen.screen().contents();
+            if let Some(answer) = answer(&seen) {
+                return answer;
             }
             let left = until.saturating_duration_since(Instant::now());
             if seen.ended || left.is_zero() {
