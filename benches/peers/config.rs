@@ -1,0 +1,175 @@
+//! The configuration of each program: the same work, settings as alike as they can be, and no log
+//! of connections anywhere.
+//!
+//! Sources: nginx documentation, modules `ngx_stream_ssl_preread_module`, `ngx_stream_ssl_module`
+//! and `ngx_stream_map_module`; `HAProxy` configuration manual, "bind", "`use_backend`" and "map";
+//! Traefik documentation, "TCP routers" and "TLS".
+
+use std::fmt::{self, Write as _};
+use std::net::SocketAddr;
+
+use crate::load::host;
+
+/// Sessions that each program has room for.
+pub(crate) const SESSIONS: usize = 8192;
+
+/// Where the client's TLS ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// At the backend.
+    Passthrough,
+    /// At the gateway; the backend gets plaintext.
+    Terminate,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Passthrough => "passthrough",
+            Self::Terminate => "terminate",
+        })
+    }
+}
+
+/// What a program is to do.
+#[derive(Clone, Copy)]
+pub(crate) struct Setup {
+    pub(crate) mode: Mode,
+    /// Whether the databases are Postgres; only dbgate can tell.
+    pub(crate) postgres: bool,
+    pub(crate) databases: usize,
+    pub(crate) workers: usize,
+    pub(crate) backend: SocketAddr,
+}
+
+/// `dbgate.toml`
+pub(crate) fn dbgate(setup: &Setup, listen: SocketAddr) -> String {
+    let Setup { mode, backend, .. } = setup;
+    let protocol = if setup.postgres { "postgres" } else { "tls" };
+    let mut text = format!(
+        "[listener.main]\nbind = [\"{listen}\"]\n\
+         [tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\nmin_version = \"1.3\"\n\
+         [limits]\nmax_sessions = {SESSIONS}\n[log]\naccess = false\n"
+    );
+    for number in 0..setup.databases {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "[database.db{number}]\nprotocol = \"{protocol}\"\ntls = \"{mode}\"\n\
+             backends = [\"{backend}\"]\nhosts = [\"{}\"]\n",
+            host(number)
+        );
+    }
+    text
+}
+
+/// `nginx.conf`; `folder` is how nginx sees it.
+pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
+    let (tls, name) = match setup.mode {
+        Mode::Passthrough => ("ssl_preread on;".to_owned(), "$ssl_preread_server_name"),
+        Mode::Terminate => (
+            format!(
+                "ssl_certificate {folder}/cert.pem;\nssl_certificate_key {folder}/key.pem;\n\
+                 ssl_protocols TLSv1.3;\nssl_session_tickets off;\nssl_session_cache off;"
+            ),
+            "$ssl_server_name",
+        ),
+    };
+    let listen_options = match setup.mode {
+        Mode::Passthrough => "",
+        Mode::Terminate => " ssl",
+    };
+    // As large as nginx asks for in its log when there are many names.
+    let size = (setup.databases * 2).max(2048);
+    format!(
+        "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
+         daemon off;\nuser root;\nworker_processes {};\nworker_rlimit_nofile {};\n\
+         pid {folder}/nginx.pid;\nerror_log stderr crit;\n\
+         events {{ worker_connections {SESSIONS}; }}\n\
+         stream {{\n\
+         map_hash_max_size {size};\nmap_hash_bucket_size 128;\n\
+         map {name} $to {{\ninclude {folder}/map;\n}}\n\
+         server {{\nlisten {listen}{listen_options};\n{tls}\nproxy_pass $to;\n}}\n\
+         }}\n",
+        setup.workers,
+        2 * SESSIONS,
+    )
+}
+
+/// What `nginx.conf` includes.
+pub(crate) fn nginx_map(setup: &Setup) -> String {
+    lines(setup, |text, host| {
+        writeln!(text, "{host} {};", setup.backend)
+    })
+}
+
+/// `haproxy.cfg`; `folder` is how `HAProxy` sees it.
+pub(crate) fn haproxy(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
+    let frontend = match setup.mode {
+        Mode::Passthrough => format!(
+            "bind {listen}\n\
+             tcp-request inspect-delay 10s\n\
+             tcp-request content accept if {{ req.ssl_hello_type 1 }}\n\
+             use_backend %[req.ssl_sni,lower,map({folder}/map)]"
+        ),
+        Mode::Terminate => format!(
+            "bind {listen} ssl crt {folder}/both.pem ssl-min-ver TLSv1.3 no-tls-tickets\n\
+             use_backend %[ssl_fc_sni,lower,map({folder}/map)]"
+        ),
+    };
+    let Setup {
+        workers, backend, ..
+    } = setup;
+    format!(
+        "global\nnbthread {workers}\nmaxconn {SESSIONS}\ntune.ssl.cachesize 0\n\
+         defaults\nmode tcp\ntimeout connect 5s\ntimeout client 1h\ntimeout server 1h\n\
+         frontend clients\n{frontend}\n\
+         backend databases\nserver one {backend}\n"
+    )
+}
+
+/// What `haproxy.cfg` reads names from.
+pub(crate) fn haproxy_map(setup: &Setup) -> String {
+    lines(setup, |text, host| writeln!(text, "{host} databases"))
+}
+
+/// `traefik.yml`
+pub(crate) fn traefik(listen: SocketAddr) -> String {
+    format!(
+        "global:\n  checkNewVersion: false\n  sendAnonymousUsage: false\n\
+         log:\n  level: ERROR\n\
+         entryPoints:\n  clients:\n    address: \"{listen}\"\n\
+         providers:\n  file:\n    filename: routes.yml\n    watch: false\n"
+    )
+}
+
+/// `routes.yml`, which `traefik.yml` names.
+pub(crate) fn traefik_routes(setup: &Setup) -> String {
+    let tls = match setup.mode {
+        Mode::Passthrough => "{passthrough: true}",
+        Mode::Terminate => "{}",
+    };
+    let routers = lines(setup, |text, host| {
+        writeln!(
+            text,
+            "    {}: {{entryPoints: [clients], rule: \"HostSNI(`{host}`)\", service: one, tls: {tls}}}",
+            host.replace('.', "-")
+        )
+    });
+    format!(
+        "tcp:\n  services:\n    one: {{loadBalancer: {{servers: [{{address: \"{}\"}}]}}}}\n\
+         \x20 routers:\n{routers}\
+         tls:\n  certificates:\n    - {{certFile: cert.pem, keyFile: key.pem}}\n\
+         \x20 options:\n    default: {{minVersion: VersionTLS13, disableSessionTickets: true}}\n",
+        setup.backend
+    )
+}
+
+fn lines(setup: &Setup, line: impl Fn(&mut String, String) -> fmt::Result) -> String {
+    let mut text = String::new();
+    for number in 0..setup.databases {
+        // Writing to a String cannot fail.
+        let _ = line(&mut text, host(number));
+    }
+    text
+}

@@ -1,0 +1,145 @@
+//! What a process and its children cost, by the kernel's own accounting: time on a processor in
+//! nanoseconds, memory, descriptors.
+//!
+//! Not here: memory of the kernel (socket buffers, pipes), which no process is charged for; an open
+//! pipe shows among the descriptors.
+//! Source: proc(5): `/proc/PID/task/TID/schedstat`, `/proc/PID/smaps_rollup`, `/proc/PID/fd`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What an idle gateway may use in [`QUIET`] and still count as idle.
+const IDLE: Duration = Duration::from_micros(100);
+
+/// How long a gateway has to be idle before its work counts as done.
+const QUIET: Duration = Duration::from_millis(40);
+
+/// How long memory has to stay the same before it counts as settled.
+const CALM: Duration = Duration::from_secs(1);
+
+/// How long to wait for either.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A process and all that came from it.
+pub(crate) struct Family {
+    root: u32,
+}
+
+impl Family {
+    pub(crate) fn of(root: u32) -> Self {
+        Self { root }
+    }
+
+    /// The processes, the first one first.
+    pub(crate) fn members(&self) -> Vec<u32> {
+        let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        for pid in entries.filter_map(|e| e.file_name().to_str()?.parse().ok()) {
+            if let Some(parent) = parent(pid) {
+                children.entry(parent).or_default().push(pid);
+            }
+        }
+        let mut members = vec![self.root];
+        let mut at = 0;
+        while let Some(pid) = members.get(at) {
+            members.extend(children.get(pid).into_iter().flatten());
+            at += 1;
+        }
+        members
+    }
+
+    /// How long all threads that live have run so far.
+    ///
+    /// # Errors
+    /// The process is gone, or the kernel does not count.
+    pub(crate) fn cpu(&self) -> Result<Duration> {
+        let mut nanos = 0;
+        for pid in self.members() {
+            let tasks = fs::read_dir(format!("/proc/{pid}/task"))
+                .with_context(|| format!("process {pid} has ended"))?;
+            for task in tasks {
+                let text = fs::read_to_string(task?.path().join("schedstat"))
+                    .context("this kernel does not count the run time of threads")?;
+                let first = text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
+                nanos += first.context("schedstat holds no number")?;
+            }
+        }
+        Ok(Duration::from_nanos(nanos))
+    }
+
+    /// The same once the work is done: two looks in a row find the family idle.
+    ///
+    /// # Errors
+    /// It never becomes idle.
+    pub(crate) fn settled_cpu(&self) -> Result<Duration> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = self.cpu()?;
+        while Instant::now() < deadline {
+            thread::sleep(QUIET);
+            let now = self.cpu()?;
+            if now.saturating_sub(last) < IDLE {
+                return Ok(now);
+            }
+            last = now;
+        }
+        bail!("the gateway does not become idle")
+    }
+
+    /// Memory that it alone uses and its share of what it shares with others, in bytes.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn memory(&self) -> Result<u64> {
+        let mut kib = 0;
+        for pid in self.members() {
+            let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))
+                .with_context(|| format!("the memory of process {pid}"))?;
+            let pss = text
+                .lines()
+                .find_map(|l| l.strip_prefix("Pss:"))
+                .and_then(|l| l.trim().strip_suffix(" kB"))
+                .and_then(|n| n.trim().parse::<u64>().ok());
+            kib += pss.context("smaps_rollup without Pss")?;
+        }
+        Ok(kib * 1024)
+    }
+
+    /// The same once it has not changed for a second.
+    ///
+    /// # Errors
+    /// The process is gone.
+    pub(crate) fn settled_memory(&self) -> Result<u64> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut last = self.memory()?;
+        let mut since = Instant::now();
+        while since.elapsed() < CALM && Instant::now() < deadline {
+            thread::sleep(QUIET);
+            let now = self.memory()?;
+            if now.abs_diff(last) > 4096 {
+                last = now;
+                since = Instant::now();
+            }
+        }
+        self.memory()
+    }
+
+    /// Open descriptors, pipes included.
+    pub(crate) fn descriptors(&self) -> usize {
+        let members = self.members().into_iter();
+        members
+            .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/fd")).ok())
+            .map(Iterator::count)
+            .sum()
+    }
+}
+
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split(' ').nth(1)?.parse().ok()
+}
