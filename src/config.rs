@@ -8,6 +8,7 @@ mod database;
 mod duration;
 mod listener;
 mod paths;
+mod pieces;
 mod problem;
 mod read;
 mod section;
@@ -15,7 +16,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -33,6 +34,7 @@ pub use problem::{Problem, Severity};
 
 use crate::route::overlay::Declared;
 use crate::tls::config::MinVersion;
+use pieces::Pieces;
 use problem::Report;
 use section::Section;
 use syntax::Syntax;
@@ -298,13 +300,55 @@ pub struct Parsed {
 /// `file` names the text in problems, and relative paths start at its directory.
 #[must_use]
 pub fn parse(text: &str, file: &Path) -> Parsed {
+    in_pieces(text, file, pieces::PIECE).unwrap_or_else(|| as_whole(text, file))
+}
+
+/// `None` where only a look at the whole can tell what is meant, or what is wrong.
+fn in_pieces(text: &str, file: &Path, most: usize) -> Option<Parsed> {
+    let report = Report::new(text, file);
+    let pieces = Pieces::new(text, most);
+    let mut databases = Vec::new();
+    for piece in &pieces.databases {
+        let document = DeTable::parse(text.get(piece.clone())?).ok()?;
+        let document = document.get_ref();
+        if document.len() > 1 {
+            return None;
+        }
+        let mut root = Section::root(&report, piece.start, document);
+        databases.extend(database::read(&mut root));
+    }
+    let names: HashSet<&str> = databases.iter().map(|d| d.name.as_str()).collect();
+    if names.len() < databases.len() {
+        return None;
+    }
+    // Each by itself, since one may end in the middle of a string that another brings to an end.
+    for piece in &pieces.others {
+        DeTable::parse(text.get(piece.clone())?).ok()?;
+    }
+    let rest = pieces.without_databases(text);
+    let document = DeTable::parse(&rest).ok()?;
+    let mut root = Section::root(&report, 0, document.get_ref());
+    if root.section("database").is_some() {
+        return None;
+    }
+    let config = read::config(&mut root, databases, &report, true);
+    root.finish();
+    Some(judge(config, report, &Syntax::default()))
+}
+
+fn as_whole(text: &str, file: &Path) -> Parsed {
     let report = Report::new(text, file);
     let (document, errors) = DeTable::parse_recoverable(text);
     let syntax = Syntax::new(&errors, document.get_ref(), &report);
-    let mut root = Section::root(&report, document.get_ref());
-    let config = read::config(&mut root, &report, errors.is_empty());
+    let mut root = Section::root(&report, 0, document.get_ref());
+    let databases = database::read(&mut root);
+    let config = read::config(&mut root, databases, &report, errors.is_empty());
     root.finish();
-    let problems = report.finish(&syntax);
+    judge(config, report, &syntax)
+}
+
+fn judge(config: Config, report: Report<'_>, syntax: &Syntax) -> Parsed {
+    let problems = report.finish(syntax);
     let usable = problems.iter().all(|p| p.severity != Severity::Error);
     Parsed {
         config: usable.then_some(config),

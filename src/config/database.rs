@@ -20,7 +20,8 @@ pub(super) struct Found {
     pub(super) declared: Declared,
     /// Whether protocol and mode are as the user meant them: neither was reported.
     pub(super) clear: bool,
-    hosts: Vec<Spanned<Host>>,
+    /// The byte offset of each host.
+    places: Vec<usize>,
 }
 
 /// Reads all databases, in the order of the file.
@@ -35,12 +36,15 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
 pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
     let mut hosts: Vec<_> = databases
         .iter()
-        .flat_map(|found| found.hosts.iter().map(|host| (host, found.name.as_str())))
+        .flat_map(|found| {
+            let places = found.places.iter().copied();
+            let hosts = places.zip(&found.declared.hosts);
+            hosts.map(|(place, host)| (place, host, found.name.as_str()))
+        })
         .collect();
-    hosts.sort_by_key(|(host, _)| host.span().start);
-    let mut owners: HashMap<&Host, &str> = HashMap::new();
-    for (place, name) in hosts {
-        let host = place.get_ref();
+    hosts.sort_by_key(|(place, ..)| *place);
+    let mut owners: HashMap<&Host, &str> = HashMap::with_capacity(hosts.len());
+    for (place, host, name) in hosts {
         let message = match owners.get(host) {
             Some(owner) if *owner == name => {
                 format!("host {host} is listed twice in database {name}")
@@ -53,7 +57,7 @@ pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
                 continue;
             }
         };
-        report.error(place.span().start, message);
+        report.error(place, message);
     }
 }
 
@@ -90,14 +94,15 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     let clear = protocol.is_some() && !section.failed("tls");
     judge(&spec, clear, !hosts.is_empty(), &section);
     section.finish();
+    let places = hosts.iter().map(|host| host.span().start).collect();
     Found {
         name: name.to_owned(),
         declared: Declared {
             spec,
-            hosts: hosts.iter().map(|host| host.get_ref().clone()).collect(),
+            hosts: hosts.into_iter().map(Spanned::into_inner).collect(),
         },
         clear,
-        hosts,
+        places,
     }
 }
 

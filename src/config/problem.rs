@@ -3,7 +3,9 @@
 //! Not here: finding them.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use super::syntax::Syntax;
@@ -63,7 +65,15 @@ impl fmt::Display for Problem {
 pub(super) struct Report<'t> {
     text: &'t str,
     file: &'t Path,
-    problems: RefCell<Vec<Problem>>,
+    notes: RefCell<Vec<Note>>,
+}
+
+/// A problem whose line is not counted yet.
+struct Note {
+    severity: Severity,
+    /// The byte offset; `None` where the file as a whole is meant.
+    offset: Option<usize>,
+    message: String,
 }
 
 impl<'t> Report<'t> {
@@ -71,7 +81,7 @@ impl<'t> Report<'t> {
         Self {
             text,
             file,
-            problems: RefCell::default(),
+            notes: RefCell::default(),
         }
     }
 
@@ -82,18 +92,15 @@ impl<'t> Report<'t> {
 
     /// Notes a warning at a byte offset of the text, or about the file as a whole.
     pub(super) fn note(&self, severity: Severity, offset: Option<usize>, message: String) {
-        let (line, column) = offset.map_or((0, 0), |offset| self.position(offset));
-        self.problems.borrow_mut().push(Problem {
+        self.notes.borrow_mut().push(Note {
             severity,
-            file: self.file.to_owned(),
-            line,
-            column,
+            offset,
             message,
         });
     }
 
     /// The text between two byte offsets.
-    pub(super) fn quote(&self, span: std::ops::Range<usize>) -> &'t str {
+    pub(super) fn quote(&self, span: Range<usize>) -> &'t str {
         self.text.get(span).unwrap_or_default()
     }
 
@@ -115,25 +122,52 @@ impl<'t> Report<'t> {
 
     /// All problems by position; of a file with syntax errors, those that can be trusted.
     pub(super) fn finish(self, syntax: &Syntax) -> Vec<Problem> {
-        let mut problems = self.problems.take();
-        let lines: Vec<_> = syntax
+        let mut notes = self.notes.take();
+        let broken: HashSet<*const u8> = syntax
             .errors
             .iter()
-            .map(|(offset, _)| self.position(*offset).0)
+            .map(|(offset, _)| self.line(*offset).as_ptr())
             .collect();
-        problems.retain(|problem| !syntax.derailed && !lines.contains(&problem.line));
+        notes.retain(|note| {
+            let line = note.offset.map(|offset| self.line(offset).as_ptr());
+            !syntax.derailed && line.is_none_or(|line| !broken.contains(&line))
+        });
         for (offset, message) in &syntax.errors {
             self.error(*offset, message);
         }
-        problems.extend(self.problems.into_inner());
-        problems.sort_by_key(|problem| (problem.line, problem.column));
-        problems
+        notes.extend(self.notes.take());
+        notes.sort_by_key(|note| note.offset);
+        self.place(notes)
     }
 
-    fn position(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(self.text);
-        let line = before.matches('\n').count() + 1;
-        let last = before.rsplit('\n').next().unwrap_or_default();
-        (line, last.chars().count() + 1)
+    /// Counts the lines up to each, from one to the next: a file may have very many of both.
+    fn place(&self, notes: Vec<Note>) -> Vec<Problem> {
+        let (mut seen, mut start, mut lines) = (0, 0, 1);
+        let mut position = |offset: usize| {
+            let offset = if self.text.is_char_boundary(offset) {
+                offset
+            } else {
+                self.text.len()
+            };
+            for (at, _) in self.quote(seen..offset).match_indices('\n') {
+                start = seen + at + 1;
+                lines += 1;
+            }
+            seen = seen.max(offset);
+            (lines, self.quote(start..offset).chars().count() + 1)
+        };
+        notes
+            .into_iter()
+            .map(|note| {
+                let (line, column) = note.offset.map_or((0, 0), &mut position);
+                Problem {
+                    severity: note.severity,
+                    file: self.file.to_owned(),
+                    line,
+                    column,
+                    message: note.message,
+                }
+            })
+            .collect()
     }
 }

@@ -18,10 +18,15 @@ const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Reads all sections.
 ///
-/// What was reported leaves its default behind. `whole` tells that the file has no syntax errors;
-/// otherwise sections may be missing that the file does have, and what refers from one section to
-/// another is not judged.
-pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: bool) -> Config {
+/// `databases` are those of the file. What was reported leaves its default behind. `whole` tells
+/// that the file has no syntax errors; otherwise sections may be missing that the file does have,
+/// and what refers from one section to another is not judged.
+pub(super) fn config(
+    root: &mut Section<'_, '_>,
+    databases: Vec<database::Found>,
+    report: &Report<'_>,
+    whole: bool,
+) -> Config {
     let control = root.section("control").map(control).unwrap_or_default();
     let listeners = listener::read(root);
     let tls = root.section("tls").map(tls).unwrap_or_default();
@@ -31,7 +36,6 @@ pub(super) fn config(root: &mut Section<'_, '_>, report: &Report<'_>, whole: boo
     let metrics = root
         .section("metrics")
         .and_then(|section| metrics(section, &listeners));
-    let databases = database::read(root);
     if whole {
         database::compare(&databases, report);
         listener::compare(&listeners, &databases, report);

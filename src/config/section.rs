@@ -4,6 +4,7 @@
 //! Not here: which keys there are and what they mean.
 //! Source: TOML 1.1, by the parser of the `toml` crate, which keeps the place of each key.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use toml::Spanned;
@@ -14,6 +15,8 @@ use super::problem::{Report, Severity};
 /// A table of the file, and which of its keys were asked for.
 pub(super) struct Section<'a, 't> {
     report: &'a Report<'t>,
+    /// Where the piece of the file begins that the parser's places are counted from.
+    base: usize,
     /// As in the header, without brackets; empty for the file's top level.
     path: String,
     at: usize,
@@ -23,10 +26,11 @@ pub(super) struct Section<'a, 't> {
 }
 
 impl<'a, 't> Section<'a, 't> {
-    /// The top level of the file.
-    pub(super) fn root(report: &'a Report<'t>, table: &'a DeTable<'t>) -> Self {
+    /// The top level of the file, or of a piece of it that begins at the byte offset `base`.
+    pub(super) fn root(report: &'a Report<'t>, base: usize, table: &'a DeTable<'t>) -> Self {
         Self {
             report,
+            base,
             path: String::new(),
             at: 0,
             table,
@@ -60,8 +64,9 @@ impl<'a, 't> Section<'a, 't> {
     }
 
     fn child(&self, key: &Spanned<DeString<'_>>, value: &'a Spanned<DeValue<'t>>) -> Option<Self> {
-        let at = key.span().start;
-        let path = match (self.path.as_str(), self.report.quote(key.span())) {
+        let span = self.place(key);
+        let at = span.start;
+        let path = match (self.path.as_str(), self.report.quote(span)) {
             ("", name) => name.to_owned(),
             (path, name) => format!("{path}.{name}"),
         };
@@ -77,12 +82,20 @@ impl<'a, 't> Section<'a, 't> {
         };
         Some(Self {
             report: self.report,
+            base: self.base,
             path,
             at,
             table,
-            known: Vec::new(),
+            // As many keys as a database has.
+            known: Vec::with_capacity(16),
             failed: Vec::new(),
         })
+    }
+
+    /// Where something is in the file.
+    fn place<T>(&self, item: &Spanned<T>) -> Range<usize> {
+        let span = item.span();
+        self.base + span.start..self.base + span.end
     }
 
     /// Whether the key is written, well or badly.
@@ -97,7 +110,7 @@ impl<'a, 't> Section<'a, 't> {
 
     /// The byte offset of a key, or of the section's name where the key is not written.
     pub(super) fn at(&self, key: &str) -> usize {
-        entry(self.table, key).map_or(self.at, |(key, _)| key.span().start)
+        entry(self.table, key).map_or(self.at, |(key, _)| self.place(key).start)
     }
 
     /// Reports an error at a key.
@@ -184,7 +197,7 @@ impl<'a, 't> Section<'a, 't> {
             match item.get_ref() {
                 DeValue::String(text) => {
                     if let Some(parsed) = self.parsed(key, item, text, &parse) {
-                        list.push(Spanned::new(item.span(), parsed));
+                        list.push(Spanned::new(self.place(item), parsed));
                     }
                 }
                 other => {
@@ -239,7 +252,8 @@ impl<'a, 't> Section<'a, 't> {
             if self.known.contains(&name) {
                 continue;
             }
-            let written = self.report.quote(key.span());
+            let place = self.place(key);
+            let written = self.report.quote(place.clone());
             let is_section = matches!(value.get_ref(), DeValue::Table(_));
             let what = match (is_section, self.path.as_str()) {
                 (true, "") => format!("unknown section [{written}]"),
@@ -254,7 +268,7 @@ impl<'a, 't> Section<'a, 't> {
                 (hint, _) => hint,
             };
             let message = what + &hint;
-            self.report.error(key.span().start, message);
+            self.report.error(place.start, message);
         }
     }
 
@@ -279,7 +293,7 @@ impl<'a, 't> Section<'a, 't> {
     fn bare(&self, value: &Spanned<DeValue<'t>>) -> Option<&'t str> {
         let text = match value.get_ref() {
             DeValue::Array(_) | DeValue::Table(_) => return None,
-            _ => self.report.quote(value.span()),
+            _ => self.report.quote(self.place(value)),
         };
         Some(text.trim_matches(['"', '\'']))
     }
@@ -299,7 +313,7 @@ impl<'a, 't> Section<'a, 't> {
 
     fn fail(&mut self, key: &'static str, value: &Spanned<DeValue<'t>>, message: String) {
         self.failed.push(key);
-        self.report.error(value.span().start, message);
+        self.report.error(self.place(value).start, message);
     }
 }
 

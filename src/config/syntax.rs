@@ -18,6 +18,9 @@ pub(super) struct Syntax {
 
 impl Syntax {
     pub(super) fn new(errors: &[Error], document: &DeTable<'_>, report: &Report<'_>) -> Self {
+        if errors.is_empty() {
+            return Self::default();
+        }
         let mut lists = Vec::new();
         for (_, value) in document {
             find_lists(value.get_ref(), &value.span(), &mut lists);
