@@ -29,7 +29,8 @@ use std::{fs, io};
 use dbgate::config;
 use dbgate::gateway::Gateway;
 use dbgate::runtime::{self, Options};
-use dbgate::stats::registry::Registered;
+use dbgate::stats::registry::{Asked, Registered};
+use dbgate::tls::Sni;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
@@ -209,7 +210,7 @@ fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
             listener.clone(),
             Instant::now(),
             (*database).clone(),
-            host,
+            Asked::new(host, &Sni::None),
         );
         entry.opened(([10, 0, 0, 1], 5432).into(), 0);
         entry

@@ -42,6 +42,8 @@ fn session(id: u64) -> SessionRow {
         id,
         database: database.into(),
         host: (!id.is_multiple_of(5)).then(|| format!("{database}.db.example")),
+        // Those without a host came to the listener's default, some without a name.
+        sni: id.is_multiple_of(10).then(|| "old.db.example".into()),
         client: format!("192.0.2.{}:{}", id % 7, 40_000 + id),
         listener: "main".into(),
         protocol: if database == "cache" {

@@ -166,7 +166,8 @@ mod tests {
         let row = SessionRow {
             id: 42,
             database: "Orders".into(),
-            host: Some("a.example".into()),
+            host: Some("*.example".into()),
+            sni: Some("a.example".into()),
             client: "[2001:db8::7]:5000".into(),
             state: "open".into(),
             age_ms: 301_000,
@@ -189,6 +190,8 @@ mod tests {
             ("db:other", false),
             ("!db:other", true),
             ("sni:A.EXAMPLE", true),
+            ("sni:*.example", false),
+            ("host:*.example", true),
             ("host:b.example", false),
             ("client:2001:db8", true),
             ("2001:db8::7", true),

@@ -350,7 +350,7 @@ impl Controller {
         self.gateway.registry.select(|entry| {
             let name = &entry.database.name;
             change.removed.contains(name)
-                || entry.host.as_ref().is_some_and(|host| {
+                || entry.asked.host.as_ref().is_some_and(|host| {
                     change
                         .withdrawn
                         .iter()
@@ -370,7 +370,7 @@ impl Controller {
             .unwrap_or_default();
         self.gateway.registry.select(|entry| {
             *entry.database.name == wish.name
-                && entry.host.as_ref().is_some_and(|host| {
+                && entry.asked.host.as_ref().is_some_and(|host| {
                     !active.contains(host) && (wish.hosts.is_empty() || wish.hosts.contains(host))
                 })
         })
@@ -429,7 +429,7 @@ impl Controller {
         }
         for entry in self.gateway.registry.select(|entry| {
             entry.drain() != 0
-                && entry.host.as_ref().is_some_and(|host| {
+                && entry.asked.host.as_ref().is_some_and(|host| {
                     change
                         .exposed
                         .iter()

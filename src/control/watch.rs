@@ -108,6 +108,9 @@ pub struct SessionRow {
     pub id: u64,
     pub database: String,
     pub host: Option<String>,
+    /// The server name that the client sent, where it is not that of `host`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
     pub client: String,
     pub listener: String,
     pub protocol: String,

@@ -8,9 +8,9 @@ use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
 use crate::route::database::Entered;
-use crate::route::{Database, Host, Protocol, Route, Snapshot};
+use crate::route::{Database, Protocol, Route, Snapshot};
 use crate::stats::CloseReason;
-use crate::stats::registry::Registered;
+use crate::stats::registry::{Asked, Registered};
 use crate::tls::{Sni, TlsMode};
 
 /// The place of a session whose database is chosen: counted, and known to `ctl`.
@@ -54,7 +54,8 @@ impl Session {
                 ));
             }
             self.facts.protocol = Some(protocol);
-            let place = self.take_place(database, host)?;
+            let asked = Asked::new(host, &opening.hello.sni);
+            let place = self.take_place(database, asked)?;
             // A change between the look-up and the entry in the registry would have missed this
             // session: look again.
             if self.gateway.store.snapshot().revision == revision {
@@ -64,11 +65,7 @@ impl Session {
     }
 
     /// Applies the policies of a database and enters the session in the registry.
-    fn take_place(
-        &self,
-        database: Arc<Database>,
-        host: Option<Arc<Host>>,
-    ) -> Result<Place, Ending> {
+    fn take_place(&self, database: Arc<Database>, asked: Asked) -> Result<Place, Ending> {
         if !database.admits(self.facts.client.ip()) {
             return Err(Ending::new(
                 CloseReason::NotAllowed,
@@ -97,7 +94,7 @@ impl Session {
             self.listener.name.clone(),
             self.facts.accepted.into_std(),
             database,
-            host,
+            asked,
         );
         Ok(Place {
             entry,
@@ -125,7 +122,7 @@ impl Session {
                     ),
                 ));
             }
-            let place = self.take_place(database, None)?;
+            let place = self.take_place(database, Asked::default())?;
             if self.gateway.store.snapshot().revision == revision {
                 return Ok(place);
             }

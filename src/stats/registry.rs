@@ -15,7 +15,7 @@ use super::CloseReason;
 use crate::backend::BackendAddr;
 use crate::route::database::{Live, PARTS};
 use crate::route::{Database, Host};
-use crate::tls::TlsMode;
+use crate::tls::{Sni, TlsMode};
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
 const SHARDS: usize = PARTS;
@@ -34,8 +34,8 @@ pub struct Entry {
     pub listener: Arc<str>,
     /// The database it is for.
     pub database: Arc<Database>,
-    /// The host that led there; `None` where the listener's default did.
-    pub host: Option<Arc<Host>>,
+    /// The name that it asked for, and the host that led there.
+    pub asked: Asked,
     /// When it was accepted.
     pub accepted: Instant,
     /// Bytes from the client to the backend.
@@ -49,6 +49,40 @@ pub struct Entry {
     open: AtomicBool,
     cut_reason: AtomicU8,
     cut: Notify,
+}
+
+/// What a client asked for, and the host that it came to by that.
+///
+/// Most ask for the very name of a host, which is then kept once for all of them.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// `None` where the listener's default led to the database.
+    pub host: Option<Arc<Host>>,
+    /// `None` where nothing was sent, or the name of `host`.
+    sni: Option<Box<Sni>>,
+}
+
+impl Asked {
+    /// A client that sent `sni` and was led by `host`.
+    #[must_use]
+    pub fn new(host: Option<Arc<Host>>, sni: &Sni) -> Self {
+        let known = match (host.as_deref(), sni) {
+            (Some(Host::Exact(name)), Sni::Name(sent)) => name == sent,
+            (_, Sni::None) => true,
+            _ => false,
+        };
+        Self {
+            host,
+            sni: (!known).then(|| Box::new(sni.clone())),
+        }
+    }
+
+    /// What was sent as server name where it is not that of the host: a name in its normal form,
+    /// all else escaped and capped.
+    #[must_use]
+    pub fn other(&self) -> Option<&str> {
+        self.sni.as_ref()?.sent()
+    }
 }
 
 impl Entry {
@@ -132,10 +166,13 @@ impl Entry {
     /// What `ctl sessions` shows of it.
     #[must_use]
     pub fn view(&self) -> SessionView {
+        let host = self.asked.host.as_ref().map(ToString::to_string);
+        let other = self.asked.other().map(ToOwned::to_owned);
         SessionView {
             id: self.id,
             database: self.database.name.to_string(),
-            host: self.host.as_ref().map(ToString::to_string),
+            sni: other.or_else(|| host.clone()),
+            host,
             client: self.client,
             listener: self.listener.to_string(),
             protocol: self.database.spec.protocol.as_str(),
@@ -158,6 +195,8 @@ pub struct SessionView {
     pub database: String,
     /// The host that led there.
     pub host: Option<String>,
+    /// The server name that the client sent, normalised or escaped.
+    pub sni: Option<String>,
     /// The client's address.
     pub client: SocketAddr,
     /// Where it came in.
@@ -225,14 +264,14 @@ impl Registry {
         listener: Arc<str>,
         accepted: Instant,
         database: Arc<Database>,
-        host: Option<Arc<Host>>,
+        asked: Asked,
     ) -> Registered {
         let entry = Arc::new(Entry {
             id,
             client,
             listener,
             database,
-            host,
+            asked,
             accepted,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
@@ -358,6 +397,25 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_kept_only_where_it_is_not_the_host() {
+        let host = |text: &str| Some(Arc::new(text.parse::<Host>().unwrap()));
+        for (led_by, sent, other) in [
+            (host("a.example"), Sni::from_host_name(b"A.example."), None),
+            (
+                host("*.example"),
+                Sni::from_host_name(b"A.example."),
+                Some("a.example"),
+            ),
+            (None, Sni::from_host_name(b"b.example"), Some("b.example")),
+            (None, Sni::from_host_name(b"a\n"), Some(r"a\x0a")),
+            (None, Sni::None, None),
+        ] {
+            let asked = Asked::new(led_by, &sent);
+            assert_eq!(asked.other(), other, "{asked:?}");
+        }
+    }
+
+    #[test]
     fn a_total_never_falls_and_counts_everybody_once() {
         const THREADS: u64 = 4;
         const SESSIONS: u64 = 2_000;
@@ -365,7 +423,14 @@ mod tests {
         let client = SocketAddr::from(([192, 0, 2, 1], 4711));
         let session = |id| {
             let (listener, now) = ("main".into(), Instant::now());
-            let entry = registry.enter(id, client, listener, now, database.clone(), None);
+            let entry = registry.enter(
+                id,
+                client,
+                listener,
+                now,
+                database.clone(),
+                Asked::default(),
+            );
             entry.count_in(1);
             entry.count_in(2);
             entry.bytes_out.store(5, Ordering::Relaxed);

@@ -86,7 +86,7 @@ fn once_as_json_holds_what_all_tabs_hold() {
     for told in by_ctl["sessions"].as_array().unwrap() {
         let shown = sessions.iter().find(|s| s["id"] == told["id"]).unwrap();
         for key in [
-            "database", "host", "client", "listener", "protocol", "tls", "backend",
+            "database", "host", "sni", "client", "listener", "protocol", "tls", "backend",
         ] {
             assert_eq!(shown[key], told[key], "{key}\n{all:#}");
         }
@@ -121,6 +121,35 @@ fn once_as_json_holds_what_all_tabs_hold() {
         .map(|s| s["id"].as_u64().unwrap())
         .collect();
     assert!(ids.is_sorted(), "{ids:?}");
+}
+
+#[test]
+fn a_name_is_found_behind_a_wildcard() {
+    let gate = with_database();
+    gate.ctl(&["expose", "db", "--host", "*.wild.example"])
+        .done();
+    let (_exact, _wild) = (gate.session("a.example"), gate.session("One.wild.example"));
+    let found = |filter: &str| -> Value {
+        let words = ["--once", "-o", "json", "--tab", "sessions", "--filter"];
+        let out = Ran::of(&mut top(&gate, &[&words[..], &[filter]].concat())).done();
+        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}"))
+    };
+    for (filter, names) in [
+        (
+            "sni:one.wild",
+            &[("*.wild.example", "one.wild.example")][..],
+        ),
+        ("sni:a.example", &[("a.example", "a.example")]),
+        ("host:*.wild", &[("*.wild.example", "one.wild.example")]),
+        ("sni:*", &[]),
+    ] {
+        let found = found(filter);
+        let rows = found["sessions"].as_array().unwrap().iter();
+        let told: Vec<_> = rows
+            .map(|row| (row["host"].as_str().unwrap(), row["sni"].as_str().unwrap()))
+            .collect();
+        assert_eq!(told, names, "{filter}: {found:#}");
+    }
 }
 
 #[test]

@@ -66,6 +66,11 @@ impl Session {
         };
     }
 
+    /// The name that the client sent.
+    fn sni(&self) -> Option<&str> {
+        self.row.sni.as_deref().or(self.row.host.as_deref())
+    }
+
     /// The backend as declared, or its address.
     pub(crate) fn backend(&self) -> Option<&str> {
         self.row.declared.as_deref().or(self.row.backend.as_deref())
@@ -81,6 +86,7 @@ impl Row for Session {
         Column::name("host", "HOST", 3, (16, 44), |s| {
             Value::text(s.row.host.as_deref())
         }),
+        Column::name("sni", "SNI", HIDDEN, (16, 60), |s| Value::text(s.sni())),
         Column::name("client", "CLIENT", 1, (16, 46), |s| match s.client {
             Some(addr) => Value::Addr(addr),
             None => Value::Text(&s.row.client),

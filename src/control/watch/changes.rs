@@ -293,6 +293,7 @@ fn session(entry: &Entry) -> SessionRow {
         id: view.id,
         database: view.database,
         host: view.host,
+        sni: entry.asked.other().map(ToOwned::to_owned),
         client: view.client.to_string(),
         listener: view.listener,
         protocol: view.protocol.to_owned(),

@@ -10,7 +10,7 @@ use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
 use crate::route::store::{Expose, Hide};
-use crate::stats::registry::Registered;
+use crate::stats::registry::{Asked, Registered};
 use crate::stats::{CloseReason, Event, Reject};
 
 const TWO: &str = "[database.a]\nprotocol = \"postgres\"\nbackends = [\"db.internal:5432\"]\n\
@@ -33,7 +33,7 @@ fn enter(gateway: &Gateway, database: &str) -> Registered {
         "main".into(),
         Instant::now(),
         database,
-        None,
+        Asked::default(),
     )
 }
 

@@ -246,6 +246,7 @@ fn by_id(rows: Vec<&Value>, address: &str) -> BTreeMap<u64, Value> {
         let keys = [
             "database",
             "host",
+            "sni",
             "client",
             "listener",
             "protocol",
