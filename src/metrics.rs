@@ -14,9 +14,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tracing::error;
 
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
+use crate::net::listen;
 
 /// The address for monitoring cannot be bound.
 #[derive(Debug, Error)]
@@ -65,7 +67,7 @@ enum Change {
     Open {
         configured: SocketAddr,
         actual: SocketAddr,
-        listener: TcpListener,
+        socket: std::net::TcpListener,
     },
 }
 
@@ -85,17 +87,23 @@ impl Metrics {
         self.lock().as_ref().map(|served| served.actual)
     }
 
-    /// Binds `wanted` unless it is bound already. Call it inside a tokio runtime.
+    /// Binds `wanted` unless it is bound already; it may overlap the address that is served now.
     ///
     /// # Errors
     /// It cannot be bound; nothing has changed.
     pub fn prepare(&self, wanted: Option<SocketAddr>) -> Result<Prepared<'_>, MetricsError> {
-        let now = self.lock().as_ref().map(|served| served.configured);
+        let served = self.lock();
+        let now = served.as_ref().map(|served| served.configured);
         let change = match wanted {
             _ if now == wanted => Change::Keep,
             None => Change::Close,
-            Some(addr) => bind(addr).map_err(|source| MetricsError { addr, source })?,
+            Some(addr) => {
+                let ours = |served: &Served| listen::overlap(served.actual, addr);
+                bind(addr, served.as_ref().is_some_and(ours))
+                    .map_err(|source| MetricsError { addr, source })?
+            }
         };
+        drop(served);
         Ok(Prepared {
             metrics: self,
             change,
@@ -107,19 +115,21 @@ impl Metrics {
     }
 }
 
-fn bind(configured: SocketAddr) -> io::Result<Change> {
-    let socket = std::net::TcpListener::bind(configured)?;
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket)?;
+fn bind(configured: SocketAddr, ours: bool) -> io::Result<Change> {
+    let sockets = listen::bind(configured, false, 1, ours)?;
+    let socket = sockets
+        .into_iter()
+        .next()
+        .ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok(Change::Open {
         configured,
-        actual: listener.local_addr()?,
-        listener,
+        actual: socket.local_addr()?,
+        socket,
     })
 }
 
 impl Prepared<'_> {
-    /// Puts the change in force.
+    /// Puts the change in force. Call it inside a tokio runtime.
     pub fn commit(self) {
         let served = match self.change {
             Change::Keep => return,
@@ -127,12 +137,23 @@ impl Prepared<'_> {
             Change::Open {
                 configured,
                 actual,
-                listener,
-            } => Some(Served {
-                configured,
-                actual,
-                task: tokio::spawn(http::serve(listener, self.metrics.sources.clone())),
-            }),
+                socket,
+            } => {
+                let listening =
+                    listen::listen(&socket).and_then(|()| TcpListener::from_std(socket));
+                let sources = self.metrics.sources.clone();
+                match listening {
+                    Ok(listener) => Some(Served {
+                        configured,
+                        actual,
+                        task: tokio::spawn(http::serve(listener, sources)),
+                    }),
+                    Err(error) => {
+                        error!(addr = %actual, %error, "cannot serve metrics");
+                        None
+                    }
+                }
+            }
         };
         *self.metrics.lock() = served;
     }

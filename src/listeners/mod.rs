@@ -190,12 +190,10 @@ impl Bound {
 impl Prepared<'_> {
     /// Whether this address is taken only by listeners that go with this change.
     fn leaves(&self, addr: SocketAddr) -> bool {
-        let any = |a: SocketAddr| a.ip().is_unspecified();
         let mut in_the_way = self
             .bound
             .iter()
-            .filter(|b| b.actual.port() == addr.port())
-            .filter(|b| b.actual.ip() == addr.ip() || any(b.actual) || any(addr))
+            .filter(|b| listen::overlap(b.actual, addr))
             .peekable();
         in_the_way.peek().is_some() && in_the_way.all(|b| !self.wanted.contains(&b.key()))
     }

@@ -64,6 +64,12 @@ pub fn needs_v6_only(addr: SocketAddr, all: &[SocketAddr]) -> bool {
     addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.contains(&v4)
 }
 
+/// Whether sockets on both addresses would get in each other's way.
+#[must_use]
+pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}
+
 fn socket(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {

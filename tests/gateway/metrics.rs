@@ -264,6 +264,39 @@ fn a_reload_moves_the_address_and_one_that_fails_leaves_it() {
 }
 
 #[test]
+fn the_address_grows_and_shrinks_around_itself() {
+    let ground = Ground::new(&["a"]);
+    let port = address(&ground.gateway).port();
+    let reload = |bind: &str| {
+        ground.configure(&format!("[metrics]\nbind = \"{bind}:{port}\"\n"), &["a"]);
+        ground.gateway.try_call("reload", &json!({}))
+    };
+    let on = |host: [u8; 4]| SocketAddr::from((host, port));
+    for (bind, other) in [
+        ("0.0.0.0", true),
+        ("127.0.0.1", false),
+        ("[::]", true),
+        ("0.0.0.0", true),
+        ("127.0.0.1", false),
+    ] {
+        reload(bind).unwrap_or_else(|e| panic!("{bind}: {e}"));
+        let now = address(&ground.gateway).to_string();
+        assert_eq!(now, format!("{bind}:{port}"));
+        Scrape::at(on([127, 0, 0, 1]));
+        let wanted = || TcpStream::connect(on([127, 0, 0, 2])).is_ok() == other;
+        assert!(testbed::until(wanted), "{bind}");
+    }
+    // Somebody else on a part of it is still in the way.
+    let taken = TcpListener::bind(on([127, 0, 0, 2])).expect("a free port");
+    let error = reload("0.0.0.0").unwrap_err().to_string();
+    assert!(error.contains("metrics: cannot listen on"), "{error}");
+    Scrape::at(on([127, 0, 0, 1]));
+    drop(taken);
+    reload("0.0.0.0").expect("a reload");
+    Scrape::at(on([127, 0, 0, 2]));
+}
+
+#[test]
 fn an_address_that_is_taken_at_the_start_is_told() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = taken.local_addr().expect("its own address");
