@@ -327,15 +327,19 @@ fn hostile_names_are_not_offered() {
 /// Another program of the same name, which gives the shell something to expand.
 #[test]
 fn the_shells_expand_nothing() {
-    let hostile =
-        "#!/bin/sh\nprintf 'ze$(touch owned)`touch owned`${x:=y}\\tremark\\n'\necho loud >&2\n";
+    let hostile = "#!/bin/sh\n\
+        : >\"$HOME/ran\"; echo loud >&2\n\
+        printf 'ze$(touch owned)`touch owned`${x:=y}\\tremark\\n'\n";
     for shell in SHELLS {
         let mut prompt = Prompt::with(shell, None, |dbgate| {
             fs::write(dbgate, hostile).unwrap();
             fs::set_permissions(dbgate, Permissions::from_mode(0o755)).unwrap();
         });
         prompt.press("dbgate ctl hide ze");
+        let ran = prompt.home.path().join("ran");
+        assert!(!ran.exists(), "{shell:?} has run it before TAB");
         let line = prompt.press("\t");
+        assert!(ran.exists(), "{shell:?}");
         assert!(line.contains("owned"), "{shell:?}: {line:?}");
         // What was put into the line is quoted: a word, and nothing else.
         prompt.press("\u{1}: \u{5}\n");
