@@ -28,6 +28,7 @@ use std::{fs, io};
 
 use dbgate::config;
 use dbgate::gateway::Gateway;
+use dbgate::net::held::Held;
 use dbgate::runtime::{self, Options};
 use dbgate::stats::registry::{Asked, Registered};
 use dbgate::tls::Sni;
@@ -182,7 +183,9 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let server = runtime::start(config, options).await.expect("a gateway");
+            let server = runtime::start(config, options, Held::default())
+                .await
+                .expect("a gateway");
             let told = (server.gateway().clone(), Thread::this());
             ready.send(told).expect("the main thread");
             server.run().await;

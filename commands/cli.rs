@@ -57,6 +57,10 @@ pub(crate) enum Command {
 /// SIGTERM and SIGINT stop it: no new clients, running sessions get timeouts.drain; a second
 /// signal closes them at once. SIGHUP reads the configuration again.
 ///
+/// Started as root it should get --user: it binds ports below 1024 first and then turns into that
+/// user, as whom it opens all else. Under systemd it takes the sockets that it is given, and tells
+/// of its state.
+///
 /// The log goes to standard error, a line for each ended session to standard output. `DBGATE_LOG`
 /// sets what is logged: error, warn, info (the default), debug or trace. `NO_COLOR` turns colours
 /// off.
@@ -78,6 +82,9 @@ pub(crate) struct ServeArgs {
     /// the user's state directory]
     #[arg(long, value_name = "PATH")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// Turn from root into this user, for good
+    #[arg(long, value_name = "NAME[:GROUP]")]
+    pub(crate) user: Option<String>,
     /// Worker threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) threads: Option<u16>,

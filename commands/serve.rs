@@ -4,14 +4,21 @@
 //! something is wrong), 2 usage.
 
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, anyhow, bail};
-use dbgate::config::{self, Config, LogFormat, Problem, Severity};
+use dbgate::config::{self, Config, LogFormat, Parsed, Problem, Severity};
+use dbgate::listeners::BindError;
+use dbgate::metrics::MetricsError;
+use dbgate::net::held::Held;
+use dbgate::net::listen::needs_v6_only;
 use dbgate::provider::state::StateError;
 use dbgate::runtime::{self, Options, Server, StartError};
+use dbgate::service::sockets;
+use dbgate::service::user::{Account, is_privileged, with_user};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -24,25 +31,18 @@ const LOG_QUEUE: usize = 16 * 1024;
 
 /// Runs the gateway, or checks its configuration.
 pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
+    let account = args.user.as_deref().map(Account::find).transpose()?;
     let file = args.config.clone().or_else(config::search);
     if args.check {
+        if let Some(account) = &account {
+            account.assume()?;
+        }
         return check(file.as_deref());
     }
     // `ctl` shows paths to people who are in other directories.
     let file = file.map(absolute);
-    let config = match &file {
-        None => Config::default(),
-        Some(file) => {
-            let parsed = config::load(file);
-            out::print_err(&lines(&parsed.problems));
-            match parsed.config {
-                Some(config) => config,
-                None => bail!("not started: {} cannot be used as it is", file.display()),
-            }
-        }
-    };
-    let (log, _log_guard) = queue(std::io::stderr());
-    init_log(config.log.format, log);
+    let mut held = sockets::inherited()?;
+    let mut config = read(file.as_deref(), account.is_none())?;
     let threads = args.threads.map_or_else(
         || std::thread::available_parallelism().map_or(1, usize::from),
         usize::from,
@@ -57,23 +57,92 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         state_dir: absolute(args.state_dir.unwrap_or_else(config::default_state_dir)),
         threads,
     };
+    if let Some(account) = &account {
+        leave_root(account, &config, &options, &mut held)?;
+        // A reload will have to read it, too.
+        config = read(file.as_deref(), true)?;
+    }
+    let (log, _log_guard) = queue(std::io::stderr());
+    init_log(config.log.format, log);
+    if rustix::process::geteuid().is_root() {
+        tracing::warn!(
+            "running as root, which dbgate does not need: start it with --user NAME, or by its systemd unit"
+        );
+    }
     let format = config.log.format;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the control thread")?;
     runtime.block_on(async {
-        let server =
-            runtime::start(config, options.clone())
-                .await
-                .map_err(|error| match advice(&error) {
-                    None => error.into(),
-                    Some(advice) => anyhow!("{error}\n  {advice}"),
-                })?;
+        let server = runtime::start(config, options.clone(), held)
+            .await
+            .map_err(|error| {
+                let told = with_user(&error.to_string());
+                match advice(&error) {
+                    None => anyhow!(told),
+                    Some(advice) => anyhow!("{told}\n  {advice}"),
+                }
+            })?;
         announce(&server, &options, format);
         server.run().await;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Reads the configuration. Prints what is wrong with it, warnings only where `all` is to be told.
+fn read(file: Option<&Path>, all: bool) -> Result<Config> {
+    let Some(file) = file else {
+        return Ok(Config::default());
+    };
+    let parsed = load(file);
+    if all || parsed.config.is_none() {
+        out::print_err(&lines(&parsed.problems));
+    }
+    match parsed.config {
+        Some(config) => Ok(config),
+        None => bail!("not started: {} cannot be used as it is", file.display()),
+    }
+}
+
+fn load(file: &Path) -> Parsed {
+    let mut parsed = config::load(file);
+    for problem in &mut parsed.problems {
+        problem.message = with_user(&problem.message);
+    }
+    parsed
+}
+
+/// Does what only root can do, and turns into an ordinary user.
+fn leave_root(
+    account: &Account,
+    config: &Config,
+    options: &Options,
+    held: &mut Held,
+) -> Result<()> {
+    account.directory(&options.state_dir, 0o700)?;
+    if let Some(dir) = options.socket.parent() {
+        // Who may steer the gateway is decided by the socket's own mode and group.
+        account.directory(dir, 0o755)?;
+    }
+    let listeners = config.listeners.iter();
+    let all: Vec<SocketAddr> = listeners.clone().flat_map(|l| l.bind.clone()).collect();
+    for listener in listeners {
+        for &addr in listener.bind.iter().filter(|a| is_privileged(a.port())) {
+            held.bind(addr, needs_v6_only(addr, &all), options.threads)
+                .map_err(|source| BindError {
+                    listener: listener.name.clone(),
+                    addr,
+                    source,
+                })?;
+        }
+    }
+    if let Some(addr) = config.metrics.filter(|addr| is_privileged(addr.port())) {
+        held.bind(addr, false, 1)
+            .map_err(|source| MetricsError { addr, source })?;
+    }
+    account.assume()?;
+    Ok(())
 }
 
 fn absolute(path: PathBuf) -> PathBuf {
@@ -163,7 +232,7 @@ fn check(file: Option<&Path>) -> Result<ExitCode> {
         out::print("no configuration file: the built-in defaults would be used\n")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let parsed = config::load(file);
+    let parsed = load(file);
     let mut problems = parsed.problems;
     if let Some(config) = &parsed.config
         && let Ok(text) = std::fs::read_to_string(file)

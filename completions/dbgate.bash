@@ -1885,7 +1885,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__serve)
-            opts="-c -h -V --config --socket --state-dir --threads --check --help --version"
+            opts="-c -h -V --config --socket --state-dir --user --threads --check --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1904,6 +1904,10 @@ _dbgate() {
                     return 0
                     ;;
                 --state-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --user)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

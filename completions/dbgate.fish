@@ -44,6 +44,7 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this 
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s c -l config -d 'Configuration file' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l socket -d 'Control socket [default: for root /run/dbgate/control.sock, else in the user\'s runtime directory]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l state-dir -d 'Where runtime exposures are kept [default: for root /var/lib/dbgate, else in the user\'s state directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l user -d 'Turn from root into this user, for good' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Worker threads [default: one per core]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -45,6 +45,7 @@ pub mod provider;
 pub mod reload;
 pub mod route;
 pub mod runtime;
+pub mod service;
 pub mod session;
 pub mod stats;
 pub mod tls;

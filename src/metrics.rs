@@ -18,6 +18,7 @@ use tracing::error;
 
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
+use crate::net::held::Held;
 use crate::net::listen;
 
 /// The address for monitoring cannot be bound.
@@ -52,6 +53,7 @@ impl Drop for Served {
 /// The socket for monitoring, if there is one.
 pub struct Metrics {
     sources: Arc<Sources>,
+    held: Arc<Held>,
     served: Mutex<Option<Served>>,
 }
 
@@ -72,11 +74,12 @@ enum Change {
 }
 
 impl Metrics {
-    /// Nothing is served yet.
+    /// Nothing is served yet. Where the address is `held`, it is lent and not bound.
     #[must_use]
-    pub fn new(gateway: Arc<Gateway>, listeners: Arc<Listeners>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, listeners: Arc<Listeners>, held: Arc<Held>) -> Self {
         Self {
             sources: Arc::new(Sources { gateway, listeners }),
+            held,
             served: Mutex::new(None),
         }
     }
@@ -99,7 +102,7 @@ impl Metrics {
             None => Change::Close,
             Some(addr) => {
                 let ours = |served: &Served| listen::overlap(served.actual, addr);
-                bind(addr, served.as_ref().is_some_and(ours))
+                bind(addr, served.as_ref().is_some_and(ours), &self.held)
                     .map_err(|source| MetricsError { addr, source })?
             }
         };
@@ -115,12 +118,19 @@ impl Metrics {
     }
 }
 
-fn bind(configured: SocketAddr, ours: bool) -> io::Result<Change> {
-    let sockets = listen::bind(configured, false, 1, ours)?;
-    let socket = sockets
-        .into_iter()
-        .next()
-        .ok_or(io::ErrorKind::AddrNotAvailable)?;
+fn bind(configured: SocketAddr, ours: bool, held: &Held) -> io::Result<Change> {
+    let sockets = match held.lend(configured, false, 1)? {
+        Some(sockets) => sockets,
+        None => listen::bind(configured, false, 1, ours)?,
+    };
+    let mut sockets = sockets.into_iter();
+    let socket = sockets.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    if sockets.next().is_some() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the service manager passes several sockets for it, and one is served here",
+        ));
+    }
     Ok(Change::Open {
         configured,
         actual: socket.local_addr()?,

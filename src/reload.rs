@@ -13,6 +13,7 @@ use crate::config::{self, AccessTo, Config, Control, Log};
 use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::net::held::Held;
 use crate::route::database::GatewayTls;
 use crate::route::overlay::Declared;
 use crate::route::store::Change;
@@ -23,6 +24,7 @@ pub struct Reloader {
     state_dir: PathBuf,
     listeners: Arc<Listeners>,
     metrics: Metrics,
+    held: Arc<Held>,
     control: Control,
     log: Mutex<Log>,
     stopping: AtomicBool,
@@ -45,6 +47,7 @@ impl Reloader {
         state_dir: PathBuf,
         listeners: Arc<Listeners>,
         metrics: Metrics,
+        held: Arc<Held>,
         control: Control,
         log: Log,
     ) -> Self {
@@ -53,6 +56,7 @@ impl Reloader {
             state_dir,
             listeners,
             metrics,
+            held,
             control,
             log: Mutex::new(log),
             stopping: AtomicBool::new(false),
@@ -93,6 +97,13 @@ impl Reloader {
     pub fn stop_accepting(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.listeners.stop_accepting();
+        self.held.rest(&self.in_use());
+    }
+
+    /// The addresses that somebody serves.
+    fn in_use(&self) -> Vec<SocketAddr> {
+        let listeners = self.bound().into_iter().flat_map(|(_, addrs)| addrs);
+        listeners.chain(self.metrics()).collect()
     }
 
     /// Whether the gateway takes no more clients and no more changes of its listeners.
@@ -115,7 +126,16 @@ impl Reloader {
     /// Every problem of the file, or the first of the files and addresses that it names; nothing
     /// has changed then.
     pub fn reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
-        let reloaded = self.try_reload(gateway);
+        let mut reloaded = self.try_reload(gateway);
+        let in_use = self.in_use();
+        self.held.rest(&in_use);
+        if let Ok(reloaded) = &mut reloaded {
+            for socket in self.held.unused(&in_use) {
+                reloaded.warnings.push(format!(
+                    "nothing binds the inherited socket {socket} any more: clients wait in it unanswered until its socket unit is stopped"
+                ));
+            }
+        }
         let ok = reloaded.is_ok();
         gateway.last_reload_ok.store(ok, Ordering::Relaxed);
         reloaded

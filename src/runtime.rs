@@ -23,13 +23,18 @@ use crate::gateway::{Gateway, Settings};
 use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
 use crate::metrics::{Metrics, MetricsError};
+use crate::net::held::Held;
 use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
 use crate::route::{ChangeError, Store};
+use crate::service;
 use crate::stats::CloseReason;
 
 /// How often a stopping gateway looks whether its last session has ended.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How often the service manager hears of a stop that takes longer.
+const STOP_REPORTS: Duration = Duration::from_secs(1);
 
 /// What sessions that are cut get to end and to leave their log line.
 const GRACE: Duration = Duration::from_secs(2);
@@ -71,6 +76,16 @@ pub enum StartError {
     /// A listener's address.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// Clients of an inherited socket would wait for ever.
+    #[error(
+        "the service manager passes the socket {unused}, which nothing in the configuration binds; it binds {bound}: ListenStream= of the socket unit and bind of the listener have to be the same address"
+    )]
+    Unused {
+        /// The sockets.
+        unused: String,
+        /// The addresses of the configuration.
+        bound: String,
+    },
     /// The access log.
     #[error(transparent)]
     AccessLog(#[from] OpenError),
@@ -97,7 +112,7 @@ pub struct Server {
 
 /// Starts a gateway: everything is bound and ready when this returns.
 ///
-/// Call it inside a tokio runtime, and run the [`Server`] in the same.
+/// `held` are the sockets that are there already; other addresses are bound. Call it inside a tokio runtime, and run the [`Server`] in the same.
 ///
 /// # Errors
 /// Says what could not be opened, bound or read; nothing is left running.
@@ -105,7 +120,9 @@ pub struct Server {
     clippy::unused_async,
     reason = "sockets and signals need a runtime around them; an async fn has one"
 )]
-pub async fn start(config: Config, options: Options) -> Result<Server, StartError> {
+pub async fn start(config: Config, options: Options, held: Held) -> Result<Server, StartError> {
+    check_use(&config, &held)?;
+    let held = Arc::new(held);
     let state = StateDir::open(&options.state_dir)?;
     let overlay = state.load()?;
     let gateway_tls = gateway_tls(&config, state.path())?;
@@ -119,8 +136,8 @@ pub async fn start(config: Config, options: Options) -> Result<Server, StartErro
     let gateway = Arc::new(Gateway::new(store, settings, access_log));
     let socket = server::bind(&options.socket, &config.control).map_err(StartError::Control)?;
     let workers = Arc::new(Workers::start(options.threads.max(1), &gateway)?);
-    let listeners = Arc::new(Listeners::new(workers.clone()));
-    let metrics = Metrics::new(gateway.clone(), listeners.clone());
+    let listeners = Arc::new(Listeners::new(workers.clone(), held.clone()));
+    let metrics = Metrics::new(gateway.clone(), listeners.clone(), held.clone());
     let monitored = metrics.prepare(config.metrics)?;
     listeners.prepare(&config.listeners)?.commit();
     monitored.commit();
@@ -129,6 +146,7 @@ pub async fn start(config: Config, options: Options) -> Result<Server, StartErro
         state.path().to_owned(),
         listeners,
         metrics,
+        held,
         config.control,
         config.log,
     );
@@ -181,6 +199,7 @@ impl Server {
             mut hangup,
         } = self;
         let control = tokio::spawn(server::serve(socket, controller.clone()));
+        service::ready(&controller.status());
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -190,17 +209,22 @@ impl Server {
                     // What is wrong is in the log already.
                     let _ = controller.reload(&caller);
                 }
-                () = next_expiry(&controller) => controller.expire(),
-                () = controller.leases.notified() => {}
+                () = next_expiry(&controller) => {
+                    controller.expire();
+                    service::status(&controller.status());
+                }
+                () = controller.leases.notified() => service::status(&controller.status()),
             }
         }
         let gateway = controller.gateway();
         let patience = gateway.settings.load().timeouts.drain;
         controller.reloader().stop_accepting();
         info!(sessions = gateway.registry.len(), drain = ?patience, "stopping: no new clients");
+        service::stopping(&waiting(gateway));
         tokio::select! {
             () = last_session_ends(gateway) => {}
             () = sleep(patience) => {}
+            () = report(gateway) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -220,10 +244,39 @@ impl Server {
     }
 }
 
+/// An inherited socket that nobody serves is a mistake: its clients connect and hear nothing.
+fn check_use(config: &Config, held: &Held) -> Result<(), StartError> {
+    let listeners = config.listeners.iter().flat_map(|l| l.bind.clone());
+    let bound: Vec<SocketAddr> = listeners.chain(config.metrics).collect();
+    let unused = held.unused(&bound);
+    if unused.is_empty() {
+        return Ok(());
+    }
+    let bound: Vec<String> = bound.iter().map(ToString::to_string).collect();
+    Err(StartError::Unused {
+        unused: unused.join(", "),
+        bound: bound.join(", "),
+    })
+}
+
 async fn last_session_ends(gateway: &Gateway) {
     while !gateway.registry.is_empty() || gateway.handshakes.open() > 0 {
         sleep(LOOK).await;
     }
+}
+
+/// Keeps the service manager waiting, for ever.
+async fn report(gateway: &Gateway) {
+    loop {
+        sleep(STOP_REPORTS).await;
+        service::still_stopping(&waiting(gateway));
+    }
+}
+
+fn waiting(gateway: &Gateway) -> String {
+    let sessions = gateway.registry.len();
+    let plural = if sessions == 1 { "" } else { "s" };
+    format!("stopping: waiting for {sessions} session{plural} to end")
 }
 
 async fn next_expiry(controller: &Controller) {

@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["backend", "route", "tls"]),
     ("provider", &["route"]),
     ("net", &["backend", "tls"]),
+    ("service", &["net"]),
     ("stats", &["backend", "route", "tls"]),
     ("admission", &["config", "stats"]),
     ("access_log", &["config", "stats"]),
@@ -63,7 +64,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("listeners", &["config", "gateway", "net", "session"]),
     (
         "metrics",
-        &["gateway", "histogram", "listeners", "route", "stats"],
+        &["gateway", "histogram", "listeners", "net", "route", "stats"],
     ),
     (
         "reload",
@@ -74,13 +75,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "gateway",
             "listeners",
             "metrics",
+            "net",
             "route",
         ],
     ),
     (
         "control",
         &[
-            "backend", "config", "gateway", "provider", "reload", "route", "stats", "tls",
+            "backend", "config", "gateway", "provider", "reload", "route", "service", "stats",
+            "tls",
         ],
     ),
     (
@@ -93,9 +96,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "gateway",
             "listeners",
             "metrics",
+            "net",
             "provider",
             "reload",
             "route",
+            "service",
             "stats",
         ],
     ),

@@ -4,7 +4,6 @@
 //! Not here: what the gateway does with it ([`crate::tls::config`]).
 //! Source: RFC 5280 section 4.1 and 4.2 (fields and extensions of a certificate).
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -76,9 +75,8 @@ fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
 
 /// This machine's name, where it can stand in a certificate next to `localhost`.
 fn host_name() -> Option<String> {
-    // Linux; elsewhere `localhost` has to do.
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
+    let system = rustix::system::uname();
+    let name = system.nodename().to_str().ok()?;
     (is_dns_name(name) && name != "localhost").then(|| name.to_ascii_lowercase())
 }
 
@@ -99,6 +97,7 @@ fn is_dns_name(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
     use std::sync::Arc;
 

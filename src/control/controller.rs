@@ -3,8 +3,8 @@
 //!
 //! Not here: reading requests ([`super::message`]) and sockets ([`super::server`]).
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ use crate::route::Host;
 use crate::route::overlay::Lease;
 use crate::route::spec::check_name;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
+use crate::service::{self, user};
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
 
@@ -40,6 +41,8 @@ pub struct Controller {
     reloader: Reloader,
     state: StateDir,
     drains: AtomicU64,
+    /// What was wrong when the configuration was read last; empty if nothing was.
+    failed: Mutex<String>,
     /// Told when leases may have changed.
     pub leases: Notify,
 }
@@ -53,6 +56,7 @@ impl Controller {
             reloader,
             state,
             drains: AtomicU64::new(1),
+            failed: Mutex::default(),
             leases: Notify::new(),
         }
     }
@@ -275,7 +279,22 @@ impl Controller {
                 "the gateway is stopping: nothing changed",
             ));
         }
-        let reloaded = self.reloader.reload(&self.gateway);
+        service::reloading();
+        let done = self.carry_out_reload(caller);
+        // The one before runs on where this one has failed: ready it is in any case.
+        service::ready(&self.status());
+        done
+    }
+
+    fn carry_out_reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+        let reloaded = self.reloader.reload(&self.gateway).map_err(|problems| {
+            let problems = problems.iter().map(|problem| user::with_user(problem));
+            problems.collect::<Vec<_>>()
+        });
+        self.keep_failure(match &reloaded {
+            Ok(_) => "",
+            Err(problems) => problems.first().map_or("", String::as_str),
+        });
         let (ok, problems) = match &reloaded {
             Ok(reloaded) => (true, reloaded.warnings.clone()),
             Err(problems) => (false, problems.clone()),
@@ -319,6 +338,27 @@ impl Controller {
                 ))
             }
         }
+    }
+
+    /// What an operator wants to know at a glance, in one line.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let snapshot = self.gateway.store.snapshot();
+        let addrs = self.reloader.bound().into_iter();
+        let listening = join(&addrs.flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
+        let databases = snapshot.databases.len();
+        let plural = if databases == 1 { "" } else { "s" };
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = match failed.as_str() {
+            "" => String::new(),
+            problem => format!("; last reload failed, nothing changed: {problem}"),
+        };
+        format!("{databases} database{plural} on {listening}{failed}")
+    }
+
+    fn keep_failure(&self, problem: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone_into(&mut failed);
     }
 
     /// Ends exposures whose time is over.

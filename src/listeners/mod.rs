@@ -15,6 +15,7 @@ use workers::Workers;
 
 use crate::config;
 use crate::gateway::{Listener, ListenerSettings};
+use crate::net::held::Held;
 use crate::net::listen;
 
 /// A listener's address that cannot be bound.
@@ -35,7 +36,9 @@ pub struct BindError {
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => "; another process has it (`ss -ltnp` shows which)",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need root or CAP_NET_BIND_SERVICE",
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE or root: `serve --user`, started as root, binds those of its configuration first, so restart dbgate for a new one"
+        }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
         _ => "",
     }
@@ -54,6 +57,7 @@ struct Bound {
 /// All bound addresses.
 pub struct Listeners {
     workers: Arc<Workers>,
+    held: Arc<Held>,
     bound: Mutex<Vec<Bound>>,
 }
 
@@ -76,11 +80,12 @@ pub struct Prepared<'a> {
 }
 
 impl Listeners {
-    /// No listeners yet.
+    /// No listeners yet. Where an address is `held`, it is lent and not bound.
     #[must_use]
-    pub fn new(workers: Arc<Workers>) -> Self {
+    pub fn new(workers: Arc<Workers>, held: Arc<Held>) -> Self {
         Self {
             workers,
+            held,
             bound: Mutex::new(Vec::new()),
         }
     }
@@ -120,9 +125,14 @@ impl Listeners {
                 let v6_only = listen::needs_v6_only(addr, &all);
                 let key = (listener.name.clone(), addr, v6_only);
                 if !prepared.bound.iter().any(|b| b.key() == key) {
-                    let ours = prepared.leaves(addr);
-                    let sockets = listen::bind(addr, v6_only, self.workers.count(), ours)
-                        .map_err(|e| cannot_bind(config, addr, e))?;
+                    let count = self.workers.count();
+                    let lent = self.held.lend(addr, v6_only, count);
+                    let sockets = match lent {
+                        Ok(Some(sockets)) => Ok(sockets),
+                        Ok(None) => listen::bind(addr, v6_only, count, prepared.leaves(addr)),
+                        Err(e) => Err(e),
+                    };
+                    let sockets = sockets.map_err(|e| cannot_bind(config, addr, e))?;
                     let actual = sockets
                         .first()
                         .map_or(Ok(addr), std::net::TcpListener::local_addr)

@@ -67,7 +67,7 @@ impl Workers {
         self.count
     }
 
-    /// Gives each thread one of the sockets.
+    /// Gives each thread one of the sockets, and some a second one where there are more.
     pub(super) fn assign(
         &self,
         listener: &Arc<Listener>,
@@ -75,7 +75,7 @@ impl Workers {
         stop: &watch::Receiver<bool>,
     ) {
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        for (worker, socket) in workers.iter().zip(sockets) {
+        for (worker, socket) in workers.iter().cycle().zip(sockets) {
             let assignment = Assignment {
                 listener: listener.clone(),
                 socket,

@@ -31,6 +31,10 @@ pub(crate) fn dbgate() -> Command {
         "XDG_RUNTIME_DIR",
         "RUNTIME_DIRECTORY",
         "STATE_DIRECTORY",
+        "NOTIFY_SOCKET",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+        "LISTEN_FDNAMES",
     ] {
         command.env_remove(name);
     }
@@ -226,11 +230,16 @@ impl Gate {
 
     /// `dbgate serve` here. Its working directory is another one than the callers'.
     pub(crate) fn serve(&self) -> Command {
+        self.serve_by("1")
+    }
+
+    /// The same with this many threads.
+    pub(crate) fn serve_by(&self, threads: &str) -> Command {
         let mut serve = dbgate();
         serve.current_dir("/").arg("serve").arg("-c");
         serve.arg(self.config()).arg("--socket").arg(self.socket());
         serve.arg("--state-dir").arg(self.state());
-        serve.args(["--threads", "1"]);
+        serve.args(["--threads", threads]);
         serve
     }
 

@@ -1,0 +1,95 @@
+//! Living under a service manager: what it is told, the sockets it passes on, and the user that
+//! root turns into.
+//!
+//! Messages go where `NOTIFY_SOCKET` says, and nowhere without it. There is no watchdog: it could
+//! only watch the control thread, on which no session depends, and would end them all by a restart
+//! because a disk was slow.
+//!
+//! Not here: when something is told ([`crate::runtime`], [`crate::control`]).
+//! Source: sd_notify(3), systemd.service(5) `Type=notify-reload`.
+
+pub mod sockets;
+pub mod user;
+
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+use tracing::warn;
+
+/// What the service manager gives a stopping process between two signs of life.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// A status is one line of this many characters at most: the rest is in the log.
+const LONGEST_STATUS: usize = 300;
+
+/// Everything is bound and served; after [`reloading`], the reload is over.
+pub fn ready(status: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
+}
+
+/// The state in words, for `systemctl status`.
+pub fn status(status: &str) {
+    tell(&[NotifyState::Status(&one_line(status))]);
+}
+
+/// A reload begins; [`ready`] ends it, whatever came of it.
+pub fn reloading() {
+    // The manager takes only a reload for its own that began after it asked for one: both have to
+    // be in one message.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => warn!(%error, "the service manager cannot be told of the reload"),
+    }
+}
+
+/// The process has begun to stop.
+pub fn stopping(status: &str) {
+    tell(&[
+        NotifyState::Stopping,
+        NotifyState::Status(&one_line(status)),
+        NotifyState::ExtendTimeoutUsec(micros(STOP_PATIENCE)),
+    ]);
+}
+
+/// Sessions still run: the service manager has to wait, whatever `TimeoutStopSec=` says. To be
+/// told more often than every 10 seconds.
+pub fn still_stopping(status: &str) {
+    tell(&[
+        NotifyState::Status(&one_line(status)),
+        NotifyState::ExtendTimeoutUsec(micros(STOP_PATIENCE)),
+    ]);
+}
+
+fn tell(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        warn!(%error, "the service manager cannot be told of the state");
+    }
+}
+
+/// A line break would be the end of the status and the start of another message.
+fn one_line(text: &str) -> String {
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(clean).take(LONGEST_STATUS).collect()
+}
+
+fn micros(duration: Duration) -> u32 {
+    u32::try_from(duration.as_micros()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_cannot_hold_another_message() {
+        assert_eq!(one_line("a\nSTOPPING=1\r\t"), "a STOPPING=1  ");
+        let long = "ü".repeat(LONGEST_STATUS + 1);
+        assert_eq!(one_line(&long).chars().count(), LONGEST_STATUS);
+    }
+
+    #[test]
+    fn the_patience_fits() {
+        assert_eq!(micros(STOP_PATIENCE), 15_000_000);
+        assert_eq!(micros(Duration::MAX), u32::MAX);
+    }
+}

@@ -1,0 +1,57 @@
+//! The sockets that a service manager has opened for this process.
+//!
+//! Which listener a socket serves is told by its address alone: the configuration means the same
+//! with and without a socket unit. The name is for people.
+//!
+//! Source: sd_listen_fds(3), systemd.socket(5).
+
+use std::env;
+use std::io;
+
+use listenfd::ListenFd;
+use thiserror::Error;
+
+use crate::net::held::Held;
+
+/// The first descriptor that is passed on.
+const FIRST: usize = 3;
+
+/// A passed socket that cannot be used.
+#[derive(Debug, Error)]
+#[error("socket {name} (descriptor {descriptor}) of the service manager: {source}")]
+pub struct InheritError {
+    /// What the service manager calls it.
+    pub name: String,
+    /// Its number.
+    pub descriptor: usize,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// Takes all sockets that were passed to this process. To be called before it starts a thread,
+/// since the variables that tell of them are removed.
+///
+/// # Errors
+/// One is no TCP socket that listens.
+pub fn inherited() -> Result<Held, InheritError> {
+    let mut held = Held::default();
+    // They may be meant for the process before this one.
+    if env::var("LISTEN_PID").ok() != Some(std::process::id().to_string()) {
+        return Ok(held);
+    }
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':').filter(|name| !name.is_empty());
+    let mut passed = ListenFd::from_env();
+    for index in 0..passed.len() {
+        let name = names.next().unwrap_or("unknown");
+        let taken = passed.take_tcp_listener(index);
+        taken
+            .and_then(|socket| socket.map_or(Ok(()), |socket| held.inherit(socket, name)))
+            .map_err(|source| InheritError {
+                name: name.to_owned(),
+                descriptor: FIRST + index,
+                source,
+            })?;
+    }
+    Ok(held)
+}
