@@ -8,13 +8,13 @@ mod lines;
 mod secret;
 mod show;
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dbgate::cert::{
-    self, CertError, Change, HostName, LeafRequest, Outcome, RootRequest, Signer, Subject,
+    self, Bundle, CertError, Change, HostName, LeafRequest, Outcome, RootRequest, Signer, Subject,
 };
 
 use crate::cli::{CaArgs, CertArgs, CertCommand, NewArgs};
@@ -46,6 +46,7 @@ impl From<CertError> for Failure {
         let code = match &error {
             CertError::Read { .. } | CertError::Content { .. } => UNREADABLE,
             CertError::Conflict(_) => CONFLICT,
+            CertError::Name(_) => USAGE,
             _ => NOT_DONE,
         };
         Self::new(code, error.to_string())
@@ -83,7 +84,7 @@ fn ca(args: CaArgs) -> Result<u8, Failure> {
 }
 
 fn new(args: NewArgs) -> Result<u8, Failure> {
-    if args.secret.is_some() && std::io::stdout().is_terminal() {
+    if args.secret.is_some() && io::stdout().is_terminal() {
         return Err(Failure::new(
             USAGE,
             "--secret prints the private key, which is nothing for a terminal: let a file or \
@@ -136,6 +137,20 @@ fn subject(args: &NewArgs) -> Result<Subject, Failure> {
         }
     }
     Ok(Subject::Server(names))
+}
+
+/// The file that stands for standard input.
+fn is_stdin(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+/// The certificates and keys in a file, or in what standard input brings.
+fn read_bundle(file: &Path) -> Result<Bundle, CertError> {
+    if is_stdin(file) {
+        cert::read_bundle_from(io::stdin().lock(), Path::new("standard input"))
+    } else {
+        cert::read_bundle(file)
+    }
 }
 
 fn days(number: u32) -> Duration {

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use dbgate::cert::{self, View, read_bundle};
+use dbgate::cert::{self, View};
 
-use super::{Failure, UNREADABLE, print};
+use super::{Failure, UNREADABLE, print, read_bundle};
 use crate::cli::CheckArgs;
 use crate::ctl::table::harmless;
 

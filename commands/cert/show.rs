@@ -7,13 +7,13 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use dbgate::cert::{self, Bundle, Fault, Judgement, Purpose, Severity, View, read_bundle};
+use dbgate::cert::{self, Bundle, Fault, Judgement, Purpose, Severity, View};
 use dbgate::probe::active::{self, Options, Roots, Setup, Target};
 use dbgate::probe::{Finding, Report, Stage};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Failure, NOT_DONE, UNREADABLE, USAGE, print};
+use super::{Failure, NOT_DONE, UNREADABLE, USAGE, is_stdin, print, read_bundle};
 use crate::cli::{CertOutput, ShowArgs};
 use crate::ctl::table::{facts, harmless};
 
@@ -109,7 +109,7 @@ fn url(what: &str) -> Option<String> {
 }
 
 fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
-    if !path.exists() && !args.what.contains('/') {
+    if !is_stdin(path) && !path.exists() && !args.what.contains('/') {
         let what = &args.what;
         let message = format!(
             "cannot read {what}: there is no such file; a server is written HOST:PORT or \
@@ -195,7 +195,11 @@ fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Judgement {
 fn key(bundle: &Bundle, path: &Path) -> Option<&'static str> {
     let beside = path.with_extension("key");
     let other = match &bundle.key {
-        None if !bundle.has_encrypted_key && beside != path && beside.exists() => {
+        None if !bundle.has_encrypted_key
+            && !is_stdin(path)
+            && beside != path
+            && beside.exists() =>
+        {
             read_bundle(&beside).ok()
         }
         _ => None,
@@ -225,10 +229,13 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
     let report = runtime.block_on(active::probe(&target, &setup));
     // A resolver that does not answer must not hold the end up.
     runtime.shutdown_background();
-    if report.chain.is_empty() {
+    let reached = !report.chain.is_empty();
+    if !reached && args.output == CertOutput::Text {
         return Err(no_certificate(&report));
     }
-    let about = |finding: &&Finding| finding.rule.code.starts_with("cert-");
+    let without = unreached(&report);
+    // Where there is no certificate, why there is none is what is wrong.
+    let told = |finding: &&Finding| !reached || finding.rule.code.starts_with("cert-");
     let shown = Shown {
         schema: SCHEMA,
         source: report.target.clone().unwrap_or_default(),
@@ -238,21 +245,29 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
         faults: report
             .findings
             .iter()
-            .filter(about)
+            .filter(told)
             .map(Told::from)
             .collect(),
         certificates: report.chain,
     };
     show(&shown, args.output)?;
-    Ok(if shown.faults.is_empty() { FINE } else { WRONG })
+    Ok(match (reached, shown.faults.is_empty()) {
+        (false, _) => without,
+        (true, true) => FINE,
+        (true, false) => WRONG,
+    })
+}
+
+/// The exit code of a server that showed no certificate.
+fn unreached(report: &Report) -> u8 {
+    match report.stage {
+        Stage::Dns | Stage::Tcp => NO_CONNECTION,
+        _ => NO_HANDSHAKE,
+    }
 }
 
 /// Why a server showed none.
 fn no_certificate(report: &Report) -> Failure {
-    let code = match report.stage {
-        Stage::Dns | Stage::Tcp => NO_CONNECTION,
-        _ => NO_HANDSHAKE,
-    };
     let target = report.target.as_deref().unwrap_or_default();
     let message = match report.findings.first() {
         Some(finding) => format!(
@@ -261,7 +276,7 @@ fn no_certificate(report: &Report) -> Failure {
         ),
         None => format!("{target} showed no certificate"),
     };
-    Failure::new(code, message)
+    Failure::new(unreached(report), message)
 }
 
 fn show(shown: &Shown, output: CertOutput) -> Result<(), Failure> {

@@ -106,9 +106,9 @@ pub(crate) struct NewArgs {
 
 /// Tell what certificates say, and what is wrong with them.
 ///
-/// WHAT is a file (PEM or DER, several certificates, a key among them) or a server: HOST:PORT, or
-/// an address such as `postgres://pg1.example` or `mysql://db.example:3307`, which starts TLS in the
-/// protocol's own way. No private key is ever printed.
+/// WHAT is a file (PEM or DER, several certificates, a key among them), - for standard input, or a
+/// server: HOST:PORT, or an address such as `postgres://pg1.example` or `mysql://db.example:3307`,
+/// which starts TLS in the protocol's own way. No private key is ever printed.
 ///
 /// Exit codes for a file: 0 nothing is wrong, 1 something is, 3 it cannot be read. For a server:
 /// 0 trusted, 1 something is wrong, 3 cannot resolve or connect, 4 no usable handshake.
@@ -131,7 +131,7 @@ pub(crate) struct ShowArgs {
 /// 3 cannot be read.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// PEM or DER
+    /// PEM or DER; - for standard input
     pub(crate) file: PathBuf,
     /// Less time left than this is due
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]

@@ -181,7 +181,7 @@ impl ProbeProtocol {
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
     /// Address to listen on; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = bind_address)]
     pub(crate) bind: SocketAddr,
     /// What to play [default: told by the client's first bytes]
     #[arg(long, value_enum, value_name = "PROTOCOL")]
@@ -236,6 +236,16 @@ fn only_version() -> impl TypedValueParser<Value = OnlyVersion> {
     PossibleValuesParser::new(["1.2", "1.3"]).map(|word| match word.as_str() {
         "1.2" => OnlyVersion::Tls12,
         _ => OnlyVersion::Tls13,
+    })
+}
+
+fn bind_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        let port = text
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse::<u16>().ok());
+        format!("write IP:PORT, as in 127.0.0.1:{}", port.unwrap_or(0))
     })
 }
 

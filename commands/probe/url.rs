@@ -16,13 +16,21 @@ pub(super) const TROUBLE: u8 = 1;
 const NO_CONNECTION: u8 = 3;
 const NO_HANDSHAKE: u8 = 4;
 
+/// How like a command a word has to be (Jaro-Winkler, 1 is the same) to be taken for it.
+const LIKE: f64 = 0.8;
+
 /// Looks, prints, and tells the exit code.
 pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
     let url = args.url.as_deref().unwrap_or_default();
     // Not clap's to parse: it would quote the URL, with the password that may be in it.
     let target = match Target::parse(url) {
         Ok(target) => target,
-        Err(error) => return Ok(usage(&format!("the URL cannot be used: {error}"))),
+        Err(error) => {
+            let hint =
+                meant(url).map(|command| format!("; or did you mean `dbgate probe {command}`?"));
+            let hint = hint.unwrap_or_default();
+            return Ok(usage(&format!("the URL cannot be used: {error}{hint}")));
+        }
     };
     let of_postgres = [
         ("--starttls", args.starttls != Starttls::Auto),
@@ -45,6 +53,12 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
     // A resolver that does not answer must not hold the end up.
     runtime.shutdown_background();
     Ok(ExitCode::from(code?))
+}
+
+/// The command of `probe` that a word which is no URL may have been meant for.
+fn meant(word: &str) -> Option<&'static str> {
+    let like = |command: &&str| strsim::jaro_winkler(command, word) > LIKE;
+    ["listen", "pcap", "explain"].into_iter().find(like)
 }
 
 fn usage(message: &str) -> ExitCode {

@@ -128,7 +128,7 @@ pub(super) fn check_name(name: &str) -> Result<(), CertError> {
         return Ok(());
     };
     let name = crate::wire::printable(name);
-    Err(CertError::Refused(format!("the name \"{name}\" {wrong}")))
+    Err(CertError::Name(format!("the name \"{name}\" {wrong}")))
 }
 
 /// Holds an authority that is there against the one asked for.

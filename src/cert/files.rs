@@ -44,6 +44,15 @@ pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
     bundle(&bytes).map_err(|what| content(path, what))
 }
 
+/// Reads the same from what is open already; `name` is what errors call it.
+///
+/// # Errors
+/// As [`read_bundle`].
+pub fn read_bundle_from(source: impl Read, name: &Path) -> Result<Bundle, CertError> {
+    let bytes = read_all(source, name)?;
+    bundle(&bytes).map_err(|what| content(name, what))
+}
+
 /// The certificate authorities in `path`, or the system's.
 ///
 /// # Errors
@@ -148,23 +157,30 @@ pub(super) fn content(path: &Path, what: impl Into<String>) -> CertError {
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    let read = || -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?
-            .take(MAX_FILE + 1)
-            .read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    match read() {
-        Ok(bytes) if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) => Err(
-            content(path, "is larger than 1 MiB, so it holds something else"),
-        ),
-        Ok(bytes) => Ok(Some(bytes)),
+    match File::open(path) {
+        Ok(file) => read_all(file, path).map(Some),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(CertError::Read {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(source) => Err(cannot_read(path, source)),
+    }
+}
+
+fn read_all(source: impl Read, name: &Path) -> Result<Vec<u8>, CertError> {
+    let mut bytes = Vec::new();
+    source
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|source| cannot_read(name, source))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
+        let what = "is larger than 1 MiB, so it holds something else";
+        return Err(content(name, what));
+    }
+    Ok(bytes)
+}
+
+fn cannot_read(path: &Path, source: io::Error) -> CertError {
+    CertError::Read {
+        path: path.to_owned(),
+        source,
     }
 }
 

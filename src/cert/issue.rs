@@ -304,12 +304,12 @@ impl Subject {
             }
         };
         if stem.contains('/') || stem.starts_with('.') {
-            return Err(CertError::Refused(format!(
+            return Err(CertError::Name(format!(
                 "\"{stem}\" cannot be the name of a file"
             )));
         }
         if stem.eq_ignore_ascii_case("ca") {
-            return Err(CertError::Refused(
+            return Err(CertError::Name(
                 "\"ca\" as first name would take the files of an authority: put another name first"
                     .into(),
             ));

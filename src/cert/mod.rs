@@ -26,7 +26,7 @@ use thiserror::Error;
 
 pub use authority::{RootRequest, make_root};
 pub use fault::{Evidence, Fault, Place, Severity};
-pub use files::{Bundle, fits, read_bundle, read_roots};
+pub use files::{Bundle, fits, read_bundle, read_bundle_from, read_roots};
 pub use gateway::gateway_pair;
 pub use issue::{LeafRequest, Signer, Subject, make_leaf};
 pub use judge::{Judgement, Purpose, judge};
@@ -67,6 +67,9 @@ pub enum CertError {
     /// What was asked for would be of no use.
     #[error("{0}")]
     Refused(String),
+    /// A name that cannot be used.
+    #[error("{0}")]
+    Name(String),
     /// The certificate cannot be made.
     #[error("cannot make a certificate: {0}")]
     Mint(rcgen::Error),

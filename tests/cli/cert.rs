@@ -197,7 +197,70 @@ fn wrong_words() {
     ] {
         desk.cert(words).failed(2);
     }
+    for name in ["", ".hidden", "../up", "a\nb"] {
+        let mut client = dbgate();
+        client.args(["cert", "new", name, "--client"]);
+        let told = Ran::of(client.current_dir(desk.0.path())).failed(2);
+        assert!(told.contains("name"), "{name:?}: {told}");
+    }
     assert_eq!(desk.files(), ["ca.crt", "ca.key"]);
+}
+
+#[test]
+fn standard_input_is_read_for_a_dash() {
+    let desk = Desk::with_ca();
+    desk.cert("new pg1.db.example").done();
+    // What is beside it is not what was given.
+    fs::write(desk.path("-.key"), desk.read("ca.key")).unwrap();
+    let piped = |words: &str, file: &str| {
+        let mut command = dbgate();
+        command.arg("cert").args(words.split(' '));
+        let file = fs::File::open(desk.path(file)).unwrap();
+        Ran::of(command.current_dir(desk.0.path()).stdin(file))
+    };
+    let told = piped("show -", "pg1.db.example.crt").done();
+    assert!(told.contains("pg1.db.example"), "{told}");
+    assert!(!told.contains("private key"), "{told}");
+    let told = piped("show - -o json", "pg1.db.example.crt").done();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["source"], "-", "{told:#}");
+    let told = piped("check -", "pg1.db.example.crt").done();
+    assert!(told.starts_with("-: fine: "), "{told}");
+    let told = piped("show -", "pg1.db.example.key").failed(3);
+    assert!(told.contains("no certificate"), "{told}");
+    fs::write(desk.path("empty"), "").unwrap();
+    let told = piped("show -", "empty").failed(3);
+    assert!(
+        told.contains("standard input: holds no certificate"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_server_that_is_not_reached_is_told_as_json() {
+    // Bound, so that nobody else can have the port, and not listening.
+    let held = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+    held.bind(&any.into()).unwrap();
+    let addr = held.local_addr().unwrap().as_socket().unwrap();
+    let desk = Desk::new();
+    let told = desk.json(&format!("show tls://{addr}"), 3);
+    assert_eq!(told["schema"], "dbgate.cert/1", "{told:#}");
+    assert_eq!(told["certificates"], serde_json::json!([]), "{told:#}");
+    let fault = &told["faults"][0];
+    assert_eq!(
+        (&fault["code"], &fault["severity"]),
+        (&"tcp-refused".into(), &"fail".into()),
+        "{told:#}"
+    );
+    assert!(
+        fault["do"]
+            .as_str()
+            .is_some_and(|advice| !advice.is_empty()),
+        "{told:#}"
+    );
+    let told = desk.cert(&format!("show tls://{addr}")).failed(3);
+    assert!(told.contains("refused"), "{told}");
 }
 
 #[test]

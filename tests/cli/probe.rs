@@ -80,7 +80,12 @@ fn what_cannot_be_done_is_a_usage_error() {
             "cannot be used with",
         ),
         (&["pcap", "f", "--port", "5432"], "PORT=PROTOCOL"),
-        (&["listen", "--bind", "5432"], "invalid"),
+        (&["listen", "--bind", "5432"], "as in 127.0.0.1:5432"),
+        (&["listen", "--bind", ":5432"], "as in 127.0.0.1:5432"),
+        (&["listen", "--bind", "localhost"], "write IP:PORT"),
+        (&["lisen"], "did you mean `dbgate probe listen`?"),
+        (&["pcp"], "did you mean `dbgate probe pcap`?"),
+        (&["expain"], "did you mean `dbgate probe explain`?"),
     ] {
         let err = probe(words).failed(2);
         assert!(err.contains(said), "{words:?} should say {said:?}:\n{err}");

@@ -94,7 +94,7 @@ pub(super) fn conflict(made: Result<Outcome, CertError>) -> String {
 
 pub(super) fn refused(made: Result<Outcome, CertError>) -> String {
     match made {
-        Err(CertError::Refused(message)) => message,
+        Err(CertError::Refused(message) | CertError::Name(message)) => message,
         other => panic!("{other:?}"),
     }
 }
