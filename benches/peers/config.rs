@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use crate::load::host;
 
 /// Sessions that each program has room for.
-pub(crate) const SESSIONS: usize = 8192;
+pub(crate) const SESSIONS: usize = 4096;
 
 /// Where the client's TLS ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,15 @@ pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
         "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n\
          daemon off;\nuser root;\nworker_processes {};\nworker_rlimit_nofile {};\n\
          pid {folder}/nginx.pid;\nerror_log stderr crit;\n\
-         events {{ worker_connections {SESSIONS}; }}\n\
+         events {{ worker_connections {}; }}\n\
          stream {{\n\
          map_hash_max_size {size};\nmap_hash_bucket_size 128;\n\
          map {name} $to {{\ninclude {folder}/map;\n}}\n\
          server {{\nlisten {listen}{listen_options};\n{tls}\nproxy_pass $to;\n}}\n\
          }}\n",
         setup.workers,
+        4 * SESSIONS,
+        // A session is two.
         2 * SESSIONS,
     )
 }
@@ -104,7 +106,18 @@ pub(crate) fn nginx_map(setup: &Setup) -> String {
 }
 
 /// `haproxy.cfg`; `folder` is how `HAProxy` sees it.
-pub(crate) fn haproxy(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
+///
+/// `HAProxy` splices where `splice-auto` lets it; tuned, it always does, and has pipes as large as
+/// dbgate's.
+pub(crate) fn haproxy(setup: &Setup, tuned: bool, listen: SocketAddr, folder: &str) -> String {
+    let (pipes, splice) = if tuned {
+        (
+            "tune.pipesize 262144\n",
+            "option splice-request\noption splice-response\n",
+        )
+    } else {
+        ("", "option splice-auto\n")
+    };
     let frontend = match setup.mode {
         Mode::Passthrough => format!(
             "bind {listen}\n\
@@ -121,8 +134,8 @@ pub(crate) fn haproxy(setup: &Setup, listen: SocketAddr, folder: &str) -> String
         workers, backend, ..
     } = setup;
     format!(
-        "global\nnbthread {workers}\nmaxconn {SESSIONS}\ntune.ssl.cachesize 0\n\
-         defaults\nmode tcp\ntimeout connect 5s\ntimeout client 1h\ntimeout server 1h\n\
+        "global\nnbthread {workers}\nmaxconn {SESSIONS}\ntune.ssl.cachesize 0\n{pipes}\
+         defaults\nmode tcp\n{splice}timeout connect 5s\ntimeout client 1h\ntimeout server 1h\n\
          frontend clients\n{frontend}\n\
          backend databases\nserver one {backend}\n"
     )

@@ -87,25 +87,29 @@ impl fmt::Display for Experiment {
 }
 
 impl Experiment {
-    /// All of them, in the order of the table.
-    pub(crate) fn all() -> Vec<Self> {
-        let both = |work| [Mode::Passthrough, Mode::Terminate].map(|mode| Self { mode, work });
+    /// All of them, in groups: a program does the experiments of one group right after each other,
+    /// because they are held against each other.
+    pub(crate) fn groups() -> Vec<Vec<Self>> {
+        const MODES: [Mode; 2] = [Mode::Passthrough, Mode::Terminate];
+        let both = |work| MODES.map(|mode| vec![Self { mode, work }]);
+        let group = |works: &[Work], mode| {
+            let of_mode = |&work| Self { mode, work };
+            works.iter().map(of_mode).collect::<Vec<_>>()
+        };
         let works = [
             Work::Visits,
             Work::Bulk(Direction::Down),
             Work::Bulk(Direction::Up),
             Work::Trips,
             Work::Idle,
-            Work::Logins(Opening::PostgresDirect),
-            Work::Logins(Opening::PostgresRequest),
         ];
-        let mut all: Vec<_> = works.into_iter().flat_map(both).collect();
-        let scale = [Work::Databases(FEW), Work::Databases(MANY), Work::Expose];
-        all.extend(scale.map(|work| Self {
-            mode: Mode::Passthrough,
-            work,
-        }));
-        all
+        let mut groups: Vec<_> = works.into_iter().flat_map(both).collect();
+        let logins = [Opening::PostgresDirect, Opening::PostgresRequest].map(Work::Logins);
+        groups.extend(MODES.map(|mode| group(&logins, mode)));
+        let databases = [FEW, MANY].map(Work::Databases);
+        groups.push(group(&databases, Mode::Passthrough));
+        groups.push(group(&[Work::Expose], Mode::Passthrough));
+        groups
     }
 
     /// Whether a program can do it at all.

@@ -31,7 +31,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use backend::Backend;
 use certs::Certs;
 use client::Client;
-use experiment::{Experiment, Ground};
+use experiment::{Experiment, Ground, Sample};
 use machine::Machine;
 use peer::{Kind, Peer};
 use report::{Report, figure};
@@ -55,6 +55,9 @@ struct Args {
     /// The binary of Traefik, which is left out otherwise
     #[arg(long, value_name = "PATH")]
     traefik: Option<PathBuf>,
+    /// Measure each HAProxy a second time, set up for bulk: it always splices, with pipes of 256 KiB
+    #[arg(long)]
+    tuned: bool,
     /// Another Debian, unpacked into a folder, whose nginx and HAProxy take part
     #[arg(long, value_name = "DIR")]
     root: Vec<PathBuf>,
@@ -106,12 +109,12 @@ fn main() -> Result<ExitCode> {
     let args = Args::parse();
     raise_limit()?;
     let (peers, left_out) = find(&args)?;
-    let experiments: Vec<_> = Experiment::all()
-        .into_iter()
-        .filter(|e| chosen(&args.rows, &e.to_string()))
-        .collect();
+    let mut groups = Experiment::groups();
+    for group in &mut groups {
+        group.retain(|e| chosen(&args.rows, &e.to_string()));
+    }
     if args.list {
-        for experiment in &experiments {
+        for experiment in groups.iter().flatten() {
             println!("{experiment}");
         }
         for Peer { name, version, .. } in &peers {
@@ -135,10 +138,10 @@ fn main() -> Result<ExitCode> {
         workers: machine.cores,
     };
     if args.syscalls {
-        syscalls::print(&experiments, &peers, &ground)?;
+        syscalls::print(&groups.concat(), &peers, &ground)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let results = measure(&experiments, &peers, &ground, args.rounds);
+    let results = measure(&groups, &peers, &ground, args.rounds);
     let report = Report {
         machine: &machine,
         peers: &peers,
@@ -159,34 +162,43 @@ fn main() -> Result<ExitCode> {
 
 /// Every experiment with every program in turn, round after round, so that whatever else the
 /// machine does falls on all alike.
-fn measure(experiments: &[Experiment], peers: &[Peer], ground: &Ground, rounds: usize) -> Results {
+fn measure(groups: &[Vec<Experiment>], peers: &[Peer], ground: &Ground, rounds: usize) -> Results {
     let mut results = Results::default();
     for round in 1..=rounds {
-        for experiment in experiments {
-            for peer in peers.iter().filter(|p| experiment.suits(p)) {
-                let outcome = experiment.sample(peer, ground);
-                let told = match &outcome {
-                    Ok(sample) => sample
-                        .iter()
-                        .map(|(measure, value)| format!("{measure} {}", figure(*value, "")))
-                        .collect::<Vec<_>>()
-                        .join(", "),
-                    Err(error) => format!("failed: {error:#}"),
-                };
-                eprintln!(
-                    "round {round} of {rounds}: {experiment}, {}: {told}",
-                    peer.name
-                );
-                results.0.push(Record {
-                    round,
-                    experiment: *experiment,
-                    peer: peer.name.clone(),
-                    outcome: outcome.map_err(|error| format!("{error:#}")),
-                });
+        for group in groups {
+            for peer in peers {
+                for experiment in group.iter().filter(|e| e.suits(peer)) {
+                    let outcome = experiment.sample(peer, ground);
+                    let outcome = outcome.map_err(|error| format!("{error:#}"));
+                    let told = told(&outcome);
+                    eprintln!(
+                        "round {round} of {rounds}: {experiment}, {}: {told}",
+                        peer.name
+                    );
+                    results.0.push(Record {
+                        round,
+                        experiment: *experiment,
+                        peer: peer.name.clone(),
+                        outcome,
+                    });
+                }
             }
         }
     }
     results
+}
+
+/// One sample, for people who wait.
+fn told(outcome: &Result<Sample, String>) -> String {
+    match outcome {
+        Ok(sample) => {
+            let measures = sample.iter();
+            let words =
+                measures.map(|(measure, value)| format!("{measure} {}", figure(*value, "")));
+            words.collect::<Vec<_>>().join(", ")
+        }
+        Err(error) => format!("failed: {error}"),
+    }
 }
 
 /// The programs that take part, and why others do not.
@@ -215,6 +227,18 @@ fn find(args: &Args) -> Result<(Vec<Peer>, Vec<String>)> {
             &fs::canonicalize(program)?,
             None,
         )?);
+    }
+    if args.tuned {
+        let tuned = peers
+            .iter()
+            .filter(|p| p.kind == Kind::HaProxy)
+            .map(|p| Peer {
+                name: format!("{} tuned", p.name),
+                tuned: true,
+                ..p.clone()
+            });
+        let tuned: Vec<_> = tuned.collect();
+        peers.extend(tuned);
     }
     peers.retain(|peer| chosen(&args.peers, &peer.name));
     let mut gateways = args.gateway.clone();

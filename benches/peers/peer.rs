@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     pub(crate) root: Option<PathBuf>,
     /// What it says about itself.
     pub(crate) version: String,
+    /// Set up for bulk, beyond what is equal.
+    pub(crate) tuned: bool,
 }
 
 /// A started program, until it is dropped.
@@ -70,6 +72,7 @@ impl Peer {
             program: program.to_owned(),
             root: root.map(Path::to_owned),
             version: String::new(),
+            tuned: false,
         };
         let word = match kind {
             Kind::Dbgate => "--version",
@@ -218,7 +221,10 @@ impl Peer {
                 ]);
             }
             Kind::HaProxy => {
-                write("haproxy.cfg", config::haproxy(setup, listen, seen))?;
+                write(
+                    "haproxy.cfg",
+                    config::haproxy(setup, self.tuned, listen, seen),
+                )?;
                 write("map", config::haproxy_map(setup))?;
                 command.args(["-db", "-f", &format!("{seen}/haproxy.cfg")]);
             }

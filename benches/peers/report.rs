@@ -68,7 +68,8 @@ impl Report<'_> {
             println!("- {reason}");
         }
         for record in failed {
-            let error = record.outcome.as_ref().err().map_or("", String::as_str);
+            let error = record.outcome.as_ref().err();
+            let error = error.and_then(|e| e.lines().next()).unwrap_or_default();
             println!(
                 "- round {}, {}, {}: {error}",
                 record.round, record.experiment, record.peer
@@ -155,7 +156,7 @@ impl Report<'_> {
             self.rows().iter().map(|r| row(gateway, r)).collect()
         };
         let programs = self.peers.iter().map(
-            |p| json!({"name": p.name, "version": p.version, "path": p.program, "root": p.root}),
+            |p| json!({"name": p.name, "version": p.version, "path": p.program, "root": p.root, "tuned": p.tuned}),
         );
         json!({
             "schema": "dbgate.bench/1",
