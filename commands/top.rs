@@ -145,7 +145,7 @@ fn watch(
     loop {
         app.now = SystemTime::now();
         if draw {
-            screen.terminal.draw(|frame| view::draw(frame, app, skin))?;
+            screen.draw(|frame| view::draw(frame, app, skin))?;
         }
         let input = match waiting.recv_timeout(TICK) {
             Ok(input) => input,

@@ -1,18 +1,19 @@
 //! The terminal: taken over once, and given back whatever happens.
 
-use std::io::{self, Stdout, Write, stdout};
+use std::io::{self, BufWriter, Stdout, Write, stdout};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 
-use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
-use ratatui::crossterm::{execute, terminal};
+use ratatui::crossterm::{execute, queue, terminal};
+use ratatui::{Frame, Terminal};
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -21,10 +22,12 @@ use super::Input;
 /// Whether the terminal is taken over now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
+/// What is written of a frame at a time, in bytes: as a rule all of it.
+const PIECE: usize = 256 * 1024;
+
 /// The screen, ours until this is dropped.
 pub(crate) struct Screen {
-    /// Where frames are drawn.
-    pub(crate) terminal: Terminal<CrosstermBackend<Stdout>>,
+    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
 }
 
 impl Screen {
@@ -46,10 +49,21 @@ impl Screen {
         take_over().inspect_err(|_| {
             give_back();
         })?;
-        let terminal = Terminal::new(CrosstermBackend::new(stdout())).inspect_err(|_| {
+        let out = BufWriter::with_capacity(PIECE, stdout());
+        let terminal = Terminal::new(CrosstermBackend::new(out)).inspect_err(|_| {
             give_back();
         })?;
         Ok(Self { terminal })
+    }
+
+    /// Draws a frame; terminals that can do so show it as a whole or not at all.
+    ///
+    /// # Errors
+    /// The terminal cannot be written.
+    pub(crate) fn draw(&mut self, frame: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        queue!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(frame)?;
+        execute!(self.terminal.backend_mut(), EndSynchronizedUpdate)
     }
 
     /// Stops as Ctrl-Z would have done, with the terminal as it was before; takes it over again
