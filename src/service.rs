@@ -6,7 +6,7 @@
 //! because a disk was slow.
 //!
 //! Not here: when something is told ([`crate::runtime`], [`crate::control`]).
-//! Source: sd_notify(3), systemd.service(5) `Type=notify-reload`.
+//! Source: `sd_notify(3)`, systemd.service(5) `Type=notify-reload`.
 
 pub mod sockets;
 pub mod user;

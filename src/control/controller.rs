@@ -28,6 +28,9 @@ use crate::stats::{CloseReason, Event};
 /// The longest lease: ten years, so that its end is a date that can be told.
 const LONGEST_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
+/// The addresses that a status names; the rest is counted.
+const SHOWN_ADDRESSES: usize = 3;
+
 /// Who asked for a change.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -344,8 +347,12 @@ impl Controller {
     #[must_use]
     pub fn status(&self) -> String {
         let snapshot = self.gateway.store.snapshot();
-        let addrs = self.reloader.bound().into_iter();
-        let listening = join(&addrs.flat_map(|(_, addrs)| addrs).collect::<Vec<_>>());
+        let bound = self.reloader.bound().into_iter();
+        let addrs: Vec<_> = bound.flat_map(|(_, addrs)| addrs).collect();
+        let listening = match addrs.split_at_checked(SHOWN_ADDRESSES) {
+            Some((shown, more @ [_, ..])) => format!("{} and {} more", join(shown), more.len()),
+            _ => join(&addrs),
+        };
         let databases = snapshot.databases.len();
         let plural = if databases == 1 { "" } else { "s" };
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -3,7 +3,7 @@
 //! Which listener a socket serves is told by its address alone: the configuration means the same
 //! with and without a socket unit. The name is for people.
 //!
-//! Source: sd_listen_fds(3), systemd.socket(5).
+//! Source: `sd_listen_fds(3)`, systemd.socket(5).
 
 use std::env;
 use std::io;

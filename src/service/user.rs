@@ -146,10 +146,10 @@ impl Account {
         }
         // Whoever may write in the parent could have put a link there since.
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let made = rustix::fs::open(path, flags, Mode::empty())?;
+        let dir = rustix::fs::open(path, flags, Mode::empty())?;
         // The umask may have taken something away.
-        rustix::fs::fchmod(&made, Mode::from_raw_mode(mode))?;
-        std::os::unix::fs::fchown(&made, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
+        rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))?;
+        std::os::unix::fs::fchown(&dir, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
     }
 
     /// Turns the whole process into this user and keeps no privilege. To be called before it

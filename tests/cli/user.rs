@@ -38,14 +38,16 @@ fn start(gate: &Gate) -> Running {
     running
 }
 
-/// A port that only root may bind, and that nobody has.
-fn privileged(besides: &[u16]) -> SocketAddr {
-    let addrs = (600..1024)
-        .rev()
-        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+/// An address with a port that only root may bind. The number tells tests of this process apart,
+/// the rest of the loopback network processes.
+fn privileged(number: u8) -> SocketAddr {
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, number, high, low);
+    let addrs = (600..1024).map(|port| SocketAddr::from((ip, port)));
+    let free = |addr: &SocketAddr| TcpListener::bind(addr).is_ok();
     addrs
-        .filter(|addr| !besides.contains(&addr.port()))
-        .find(|addr| TcpListener::bind(addr).is_ok())
+        .into_iter()
+        .find(free)
         .expect("a free port below 1024")
 }
 
@@ -69,7 +71,7 @@ fn nothing_of_root_is_left_and_privileged_ports_are_bound() {
     if !is_root() {
         return;
     }
-    let addr = privileged(&[]);
+    let addr = privileged(101);
     let gate = reachable(&bind(&[addr]));
     let mut running = start(&gate);
     let id = running.child.id();
@@ -114,7 +116,7 @@ fn a_reload_may_drop_a_privileged_port_and_take_it_back_but_not_bind_another() {
     if !is_root() {
         return;
     }
-    let addr = privileged(&[]);
+    let addr = privileged(102);
     let gate = reachable(&bind(&[addr]));
     let _running = start(&gate);
     gate.configure(EMPTY);
@@ -125,7 +127,7 @@ fn a_reload_may_drop_a_privileged_port_and_take_it_back_but_not_bind_another() {
     gate.ctl(&["reload"]).done();
     TcpStream::connect(addr).unwrap();
 
-    let another = privileged(&[addr.port()]);
+    let another = privileged(103);
     gate.configure(&bind(&[addr, another]));
     let told = gate.ctl(&["reload"]).failed(1);
     for part in [
