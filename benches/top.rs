@@ -197,7 +197,7 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
 /// So many sessions, spread over the databases.
 fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
     let snapshot = gateway.store.snapshot();
-    let databases: Vec<_> = snapshot.databases.values().collect();
+    let databases = snapshot.by_name();
     let listener: Arc<str> = "main".into();
     let entries = databases.iter().cycle().take(count).map(|database| {
         let id = gateway.next_id();
@@ -206,7 +206,7 @@ fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
             1024 + u16::try_from(id % 60_000).unwrap_or(0),
         )
             .into();
-        let host = database.active_hosts().next().cloned().map(Arc::new);
+        let host = database.active_hosts().next().map(|host| (0, host));
         let entry = gateway.registry.enter(
             id,
             client,

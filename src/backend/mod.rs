@@ -6,4 +6,4 @@ mod address;
 mod pool;
 
 pub use address::BackendAddr;
-pub use pool::{Backend, Pool};
+pub use pool::{Backend, Pool, backends};

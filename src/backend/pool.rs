@@ -7,68 +7,73 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::BackendAddr;
 
-/// One address and whether the last dial to it failed.
-#[derive(Debug)]
-pub struct Backend {
+/// One address of a pool, and what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Backend<'a> {
     /// Where it listens.
-    pub addr: BackendAddr,
+    pub addr: &'a BackendAddr,
     /// Its place in the order declared, from 0.
     pub place: usize,
-    failing: AtomicBool,
+    failing: Option<&'a AtomicBool>,
 }
 
-impl Backend {
+impl Backend<'_> {
     /// Notes how a dial ended and tells whether that is news, so that trouble is logged once per
     /// change of state and not once per client.
+    #[must_use]
     pub fn report(&self, ok: bool) -> bool {
-        self.failing.swap(!ok, Ordering::Relaxed) == ok
+        self.failing
+            .is_some_and(|failing| failing.swap(!ok, Ordering::Relaxed) == ok)
     }
 
     /// Whether the last dial failed.
     #[must_use]
     pub fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.failing
+            .is_some_and(|failing| failing.load(Ordering::Relaxed))
     }
 }
 
-/// All backends of one database, taken in turn.
+/// What is remembered of the backends of one database; their addresses are in its declaration.
 #[derive(Debug)]
 pub struct Pool {
-    backends: Box<[Backend]>,
+    failing: Box<[AtomicBool]>,
     turn: AtomicUsize,
 }
 
 impl Pool {
-    /// A pool of these addresses, in the order given.
-    pub fn new(addrs: impl IntoIterator<Item = BackendAddr>) -> Self {
+    /// A pool of so many backends.
+    #[must_use]
+    pub fn new(backends: usize) -> Self {
+        let failing = std::iter::repeat_with(AtomicBool::default);
         Self {
-            backends: addrs
-                .into_iter()
-                .enumerate()
-                .map(|(place, addr)| Backend {
-                    addr,
-                    place,
-                    failing: AtomicBool::new(false),
-                })
-                .collect(),
+            failing: failing.take(backends).collect(),
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// Every backend once, beginning with the one whose turn it is.
-    pub fn in_turn(&self) -> impl Iterator<Item = &Backend> {
-        let start = match self.backends.len() {
+    /// Every one of these backends once, beginning with the one whose turn it is.
+    pub fn in_turn<'a>(&'a self, addrs: &'a [BackendAddr]) -> impl Iterator<Item = Backend<'a>> {
+        let start = match addrs.len() {
             0 | 1 => 0,
             n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
         };
-        let (before, from) = self.backends.split_at(start);
-        from.iter().chain(before)
+        let all = backends(addrs, Some(self));
+        let (before, from) = (all.clone().take(start), all.skip(start));
+        from.chain(before)
     }
+}
 
-    /// Every backend, in the order declared.
-    pub fn iter(&self) -> impl Iterator<Item = &Backend> {
-        self.backends.iter()
-    }
+/// Every one of these backends, in the order declared; without a pool nobody has dialled them.
+pub fn backends<'a>(
+    addrs: &'a [BackendAddr],
+    pool: Option<&'a Pool>,
+) -> impl Iterator<Item = Backend<'a>> + Clone {
+    addrs.iter().enumerate().map(move |(place, addr)| Backend {
+        addr,
+        place,
+        failing: pool.and_then(|pool| pool.failing.get(place)),
+    })
 }
 
 #[cfg(test)]
@@ -77,10 +82,10 @@ mod tests {
 
     #[test]
     fn each_session_starts_one_further_and_sees_all() {
-        let pool = Pool::new(["a:1", "b:1", "c:1"].map(|a| a.parse().unwrap()));
-        let rounds: Vec<String> = (0..4)
-            .map(|_| pool.in_turn().map(|b| b.addr.to_string() + " ").collect())
-            .collect();
+        let addrs = ["a:1", "b:1", "c:1"].map(|a| a.parse().unwrap());
+        let pool = Pool::new(addrs.len());
+        let round = || pool.in_turn(&addrs).map(|b| b.addr.to_string() + " ");
+        let rounds: Vec<String> = (0..4).map(|_| round().collect()).collect();
         assert_eq!(
             rounds,
             [
@@ -94,11 +99,13 @@ mod tests {
 
     #[test]
     fn only_a_change_of_state_is_news() {
-        let pool = Pool::new(["a:1".parse().unwrap()]);
-        let backend = pool.iter().next().unwrap();
+        let addrs = ["a:1".parse().unwrap()];
+        let pool = Pool::new(1);
+        let backend = backends(&addrs, Some(&pool)).next().unwrap();
         let news: Vec<bool> = [true, false, false, true, true]
             .map(|ok| backend.report(ok))
             .to_vec();
         assert_eq!(news, [false, true, false, true, false]);
+        assert!(!backends(&addrs, None).any(|backend| backend.is_failing()));
     }
 }

@@ -86,9 +86,12 @@ impl Check<'_, '_> {
         let (section, spec) = (["database", name], &declared.spec);
         let own = self.pair(
             &section,
-            [("cert", spec.cert.as_ref()), ("key", spec.key.as_ref())],
+            [
+                ("cert", spec.rare.cert.as_ref()),
+                ("key", spec.rare.key.as_ref()),
+            ],
         );
-        let shown = match &spec.cert {
+        let shown = match &spec.rare.cert {
             Some(_) => own.as_deref(),
             None => gateway,
         };
@@ -103,16 +106,16 @@ impl Check<'_, '_> {
                 );
             }
         }
-        self.authorities(&section, "client_ca", spec.client_ca.as_ref());
-        if spec.tls == TlsMode::Reencrypt && spec.backend_ca.is_none() {
+        self.authorities(&section, "client_ca", spec.rare.client_ca.as_ref());
+        if spec.tls == TlsMode::Reencrypt && spec.rare.backend_ca.is_none() {
             self.backend(&section, "tls", None);
         }
-        self.authorities(&section, "backend_ca", spec.backend_ca.as_ref());
+        self.authorities(&section, "backend_ca", spec.rare.backend_ca.as_ref());
         self.pair(
             &section,
             [
-                ("backend_cert", spec.backend_cert.as_ref()),
-                ("backend_key", spec.backend_key.as_ref()),
+                ("backend_cert", spec.rare.backend_cert.as_ref()),
+                ("backend_key", spec.rare.backend_key.as_ref()),
             ],
         );
     }

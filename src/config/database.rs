@@ -11,6 +11,7 @@ use super::read::check_name;
 use super::section::Section;
 use crate::backend::BackendAddr;
 use crate::route::overlay::Declared;
+use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Protocol};
 use crate::tls::{ServerName, TlsMode};
 
@@ -67,7 +68,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     let backends = section
         .strings("backends", "addresses", str::parse::<BackendAddr>)
         .unwrap_or_default();
-    let backends: Vec<_> = backends.into_iter().map(Spanned::into_inner).collect();
+    let backends: Box<[_]> = backends.into_iter().map(Spanned::into_inner).collect();
     let protocol = protocol.or_else(|| guess_protocol(&section, &backends));
     let hosts = section
         .strings("hosts", "host names", str::parse::<Host>)
@@ -77,19 +78,22 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
         protocol: protocol.unwrap_or(Protocol::Tls),
         backends,
         tls: section.string("tls", str::parse).unwrap_or_default(),
-        allow: networks(&mut section, "allow"),
-        deny: networks(&mut section, "deny"),
         max_sessions: section.integer("max_sessions"),
-        cert: section.path("cert"),
-        key: section.path("key"),
-        min_version: section.string("min_version", str::parse),
-        client_ca: section.path("client_ca"),
-        backend_ca: section.path("backend_ca"),
-        backend_name: section.string("backend_name", |text| {
-            ServerName::parse(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
-        }),
-        backend_cert: section.path("backend_cert"),
-        backend_key: section.path("backend_key"),
+        rare: Rare {
+            allow: networks(&mut section, "allow"),
+            deny: networks(&mut section, "deny"),
+            cert: section.path("cert"),
+            key: section.path("key"),
+            min_version: section.string("min_version", str::parse),
+            client_ca: section.path("client_ca"),
+            backend_ca: section.path("backend_ca"),
+            backend_name: section.string("backend_name", |text| {
+                ServerName::parse(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
+            }),
+            backend_cert: section.path("backend_cert"),
+            backend_key: section.path("backend_key"),
+        }
+        .into(),
     };
     let clear = protocol.is_some() && !section.failed("tls");
     judge(&spec, clear, !hosts.is_empty(), &section);

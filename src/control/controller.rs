@@ -397,11 +397,8 @@ impl Controller {
         self.gateway.registry.select(|entry| {
             let name = &entry.database.name;
             change.removed.contains(name)
-                || entry.asked.host.as_ref().is_some_and(|host| {
-                    change
-                        .withdrawn
-                        .iter()
-                        .any(|(n, h)| n == name && h == &**host)
+                || entry.host().is_some_and(|host| {
+                    change.withdrawn.iter().any(|(n, h)| n == name && h == host)
                 })
         })
     }
@@ -417,7 +414,7 @@ impl Controller {
             .unwrap_or_default();
         self.gateway.registry.select(|entry| {
             *entry.database.name == wish.name
-                && entry.asked.host.as_ref().is_some_and(|host| {
+                && entry.host().is_some_and(|host| {
                     !active.contains(host) && (wish.hosts.is_empty() || wish.hosts.contains(host))
                 })
         })
@@ -476,11 +473,11 @@ impl Controller {
         }
         for entry in self.gateway.registry.select(|entry| {
             entry.drain() != 0
-                && entry.asked.host.as_ref().is_some_and(|host| {
+                && entry.host().is_some_and(|host| {
                     change
                         .exposed
                         .iter()
-                        .any(|(n, h)| *n == entry.database.name && h == &**host)
+                        .any(|(n, h)| *n == entry.database.name && h == host)
                 })
         }) {
             entry.set_drain(0);

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::backend::BackendAddr;
+use crate::route::spec::Rare;
 use crate::route::{ChangeError, DatabaseSpec, Host, Protocol};
 use crate::tls::{ServerName, TlsMode};
 
@@ -156,19 +157,20 @@ impl Expose {
         };
         Ok(Some(DatabaseSpec {
             protocol,
-            backends: self.to.clone(),
             tls: self.tls.unwrap_or_default(),
-            allow: self.allow.clone(),
-            deny: self.deny.clone(),
             max_sessions: self.max_sessions,
-            cert: self.cert.clone(),
-            key: self.key.clone(),
-            min_version: None,
-            client_ca: self.client_ca.clone(),
-            backend_ca: self.backend_ca.clone(),
-            backend_name: self.backend_name.clone(),
-            backend_cert: None,
-            backend_key: None,
+            backends: self.to.clone().into(),
+            rare: Rare {
+                allow: self.allow.clone(),
+                deny: self.deny.clone(),
+                cert: self.cert.clone(),
+                key: self.key.clone(),
+                client_ca: self.client_ca.clone(),
+                backend_ca: self.backend_ca.clone(),
+                backend_name: self.backend_name.clone(),
+                ..Rare::default()
+            }
+            .into(),
         }))
     }
 }

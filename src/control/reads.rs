@@ -1,7 +1,6 @@
 //! The answers to questions: everything that `ctl` shows, as JSON.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,17 +8,16 @@ use super::message::{CommandError, ErrorKind, Explain, Sessions};
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
-use crate::route::database::{ExposureState, Live};
-use crate::route::{Database, Host};
+use crate::route::database::ExposureState;
+use crate::route::{Database, Host, Origin};
 use crate::tls::Sni;
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();
-    let lives: Vec<&Arc<Live>> = snapshot.databases.values().map(|d| &d.live).collect();
-    let moved = gateway.registry.moved(&lives);
-    let rows: Vec<Value> = snapshot
-        .databases
-        .values()
+    let all = snapshot.by_name();
+    let moved = gateway.registry.moved(&all);
+    let rows: Vec<Value> = all
+        .into_iter()
         .zip(moved)
         .map(|(database, moved)| row(database, moved))
         .collect();
@@ -43,12 +41,12 @@ fn row(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> Value {
         "hidden": in_state(&ExposureState::Hidden),
         "shadowed": in_state(&ExposureState::Shadowed),
         "backends": database.spec.backends,
-        "sessions": database.live.sessions(),
+        "sessions": database.sessions(),
         "bytes_in": bytes_in,
         "bytes_out": bytes_out,
         "max_sessions": database.spec.max_sessions,
-        "allow": database.spec.allow,
-        "deny": database.spec.deny,
+        "allow": database.spec.rare.allow,
+        "deny": database.spec.rare.deny,
         "origin": database.origin,
     })
 }
@@ -72,8 +70,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
         })
         .collect();
     let backends: Vec<Value> = database
-        .pool
-        .iter()
+        .backends()
         .map(|b| json!({"addr": b.addr, "state": if b.is_failing() { "failing" } else { "ok" }}))
         .collect();
     let certificate = database.server_tls.as_ref().and_then(|tls| {
@@ -88,7 +85,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
         "exposures": exposures,
         "backends": backends,
         "certificate": certificate,
-        "sessions": database.live.sessions(),
+        "sessions": database.sessions(),
     }}))
 }
 
@@ -109,10 +106,10 @@ pub(super) fn nearest(gateway: &Gateway, name: &str) -> Option<String> {
     let snapshot = gateway.store.snapshot();
     snapshot
         .databases
-        .keys()
-        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .iter()
+        .map(|database| (strsim::jaro_winkler(&database.name, name), &database.name))
         .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)))
         .map(|(_, known)| known.to_string())
 }
 
@@ -209,7 +206,7 @@ pub(super) fn explain(
         ));
     }
     let settings = database.as_ref().map(|database| {
-        let moved = gateway.registry.moved(&[&database.live]);
+        let moved = gateway.registry.moved(&[database]);
         row(database, moved.first().copied().unwrap_or_default())
     });
     Ok(json!({
@@ -305,7 +302,7 @@ pub(super) fn diff(gateway: &Gateway, reloader: &Reloader) -> Result<Value, Comm
             add("runtime", name, format!("host {host} hidden by ctl"));
         }
     }
-    let running = gateway.store.config();
+    let snapshot = gateway.store.snapshot();
     let on_disk = reloader.read_databases().map_err(|problems| {
         CommandError::new(
             ErrorKind::Refused,
@@ -313,16 +310,22 @@ pub(super) fn diff(gateway: &Gateway, reloader: &Reloader) -> Result<Value, Comm
         )
     })?;
     for (name, declared) in &on_disk {
-        match running.get(name) {
+        match snapshot.declared(name) {
             None => add("file", name, "new in the file, not loaded yet".into()),
-            Some(loaded) if loaded != declared => {
+            Some(loaded) if !loaded.is_declared_as(declared) => {
                 add("file", name, "changed in the file, not loaded yet".into());
             }
             Some(_) => {}
         }
     }
-    for name in running.keys().filter(|name| !on_disk.contains_key(*name)) {
-        add("file", name, "gone from the file, still loaded".into());
+    for database in snapshot.by_name() {
+        if database.origin == Origin::Config && !on_disk.contains_key(&*database.name) {
+            add(
+                "file",
+                &database.name,
+                "gone from the file, still loaded".into(),
+            );
+        }
     }
     Ok(json!({"differences": rows}))
 }
@@ -342,8 +345,8 @@ pub(super) fn export(gateway: &Gateway) -> Result<Value, CommandError> {
     }
     let snapshot = gateway.store.snapshot();
     let database = snapshot
-        .databases
-        .values()
+        .by_name()
+        .into_iter()
         .map(|d| {
             let hosts = d.active_hosts().collect();
             (

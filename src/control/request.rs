@@ -192,7 +192,7 @@ mod tests {
         };
         let spec = read.spec().unwrap().unwrap();
         assert_eq!(
-            (spec.protocol, spec.backends),
+            (spec.protocol, spec.backends.to_vec()),
             (Protocol::Postgres, expose.to)
         );
     }

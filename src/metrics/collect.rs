@@ -29,15 +29,16 @@ pub(super) fn collect(sources: &Sources) -> String {
 
 fn databases(text: &mut Text, gateway: &Gateway) {
     let snapshot = gateway.store.snapshot();
-    let all: Vec<&Arc<Database>> = snapshot.databases.values().collect();
-    let lives: Vec<&Arc<Live>> = all.iter().map(|d| &d.live).collect();
+    let all = snapshot.by_name();
+    // What those have counted that nobody has used yet.
+    let unused = Live::default();
 
     let mut active = text.gauge(
         "dbgate_sessions_active",
         "Sessions open now, from the choice of their database on.",
     );
     for database in &all {
-        active.add(&[("database", &database.name)], database.live.sessions());
+        active.add(&[("database", &database.name)], database.sessions());
     }
     let mut ended = text.counter(
         "dbgate_sessions_total",
@@ -46,14 +47,14 @@ fn databases(text: &mut Text, gateway: &Gateway) {
     for database in &all {
         for by in ClosedBy::ALL {
             let labels = [("database", &*database.name), ("close", by.as_str())];
-            ended.add(&labels, database.live.endings(by as usize));
+            ended.add(&labels, counted(database, &unused).endings(by as usize));
         }
     }
     let mut bytes = text.counter(
         "dbgate_bytes_total",
         "Bytes relayed from clients (in) and to clients (out), open sessions included.",
     );
-    for (database, (bytes_in, bytes_out)) in all.iter().zip(gateway.registry.moved(&lives)) {
+    for (database, (bytes_in, bytes_out)) in all.iter().zip(gateway.registry.moved(&all)) {
         for (direction, moved) in [("in", bytes_in), ("out", bytes_out)] {
             let labels = [("database", &*database.name), ("direction", direction)];
             bytes.add(&labels, moved);
@@ -65,8 +66,12 @@ fn databases(text: &mut Text, gateway: &Gateway) {
     );
     for database in &all {
         let labels = [("database", &*database.name)];
-        connects.add_counted(&labels, &database.live.connects.read());
+        connects.add_counted(&labels, &counted(database, &unused).connects.read());
     }
+}
+
+fn counted<'a>(database: &'a Database, unused: &'a Live) -> &'a Live {
+    database.counted().map_or(unused, |live| live)
 }
 
 fn listeners(text: &mut Text, gateway: &Gateway, listeners: &[Arc<Listener>]) {
@@ -99,9 +104,9 @@ fn certificates(text: &mut Text, gateway: &Gateway) {
     if let Some(tls) = &snapshot.gateway_tls {
         ends.insert("tls".to_owned(), tls.not_after);
     }
-    for database in snapshot.databases.values() {
+    for database in snapshot.databases.iter() {
         if let Some(tls) = &database.server_tls
-            && database.spec.cert.is_some()
+            && database.spec.rare.cert.is_some()
         {
             ends.insert(format!("database.{}", database.name), tls.not_after);
         }

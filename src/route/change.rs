@@ -3,13 +3,13 @@
 //!
 //! Not here: building and swapping routes ([`super::store`]).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use super::Host;
-use super::overlay::{Declared, Lease, Overlay};
+use super::overlay::{Lease, Overlay};
 use super::spec::DatabaseSpec;
+use super::{Host, Snapshot};
 use crate::tls::config::TlsFileError;
 
 /// Why a change was not made; nothing has changed.
@@ -66,17 +66,17 @@ pub struct Hide {
     pub if_exists: bool,
 }
 
-/// Lays a wish to expose over what `ctl` did before.
+/// Lays a wish to expose over what `ctl` did before, which is in force in `now`.
 ///
 /// # Errors
 /// A conflict with what is declared, or an unknown database.
 pub(super) fn lay_exposure(
-    config: &BTreeMap<String, Declared>,
+    now: &Snapshot,
     overlay: &mut Overlay,
     wish: &Expose,
 ) -> Result<(), ChangeError> {
     let name = &wish.name;
-    let declared = config.get(name);
+    let declared = now.declared(name);
     match (&wish.spec, declared, overlay.databases.get(name)) {
         (None, None, None) => {
             return Err(ChangeError::NotFound(format!(
@@ -112,7 +112,7 @@ pub(super) fn lay_exposure(
     }
     if wish.hosts.is_empty() {
         let takes_back = overlay.hidden.remove(name).is_some();
-        if !takes_back && declared.is_none_or(|d| d.hosts.is_empty()) {
+        if !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
             return Err(ChangeError::Invalid(format!(
                 "say under which name {name} is to be reached, with --host"
             )));
@@ -120,11 +120,10 @@ pub(super) fn lay_exposure(
         return Ok(());
     }
     for host in &wish.hosts {
-        let config_owner = config.iter().find(|(owner, d)| {
-            d.hosts.contains(host) && !overlay.hidden.get(*owner).is_some_and(|h| h.contains(host))
-        });
-        if let Some((owner, _)) = config_owner
+        let giver = now.table.declarer(host).map(|d| &*d.name);
+        if let Some(owner) = giver
             && owner != name
+            && !overlay.hides(owner, host)
         {
             return Err(ChangeError::Conflict(format!(
                 "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
@@ -145,7 +144,7 @@ pub(super) fn lay_exposure(
                 hosts.remove(host);
             }
         }
-        if declared.is_some_and(|d| d.hosts.contains(host)) {
+        if giver == Some(name) {
             if !wish.lease.lasts() {
                 return Err(ChangeError::Invalid(format!(
                     "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
@@ -171,12 +170,12 @@ pub(super) fn lay_exposure(
 /// # Errors
 /// An unknown database or host.
 pub(super) fn lift_exposure(
-    config: &BTreeMap<String, Declared>,
+    now: &Snapshot,
     overlay: &mut Overlay,
     wish: &Hide,
 ) -> Result<(), ChangeError> {
     let name = &wish.name;
-    let declared = config.get(name);
+    let declared = now.declared(name);
     let known = declared.is_some()
         || overlay.databases.contains_key(name)
         || overlay.exposed.contains_key(name);
@@ -186,7 +185,7 @@ pub(super) fn lift_exposure(
     if !known {
         return Err(ChangeError::NotFound(format!("no database {name}")));
     }
-    let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| &d.hosts).collect();
+    let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| d.config_hosts()).collect();
     let exposed = overlay.exposed.entry(name.clone()).or_default();
     let hosts: Vec<Host> = if wish.hosts.is_empty() {
         config_hosts

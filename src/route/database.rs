@@ -5,8 +5,8 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use ipnet::IpNet;
@@ -14,8 +14,10 @@ use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::overlay::Declared;
+use super::shards::Keyed;
 use super::spec::DatabaseSpec;
-use crate::backend::Pool;
+use crate::backend::{Backend, Pool, backends};
 use crate::histogram::Histogram;
 use crate::tls::TlsMode;
 use crate::tls::config::{
@@ -99,6 +101,8 @@ pub enum ExposureState {
 }
 
 /// A database, ready to serve: immutable, shared by the snapshot and by every session on it.
+///
+/// There may be very many that nobody uses, so what sessions count on is made for the first.
 #[derive(Debug)]
 pub struct Database {
     /// Its unique name.
@@ -107,35 +111,39 @@ pub struct Database {
     pub spec: DatabaseSpec,
     /// Where it was declared.
     pub origin: Origin,
-    /// Its backends.
-    pub pool: Arc<Pool>,
     /// What the gateway shows its clients; present unless passthrough.
     pub server_tls: Option<Arc<ServerTls>>,
     /// How the gateway speaks TLS to its backends; present in reencrypt.
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
-    pub exposures: Vec<Exposure>,
-    /// What outlives a change of the declaration.
-    pub live: Arc<Live>,
+    pub exposures: Box<[Exposure]>,
+    used: OnceLock<Box<Used>>,
+}
+
+/// What outlives a change of the declaration.
+#[derive(Debug)]
+struct Used {
+    live: Arc<Live>,
+    pool: Arc<Pool>,
 }
 
 impl Database {
     /// Builds what sessions need, reading the files that the declaration names.
     ///
     /// State that must outlive a change (open sessions, the backends' turn) is taken over from
-    /// `before`, the same database as it was.
+    /// `before`, the same database as it was. Where nothing has changed, that is the result.
     ///
     /// # Errors
     /// A certificate, key or authority file cannot be used.
     pub fn build(
-        name: Arc<str>,
+        name: &str,
         spec: DatabaseSpec,
         origin: Origin,
         exposures: Vec<Exposure>,
         gateway: &GatewayTls,
         loader: &mut Loader,
-        before: Option<&Self>,
-    ) -> Result<Self, TlsFileError> {
+        before: Option<&Arc<Self>>,
+    ) -> Result<Arc<Self>, TlsFileError> {
         let server_tls = spec
             .tls
             .ends_client_tls()
@@ -144,27 +152,86 @@ impl Database {
         let backend_tls = (spec.tls == TlsMode::Reencrypt)
             .then(|| loader.backend(&backend_files(&spec)))
             .transpose()?;
-        let pool = match before {
-            Some(before) if before.spec.backends == spec.backends => before.pool.clone(),
-            _ => Arc::new(Pool::new(spec.backends.iter().cloned())),
-        };
-        Ok(Self {
-            name,
+        let used = OnceLock::new();
+        if let Some(before) = before {
+            if before.spec == spec
+                && before.origin == origin
+                && *before.exposures == *exposures
+                && same(before.server_tls.as_ref(), server_tls.as_ref())
+                && same(before.backend_tls.as_ref(), backend_tls.as_ref())
+            {
+                return Ok(before.clone());
+            }
+            let was = before.used();
+            let pool = if before.spec.backends == spec.backends {
+                was.pool.clone()
+            } else {
+                Arc::new(Pool::new(spec.backends.len()))
+            };
+            let live = was.live.clone();
+            let _ = used.set(Box::new(Used { live, pool }));
+        }
+        Ok(Arc::new(Self {
+            name: before.map_or_else(|| Arc::from(name), |before| before.name.clone()),
             spec,
             origin,
-            pool,
             server_tls,
             backend_tls,
-            exposures,
-            live: before.map(|b| b.live.clone()).unwrap_or_default(),
+            exposures: exposures.into(),
+            used,
+        }))
+    }
+
+    fn used(&self) -> &Used {
+        self.used.get_or_init(|| {
+            Box::new(Used {
+                live: Arc::default(),
+                pool: Arc::new(Pool::new(self.spec.backends.len())),
+            })
         })
+    }
+
+    /// What its sessions count on.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Live> {
+        &self.used().live
+    }
+
+    /// What sessions have counted; `None` while there has been none.
+    #[must_use]
+    pub fn counted(&self) -> Option<&Arc<Live>> {
+        self.used.get().map(|used| &used.live)
+    }
+
+    /// Sessions open now.
+    #[must_use]
+    pub fn sessions(&self) -> u32 {
+        self.counted().map_or(0, |live| live.sessions())
+    }
+
+    /// Every backend once, beginning with the one whose turn it is.
+    pub fn backends_in_turn(&self) -> impl Iterator<Item = Backend<'_>> {
+        self.used().pool.in_turn(&self.spec.backends)
+    }
+
+    /// Every backend, in the order declared.
+    pub fn backends(&self) -> impl Iterator<Item = Backend<'_>> {
+        let pool = self.used.get().map(|used| &*used.pool);
+        backends(&self.spec.backends, pool)
+    }
+
+    /// One of its exposures, counted from 0.
+    #[must_use]
+    pub fn exposure(&self, place: u32) -> Option<&Exposure> {
+        self.exposures.get(usize::try_from(place).ok()?)
     }
 
     /// Whether `allow` and `deny` let this address in.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
         let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&client));
-        !within(&self.spec.deny) && (self.spec.allow.is_empty() || within(&self.spec.allow))
+        let rare = &self.spec.rare;
+        !within(&rare.deny) && (rare.allow.is_empty() || within(&rare.allow))
     }
 
     /// The hosts that lead here now.
@@ -174,27 +241,57 @@ impl Database {
             .filter(|e| e.state == ExposureState::Active)
             .map(|e| &e.host)
     }
+
+    /// The hosts that the configuration gives it, hidden ones included.
+    pub fn config_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.exposures
+            .iter()
+            .filter(|e| e.origin == Origin::Config)
+            .map(|e| &e.host)
+    }
+
+    /// Whether the configuration declares it just so.
+    #[must_use]
+    pub fn is_declared_as(&self, declared: &Declared) -> bool {
+        self.origin == Origin::Config
+            && self.spec == declared.spec
+            && self.config_hosts().eq(&declared.hosts)
+    }
+}
+
+impl Keyed for Arc<Database> {
+    fn key(&self) -> &str {
+        &self.name
+    }
+}
+
+fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 fn server_files(spec: &DatabaseSpec, gateway: &GatewayTls) -> ServerFiles {
-    let (cert, key) = match (&spec.cert, &spec.key) {
+    let (cert, key) = match (&spec.rare.cert, &spec.rare.key) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         _ => (gateway.cert.clone(), gateway.key.clone()),
     };
     ServerFiles {
         cert,
         key,
-        client_ca: spec.client_ca.clone(),
-        min_version: spec.min_version.unwrap_or(gateway.min_version),
+        client_ca: spec.rare.client_ca.clone(),
+        min_version: spec.rare.min_version.unwrap_or(gateway.min_version),
         alpn: spec.protocol.alpn(),
     }
 }
 
 fn backend_files(spec: &DatabaseSpec) -> BackendFiles {
     BackendFiles {
-        ca: spec.backend_ca.clone(),
-        name: spec.backend_name.clone(),
-        identity: spec.backend_cert.clone().zip(spec.backend_key.clone()),
+        ca: spec.rare.backend_ca.clone(),
+        name: spec.rare.backend_name.clone(),
+        identity: spec
+            .rare
+            .backend_cert
+            .clone()
+            .zip(spec.rare.backend_key.clone()),
         alpn: spec.protocol.alpn(),
     }
 }

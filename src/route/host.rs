@@ -20,6 +20,14 @@ pub enum Host {
 }
 
 impl Host {
+    /// The name, or what follows on the `*.`.
+    #[must_use]
+    pub fn name(&self) -> &ServerName {
+        match self {
+            Self::Exact(name) | Self::Wildcard(name) => name,
+        }
+    }
+
     /// Whether `name` is one of the names that this host stands for.
     #[must_use]
     pub fn matches(&self, name: &ServerName) -> bool {

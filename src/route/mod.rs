@@ -8,6 +8,8 @@ pub mod change;
 pub mod database;
 pub mod host;
 pub mod overlay;
+mod resolve;
+pub mod shards;
 pub mod spec;
 pub mod store;
 pub mod table;

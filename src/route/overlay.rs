@@ -1,7 +1,11 @@
 //! What `ctl` changed at run time, laid over the configuration: databases made, hosts exposed,
-//! hosts hidden; and the rules by which the two become one.
+//! hosts hidden.
 //!
-//! Not here: keeping it on disk ([`crate::provider::state`]).
+//! A change copies it, compares it and keeps it whole: it is as large as what `ctl` did, which is
+//! little beside a configuration of very many databases.
+//!
+//! Not here: the rules by which the two become one ([`super::resolve`]), and keeping it on disk
+//! ([`crate::provider::state`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -9,7 +13,6 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::database::{Exposure, ExposureState, Origin};
 use super::spec::DatabaseSpec;
 
 /// A database with its hosts, as one origin declares it.
@@ -94,6 +97,13 @@ impl Overlay {
             .min()
     }
 
+    /// Whether a host of the configuration is switched off.
+    #[must_use]
+    pub fn hides(&self, name: &str, host: &Host) -> bool {
+        let hidden = self.hidden.get(name);
+        hidden.is_some_and(|hosts| hosts.contains(host))
+    }
+
     /// Drops databases that `ctl` made and that have lost their last host.
     pub fn forget_unexposed(&mut self) {
         self.exposed.retain(|_, hosts| !hosts.is_empty());
@@ -101,112 +111,6 @@ impl Overlay {
         let exposed = &self.exposed;
         self.databases.retain(|name, _| exposed.contains_key(name));
     }
-}
-
-/// A database as it results from configuration and overlay.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resolved {
-    /// Its name.
-    pub name: String,
-    /// From the configuration where it declares the name, else from `ctl`.
-    pub spec: DatabaseSpec,
-    /// Which of the two.
-    pub origin: Origin,
-    /// Its hosts, active or not.
-    pub exposures: Vec<Exposure>,
-}
-
-/// Lays the overlay over the configuration.
-///
-/// The configuration wins a name that both declare and a host that both give away; what loses is
-/// kept, marked, and told in the notes, one sentence each.
-#[must_use]
-pub fn resolve(
-    config: &BTreeMap<String, Declared>,
-    overlay: &Overlay,
-) -> (Vec<Resolved>, Vec<String>) {
-    let mut notes = Vec::new();
-    let mut owners: BTreeMap<&Host, &str> = BTreeMap::new();
-    for (name, declared) in config {
-        for host in &declared.hosts {
-            if !is_hidden(overlay, name, host) {
-                owners.insert(host, name);
-            }
-        }
-    }
-    for name in overlay.databases.keys().filter(|n| config.contains_key(*n)) {
-        notes.push(format!(
-            "database {name} is declared in the configuration: the one made by ctl under that name is not used"
-        ));
-    }
-    for name in overlay.exposed.keys() {
-        if !config.contains_key(name) && !overlay.databases.contains_key(name) {
-            notes.push(format!(
-                "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
-            ));
-        }
-    }
-    let declared = config
-        .iter()
-        .map(|(name, d)| (name, &d.spec, d.hosts.as_slice(), Origin::Config));
-    let made = overlay
-        .databases
-        .iter()
-        .filter(|(name, _)| !config.contains_key(*name))
-        .map(|(name, spec)| (name, spec, [].as_slice(), Origin::Runtime));
-    let mut resolved = Vec::with_capacity(config.len() + overlay.databases.len());
-    for (name, spec, config_hosts, origin) in declared.chain(made) {
-        let mut exposures: Vec<Exposure> = config_hosts
-            .iter()
-            .map(|host| Exposure {
-                host: host.clone(),
-                origin: Origin::Config,
-                state: if is_hidden(overlay, name, host) {
-                    ExposureState::Hidden
-                } else {
-                    ExposureState::Active
-                },
-                expires: None,
-                ephemeral: false,
-            })
-            .collect();
-        for (host, lease) in overlay.exposed.get(name).into_iter().flatten() {
-            if config_hosts.contains(host) {
-                continue;
-            }
-            let owner = *owners.entry(host).or_insert(name);
-            if owner != name {
-                notes.push(format!(
-                    "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
-                ));
-            }
-            exposures.push(Exposure {
-                host: host.clone(),
-                origin: Origin::Runtime,
-                state: if owner == name {
-                    ExposureState::Active
-                } else {
-                    ExposureState::Shadowed
-                },
-                expires: lease.expires,
-                ephemeral: lease.ephemeral,
-            });
-        }
-        resolved.push(Resolved {
-            name: name.clone(),
-            spec: spec.clone(),
-            origin,
-            exposures,
-        });
-    }
-    (resolved, notes)
-}
-
-fn is_hidden(overlay: &Overlay, name: &str, host: &Host) -> bool {
-    overlay
-        .hidden
-        .get(name)
-        .is_some_and(|hosts| hosts.contains(host))
 }
 
 #[cfg(test)]
@@ -224,78 +128,6 @@ mod tests {
 
     fn host(text: &str) -> Host {
         text.parse().unwrap()
-    }
-
-    fn config(entries: &[(&str, u16, &[&str])]) -> BTreeMap<String, Declared> {
-        entries
-            .iter()
-            .map(|(name, port, hosts)| {
-                let hosts = hosts.iter().map(|h| host(h)).collect();
-                let spec = spec(*port);
-                ((*name).to_owned(), Declared { spec, hosts })
-            })
-            .collect()
-    }
-
-    fn told(resolved: &[Resolved]) -> Vec<String> {
-        resolved
-            .iter()
-            .flat_map(|d| {
-                d.exposures.iter().map(|e| {
-                    format!(
-                        "{} {:?} {} {:?} {:?}",
-                        d.name, d.origin, e.host, e.origin, e.state
-                    )
-                })
-            })
-            .collect()
-    }
-
-    #[test]
-    fn runtime_hosts_join_and_hidden_ones_stay_listed() {
-        let config = config(&[("pg1", 1, &["a.example", "b.example"])]);
-        let mut overlay = Overlay::default();
-        overlay
-            .hidden
-            .insert("pg1".into(), BTreeSet::from([host("b.example")]));
-        overlay.exposed.insert(
-            "pg1".into(),
-            BTreeMap::from([(host("c.example"), Lease::default())]),
-        );
-        let (resolved, notes) = resolve(&config, &overlay);
-        assert_eq!(
-            told(&resolved),
-            [
-                "pg1 Config a.example Config Active",
-                "pg1 Config b.example Config Hidden",
-                "pg1 Config c.example Runtime Active",
-            ]
-        );
-        assert!(notes.is_empty(), "{notes:?}");
-    }
-
-    #[test]
-    fn the_configuration_wins_names_and_hosts_and_it_is_said() {
-        let config = config(&[("pg1", 1, &["a.example"])]);
-        let mut overlay = Overlay::default();
-        overlay.databases.insert("pg1".into(), spec(9));
-        overlay.databases.insert("pg2".into(), spec(2));
-        for name in ["pg2", "gone"] {
-            overlay.exposed.insert(
-                name.into(),
-                BTreeMap::from([(host("a.example"), Lease::default())]),
-            );
-        }
-        let (resolved, notes) = resolve(&config, &overlay);
-        assert_eq!(
-            told(&resolved),
-            [
-                "pg1 Config a.example Config Active",
-                "pg2 Runtime a.example Runtime Shadowed",
-            ]
-        );
-        assert_eq!(resolved.first().unwrap().spec, spec(1));
-        assert_eq!(notes.len(), 3, "{notes:?}");
     }
 
     #[test]

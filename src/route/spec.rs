@@ -3,6 +3,7 @@
 //! Not here: what a session needs of it ([`super::database`]).
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -122,49 +123,155 @@ impl FromStr for Protocol {
 }
 
 /// A database as declared: the keys of a `[database.NAME]` section, without its hosts.
+///
+/// There may be very many, so what few declare is apart, and what many declare is small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "Written", into = "Written")]
 pub struct DatabaseSpec {
     /// What it speaks.
     pub protocol: Protocol,
-    /// Its servers, tried in turn.
-    pub backends: Vec<BackendAddr>,
     /// Where the client's TLS ends.
-    #[serde(default)]
     pub tls: TlsMode,
+    /// Most sessions at a time.
+    pub max_sessions: Option<u32>,
+    /// Its servers, tried in turn.
+    pub backends: Box<[BackendAddr]>,
+    /// All else; read as if it were there, also where nothing of it is declared.
+    pub rare: Rarely,
+}
+
+/// What few databases declare.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rare {
     /// Networks that may connect; empty means all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allow: Vec<IpNet>,
     /// Networks that may not, even where `allow` has them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deny: Vec<IpNet>,
-    /// Most sessions at a time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_sessions: Option<u32>,
     /// Certificate shown to clients, instead of the gateway's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
     /// Oldest TLS version accepted from clients, instead of the gateway's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_version: Option<MinVersion>,
     /// Authorities of the certificates that clients must show.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
     /// Authorities of the backends' certificates; the system's if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_ca: Option<PathBuf>,
     /// The name that backends' certificates must carry; the name asked for if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_name: Option<ServerName>,
     /// Certificate shown to backends.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_cert: Option<PathBuf>,
     /// The key of `backend_cert`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_key: Option<PathBuf>,
+}
+
+/// A [`Rare`] that takes no room where nothing of it is declared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rarely(Option<Box<Rare>>);
+
+impl From<Rare> for Rarely {
+    fn from(rare: Rare) -> Self {
+        Self((rare != NOTHING).then(|| Box::new(rare)))
+    }
+}
+
+impl Deref for Rarely {
+    type Target = Rare;
+
+    fn deref(&self) -> &Rare {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+static NOTHING: Rare = Rare {
+    allow: Vec::new(),
+    deny: Vec::new(),
+    cert: None,
+    key: None,
+    min_version: None,
+    client_ca: None,
+    backend_ca: None,
+    backend_name: None,
+    backend_cert: None,
+    backend_key: None,
+};
+
+/// A [`DatabaseSpec`] in JSON and TOML: every key at one level, in the order of the reference.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    protocol: Protocol,
+    backends: Box<[BackendAddr]>,
+    #[serde(default)]
+    tls: TlsMode,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allow: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deny: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_sessions: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cert: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_version: Option<MinVersion>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_ca: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backend_ca: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backend_name: Option<ServerName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backend_cert: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    backend_key: Option<PathBuf>,
+}
+
+impl From<Written> for DatabaseSpec {
+    fn from(written: Written) -> Self {
+        Self {
+            protocol: written.protocol,
+            tls: written.tls,
+            max_sessions: written.max_sessions,
+            backends: written.backends,
+            rare: Rare {
+                allow: written.allow,
+                deny: written.deny,
+                cert: written.cert,
+                key: written.key,
+                min_version: written.min_version,
+                client_ca: written.client_ca,
+                backend_ca: written.backend_ca,
+                backend_name: written.backend_name,
+                backend_cert: written.backend_cert,
+                backend_key: written.backend_key,
+            }
+            .into(),
+        }
+    }
+}
+
+impl From<DatabaseSpec> for Written {
+    fn from(spec: DatabaseSpec) -> Self {
+        let rare = spec.rare.0.map_or(NOTHING.clone(), |rare| *rare);
+        Self {
+            protocol: spec.protocol,
+            backends: spec.backends,
+            tls: spec.tls,
+            allow: rare.allow,
+            deny: rare.deny,
+            max_sessions: spec.max_sessions,
+            cert: rare.cert,
+            key: rare.key,
+            min_version: rare.min_version,
+            client_ca: rare.client_ca,
+            backend_ca: rare.backend_ca,
+            backend_name: rare.backend_name,
+            backend_cert: rare.backend_cert,
+            backend_key: rare.backend_key,
+        }
+    }
 }
 
 impl DatabaseSpec {
@@ -185,10 +292,10 @@ impl DatabaseSpec {
                 "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"",
             );
         }
-        if self.cert.is_some() != self.key.is_some() {
+        if self.rare.cert.is_some() != self.rare.key.is_some() {
             say("cert", "cert and key belong together: give both or neither");
         }
-        if self.backend_cert.is_some() != self.backend_key.is_some() {
+        if self.rare.backend_cert.is_some() != self.rare.backend_key.is_some() {
             say(
                 "backend_cert",
                 "backend_cert and backend_key belong together: give both or neither",
@@ -202,9 +309,9 @@ impl DatabaseSpec {
         }
         if !self.tls.ends_client_tls() {
             for (key, given) in [
-                ("cert", self.cert.is_some()),
-                ("min_version", self.min_version.is_some()),
-                ("client_ca", self.client_ca.is_some()),
+                ("cert", self.rare.cert.is_some()),
+                ("min_version", self.rare.min_version.is_some()),
+                ("client_ca", self.rare.client_ca.is_some()),
             ] {
                 if given {
                     say(
@@ -216,9 +323,9 @@ impl DatabaseSpec {
         }
         if self.tls != TlsMode::Reencrypt {
             for (key, given) in [
-                ("backend_ca", self.backend_ca.is_some()),
-                ("backend_name", self.backend_name.is_some()),
-                ("backend_cert", self.backend_cert.is_some()),
+                ("backend_ca", self.rare.backend_ca.is_some()),
+                ("backend_name", self.rare.backend_name.is_some()),
+                ("backend_cert", self.rare.backend_cert.is_some()),
             ] {
                 if given {
                     say(key, "has a meaning only with tls = \"reencrypt\"");

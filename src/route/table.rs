@@ -3,29 +3,91 @@
 //! Exact names win over wildcards. A wildcard stands for one label, so at most two hash lookups
 //! decide.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::database::{Exposure, ExposureState, Origin};
+use super::shards::{Keyed, Shards};
 use super::{Database, Host};
 use crate::tls::ServerName;
 
 /// A host and the database that it leads to.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// The host as declared, which may be a wildcard.
-    pub host: Arc<Host>,
     /// Where it leads.
     pub database: Arc<Database>,
+    /// Which of the database's exposures this is, counted from 0.
+    pub place: u32,
 }
 
-/// All routes of one snapshot.
-#[derive(Debug, Default)]
+impl Route {
+    /// All routes of a database, whether they lead there now or not.
+    fn all(database: &Arc<Database>) -> impl Iterator<Item = (Self, &Exposure)> {
+        (0..).zip(&database.exposures).map(|(place, exposure)| {
+            let database = database.clone();
+            (Self { database, place }, exposure)
+        })
+    }
+
+    /// The host as declared, which may be a wildcard.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        self.exposure().map(|exposure| &exposure.host)
+    }
+
+    fn exposure(&self) -> Option<&Exposure> {
+        self.database.exposure(self.place)
+    }
+}
+
+impl Keyed for Route {
+    fn key(&self) -> &str {
+        self.host().map_or("", |host| host.name().as_str())
+    }
+}
+
+/// Routes by their hosts, exact ones and wildcards apart.
+#[derive(Clone, Debug, Default)]
+struct Hosts {
+    exact: Shards<Route>,
+    by_suffix: Shards<Route>,
+}
+
+impl Hosts {
+    fn with_capacity(capacity: usize) -> Self {
+        Self {
+            exact: Shards::with_capacity(capacity),
+            by_suffix: Shards::default(),
+        }
+    }
+
+    fn find(&self, name: &ServerName) -> Option<&Route> {
+        let exact = self.exact.get(name.as_str());
+        exact.or_else(|| self.by_suffix.get(name.parent()?))
+    }
+
+    fn of(&self, host: &Host) -> Option<&Route> {
+        match host {
+            Host::Exact(name) => self.exact.get(name.as_str()),
+            Host::Wildcard(suffix) => self.by_suffix.get(suffix.as_str()),
+        }
+    }
+
+    fn of_mut(&mut self, host: &Host) -> &mut Shards<Route> {
+        match host {
+            Host::Exact(_) => &mut self.exact,
+            Host::Wildcard(_) => &mut self.by_suffix,
+        }
+    }
+}
+
+/// All routes of one snapshot. A copy shares what has not changed.
+#[derive(Clone, Debug, Default)]
 pub struct Table {
-    exact: HashMap<ServerName, Route>,
-    by_suffix: HashMap<ServerName, Route>,
-    hidden: HashSet<Host>,
+    active: Hosts,
+    /// Hosts of the configuration that are switched off.
+    hidden: Hosts,
 }
 
 /// One step of a lookup, told for `ctl explain`.
@@ -38,42 +100,70 @@ pub struct Step {
 }
 
 impl Table {
-    /// Adds a route; the later one wins where two have the same host.
-    pub fn insert(&mut self, host: &Host, database: Arc<Database>) {
-        let route = Route {
-            host: Arc::new(host.clone()),
-            database,
-        };
-        match host {
-            Host::Exact(name) => self.exact.insert(name.clone(), route),
-            Host::Wildcard(suffix) => self.by_suffix.insert(suffix.clone(), route),
-        };
+    /// An empty table that will hold about this many hosts.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            active: Hosts::with_capacity(capacity),
+            hidden: Hosts::default(),
+        }
+    }
+
+    /// Adds the hosts of a database; the later one wins where two have the same.
+    pub fn insert(&mut self, database: &Arc<Database>) {
+        for (route, exposure) in Route::all(database) {
+            if let Some(hosts) = self.in_state(&exposure.state) {
+                hosts.of_mut(&exposure.host).insert(route);
+            }
+        }
+    }
+
+    /// Takes the hosts of a database out.
+    pub fn remove(&mut self, database: &Database) {
+        for exposure in &database.exposures {
+            if let Some(hosts) = self.in_state(&exposure.state) {
+                hosts
+                    .of_mut(&exposure.host)
+                    .remove(exposure.host.name().as_str());
+            }
+        }
+    }
+
+    fn in_state(&mut self, state: &ExposureState) -> Option<&mut Hosts> {
+        match state {
+            ExposureState::Active => Some(&mut self.active),
+            ExposureState::Hidden => Some(&mut self.hidden),
+            ExposureState::Shadowed => None,
+        }
     }
 
     /// The route for a name that a client asked for.
     #[must_use]
     pub fn lookup(&self, name: &ServerName) -> Option<&Route> {
-        self.exact
-            .get(name)
-            .or_else(|| self.by_suffix.get(name.parent()?))
+        self.active.find(name)
     }
 
-    /// Notes a host that is declared and switched off.
-    pub fn hide(&mut self, host: &Host) {
-        self.hidden.insert(host.clone());
+    /// The route of just this host.
+    #[must_use]
+    pub fn route(&self, host: &Host) -> Option<&Route> {
+        self.active.of(host)
+    }
+
+    /// The database that the configuration gives a host to, be it hidden or not.
+    #[must_use]
+    pub fn declarer(&self, host: &Host) -> Option<&Arc<Database>> {
+        let routes = [self.active.of(host), self.hidden.of(host)];
+        let mut routes = routes.into_iter().flatten();
+        let declared =
+            |route: &&Route| route.exposure().is_some_and(|e| e.origin == Origin::Config);
+        routes.find(declared).map(|route| &route.database)
     }
 
     /// Whether a name without a route is one that was switched off. Such a client asks for a
     /// database that it must not reach, so it is not one for a listener's default either.
     #[must_use]
     pub fn is_hidden(&self, name: &ServerName) -> bool {
-        // Nearly always there is nothing hidden, and nothing to build for the look-up.
-        !self.hidden.is_empty()
-            && (self.hidden.contains(&Host::Exact(name.clone()))
-                || name
-                    .parent()
-                    .and_then(|parent| ServerName::parse(parent).ok())
-                    .is_some_and(|parent| self.hidden.contains(&Host::Wildcard(parent))))
+        self.hidden.find(name).is_some()
     }
 
     /// The steps of [`Table::lookup`], up to the one that found something.
@@ -83,11 +173,12 @@ impl Table {
             tried,
             database: route.map(|r| r.database.name.to_string()),
         };
-        let mut steps = vec![step(format!("exact {name}"), self.exact.get(name))];
-        if let (None, Some(parent)) = (self.exact.get(name), name.parent()) {
+        let exact = self.active.exact.get(name.as_str());
+        let mut steps = vec![step(format!("exact {name}"), exact)];
+        if let (None, Some(parent)) = (exact, name.parent()) {
             steps.push(step(
                 format!("wildcard *.{parent}"),
-                self.by_suffix.get(parent),
+                self.active.by_suffix.get(parent),
             ));
         }
         steps
@@ -96,7 +187,7 @@ impl Table {
     /// Number of hosts.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.exact.len() + self.by_suffix.len()
+        self.active.exact.len() + self.active.by_suffix.len()
     }
 
     /// Whether no host leads anywhere.

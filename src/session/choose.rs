@@ -35,8 +35,8 @@ impl Session {
                 .sni
                 .name()
                 .and_then(|name| snapshot.table.lookup(name));
-            let (database, host) = match (route, &listener.default) {
-                (Some(Route { host, database }), _) => (database.clone(), Some(host.clone())),
+            let (database, exposure) = match (route, &listener.default) {
+                (Some(Route { database, place }), _) => (database.clone(), Some(*place)),
                 (None, Some(default)) if !is_hidden(&snapshot, &opening.hello.sni) => {
                     (default_database(&snapshot, default)?, None)
                 }
@@ -54,6 +54,7 @@ impl Session {
                 ));
             }
             self.facts.protocol = Some(protocol);
+            let host = exposure.and_then(|place| Some((place, &database.exposure(place)?.host)));
             let asked = Asked::new(host, &opening.hello.sni);
             let place = self.take_place(database, asked)?;
             // A change between the look-up and the entry in the registry would have missed this
@@ -82,7 +83,7 @@ impl Session {
                 "limits.max_sessions is reached",
             ));
         }
-        let Some(count) = database.live.enter(database.spec.max_sessions) else {
+        let Some(count) = database.live().enter(database.spec.max_sessions) else {
             return Err(Ending::new(
                 CloseReason::DatabaseFull,
                 format!("max_sessions of {} is reached", database.name),

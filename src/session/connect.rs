@@ -66,12 +66,12 @@ pub(super) async fn connect(
         CloseReason::BackendUnreachable,
         "the database has no backend",
     );
-    for (tried, backend) in database.pool.in_turn().enumerate() {
+    for (tried, backend) in database.backends_in_turn().enumerate() {
         if tried > 0 && Instant::now() >= deadline {
             break;
         }
         let mut dialled = false;
-        let reached = timeout(patience, reach(&backend.addr, lead, &mut dialled)).await;
+        let reached = timeout(patience, reach(backend.addr, lead, &mut dialled)).await;
         let refusal = match reached {
             Ok(Ok((stream, address))) => {
                 if backend.report(true) {

@@ -86,7 +86,7 @@ impl Facts {
         let sni: Option<Box<str>> = self.sni.as_ref().and_then(Sni::sent).map(Into::into);
         debug!(id = self.id, client = %self.client, %reason, %detail, "session ended");
         if let Some(database) = &self.database {
-            database.live.count_ending(reason.by() as usize);
+            database.live().count_ending(reason.by() as usize);
         }
         let protocol = self.protocol.map(Protocol::as_str);
         let record = Arc::new(Record {

@@ -267,7 +267,7 @@ impl Session {
         self.facts.backend = Some(address);
         self.facts.connected = Some(now);
         if let Some(ready) = self.facts.ready {
-            database.live.connects.observe(now - ready);
+            database.live().connects.observe(now - ready);
         }
         self.gateway.sessions_total.fetch_add(1, Ordering::Relaxed);
         self.gateway.events.tell(|| Event::SessionOpened {

@@ -56,23 +56,23 @@ pub struct Entry {
 /// Most ask for the very name of a host, which is then kept once for all of them.
 #[derive(Debug, Default)]
 pub struct Asked {
-    /// `None` where the listener's default led to the database.
-    pub host: Option<Arc<Host>>,
+    /// Which of the database's exposures; `None` where the listener's default led there.
+    exposure: Option<u32>,
     /// `None` where nothing was sent, or the name of `host`.
     sni: Option<Box<Sni>>,
 }
 
 impl Asked {
-    /// A client that sent `sni` and was led by `host`.
+    /// A client that sent `sni` and was led by `host`, the exposure of that place.
     #[must_use]
-    pub fn new(host: Option<Arc<Host>>, sni: &Sni) -> Self {
-        let known = match (host.as_deref(), sni) {
-            (Some(Host::Exact(name)), Sni::Name(sent)) => name == sent,
+    pub fn new(host: Option<(u32, &Host)>, sni: &Sni) -> Self {
+        let known = match (host, sni) {
+            (Some((_, Host::Exact(name))), Sni::Name(sent)) => name == sent,
             (_, Sni::None) => true,
             _ => false,
         };
         Self {
-            host,
+            exposure: host.map(|(place, _)| place),
             sni: (!known).then(|| Box::new(sni.clone())),
         }
     }
@@ -117,8 +117,7 @@ impl Entry {
     #[must_use]
     pub fn declared(&self) -> Option<&BackendAddr> {
         let (_, place) = self.backend.get()?;
-        let backend = self.database.pool.iter().nth(*place)?;
-        Some(&backend.addr)
+        self.database.spec.backends.get(*place)
     }
 
     /// `connecting`, `open` or `draining`.
@@ -129,6 +128,13 @@ impl Entry {
             (true, 0) => "open",
             (false, 0) => "connecting",
         }
+    }
+
+    /// The host that led there; `None` where the listener's default did.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        let exposure = self.database.exposure(self.asked.exposure?)?;
+        Some(&exposure.host)
     }
 
     /// Asks the session to end now; the first reason given stays.
@@ -166,7 +172,7 @@ impl Entry {
     /// What `ctl sessions` shows of it.
     #[must_use]
     pub fn view(&self) -> SessionView {
-        let host = self.asked.host.as_ref().map(ToString::to_string);
+        let host = self.host().map(ToString::to_string);
         let other = self.asked.other().map(ToOwned::to_owned);
         SessionView {
             id: self.id,
@@ -247,7 +253,7 @@ impl Drop for Registered {
         let mut shard = self.registry.shard(entry.id);
         shard.remove(&entry.id);
         // Under the lock, so that its bytes are counted once at any time.
-        let live = &entry.database.live;
+        let live = entry.database.live();
         live.add_moved(Registry::part(entry.id), entry.moved());
         drop(shard);
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
@@ -321,11 +327,13 @@ impl Registry {
     /// Bytes from and to the clients of each of these databases, in their order, by all sessions
     /// that there are and have been. They never fall.
     #[must_use]
-    pub fn moved(&self, databases: &[&Arc<Live>]) -> Vec<(u64, u64)> {
-        let places: HashMap<*const Live, usize> = databases
+    pub fn moved(&self, databases: &[&Arc<Database>]) -> Vec<(u64, u64)> {
+        let used = databases.iter().map(|database| database.counted());
+        let used = used.enumerate();
+        let used: Vec<_> = used.filter_map(|(at, live)| Some((at, live?))).collect();
+        let places: HashMap<*const Live, usize> = used
             .iter()
-            .enumerate()
-            .map(|(place, live)| (Arc::as_ptr(live), place))
+            .map(|(place, live)| (Arc::as_ptr(live), *place))
             .collect();
         let mut totals = vec![(0, 0); databases.len()];
         let mut add = |place: usize, (bytes_in, bytes_out): (u64, u64)| {
@@ -337,12 +345,12 @@ impl Registry {
         for (part, shard) in self.shards.iter().enumerate() {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for entry in shard.values() {
-                if let Some(place) = places.get(&Arc::as_ptr(&entry.database.live)) {
+                if let Some(place) = places.get(&Arc::as_ptr(entry.database.live())) {
                     add(*place, entry.moved());
                 }
             }
-            for (place, live) in databases.iter().enumerate() {
-                add(place, live.moved(part));
+            for (place, live) in &used {
+                add(*place, live.moved(part));
             }
         }
         totals
@@ -385,7 +393,7 @@ mod tests {
         let loader = &mut Loader::default();
         let hosts = Vec::new();
         let database = Database::build(
-            "a".into(),
+            "a",
             declared.spec,
             Origin::Config,
             hosts,
@@ -393,12 +401,12 @@ mod tests {
             loader,
             None,
         );
-        Arc::new(database.unwrap())
+        database.unwrap()
     }
 
     #[test]
     fn a_name_is_kept_only_where_it_is_not_the_host() {
-        let host = |text: &str| Some(Arc::new(text.parse::<Host>().unwrap()));
+        let host = |text: &str| Some(text.parse::<Host>().unwrap());
         for (led_by, sent, other) in [
             (host("a.example"), Sni::from_host_name(b"A.example."), None),
             (
@@ -410,7 +418,7 @@ mod tests {
             (None, Sni::from_host_name(b"a\n"), Some(r"a\x0a")),
             (None, Sni::None, None),
         ] {
-            let asked = Asked::new(led_by, &sent);
+            let asked = Asked::new(led_by.as_ref().map(|host| (0, host)), &sent);
             assert_eq!(asked.other(), other, "{asked:?}");
         }
     }
@@ -435,7 +443,7 @@ mod tests {
             entry.count_in(2);
             entry.bytes_out.store(5, Ordering::Relaxed);
         };
-        let total = || registry.moved(&[&database.live])[0];
+        let total = || registry.moved(&[&database])[0];
         thread::scope(|scope| {
             let session = &session;
             let work = |thread| move || (0..SESSIONS).for_each(|n| session(THREADS * n + thread));

@@ -16,7 +16,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use super::{BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals, Update};
 use crate::gateway::Gateway;
 use crate::route::Database;
-use crate::route::database::{ExposureState, Live};
+use crate::route::database::ExposureState;
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event, Reject};
 
@@ -80,9 +80,9 @@ impl Watcher {
         let (sessions, moved) = self.sessions(gateway);
         let closed = self.closed();
         let mut databases = Vec::new();
-        let lives: Vec<&Arc<Live>> = snapshot.databases.values().map(|d| &d.live).collect();
-        let totals = gateway.registry.moved(&lives);
-        for (database, bytes) in snapshot.databases.values().zip(totals) {
+        let all = snapshot.by_name();
+        let totals = gateway.registry.moved(&all);
+        for (database, bytes) in all.into_iter().zip(totals) {
             databases.extend(self.database(database, bytes));
         }
         let gone = self.gone(|name| snapshot.databases.contains_key(name));
@@ -326,7 +326,7 @@ fn row(database: &Database, bytes: Bytes) -> DatabaseRow {
         let exposures = database.exposures.iter().filter(|e| e.state == *state);
         exposures.map(|e| e.host.to_string()).collect()
     };
-    let backends = database.pool.iter().map(|backend| BackendRow {
+    let backends = database.backends().map(|backend| BackendRow {
         addr: backend.addr.to_string(),
         state: if backend.is_failing() {
             "failing"
@@ -343,7 +343,7 @@ fn row(database: &Database, bytes: Bytes) -> DatabaseRow {
         hidden: hosts(&ExposureState::Hidden),
         shadowed: hosts(&ExposureState::Shadowed),
         backends: backends.collect(),
-        sessions: database.live.sessions(),
+        sessions: database.sessions(),
         max_sessions: database.spec.max_sessions,
         origin: database.origin.as_str().to_owned(),
         bytes_in: bytes.0,

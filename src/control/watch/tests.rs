@@ -26,7 +26,13 @@ fn gateway() -> Arc<Gateway> {
 }
 
 fn enter(gateway: &Gateway, database: &str) -> Registered {
-    let database = gateway.store.snapshot().databases[database].clone();
+    let database = gateway
+        .store
+        .snapshot()
+        .databases
+        .get(database)
+        .unwrap()
+        .clone();
     gateway.registry.enter(
         gateway.next_id(),
         "192.0.2.1:1000".parse().unwrap(),
@@ -169,7 +175,16 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
     let expose = Expose {
         name: "c".into(),
         hosts: vec!["c.example".parse().unwrap()],
-        spec: Some(gateway.store.snapshot().databases["b"].spec.clone()),
+        spec: Some(
+            gateway
+                .store
+                .snapshot()
+                .databases
+                .get("b")
+                .unwrap()
+                .spec
+                .clone(),
+        ),
         lease: crate::route::overlay::Lease::default(),
         replace: false,
     };

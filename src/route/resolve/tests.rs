@@ -1,0 +1,464 @@
+//! What configuration and overlay become, in cases and against a model that looks at everything at
+//! each change.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
+
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::{Just, Strategy, any};
+use proptest::sample::{select, subsequence};
+use proptest::{prop_assert_eq, prop_oneof, proptest};
+
+use super::*;
+use crate::cert::gateway_pair;
+use crate::cert::scratch::Scratch;
+use crate::route::Store;
+use crate::route::database::GatewayTls;
+use crate::route::overlay::{Declared, Lease};
+use crate::route::store::{Change, ChangeError, Expose, Hide};
+use crate::tls::ServerName;
+use crate::tls::config::MinVersion;
+
+type Config = BTreeMap<String, Declared>;
+
+/// A store, and the certificate that it needs.
+struct Ground {
+    store: Store,
+    gateway: GatewayTls,
+    _scratch: Scratch,
+}
+
+impl Ground {
+    fn new(config: Config, overlay: Overlay) -> Self {
+        /// Making one takes longer than all else here.
+        static PAIR: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+            let scratch = Scratch::new();
+            let (cert, key) = gateway_pair(scratch.path()).unwrap();
+            [cert, key].map(|path| fs::read(path).unwrap())
+        });
+        let scratch = Scratch::new();
+        let [cert, key] = ["cert", "key"].map(|name| scratch.path().join(name));
+        for (path, bytes) in [&cert, &key].into_iter().zip(&*PAIR) {
+            fs::write(path, bytes).unwrap();
+        }
+        let gateway = GatewayTls {
+            cert,
+            key,
+            min_version: MinVersion::default(),
+            minted: true,
+        };
+        let store = Store::new(config, gateway.clone(), overlay).unwrap();
+        Self {
+            store,
+            gateway,
+            _scratch: scratch,
+        }
+    }
+
+    fn reload(&self, config: Config) -> Result<Change, ChangeError> {
+        self.store.replace_config(config, self.gateway.clone())
+    }
+}
+
+fn spec(port: u16) -> DatabaseSpec {
+    serde_json::from_value(serde_json::json!({
+        "protocol": "postgres", "backends": [format!("10.0.0.1:{port}")],
+    }))
+    .unwrap()
+}
+
+/// A declaration whose files are not there.
+fn broken() -> DatabaseSpec {
+    serde_json::from_value(serde_json::json!({
+        "protocol": "postgres", "backends": ["10.0.0.1:1"], "tls": "terminate",
+        "cert": "/nonexistent/a.crt", "key": "/nonexistent/a.key",
+    }))
+    .unwrap()
+}
+
+fn host(text: &str) -> Host {
+    text.parse().unwrap()
+}
+
+fn config(entries: &[(&str, u16, &[&str])]) -> Config {
+    entries
+        .iter()
+        .map(|(name, port, hosts)| {
+            let hosts = hosts.iter().map(|h| host(h)).collect();
+            let spec = spec(*port);
+            ((*name).to_owned(), Declared { spec, hosts })
+        })
+        .collect()
+}
+
+fn exposed(hosts: &[&str]) -> BTreeMap<Host, Lease> {
+    let leases = hosts.iter().map(|h| (host(h), Lease::default()));
+    leases.collect()
+}
+
+/// Every exposure in words.
+fn told(snapshot: &Snapshot) -> Vec<String> {
+    let all = snapshot.by_name().into_iter();
+    all.flat_map(|d| {
+        d.exposures.iter().map(|e| {
+            format!(
+                "{} {:?} {} {:?} {:?}",
+                d.name, d.origin, e.host, e.origin, e.state
+            )
+        })
+    })
+    .collect()
+}
+
+#[test]
+fn runtime_hosts_join_and_hidden_ones_stay_listed() {
+    let config = config(&[("pg1", 1, &["a.example", "b.example"])]);
+    let mut overlay = Overlay::default();
+    let hidden = BTreeSet::from([host("b.example")]);
+    overlay.hidden.insert("pg1".into(), hidden);
+    overlay
+        .exposed
+        .insert("pg1".into(), exposed(&["c.example"]));
+    let ground = Ground::new(config, overlay);
+    let snapshot = ground.store.snapshot();
+    assert_eq!(
+        told(&snapshot),
+        [
+            "pg1 Config a.example Config Active",
+            "pg1 Config b.example Config Hidden",
+            "pg1 Config c.example Runtime Active",
+        ]
+    );
+    assert!(snapshot.notes.is_empty(), "{:?}", snapshot.notes);
+}
+
+#[test]
+fn the_configuration_wins_names_and_hosts_and_it_is_said() {
+    let config = config(&[("pg1", 1, &["a.example"])]);
+    let mut overlay = Overlay::default();
+    overlay.databases.insert("pg1".into(), spec(9));
+    overlay.databases.insert("pg2".into(), spec(2));
+    for name in ["pg2", "gone"] {
+        overlay.exposed.insert(name.into(), exposed(&["a.example"]));
+    }
+    let ground = Ground::new(config, overlay);
+    let snapshot = ground.store.snapshot();
+    assert_eq!(
+        told(&snapshot),
+        [
+            "pg1 Config a.example Config Active",
+            "pg2 Runtime a.example Runtime Shadowed",
+        ]
+    );
+    assert_eq!(snapshot.databases.get("pg1").unwrap().spec, spec(1));
+    assert_eq!(snapshot.notes.len(), 3, "{:?}", snapshot.notes);
+}
+
+#[test]
+fn what_a_change_is_not_about_is_not_touched() {
+    let before = config(&[("a", 1, &["a.example"]), ("b", 2, &["b.example"])]);
+    let ground = Ground::new(before.clone(), Overlay::default());
+    let store = &ground.store;
+    let of = |name: &str| store.snapshot().databases.get(name).cloned().unwrap();
+    let (a, b) = (of("a"), of("b"));
+    let wish = Expose {
+        name: "a".into(),
+        hosts: vec![host("c.example")],
+        spec: None,
+        lease: Lease::default(),
+        replace: false,
+    };
+    store.expose(&wish, false, &|_| Ok(())).unwrap();
+    assert!(std::sync::Arc::ptr_eq(&b, &of("b")));
+    // What sessions count on goes on where the database is another one.
+    assert!(std::sync::Arc::ptr_eq(a.live(), of("a").live()));
+    let revision = store.snapshot().revision;
+    let change = ground.reload(before).unwrap();
+    assert!(!change.changed && change.revision == revision, "{change:?}");
+}
+
+/// What the gateway shall do, told by looking at everything.
+mod model {
+    use super::*;
+
+    /// Databases by name, and the notes.
+    pub(super) type World = (BTreeMap<String, Resolved>, BTreeSet<String>);
+
+    pub(super) fn resolve(config: &Config, overlay: &Overlay) -> World {
+        let mut notes = BTreeSet::new();
+        let mut owners: BTreeMap<&Host, &str> = BTreeMap::new();
+        for (name, declared) in config {
+            for host in declared.hosts.iter().filter(|h| !overlay.hides(name, h)) {
+                owners.insert(host, name);
+            }
+        }
+        for name in overlay.databases.keys().filter(|n| config.contains_key(*n)) {
+            notes.insert(format!(
+                "database {name} is declared in the configuration: the one made by ctl under that name is not used"
+            ));
+        }
+        for name in overlay.exposed.keys() {
+            if !config.contains_key(name) && !overlay.databases.contains_key(name) {
+                notes.insert(format!(
+                    "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
+                ));
+            }
+        }
+        let declared = config
+            .iter()
+            .map(|(name, d)| (name, &d.spec, d.hosts.as_slice(), Origin::Config));
+        let made = overlay
+            .databases
+            .iter()
+            .filter(|(name, _)| !config.contains_key(*name))
+            .map(|(name, spec)| (name, spec, [].as_slice(), Origin::Runtime));
+        let mut world = BTreeMap::new();
+        for (name, spec, config_hosts, origin) in declared.chain(made) {
+            let of_config = config_hosts.iter().map(|host| Exposure {
+                host: host.clone(),
+                origin: Origin::Config,
+                state: if overlay.hides(name, host) {
+                    ExposureState::Hidden
+                } else {
+                    ExposureState::Active
+                },
+                expires: None,
+                ephemeral: false,
+            });
+            let mut exposures: Vec<Exposure> = of_config.collect();
+            for (host, lease) in overlay.exposed.get(name).into_iter().flatten() {
+                if config_hosts.contains(host) {
+                    continue;
+                }
+                let owner = *owners.entry(host).or_insert(name);
+                if owner != name {
+                    notes.insert(format!(
+                        "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
+                    ));
+                }
+                exposures.push(Exposure {
+                    host: host.clone(),
+                    origin: Origin::Runtime,
+                    state: if owner == name {
+                        ExposureState::Active
+                    } else {
+                        ExposureState::Shadowed
+                    },
+                    expires: lease.expires,
+                    ephemeral: lease.ephemeral,
+                });
+            }
+            let spec = spec.clone();
+            let resolved = Resolved {
+                spec,
+                origin,
+                exposures,
+            };
+            if resolved.spec == broken() {
+                notes.insert(format!("database {name}, made by ctl, is left out"));
+            } else {
+                world.insert(name.clone(), resolved);
+            }
+        }
+        (world, notes)
+    }
+
+    /// The hosts that lead somewhere, and where.
+    pub(super) fn routes(world: &World) -> BTreeMap<Host, String> {
+        let databases = world.0.iter();
+        let hosts = databases.flat_map(|(name, database)| {
+            let active = |e: &&Exposure| e.state == ExposureState::Active;
+            let hosts = database.exposures.iter().filter(active);
+            hosts.map(|e| (e.host.clone(), name.clone()))
+        });
+        hosts.collect()
+    }
+}
+
+fn world(snapshot: &Snapshot) -> model::World {
+    let databases = snapshot.databases.iter().map(|database| {
+        let resolved = Resolved {
+            spec: database.spec.clone(),
+            origin: database.origin,
+            exposures: database.exposures.to_vec(),
+        };
+        (database.name.to_string(), resolved)
+    });
+    let notes = snapshot.notes.iter().map(|note| {
+        // What is wrong with a file is told by the system.
+        let left_out = note.split_once("is left out");
+        left_out.map_or(note.clone(), |(start, _)| start.to_owned() + "is left out")
+    });
+    (databases.collect(), notes.collect())
+}
+
+const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
+const HOSTS: [&str; 6] = ["1.x", "2.x", "3.x", "4.y", "*.x", "*.y"];
+
+/// Seconds since 1970.
+fn time(seconds: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+}
+
+fn some_name() -> impl Strategy<Value = String> {
+    select(&NAMES[..]).prop_map(str::to_owned)
+}
+
+fn some_hosts() -> impl Strategy<Value = Vec<Host>> {
+    subsequence(&HOSTS[..], 0..3).prop_map(|hosts| hosts.into_iter().map(host).collect())
+}
+
+fn some_lease() -> impl Strategy<Value = Lease> {
+    let expires = prop_oneof![3 => Just(None), 1 => (1..4_u64).prop_map(|at| Some(time(at)))];
+    (expires, any::<bool>()).prop_map(|(expires, ephemeral)| Lease { expires, ephemeral })
+}
+
+/// No host twice.
+fn some_config() -> impl Strategy<Value = Config> {
+    let owners = vec(select(vec!["a", "b", "c", ""]), HOSTS.len());
+    let databases = btree_map(select(vec!["a", "b", "c"]), 1..3_u16, 0..4);
+    (owners, databases).prop_map(|(owners, databases)| {
+        let database = |(name, port): (&str, u16)| {
+            let owned = HOSTS
+                .iter()
+                .zip(&owners)
+                .filter(|(_, owner)| **owner == name);
+            let hosts = owned.map(|(h, _)| host(h)).collect();
+            let spec = spec(port);
+            (name.to_owned(), Declared { spec, hosts })
+        };
+        databases.into_iter().map(database).collect()
+    })
+}
+
+/// Also such that no `ctl` would have made.
+fn some_overlay() -> impl Strategy<Value = Overlay> {
+    let spec = prop_oneof![3 => (1..3_u16).prop_map(spec), 1 => Just(broken())];
+    let hosts = select(&HOSTS[..]).prop_map(host);
+    (
+        btree_map(some_name(), spec, 0..3),
+        btree_map(
+            some_name(),
+            btree_map(hosts.clone(), some_lease(), 1..3),
+            0..4,
+        ),
+        btree_map(some_name(), btree_set(hosts, 1..3), 0..3),
+    )
+        .prop_map(|(databases, exposed, hidden)| Overlay {
+            databases,
+            exposed,
+            hidden,
+        })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Expose(Expose, bool),
+    Hide(Hide, bool),
+    Expire(u64),
+    Reload(Config),
+}
+
+fn some_step() -> impl Strategy<Value = Step> {
+    let specs = prop_oneof![
+        4 => Just(None),
+        4 => (1..3_u16).prop_map(|port| Some(spec(port))),
+        1 => Just(Some(broken())),
+    ];
+    let dry_run = || select(vec![false, false, false, true]);
+    let expose = (
+        some_name(),
+        some_hosts(),
+        specs,
+        some_lease(),
+        any::<bool>(),
+        dry_run(),
+    );
+    let hide = (some_name(), some_hosts(), any::<bool>(), dry_run());
+    prop_oneof![
+        6 => expose.prop_map(|(name, hosts, spec, lease, replace, dry_run)| {
+            let wish = Expose { name, hosts, spec, lease, replace };
+            Step::Expose(wish, dry_run)
+        }),
+        4 => hide.prop_map(|(name, hosts, if_exists, dry_run)| {
+            Step::Hide(Hide { name, hosts, if_exists }, dry_run)
+        }),
+        1 => (0..5_u64).prop_map(Step::Expire),
+        1 => some_config().prop_map(Step::Reload),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn every_change_leads_to_what_the_whole_would(
+        first in some_config(),
+        overlay in some_overlay(),
+        steps in vec(some_step(), 1..20),
+    ) {
+        let mut config = first;
+        let ground = Ground::new(config.clone(), overlay);
+        let store = &ground.store;
+        for step in steps {
+            let before = model::resolve(&config, &store.overlay());
+            let revision = store.snapshot().revision;
+            let keep = &|_: &Overlay| Ok(());
+            let (done, dry_run): (Result<Change, ChangeError>, bool) = match &step {
+                Step::Expose(wish, dry_run) => (store.expose(wish, *dry_run, keep), *dry_run),
+                Step::Hide(wish, dry_run) => (store.hide(wish, *dry_run, keep), *dry_run),
+                Step::Expire(at) => (store.expire(time(*at)), false),
+                Step::Reload(next) => {
+                    let done = ground.reload(next.clone());
+                    // Where files are missing it is refused, and nothing has changed.
+                    if done.is_ok() {
+                        config = next.clone();
+                    }
+                    (done, false)
+                }
+            };
+            let after = model::resolve(&config, &store.overlay());
+            let snapshot = store.snapshot();
+            prop_assert_eq!(world(&snapshot), after.clone(), "after {:?}", step);
+            let routes = model::routes(&after);
+            prop_assert_eq!(snapshot.table.len(), routes.len());
+            for text in HOSTS {
+                let host = host(text);
+                let leads = snapshot.table.route(&host).map(|r| r.database.name.to_string());
+                prop_assert_eq!(leads.as_ref(), routes.get(&host), "{} after {:?}", text, step);
+                let route = snapshot.table.route(&host);
+                prop_assert_eq!(route.and_then(|r| r.host()), route.map(|_| &host));
+            }
+            for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
+                let name = ServerName::parse(text).unwrap();
+                let exposures = after.0.values().flat_map(|database| &database.exposures);
+                let mut hidden = exposures.filter(|e| e.state == ExposureState::Hidden);
+                let is_hidden = hidden.any(|e| e.host.matches(&name));
+                prop_assert_eq!(snapshot.table.is_hidden(&name), is_hidden, "{} after {:?}", text, step);
+            }
+            let (was, is) = (model::routes(&before), routes);
+            if let (Ok(change), false) = (done, dry_run) {
+                let changed = snapshot.revision > revision;
+                prop_assert_eq!((change.changed, change.revision), (changed, snapshot.revision));
+                let missing = |from: &BTreeMap<Host, String>, of: &BTreeMap<Host, String>| {
+                    let gone = from.iter().filter(|(host, name)| of.get(*host) != Some(*name));
+                    let pairs: BTreeSet<_> = gone.map(|(h, n)| (n.clone(), h.clone())).collect();
+                    pairs
+                };
+                let pairs = |pairs: &[(std::sync::Arc<str>, Host)]| {
+                    let pairs = pairs.iter().map(|(n, h)| (n.to_string(), h.clone()));
+                    pairs.collect::<BTreeSet<_>>()
+                };
+                prop_assert_eq!(pairs(&change.withdrawn), missing(&was, &is), "after {:?}", step);
+                prop_assert_eq!(pairs(&change.exposed), missing(&is, &was), "after {:?}", step);
+                let removed = before.0.keys().filter(|name| !after.0.contains_key(*name));
+                prop_assert_eq!(
+                    change.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                    removed.cloned().collect::<Vec<_>>()
+                );
+            } else {
+                prop_assert_eq!(was, is, "after {:?}", step);
+            }
+        }
+    }
+}
