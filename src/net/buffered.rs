@@ -6,8 +6,8 @@
 //! No `MSG_PEEK`: a peek that finds half a hello would have to spin until the rest arrives.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -16,11 +16,16 @@ use tokio::net::TcpStream;
 /// Room made for each read: more than nearly every first message of a client.
 const CHUNK: usize = 2048;
 
+/// What is read at once while bytes flow: rustls asks for 4 KiB at a time, a quarter of a record.
+const FLOW: usize = 64 * 1024;
+
 /// A stream that gives out what was read ahead before it reads on.
 #[derive(Debug)]
 pub struct Buffered<S = TcpStream> {
     stream: S,
     ahead: BytesMut,
+    /// The last read took all the room that it was given, so there is likely more.
+    flows: bool,
 }
 
 impl<S> Buffered<S> {
@@ -30,6 +35,7 @@ impl<S> Buffered<S> {
         Self {
             stream,
             ahead: BytesMut::new(),
+            flows: false,
         }
     }
 
@@ -81,19 +87,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
+    /// Gives what was read ahead. While bytes flow it reads ahead itself, in large pieces; once
+    /// they stop it holds no buffer.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.ahead.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        let Self {
+            stream,
+            ahead,
+            flows,
+        } = &mut *self;
+        if ahead.is_empty() && !*flows {
+            let room = buf.remaining();
+            ready!(Pin::new(stream).poll_read(cx, buf))?;
+            *flows = room < FLOW && buf.remaining() == 0;
+            return Poll::Ready(Ok(()));
         }
-        let n = self.ahead.len().min(buf.remaining());
-        buf.put_slice(&self.ahead.split_to(n));
-        if self.ahead.is_empty() {
+        if ahead.is_empty() {
+            ahead.reserve(FLOW);
+            let read = pin!(stream.read_buf(ahead)).poll(cx);
+            if !matches!(read, Poll::Ready(Ok(1..))) {
+                *ahead = BytesMut::new();
+                *flows = false;
+            }
+            if ready!(read)? == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let n = ahead.len().min(buf.remaining());
+        buf.put_slice(ahead.get(..n).unwrap_or_default());
+        ahead.advance(n);
+        if ahead.is_empty() && !*flows {
             // The buffer has done its work; an idle session holds none.
-            self.ahead = BytesMut::new();
+            *ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))
     }
@@ -126,5 +154,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Buffered<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn it_reads_large_pieces_while_bytes_flow_and_holds_nothing_after() {
+        let sent: Vec<u8> = (0..200_000_u32).map(|i| i.to_le_bytes()[0]).collect();
+        let (near, mut far) = duplex(sent.len());
+        far.write_all(&sent).await.unwrap();
+        let mut client = Buffered::new(near);
+        let mut got = Vec::new();
+        let mut most_ahead = 0;
+        while got.len() < sent.len() {
+            let mut piece = [0; 4096];
+            let n = client.read(&mut piece).await.unwrap();
+            got.extend_from_slice(&piece[..n]);
+            most_ahead = most_ahead.max(client.ahead().len());
+        }
+        assert!(got == sent, "other bytes than were sent");
+        assert!(most_ahead > FLOW / 2, "only {most_ahead} bytes ahead");
+        let waiting = tokio::time::timeout(std::time::Duration::ZERO, client.read_u8()).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        assert_eq!(client.ahead.capacity(), 0);
+        far.write_all(b"xy").await.unwrap();
+        assert_eq!(client.read_u16().await.unwrap(), u16::from_be_bytes(*b"xy"));
+        drop(far);
+        assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
     }
 }
