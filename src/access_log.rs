@@ -25,6 +25,10 @@ pub use sink::{OpenError, Sink};
 /// Records that wait for a slow reader before they are lost.
 const QUEUE: usize = 16 * 1024;
 
+/// How long the thread that writes lets lines gather once it has written all there were. The
+/// queue has room for what a busy gateway ends in that time.
+const REST: Duration = Duration::from_millis(5);
+
 /// The way to one thread that writes.
 struct Writer {
     queue: SyncSender<Arc<Record>>,
@@ -150,6 +154,10 @@ fn write_all(
                 }
                 failing = true;
             }
+        }
+        if drained {
+            // Sessions that end meanwhile need not wake this thread, and share its next write.
+            std::thread::sleep(REST);
         }
         if drained && losing.swap(false, Ordering::Relaxed) {
             let lost = lost.load(Ordering::Relaxed);
