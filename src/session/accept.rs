@@ -2,12 +2,14 @@
 
 use std::future::ready;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::run::run;
@@ -19,6 +21,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause: how late a client may be served after descriptors came back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// While clients come, each loop wakes itself this often.
+///
+/// Tokio wakes its own event loop, by a system call, when a timer is set that runs out before all
+/// others of its thread. With this one always the first, the timers of sessions never are, which
+/// saves two calls for each.
+const PULSE: Duration = Duration::from_millis(500);
 
 /// Accepts clients until `stop` says true or its sender is gone.
 ///
@@ -33,6 +42,9 @@ pub async fn accept(
     // None while descriptors have run out.
     let mut accepting = Some(Accepting::new(&listener));
     let mut pause = FIRST_PAUSE;
+    let mut pulse = pin!(sleep(PULSE));
+    // Whether it beats, and whether a client has come since the last beat.
+    let (mut beating, mut came) = (false, false);
     loop {
         let accepted = tokio::select! {
             biased;
@@ -40,7 +52,17 @@ pub async fn accept(
             accepted = socket.accept() => Some(accepted),
             // The kernel finds a descriptor before it looks for a client: who waits has one.
             () = ready(()), if accepting.is_none() => None,
+            () = &mut pulse, if beating => {
+                beating = std::mem::take(&mut came);
+                pulse.as_mut().reset(Instant::now() + PULSE);
+                continue;
+            }
         };
+        came = true;
+        if !beating {
+            beating = true;
+            pulse.as_mut().reset(Instant::now() + PULSE);
+        }
         let exhausted = matches!(&accepted, Some(Err(error)) if is_exhaustion(error));
         if accepting.is_none() && !exhausted {
             info!(listener = %listener.name, "accepting clients again");
@@ -59,14 +81,14 @@ pub async fn accept(
                         "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions");
                     accepting = None;
                 }
-                tokio::time::sleep(pause).await;
+                sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             // Nearly always a client that was gone before it was accepted. The pause keeps
             // anything that lasts from filling a core.
             Some(Err(error)) => {
                 debug!(listener = %listener.name, %error, "accept failed");
-                tokio::time::sleep(FIRST_PAUSE).await;
+                sleep(FIRST_PAUSE).await;
             }
         }
     }
