@@ -47,8 +47,7 @@ enum Held {
 }
 
 /// One direction.
-pub(super) struct Pump<'a> {
-    pub(super) moved: &'a AtomicU64,
+pub(super) struct Pump {
     held: Held,
     /// The target has bytes that only a flush brings onto the wire.
     unflushed: bool,
@@ -68,11 +67,10 @@ pub(super) enum Outcome {
     WriteFailed(io::Error),
 }
 
-impl<'a> Pump<'a> {
+impl Pump {
     /// A direction that begins with `first`, which was read ahead.
-    pub(super) fn new(moved: &'a AtomicU64, first: Bytes) -> Self {
+    pub(super) fn new(first: Bytes) -> Self {
         Self {
-            moved,
             held: if first.is_empty() {
                 Held::Nothing
             } else {
@@ -85,18 +83,20 @@ impl<'a> Pump<'a> {
         }
     }
 
-    /// Moves what can be moved; ready once this direction has ended.
+    /// Moves what can be moved and adds it to `moved`, which nobody else writes to; ready once
+    /// this direction has ended.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
+        moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
+        tap: &mut Option<Box<dyn Tap + Send>>,
     ) -> Poll<()> {
         if self.finished.is_some() {
             return Poll::Ready(());
         }
-        let outcome = ready!(self.poll_move(cx, source, target, tap));
+        let outcome = ready!(self.poll_move(cx, moved, source, target, tap));
         self.give_pipe_back();
         self.finished = Some(outcome);
         Poll::Ready(())
@@ -105,12 +105,13 @@ impl<'a> Pump<'a> {
     fn poll_move(
         &mut self,
         cx: &mut Context<'_>,
+        moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
+        tap: &mut Option<Box<dyn Tap + Send>>,
     ) -> Poll<Outcome> {
         for _ in 0..TURNS {
-            if let Err(e) = ready!(self.poll_deliver(cx, target)) {
+            if let Err(e) = ready!(self.poll_deliver(cx, moved, target)) {
                 return Poll::Ready(Outcome::WriteFailed(e));
             }
             if self.source_ended {
@@ -129,7 +130,7 @@ impl<'a> Pump<'a> {
             }
             let read = match (&mut self.held, source.bare()) {
                 (Held::Piped(pipe), Some(tcp)) => poll_fill(pipe, cx, tcp),
-                _ => self.poll_copy(cx, source, target, tap),
+                _ => self.poll_copy(cx, moved, source, target, tap),
             };
             match read {
                 Poll::Ready(Ok(0)) => self.source_ended = true,
@@ -159,7 +160,12 @@ impl<'a> Pump<'a> {
     }
 
     /// Writes what is held; ready when nothing is.
-    fn poll_deliver(&mut self, cx: &mut Context<'_>, target: &mut Stream) -> Poll<io::Result<()>> {
+    fn poll_deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: &AtomicU64,
+        target: &mut Stream,
+    ) -> Poll<io::Result<()>> {
         match &mut self.held {
             Held::Nothing => return Poll::Ready(Ok(())),
             Held::Copied(bytes) => {
@@ -170,7 +176,7 @@ impl<'a> Pump<'a> {
                     }
                     bytes.advance(n);
                     self.unflushed = true;
-                    count(self.moved, n);
+                    count(moved, n);
                 }
             }
             Held::Piped(pipe) => {
@@ -181,7 +187,7 @@ impl<'a> Pump<'a> {
                     ready!(tcp.poll_write_ready(cx))?;
                     match tcp.try_io(Interest::WRITABLE, || pipe.drain(tcp)) {
                         Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                        Ok(n) => count(self.moved, n),
+                        Ok(n) => count(moved, n),
                         Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
                         Err(e) => return Poll::Ready(Err(e)),
                     }
@@ -198,9 +204,10 @@ impl<'a> Pump<'a> {
     fn poll_copy(
         &mut self,
         cx: &mut Context<'_>,
+        moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<&mut (dyn Tap + Send)>,
+        tap: &mut Option<Box<dyn Tap + Send>>,
     ) -> Poll<Result<usize, Outcome>> {
         BUFFER.with_borrow_mut(|scratch| {
             let splices = source.bare().is_some() && target.bare().is_some();
@@ -224,7 +231,7 @@ impl<'a> Pump<'a> {
                         return Poll::Ready(Err(Outcome::WriteFailed(error)));
                     }
                     Poll::Ready(Ok(n)) => {
-                        count(self.moved, n);
+                        count(moved, n);
                         self.unflushed = true;
                         bytes = bytes.get(n..).unwrap_or_default();
                     }

@@ -45,58 +45,66 @@ pub enum End {
     Idle,
 }
 
+/// Where a relay counts the bytes that it has delivered; nobody else adds to them meanwhile.
+#[derive(Clone, Copy)]
+pub struct Counts<'a> {
+    /// From the client to the backend.
+    pub bytes_in: &'a AtomicU64,
+    /// From the backend to the client.
+    pub bytes_out: &'a AtomicU64,
+}
+
+impl Counts<'_> {
+    fn read(self) -> (u64, u64) {
+        (
+            self.bytes_in.load(Ordering::Relaxed),
+            self.bytes_out.load(Ordering::Relaxed),
+        )
+    }
+}
+
 /// Both directions of one session.
-pub struct Relay<'a> {
+pub struct Relay {
     client: Stream,
     backend: Stream,
-    up: Pump<'a>,
-    down: Pump<'a>,
-    tap: Option<&'a mut (dyn Tap + Send)>,
+    up: Pump,
+    down: Pump,
+    tap: Option<Box<dyn Tap + Send>>,
     client_ended_first: Option<bool>,
     client_lost: bool,
 }
 
-impl<'a> Relay<'a> {
+impl Relay {
     /// A relay that begins with `first`: bytes of the client and of the backend that were read
     /// ahead.
     ///
-    /// `bytes_in` counts what reaches the backend, `bytes_out` what reaches the client. `tap`
-    /// sees what the backend sends; where the bytes could be spliced it is not asked.
+    /// `tap` sees what the backend sends; where the bytes could be spliced it is not asked.
     #[must_use]
     pub fn new(
         client: Stream,
         backend: Stream,
         first: (Bytes, Bytes),
-        bytes_in: &'a AtomicU64,
-        bytes_out: &'a AtomicU64,
-        tap: Option<&'a mut (dyn Tap + Send)>,
+        tap: Option<Box<dyn Tap + Send>>,
     ) -> Self {
         Self {
             client,
             backend,
-            up: Pump::new(bytes_in, first.0),
-            down: Pump::new(bytes_out, first.1),
+            up: Pump::new(first.0),
+            down: Pump::new(first.1),
             tap,
             client_ended_first: None,
             client_lost: false,
         }
     }
 
-    /// Bytes moved so far in both directions.
-    fn moved(&self) -> (u64, u64) {
-        (
-            self.up.moved.load(Ordering::Relaxed),
-            self.down.moved.load(Ordering::Relaxed),
-        )
-    }
-
-    fn poll_both(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+    fn poll_both(&mut self, cx: &mut Context<'_>, counts: Counts<'_>) -> Poll<End> {
+        let (client, backend) = (&mut self.client, &mut self.backend);
         let up = self
             .up
-            .poll(cx, &mut self.client, &mut self.backend, &mut None);
+            .poll(cx, counts.bytes_in, client, backend, &mut None);
         let down = self
             .down
-            .poll(cx, &mut self.backend, &mut self.client, &mut self.tap);
+            .poll(cx, counts.bytes_out, backend, client, &mut self.tap);
         let client_ended = self.up.source_ended;
         if self.client_ended_first.is_none() && (client_ended || self.down.source_ended) {
             self.client_ended_first = Some(client_ended);
@@ -143,10 +151,15 @@ impl<'a> Relay<'a> {
     ///
     /// In passthrough this is how the gateway knows that a TLS handshake goes on without seeing
     /// into it: the backend has answered the hello, and the client has answered that.
-    pub async fn until_moved(&mut self, bytes_in: u64, bytes_out: u64) -> Option<End> {
+    pub async fn until_moved(
+        &mut self,
+        counts: Counts<'_>,
+        bytes_in: u64,
+        bytes_out: u64,
+    ) -> Option<End> {
         poll_fn(|cx| {
-            let end = self.poll_both(cx);
-            let (moved_in, moved_out) = self.moved();
+            let end = self.poll_both(cx, counts);
+            let (moved_in, moved_out) = counts.read();
             match end {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
                 Poll::Pending if moved_in > bytes_in && moved_out > bytes_out => Poll::Ready(None),
@@ -154,12 +167,6 @@ impl<'a> Relay<'a> {
             }
         })
         .await
-    }
-
-    /// Whether the backend has said anything.
-    #[must_use]
-    pub fn backend_has_answered(&self) -> bool {
-        self.moved().1 > 0
     }
 
     /// Whether the client has ended its side, or is gone.
@@ -178,8 +185,8 @@ impl<'a> Relay<'a> {
     }
 
     /// Relays to the end; `idle` is the longest time without a byte, for ever if `None`.
-    pub async fn run(&mut self, idle: Option<Duration>) -> End {
-        let mut moved = self.moved();
+    pub async fn run(&mut self, counts: Counts<'_>, idle: Option<Duration>) -> End {
+        let mut moved = counts.read();
         let mut since = Instant::now();
         loop {
             let phase = self.phase();
@@ -199,9 +206,9 @@ impl<'a> Relay<'a> {
             };
             // Ends early when the phase changes, since that changes the limit.
             let step = poll_fn(|cx| {
-                let end = self.poll_both(cx);
-                if wake.is_some() && self.moved() != moved {
-                    moved = self.moved();
+                let end = self.poll_both(cx, counts);
+                if wake.is_some() && counts.read() != moved {
+                    moved = counts.read();
                     since = Instant::now();
                 }
                 match end {
@@ -217,7 +224,7 @@ impl<'a> Relay<'a> {
             match ended {
                 Ok(Some(end)) => return end,
                 Ok(None) => {
-                    moved = self.moved();
+                    moved = counts.read();
                     since = Instant::now();
                 }
                 Err(_) if limit.is_some_and(|limit| since + limit <= Instant::now()) => {

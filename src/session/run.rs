@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -23,69 +24,173 @@ use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::handshake::TlsOpening;
 use crate::net::pump::Tap;
-use crate::net::relay::{End, Relay};
+use crate::net::relay::{Counts, End, Relay};
 use crate::net::{Buffered, Stream, linger};
 use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::{Database, Protocol};
+use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
 use crate::tls::TlsMode;
 
 /// Serves one client to its end.
-pub(super) async fn run(
+pub(super) fn run(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
     tcp: TcpStream,
     client: SocketAddr,
-) {
-    let mut session = Session {
+) -> impl Future<Output = ()> + Send {
+    let session = Session {
         facts: Facts::new(gateway.next_id(), client),
         settings: gateway.settings.load_full(),
         gateway,
         listener,
     };
-    let end = session.story(tcp).await;
-    let log = session.settings.access;
-    session
-        .facts
-        .tell(end, &session.gateway, &session.listener, log);
+    session.run(tcp)
+}
+
+/// A session through which bytes flow.
+struct Open {
+    place: Place,
+    relay: Relay,
+    /// Says whether the backend refused the login because of its channel binding, where that is
+    /// watched.
+    refused: Option<Arc<AtomicBool>>,
+}
+
+impl Open {
+    /// Moves bytes until one side ends or somebody cuts the session, and delivers the last of
+    /// them.
+    fn relay(self, session: &mut Session) -> impl Future<Output = Ending> + Send {
+        let Self {
+            place,
+            mut relay,
+            refused,
+        } = self;
+        // A block uses in place what it captures; an async fn would keep a second copy of each
+        // argument for as long as the session lasts.
+        async move {
+            let idle = session.settings.timeouts.idle;
+            let counts = counts(&place.entry);
+            let end = tokio::select! {
+                biased;
+                reason = place.entry.wait_cut() => Err(reason),
+                end = relay.run(counts, idle) => Ok(end),
+            };
+            let end = match end {
+                Ok(end) => {
+                    let refused = refused.is_some_and(|refused| refused.load(Relaxed));
+                    Box::pin(session.finish(relay, end, refused)).await
+                }
+                Err(reason) => Ending::new(reason, ""),
+            };
+            session.note_bytes(&place);
+            end
+        }
+    }
 }
 
 impl Session {
-    /// From the first byte to the reason why it ended.
-    async fn story(&mut self, tcp: TcpStream) -> Ending {
+    fn run(mut self, tcp: TcpStream) -> impl Future<Output = ()> + Send {
+        async move {
+            // A box that is gone once bytes flow: an idle session carries nothing of its
+            // beginning.
+            let open = match Box::pin(self.open(tcp)).await {
+                Ok(open) => open,
+                Err(end) => return self.tell(end),
+            };
+            let end = open.relay(&mut self).await;
+            self.tell(end);
+        }
+    }
+
+    /// From the first byte of the client to a connection between it and its database.
+    async fn open(&mut self, tcp: TcpStream) -> Result<Open, Ending> {
         let deadline = self.facts.accepted + self.settings.timeouts.handshake;
         let source = self.facts.client.ip();
-        let slot = match self.gateway.handshakes.enter(source, &self.settings.limits) {
-            Ok(slot) => slot,
-            Err(reason) => return Ending::new(reason, "closed at once"),
-        };
+        let slot = self
+            .gateway
+            .handshakes
+            .enter(source, &self.settings.limits)
+            .map_err(|reason| Ending::new(reason, "closed at once"))?;
         let listener = self.listener.settings.load_full();
         if listener.protocol == ListenerProtocol::Tcp {
-            return Box::pin(self.by_port(tcp, &listener, slot, deadline)).await;
+            return Box::pin(self.open_by_port(tcp, &listener, slot, deadline)).await;
         }
         let mut client = Buffered::new(tcp);
         let opening = match self.greet(&mut client, &listener, deadline).await {
             Ok(opening) => opening,
-            Err(refusal) => return Box::pin(answer::before_tls(client, refusal)).await,
+            Err(refusal) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
         };
         let place = match self.choose(&opening, &listener) {
             Ok(place) => place,
             Err(refusal) => {
                 let (facts, gateway) = (&self.facts, &self.gateway);
                 let told = answer::to_hello(client, &opening, refusal, facts, gateway, deadline);
-                return Box::pin(told).await;
+                return Err(Box::pin(told).await);
             }
         };
-        let end = tokio::select! {
+        let opened = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Ending::new(reason, ""),
-            end = self.serve(client, opening, &place, slot, deadline) => end,
+            reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
+            opened = self.serve(client, opening, &place, slot, deadline) => opened,
         };
-        self.note_bytes(&place);
-        end
+        self.opened(place, opened)
     }
 
-    /// Ends the client's TLS where the mode says so, connects, relays.
+    /// A client of a listener that relays by port: no name, no preface.
+    async fn open_by_port(
+        &mut self,
+        tcp: TcpStream,
+        listener: &ListenerSettings,
+        slot: Slot,
+        deadline: Instant,
+    ) -> Result<Open, Ending> {
+        let place = match self.place_by_port(listener) {
+            Ok(place) => place,
+            Err(refusal) => {
+                linger::close(tcp).await;
+                return Err(refusal);
+            }
+        };
+        let database = place.entry.database.clone();
+        self.note_ready();
+        let patience = self.settings.timeouts.connect;
+        let story = async {
+            match connect(&database, &Lead::default(), patience, deadline).await {
+                Ok(connected) => {
+                    let client = Stream::Tcp(tcp);
+                    self.establish(client, Bytes::new(), connected, &place, slot)
+                        .await
+                }
+                Err(refusal) => {
+                    linger::close(tcp).await;
+                    Err(refusal)
+                }
+            }
+        };
+        let opened = tokio::select! {
+            biased;
+            reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
+            opened = story => opened,
+        };
+        self.opened(place, opened)
+    }
+
+    fn opened(&mut self, place: Place, opened: Result<Opened, Ending>) -> Result<Open, Ending> {
+        match opened {
+            Ok((relay, refused)) => Ok(Open {
+                place,
+                relay,
+                refused,
+            }),
+            Err(end) => {
+                self.note_bytes(&place);
+                Err(end)
+            }
+        }
+    }
+
+    /// Ends the client's TLS where the mode says so, and connects.
     async fn serve(
         &mut self,
         client: Buffered,
@@ -93,7 +198,7 @@ impl Session {
         place: &Place,
         slot: Slot,
         deadline: Instant,
-    ) -> Ending {
+    ) -> Result<Opened, Ending> {
         let database = place.entry.database.clone();
         let (client, mut first, startup) = match &database.server_tls {
             None => {
@@ -103,17 +208,13 @@ impl Session {
             Some(tls) => {
                 let config = tls.config.clone();
                 let upgraded = upgrade(client, &opening, &database, config, deadline);
-                match Box::pin(upgraded).await {
-                    Ok(Upgraded {
-                        stream,
-                        first,
-                        startup,
-                    }) => {
-                        self.facts.note_tls(&stream);
-                        (Stream::Server(stream), first, startup)
-                    }
-                    Err(refusal) => return refusal,
-                }
+                let Upgraded {
+                    stream,
+                    first,
+                    startup,
+                } = Box::pin(upgraded).await?;
+                self.facts.note_tls(&stream);
+                (Stream::Server(stream), first, startup)
             }
         };
         self.note_ready();
@@ -130,113 +231,58 @@ impl Session {
             }
             Ok(connected)
         };
-        let connected = match Box::pin(ready).await {
-            Ok(connected) => connected,
+        match ready.await {
+            Ok(connected) => self.establish(client, first, connected, place, slot).await,
             Err(refusal) => {
                 let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
-                return Box::pin(told).await;
+                Err(Box::pin(told).await)
             }
-        };
-        drop(opening);
-        self.relay(client, first, connected, place, slot).await
+        }
     }
 
-    /// A client of a listener that relays by port: no name, no preface.
-    async fn by_port(
-        &mut self,
-        tcp: TcpStream,
-        listener: &ListenerSettings,
-        slot: Slot,
-        deadline: Instant,
-    ) -> Ending {
-        let place = match self.place_by_port(listener) {
-            Ok(place) => place,
-            Err(refusal) => {
-                linger::close(tcp).await;
-                return refusal;
-            }
-        };
-        let database = place.entry.database.clone();
-        self.note_ready();
-        let patience = self.settings.timeouts.connect;
-        let story = async {
-            match connect(&database, &Lead::default(), patience, deadline).await {
-                Ok(connected) => {
-                    let client = Stream::Tcp(tcp);
-                    self.relay(client, Bytes::new(), connected, &place, slot)
-                        .await
-                }
-                Err(refusal) => {
-                    linger::close(tcp).await;
-                    refusal
-                }
-            }
-        };
-        let end = tokio::select! {
-            biased;
-            reason = place.entry.wait_cut() => Ending::new(reason, ""),
-            end = story => end,
-        };
-        self.note_bytes(&place);
-        end
-    }
-
-    /// Moves bytes until one side ends, and delivers the last of them.
-    async fn relay(
+    /// Brings client and backend together, in passthrough up to the end of their handshake.
+    async fn establish(
         &mut self,
         client: Stream,
         first: Bytes,
         connected: Connected,
         place: &Place,
         slot: Slot,
-    ) -> Ending {
+    ) -> Result<Opened, Ending> {
         let entry = &place.entry;
         let database = &entry.database;
-        let Connected {
-            stream,
-            address,
-            place,
-            answer,
-        } = connected;
-        self.tell_open(address, database);
-        entry.opened(address, place);
-        let mut watch = LoginWatch::of(database);
-        let tap = watch.as_mut().map(|w| w as &mut (dyn Tap + Send));
+        self.tell_open(connected.address, database);
+        entry.opened(connected.address, connected.place);
+        let (watch, refused) = LoginWatch::of(database).unzip();
         let hello = u64::try_from(first.len()).unwrap_or(0);
-        let mut relay = Relay::new(
-            client,
-            stream,
-            (first, answer),
-            &entry.bytes_in,
-            &entry.bytes_out,
-            tap,
-        );
-        let mut end = None;
+        let mut relay = Relay::new(client, connected.stream, (first, connected.answer), watch);
         if hello > 0 && !database.spec.tls.ends_client_tls() {
             // The handshake is between client and backend; it is up, as far as can be seen from
             // here, once each has answered the other.
             let timeouts = &self.settings.timeouts;
             let deadline =
                 (self.facts.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
-            end = match timeout_at(deadline, relay.until_moved(hello, 0)).await {
-                Ok(end) => end,
-                Err(_) => return Box::pin(handshake_stalled(relay)).await,
-            };
+            match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
+                Ok(None) => {}
+                Ok(Some(end)) => return Err(Box::pin(self.finish(relay, end, false)).await),
+                Err(_) => return Err(Box::pin(handshake_stalled(relay, entry)).await),
+            }
         }
         drop(slot);
-        let end = match end {
-            Some(end) => end,
-            None => relay.run(self.settings.timeouts.idle).await,
-        };
+        Ok((relay, refused))
+    }
+
+    /// Closes so that the last bytes arrive, and tells what the end means.
+    async fn finish(&self, relay: Relay, end: End, login_refused: bool) -> Ending {
         if !relay.client_has_ended() {
-            Box::pin(linger::close(relay.into_client())).await;
+            linger::close(relay.into_client()).await;
         }
-        self.judge(end, watch.as_ref())
+        self.judge(end, login_refused)
     }
 
     /// What the end of a relay means.
-    fn judge(&self, end: End, watch: Option<&LoginWatch>) -> Ending {
-        if watch.is_some_and(|w| w.failed) {
+    fn judge(&self, end: End, login_refused: bool) -> Ending {
+        if login_refused {
             let database = self.facts.database.as_ref().map_or("", |d| &*d.name);
             warn!(
                 database,
@@ -269,7 +315,7 @@ impl Session {
         if let Some(ready) = self.facts.ready {
             database.live().connects.observe(now - ready);
         }
-        self.gateway.sessions_total.fetch_add(1, Ordering::Relaxed);
+        self.gateway.sessions_total.fetch_add(1, Relaxed);
         self.gateway.events.tell(|| Event::SessionOpened {
             ts: SystemTime::now(),
             id: self.facts.id,
@@ -279,6 +325,11 @@ impl Session {
         });
     }
 
+    fn tell(self, end: Ending) {
+        let log = self.settings.access;
+        self.facts.tell(end, &self.gateway, &self.listener, log);
+    }
+
     fn note_bytes(&mut self, place: &Place) {
         self.facts.bytes = place.entry.moved();
     }
@@ -286,8 +337,8 @@ impl Session {
 
 /// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
 /// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay<'_>) -> Ending {
-    if relay.backend_has_answered() {
+async fn handshake_stalled(relay: Relay, entry: &Entry) -> Ending {
+    if entry.moved().1 > 0 {
         return Ending::new(
             CloseReason::TlsTimeout,
             "the backend answered the ClientHello, the client did not go on",
@@ -322,25 +373,45 @@ fn lead<'a>(database: &'a Database, opening: &'a TlsOpening) -> Lead<'a> {
     }
 }
 
+/// Where the relay counts what it moves.
+fn counts(entry: &Entry) -> Counts<'_> {
+    Counts {
+        bytes_in: &entry.bytes_in,
+        bytes_out: &entry.bytes_out,
+    }
+}
+
+/// A relay, and the word about the login that it watches.
+type Opened = (Relay, Option<Arc<AtomicBool>>);
+
 /// Watches a login that passes through reencrypt for the channel-binding failure.
-#[derive(Default)]
 struct LoginWatch {
     watch: AuthWatch,
-    failed: bool,
+    refused: Arc<AtomicBool>,
 }
 
 impl LoginWatch {
     /// A watch where the failure can happen: where gateway and backend both do TLS with Postgres.
-    fn of(database: &Database) -> Option<Self> {
-        (database.spec.tls == TlsMode::Reencrypt && database.spec.protocol == Protocol::Postgres)
-            .then(Self::default)
+    fn of(database: &Database) -> Option<(Box<dyn Tap + Send>, Arc<AtomicBool>)> {
+        let both =
+            database.spec.tls == TlsMode::Reencrypt && database.spec.protocol == Protocol::Postgres;
+        both.then(|| {
+            let refused = Arc::<AtomicBool>::default();
+            let watch = Self {
+                watch: AuthWatch::default(),
+                refused: refused.clone(),
+            };
+            (Box::new(watch) as Box<dyn Tap + Send>, refused)
+        })
     }
 }
 
 impl Tap for LoginWatch {
     fn see(&mut self, bytes: &[u8]) -> bool {
         let event = self.watch.feed(bytes);
-        self.failed |= event == AuthEvent::ChannelBindingFailed;
+        if event == AuthEvent::ChannelBindingFailed {
+            self.refused.store(true, Relaxed);
+        }
         event == AuthEvent::Watching
     }
 }
@@ -357,6 +428,6 @@ mod tests {
     #[test]
     fn a_session_is_small() {
         let size = size_of_future(run);
-        assert!(size <= 2688, "the future of a session has {size} bytes");
+        assert!(size <= 976, "the future of a session has {size} bytes");
     }
 }
