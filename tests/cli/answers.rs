@@ -208,6 +208,7 @@ fn sessions_and_rejects_are_told() {
             "id",
             "database",
             "host",
+            "sni",
             "client",
             "listener",
             "protocol",
