@@ -146,6 +146,7 @@ impl Experiment {
             client: ground.client.clone(),
             addr: ground.backend,
             databases: setup.databases,
+            workers: setup.workers,
             opening: match self.work {
                 Work::Logins(opening) => opening,
                 _ => Opening::Tls,
@@ -191,9 +192,19 @@ fn bulk(running: &Running, target: &Target, direction: Direction) -> Result<Samp
     let mut open = target.connections()?;
     let each = BYTES / CONNECTIONS as u64;
     load::bulk(&mut open, direction, each / 20)?;
+    let before = running.family.threads()?;
     let cost = cost(running, || load::bulk(&mut open, direction, each))?;
+    let after = running.family.threads()?;
     close(open)?;
-    Ok(Sample::from([("cpu_s", cost.as_secs_f64())]))
+    let used = |(tid, time): (&u32, &Duration)| {
+        time.saturating_sub(*before.get(tid).unwrap_or(&Duration::ZERO))
+    };
+    let busiest = after.iter().map(used).max().unwrap_or_default();
+    let even = cost.as_secs_f64() / as_float(target.workers);
+    Ok(Sample::from([
+        ("cpu_s", cost.as_secs_f64()),
+        ("busiest", busiest.as_secs_f64() / even),
+    ]))
 }
 
 fn trips(running: &Running, target: &Target) -> Result<Sample> {
@@ -203,22 +214,22 @@ fn trips(running: &Running, target: &Target) -> Result<Sample> {
     }
     load::trips(&mut open, TRIPS / 10)?;
     let mut times = Vec::new();
+    let sleeps = running.family.sleeps()?;
     let cost = cost(running, || {
         times = load::trips(&mut open, TRIPS)?;
         Ok(())
     })?;
+    let sleeps = running.family.sleeps()? - sleeps;
     close(open)?;
-    ensure!(
-        times.len() == TRIPS * CONNECTIONS,
-        "{} messages came back",
-        times.len()
-    );
+    let count = times.len();
+    ensure!(count == TRIPS * CONNECTIONS, "{count} messages came back");
     times.sort_unstable();
-    let at = |percent: usize| micros(times[times.len() * percent / 100]);
+    let at = |percent: usize| micros(times[count * percent / 100]);
     Ok(Sample::from([
-        ("cpu_us", micros(cost) / as_float(times.len())),
+        ("cpu_us", micros(cost) / as_float(count)),
         ("p50_us", at(50)),
         ("p99_us", at(99)),
+        ("wakeups", as_signed(sleeps) / as_float(count)),
     ]))
 }
 

@@ -3,10 +3,11 @@
 //!
 //! Not here: memory of the kernel (socket buffers, pipes), which no process is charged for; an open
 //! pipe shows among the descriptors.
-//! Source: proc(5): `/proc/PID/task/TID/schedstat`, `/proc/PID/smaps_rollup`, `/proc/PID/fd`.
+//! Source: proc(5): `/proc/PID/task/TID/schedstat` and `status`, `/proc/PID/smaps_rollup`, `/proc/PID/fd`.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,23 +53,60 @@ impl Family {
         members
     }
 
-    /// How long all threads that live have run so far.
+    /// How long each thread that lives has run so far, by its number.
     ///
     /// # Errors
     /// The process is gone, or the kernel does not count.
+    pub(crate) fn threads(&self) -> Result<BTreeMap<u32, Duration>> {
+        let mut threads = BTreeMap::new();
+        self.each_thread(|tid, task| {
+            let text = fs::read_to_string(task.join("schedstat"))
+                .context("this kernel does not count the run time of threads")?;
+            let first = text.split(' ').next().and_then(|n| n.parse().ok());
+            let nanos = first.context("schedstat holds no number")?;
+            threads.insert(tid, Duration::from_nanos(nanos));
+            Ok(())
+        })?;
+        Ok(threads)
+    }
+
+    /// How long all of them have run so far.
+    ///
+    /// # Errors
+    /// As [`Family::threads`].
     pub(crate) fn cpu(&self) -> Result<Duration> {
-        let mut nanos = 0;
+        Ok(self.threads()?.values().sum())
+    }
+
+    /// How often all threads that live have gone to sleep so far.
+    ///
+    /// # Errors
+    /// As [`Family::threads`].
+    pub(crate) fn sleeps(&self) -> Result<u64> {
+        let mut sleeps = 0;
+        self.each_thread(|_, task| {
+            let text = fs::read_to_string(task.join("status"))?;
+            let line = text
+                .lines()
+                .find_map(|l| l.strip_prefix("voluntary_ctxt_switches:"));
+            let count = line.and_then(|n| n.trim().parse::<u64>().ok());
+            sleeps += count.context("status without voluntary_ctxt_switches")?;
+            Ok(())
+        })?;
+        Ok(sleeps)
+    }
+
+    fn each_thread(&self, mut look: impl FnMut(u32, &Path) -> Result<()>) -> Result<()> {
         for pid in self.members() {
             let tasks = fs::read_dir(format!("/proc/{pid}/task"))
                 .with_context(|| format!("process {pid} has ended"))?;
             for task in tasks {
-                let text = fs::read_to_string(task?.path().join("schedstat"))
-                    .context("this kernel does not count the run time of threads")?;
-                let first = text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
-                nanos += first.context("schedstat holds no number")?;
+                let task = task?;
+                let tid = task.file_name().to_str().and_then(|n| n.parse().ok());
+                look(tid.context("a thread's number")?, &task.path())?;
             }
         }
-        Ok(Duration::from_nanos(nanos))
+        Ok(())
     }
 
     /// The same once the work is done: two looks in a row find the family idle.

@@ -60,10 +60,12 @@ fn of_mode(mode: Mode, visit: f64, bulk: f64, trip: f64, (idle, kib): (f64, f64)
     let mut rows = table! {
         "CPU a new connection", mode, Work::Visits, "cpu_us", "µs", Goal::Best(visit);
         "CPU a GB down", mode, down, "cpu_s", "s", Goal::Best(bulk);
+        "the busiest worker then, 1 is an even share", mode, down, "busiest", "", Goal::Told;
         "CPU a GB up", mode, up, "cpu_s", "s", Goal::Best(bulk);
         "CPU a round trip", mode, Work::Trips, "cpu_us", "µs", Goal::Best(trip);
         "p50 of a round trip", mode, Work::Trips, "p50_us", "µs", Goal::Best(1.0);
         "p99 of a round trip", mode, Work::Trips, "p99_us", "µs", Goal::Best(1.0);
+        "wake-ups a round trip", mode, Work::Trips, "wakeups", "", Goal::Told;
         "an idle session", mode, Work::Idle, "kib", "KiB", Goal::BestBelow(idle, kib);
         "descriptors of an idle session", mode, Work::Idle, "descriptors", "", Goal::Told;
         "CPU a Postgres login, direct TLS", mode, direct, "cpu_us", "µs", Goal::Told;

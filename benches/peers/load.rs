@@ -30,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) addr: SocketAddr,
     /// How many databases it has; clients come for all of them.
     pub(crate) databases: usize,
+    /// How many threads or processes it serves them with.
+    pub(crate) workers: usize,
     pub(crate) opening: Opening,
 }
 

@@ -250,13 +250,15 @@ fn find(args: &Args) -> Result<(Vec<Peer>, Vec<String>)> {
         let path = fs::canonicalize(&path).with_context(|| path.display().to_string())?;
         let mut peer = Peer::find(Kind::Dbgate, &path, None)?;
         peer.name = name.unwrap_or(peer.name);
-        if peers.iter().any(|p| p.name == peer.name) {
+        peers.push(peer);
+    }
+    for (number, peer) in peers.iter().enumerate() {
+        if peers.iter().take(number).any(|p| p.name == peer.name) {
             bail!(
-                "two programs are called {}: --gateway NAME=PATH names one",
+                "two programs are called {} (--gateway NAME=PATH names one)",
                 peer.name
             );
         }
-        peers.push(peer);
     }
     Ok((peers, left_out))
 }

@@ -104,6 +104,7 @@ fn count(experiment: Experiment, peer: &Peer, ground: &Ground) -> Result<Counts>
         _ => target.visits(VISITS),
     })?;
     let took = begun.elapsed();
+    ensure!(!busy.is_empty(), "strace counted nothing");
     let idle = traced(&running, || {
         thread::sleep(took);
         Ok(())
@@ -141,9 +142,7 @@ fn traced(running: &Running, work: impl FnOnce() -> Result<()>) -> Result<Counts
     strace.wait()?;
     worked?;
     let text = fs::read_to_string(&file).context("what strace counted")?;
-    let counts: Counts = text.lines().filter_map(line).collect();
-    ensure!(!text.is_empty(), "strace counted nothing");
-    Ok(counts)
+    Ok(text.lines().filter_map(line).collect())
 }
 
 fn quiet(command: &mut Command) -> Result<Child> {
