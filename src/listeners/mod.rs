@@ -132,7 +132,8 @@ impl Listeners {
                         Ok(None) => listen::bind(addr, v6_only, count, prepared.leaves(addr)),
                         Err(e) => Err(e),
                     };
-                    let sockets = sockets.map_err(|e| cannot_bind(config, addr, e))?;
+                    let sockets = sockets
+                        .map_err(|e| cannot_bind(config, addr, told(e, addr, &self.held)))?;
                     let actual = sockets
                         .first()
                         .map_or(Ok(addr), std::net::TcpListener::local_addr)
@@ -180,6 +181,16 @@ impl Listeners {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Bound>> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// "In use" says nothing where the service manager has the address for this very process.
+fn told(error: io::Error, addr: SocketAddr, held: &Held) -> io::Error {
+    match held.in_the_way(addr) {
+        Some(socket) if error.kind() == io::ErrorKind::AddrInUse => io::Error::other(format!(
+            "the inherited socket {socket} is in the way; ListenStream= of its socket unit has to change with it"
+        )),
+        _ => error,
     }
 }
 

@@ -139,6 +139,18 @@ impl Held {
             .collect()
     }
 
+    /// The inherited socket that keeps another from being bound to this address, as
+    /// `ADDRESS (NAME)`.
+    #[must_use]
+    pub fn in_the_way(&self, addr: SocketAddr) -> Option<String> {
+        let entry = self
+            .0
+            .iter()
+            .find(|entry| listen::overlap(entry.addr, addr))?;
+        let name = entry.inherited.as_ref()?;
+        Some(format!("{} ({name})", entry.addr))
+    }
+
     fn besides(&self, in_use: &[SocketAddr]) -> impl Iterator<Item = &Entry> {
         self.0
             .iter()

@@ -87,6 +87,15 @@ fn a_reload_may_drop_it_and_take_it_back() {
     running.err.wait(0, &warning);
     let waiting = TcpStream::connect(addr).unwrap();
 
+    // Another address on the same port cannot be bound beside it.
+    gate.configure(&bind(SocketAddr::from(([0, 0, 0, 0], addr.port()))));
+    let told = gate.ctl(&["reload"]).failed(1);
+    let way = format!("the inherited socket {addr} (main) is in the way");
+    assert!(
+        told.contains(&way) && told.contains("ListenStream="),
+        "{told}"
+    );
+
     gate.configure(&bind(addr));
     let told = gate.ctl(&["reload"]);
     assert_eq!((told.code, told.err.as_str()), (Some(0), ""), "{told:?}");
