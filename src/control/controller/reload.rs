@@ -1,0 +1,114 @@
+//! The reload, told to whoever waits for it: the caller, the events, the log, the service manager.
+
+use std::sync::PoisonError;
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::super::message::{CommandError, ErrorKind, Running};
+use super::{Caller, Controller, join, millis, pairs};
+use crate::service::{self, user};
+use crate::stats::Event;
+
+/// The addresses that a status names; the rest is counted.
+const SHOWN_ADDRESSES: usize = 3;
+
+impl Controller {
+    /// Reads the configuration again and puts it in force as a whole, or changes nothing.
+    ///
+    /// # Errors
+    /// Every problem of the file, with its place.
+    pub fn reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+        if self.reloader.is_stopping() {
+            return Err(CommandError::new(
+                ErrorKind::Refused,
+                "the gateway is stopping: nothing changed",
+            ));
+        }
+        service::reloading();
+        let done = self.carry_out_reload(caller);
+        // The one before runs on where this one has failed: ready it is in any case.
+        service::ready(&self.status());
+        done
+    }
+
+    fn carry_out_reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+        let reloaded = self.reloader.reload(&self.gateway).map_err(|problems| {
+            let problems = problems.iter().map(|problem| user::with_user(problem));
+            problems.collect::<Vec<_>>()
+        });
+        self.keep_failure(match &reloaded {
+            Ok(_) => "",
+            Err(problems) => problems.first().map_or("", String::as_str),
+        });
+        let (ok, problems) = match &reloaded {
+            Ok(reloaded) => (true, reloaded.warnings.clone()),
+            Err(problems) => (false, problems.clone()),
+        };
+        let revision = self.gateway.store.snapshot().revision;
+        self.gateway.events.tell_change(Event::Reload {
+            ts: SystemTime::now(),
+            ok,
+            revision,
+            problems,
+        });
+        match reloaded {
+            Ok(reloaded) => {
+                let change = reloaded.change;
+                let sessions = self.touched(&change);
+                self.tell(&change);
+                self.recall(&change);
+                let patience = self.patience(None);
+                self.end(&sessions, Running::Drain, patience);
+                self.leases.notify_one();
+                info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
+                    withdrawn = change.withdrawn.len(), sessions = sessions.len(), "reload");
+                for warning in reloaded.warnings.iter().chain(&change.news) {
+                    warn!("{warning}");
+                }
+                Ok(json!({
+                    "revision": revision,
+                    "exposed": pairs(&change.exposed),
+                    "withdrawn": pairs(&change.withdrawn),
+                    "sessions": sessions.len(),
+                    "drain_ms": millis(patience),
+                    "warnings": reloaded.warnings,
+                    "notes": change.news,
+                }))
+            }
+            Err(problems) => {
+                warn!(target: "audit", who = %caller.who, "reload refused, nothing changed: {}", problems.join("; "));
+                Err(CommandError::new(
+                    ErrorKind::Refused,
+                    format!("nothing changed\n{}", problems.join("\n")),
+                ))
+            }
+        }
+    }
+
+    /// What an operator wants to know at a glance, in one line.
+    #[must_use]
+    pub fn status(&self) -> String {
+        let snapshot = self.gateway.store.snapshot();
+        let bound = self.reloader.bound().into_iter();
+        let addrs: Vec<_> = bound.flat_map(|(_, addrs)| addrs).collect();
+        let listening = match addrs.split_at_checked(SHOWN_ADDRESSES) {
+            Some((shown, more @ [_, ..])) => format!("{} and {} more", join(shown), more.len()),
+            _ => join(&addrs),
+        };
+        let databases = snapshot.databases.len();
+        let plural = if databases == 1 { "" } else { "s" };
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = match failed.as_str() {
+            "" => String::new(),
+            problem => format!("; last reload failed, nothing changed: {problem}"),
+        };
+        format!("{databases} database{plural} on {listening}{failed}")
+    }
+
+    fn keep_failure(&self, problem: &str) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        problem.clone_into(&mut failed);
+    }
+}
