@@ -6,11 +6,12 @@ use std::net::TcpListener;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use crate::gateway::{Gateway, Listener};
-use crate::session::accept::accept;
+use crate::session::accept::{Crew, accept};
 
 /// A socket for one worker to accept on.
 struct Assignment {
@@ -36,17 +37,18 @@ impl Workers {
     /// # Errors
     /// The system gives no thread or no event queue.
     pub fn start(count: usize, gateway: &Arc<Gateway>) -> io::Result<Self> {
+        let runtimes: Vec<Runtime> = (0..count)
+            .map(|_| Builder::new_current_thread().enable_all().build())
+            .collect::<io::Result<_>>()?;
+        let crew = Arc::new(Crew::new(runtimes.iter().map(|r| r.handle().clone())));
         let mut workers = Vec::with_capacity(count);
-        for number in 0..count {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()?;
+        for (number, runtime) in runtimes.into_iter().enumerate() {
             let (assignments, waiting) = mpsc::unbounded_channel();
-            let gateway = gateway.clone();
+            let (gateway, crew) = (gateway.clone(), crew.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("dbgate-{number}"))
                 .spawn(move || {
-                    runtime.block_on(work(gateway, waiting));
+                    runtime.block_on(work(gateway, crew, waiting));
                     // A name that is being resolved must not hold up the end.
                     runtime.shutdown_timeout(std::time::Duration::ZERO);
                 })?;
@@ -104,7 +106,11 @@ impl Workers {
     }
 }
 
-async fn work(gateway: Arc<Gateway>, mut assignments: mpsc::UnboundedReceiver<Assignment>) {
+async fn work(
+    gateway: Arc<Gateway>,
+    crew: Arc<Crew>,
+    mut assignments: mpsc::UnboundedReceiver<Assignment>,
+) {
     while let Some(Assignment {
         listener,
         socket,
@@ -113,7 +119,8 @@ async fn work(gateway: Arc<Gateway>, mut assignments: mpsc::UnboundedReceiver<As
     {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => {
-                tokio::spawn(accept(gateway.clone(), listener, socket, stop));
+                let (gateway, crew) = (gateway.clone(), crew.clone());
+                tokio::spawn(accept(gateway, listener, crew, socket, stop));
             }
             Err(error) => error!(listener = %listener.name, %error, "cannot accept clients"),
         }

@@ -1,13 +1,15 @@
 //! The accept loop of one listener on one thread.
 
 use std::future::ready;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
@@ -29,6 +31,56 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// saves two calls for each.
 const PULSE: Duration = Duration::from_millis(500);
 
+/// The threads that serve sessions, and what each has to do.
+///
+/// The kernel spreads clients over the threads by a hash of their addresses, which leaves a few
+/// long sessions on one core as likely as not.
+pub struct Crew {
+    threads: Box<[Handle]>,
+    /// Which thread is compared with next.
+    turn: AtomicUsize,
+}
+
+impl Crew {
+    /// A crew of the threads with these runtimes.
+    pub fn new(threads: impl IntoIterator<Item = Handle>) -> Self {
+        Self {
+            threads: threads.into_iter().collect(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// The thread that a client is better served by than where it arrived.
+    ///
+    /// Each client compares with one other thread, in turn, so that the cost does not grow with
+    /// their number. Handing a client over costs a few system calls and a wake-up, which a
+    /// difference of one session is not worth.
+    fn freer(&self, mine: &Handle) -> Option<&Handle> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let other = self.threads.get(turn.checked_rem(self.threads.len())?)?;
+        let sessions = |thread: &Handle| thread.metrics().num_alive_tasks();
+        (sessions(mine) > sessions(other) + 1).then_some(other)
+    }
+}
+
+/// The socket of a client that was accepted.
+pub(super) enum Arrived {
+    /// By the thread that serves it.
+    Here(TcpStream),
+    /// By another one.
+    Elsewhere(std::net::TcpStream),
+}
+
+impl Arrived {
+    /// The socket, on this thread's event loop.
+    pub(super) fn settle(self) -> io::Result<TcpStream> {
+        match self {
+            Self::Here(tcp) => Ok(tcp),
+            Self::Elsewhere(tcp) => TcpStream::from_std(tcp),
+        }
+    }
+}
+
 /// Accepts clients until `stop` says true or its sender is gone.
 ///
 /// When descriptors run out the loop pauses and tries again: waiting clients stay in the kernel's
@@ -36,9 +88,11 @@ const PULSE: Duration = Duration::from_millis(500);
 pub async fn accept(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
+    crew: Arc<Crew>,
     socket: TcpListener,
     mut stop: watch::Receiver<bool>,
 ) {
+    let mine = Handle::current();
     // None while descriptors have run out.
     let mut accepting = Some(Accepting::new(&listener));
     let mut pause = FIRST_PAUSE;
@@ -73,7 +127,17 @@ pub async fn accept(
             None => {}
             Some(Ok((tcp, client))) => {
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
-                tokio::spawn(run(gateway.clone(), listener.clone(), tcp, client));
+                let (gateway, listener) = (gateway.clone(), listener.clone());
+                let Some(other) = crew.freer(&mine) else {
+                    tokio::spawn(run(gateway, listener, Arrived::Here(tcp), client));
+                    continue;
+                };
+                match tcp.into_std() {
+                    Ok(tcp) => {
+                        other.spawn(run(gateway, listener, Arrived::Elsewhere(tcp), client));
+                    }
+                    Err(error) => debug!(listener = %listener.name, %error, "client lost"),
+                }
             }
             Some(Err(error)) if exhausted => {
                 if accepting.is_some() {
@@ -114,4 +178,31 @@ impl Drop for Accepting<'_> {
 /// about its IPv4 address.
 fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+
+    #[test]
+    fn a_client_goes_to_the_freer_thread_once_it_pays() {
+        let thread = || -> Runtime { Builder::new_current_thread().build().unwrap() };
+        let (busy, free) = (thread(), thread());
+        let crew = Crew::new([&busy, &free].map(|t| t.handle().clone()));
+        let chosen = |mine: &Runtime| {
+            // Two looks compare with each thread once.
+            let looks = [(); 2].map(|()| crew.freer(mine.handle()));
+            looks.into_iter().flatten().count()
+        };
+        let session = || busy.spawn(std::future::pending::<()>());
+        assert_eq!((chosen(&busy), chosen(&free)), (0, 0));
+        session();
+        assert_eq!((chosen(&busy), chosen(&free)), (0, 0));
+        session();
+        assert_eq!((chosen(&busy), chosen(&free)), (1, 0));
+        free.spawn(std::future::pending::<()>());
+        assert_eq!((chosen(&busy), chosen(&free)), (0, 0));
+    }
 }

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::Session;
+use super::accept::Arrived;
 use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
@@ -36,7 +37,7 @@ use crate::tls::TlsMode;
 pub(super) fn run(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
-    tcp: TcpStream,
+    tcp: Arrived,
     client: SocketAddr,
 ) -> impl Future<Output = ()> + Send {
     let session = Session {
@@ -90,7 +91,7 @@ impl Open {
 }
 
 impl Session {
-    fn run(mut self, tcp: TcpStream) -> impl Future<Output = ()> + Send {
+    fn run(mut self, tcp: Arrived) -> impl Future<Output = ()> + Send {
         async move {
             // A box that is gone once bytes flow: an idle session carries nothing of its
             // beginning.
@@ -104,7 +105,10 @@ impl Session {
     }
 
     /// From the first byte of the client to a connection between it and its database.
-    async fn open(&mut self, tcp: TcpStream) -> Result<Open, Ending> {
+    async fn open(&mut self, tcp: Arrived) -> Result<Open, Ending> {
+        let tcp = tcp
+            .settle()
+            .map_err(|e| Ending::new(CloseReason::Resources, e.to_string()))?;
         let deadline = self.facts.accepted + self.settings.timeouts.handshake;
         let source = self.facts.client.ip();
         let slot = self
