@@ -91,6 +91,10 @@ impl Open {
 }
 
 impl Session {
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep a second copy of the session as long as it lasts"
+    )]
     fn run(mut self, tcp: Arrived) -> impl Future<Output = ()> + Send {
         async move {
             // A box that is gone once bytes flow: an idle session carries nothing of its
