@@ -12,7 +12,7 @@ use std::ops::Range;
 
 /// Bytes of a piece with databases: enough that what each costs by itself does not count, and few
 /// enough that its tree stays in the processor's cache.
-pub(super) const PIECE: usize = 64 * 1024;
+pub(super) const PIECE: usize = 16 * 1024;
 
 /// How the headers of databases begin.
 const DATABASE: &str = "[database.";

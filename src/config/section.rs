@@ -22,6 +22,8 @@ pub(super) struct Section<'a, 't> {
     at: usize,
     table: &'a DeTable<'t>,
     known: Vec<&'static str>,
+    /// How many of its keys were found: each is asked for once, and most that may be there are not.
+    found: usize,
     failed: Vec<&'static str>,
 }
 
@@ -35,6 +37,7 @@ impl<'a, 't> Section<'a, 't> {
             at: 0,
             table,
             known: Vec::new(),
+            found: 0,
             failed: Vec::new(),
         }
     }
@@ -88,6 +91,7 @@ impl<'a, 't> Section<'a, 't> {
             table,
             // As many keys as a database has.
             known: Vec::with_capacity(16),
+            found: 0,
             failed: Vec::new(),
         })
     }
@@ -247,6 +251,9 @@ impl<'a, 't> Section<'a, 't> {
 
     /// Reports every key that nobody asked for, with the known one that it resembles.
     pub(super) fn finish(self) {
+        if self.found == self.table.len() {
+            return;
+        }
         for (key, value) in self.table {
             let name = key.get_ref().as_ref();
             if self.known.contains(&name) {
@@ -274,7 +281,12 @@ impl<'a, 't> Section<'a, 't> {
 
     fn value(&mut self, key: &'static str) -> Option<&'a Spanned<DeValue<'t>>> {
         self.known.push(key);
-        entry(self.table, key).map(|(_, value)| value)
+        if self.found == self.table.len() {
+            return None;
+        }
+        let (_, value) = entry(self.table, key)?;
+        self.found += 1;
+        Some(value)
     }
 
     fn parsed<T>(
