@@ -5,6 +5,7 @@
 
 mod reload;
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -295,13 +296,11 @@ impl Controller {
         if change.withdrawn.is_empty() && change.removed.is_empty() {
             return Vec::new();
         }
-        self.gateway.registry.select(|entry| {
-            let name = &entry.database.name;
-            change.removed.contains(name)
-                || entry.host().is_some_and(|host| {
-                    change.withdrawn.iter().any(|(n, h)| n == name && h == host)
-                })
-        })
+        let removed: HashSet<&str> = change.removed.iter().map(|name| &**name).collect();
+        let withdrawn = Pairs::new(&change.withdrawn);
+        self.gateway
+            .registry
+            .select(|entry| removed.contains(&*entry.database.name) || withdrawn.hold(entry))
     }
 
     /// The sessions that came in by hosts of this wish which no longer lead to the database: a
@@ -372,15 +371,9 @@ impl Controller {
         if change.exposed.is_empty() {
             return;
         }
-        for entry in self.gateway.registry.select(|entry| {
-            entry.drain() != 0
-                && entry.host().is_some_and(|host| {
-                    change
-                        .exposed
-                        .iter()
-                        .any(|(n, h)| *n == entry.database.name && h == host)
-                })
-        }) {
+        let exposed = Pairs::new(&change.exposed);
+        let registry = &self.gateway.registry;
+        for entry in registry.select(|entry| entry.drain() != 0 && exposed.hold(entry)) {
             entry.set_drain(0);
         }
     }
@@ -419,6 +412,22 @@ impl Controller {
             || self.gateway.settings.load().timeouts.drain,
             Duration::from_millis,
         )
+    }
+}
+
+/// Databases and hosts of theirs. A reload can name very many, and sessions must not wait while
+/// each of them is held against each of the others.
+struct Pairs<'a>(HashSet<(&'a str, &'a Host)>);
+
+impl<'a> Pairs<'a> {
+    fn new(pairs: &'a [(Arc<str>, Host)]) -> Self {
+        Self(pairs.iter().map(|(name, host)| (&**name, host)).collect())
+    }
+
+    /// Whether a session came in by one of them.
+    fn hold(&self, entry: &Entry) -> bool {
+        let host = entry.host();
+        host.is_some_and(|host| self.0.contains(&(&*entry.database.name, host)))
     }
 }
 

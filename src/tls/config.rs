@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::hash::Hash;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -152,8 +153,11 @@ pub enum TlsFileError {
     NoSystemRoots,
 }
 
-/// What the files held, and what was made of it; cheap to clone, as the loader is at each change.
+/// What the files held, and what was made of it.
 type Loaded<T> = (Arc<[Vec<u8>]>, Arc<T>);
+
+/// By the files; shared, since the loader is cloned at each change, and few bring new files.
+type Kept<K, T> = Arc<HashMap<K, Loaded<T>>>;
 
 /// Reads files and builds configurations, each once for all databases that share it.
 ///
@@ -161,11 +165,11 @@ type Loaded<T> = (Arc<[Vec<u8>]>, Arc<T>);
 /// unchanged files keeps the sessions that clients may resume.
 #[derive(Clone, Debug, Default)]
 pub struct Loader {
-    servers: HashMap<ServerFiles, Loaded<ServerTls>>,
-    backends: HashMap<BackendFiles, Loaded<ClientConfig>>,
+    servers: Kept<ServerFiles, ServerTls>,
+    backends: Kept<BackendFiles, ClientConfig>,
     /// Built before the last [`Loader::reread`]; consulted only if the bytes are unchanged.
-    old_servers: HashMap<ServerFiles, Loaded<ServerTls>>,
-    old_backends: HashMap<BackendFiles, Loaded<ClientConfig>>,
+    old_servers: Kept<ServerFiles, ServerTls>,
+    old_backends: Kept<BackendFiles, ClientConfig>,
     built: bool,
 }
 
@@ -195,15 +199,14 @@ impl Loader {
         if let Some(ca) = &files.client_ca {
             bytes.push(read(ca)?);
         }
-        let tls = match self.old_servers.remove(files) {
+        let tls = match take(&mut self.old_servers, files) {
             Some((old, tls)) if *old == *bytes => tls,
             _ => {
                 self.built = true;
                 Arc::new(build_server(files, &bytes)?)
             }
         };
-        self.servers
-            .insert(files.clone(), (bytes.into(), tls.clone()));
+        Arc::make_mut(&mut self.servers).insert(files.clone(), (bytes.into(), tls.clone()));
         Ok(tls)
     }
 
@@ -223,16 +226,23 @@ impl Loader {
         {
             bytes.push(read(path)?);
         }
-        let config = match self.old_backends.remove(files) {
+        let config = match take(&mut self.old_backends, files) {
             Some((old, config)) if *old == *bytes => config,
             _ => {
                 self.built = true;
                 Arc::new(build_backend(files, &bytes)?)
             }
         };
-        self.backends
-            .insert(files.clone(), (bytes.into(), config.clone()));
+        Arc::make_mut(&mut self.backends).insert(files.clone(), (bytes.into(), config.clone()));
         Ok(config)
+    }
+}
+
+fn take<K: Clone + Eq + Hash, T>(kept: &mut Kept<K, T>, files: &K) -> Option<Loaded<T>> {
+    if kept.contains_key(files) {
+        Arc::make_mut(kept).remove(files)
+    } else {
+        None
     }
 }
 
