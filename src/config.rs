@@ -23,6 +23,7 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -57,7 +58,7 @@ pub struct Config {
     /// Where `/metrics`, `/healthz` and `/readyz` are served; nowhere if absent.
     pub metrics: Option<SocketAddr>,
     /// The databases, by name.
-    pub databases: BTreeMap<String, Declared>,
+    pub databases: BTreeMap<Arc<str>, Declared>,
 }
 
 impl Default for Config {
@@ -317,7 +318,7 @@ fn in_pieces(text: &str, file: &Path, most: usize) -> Option<Parsed> {
         let mut root = Section::root(&report, piece.start, document);
         databases.extend(database::read(&mut root));
     }
-    let names: HashSet<&str> = databases.iter().map(|d| d.name.as_str()).collect();
+    let names: HashSet<&str> = databases.iter().map(|d| &*d.name).collect();
     if names.len() < databases.len() {
         return None;
     }

@@ -33,6 +33,7 @@ pub mod backend;
 pub mod cert;
 pub mod config;
 pub mod control;
+pub mod few;
 pub mod gateway;
 pub mod handshake;
 pub mod histogram;

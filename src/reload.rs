@@ -116,7 +116,7 @@ impl Reloader {
     ///
     /// # Errors
     /// Every problem of the file.
-    pub fn read_databases(&self) -> Result<BTreeMap<String, Declared>, Vec<String>> {
+    pub fn read_databases(&self) -> Result<BTreeMap<Arc<str>, Declared>, Vec<String>> {
         self.read().map(|(config, _)| config.databases)
     }
 

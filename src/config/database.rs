@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use toml::Spanned;
@@ -10,6 +11,7 @@ use super::problem::Report;
 use super::read::check_name;
 use super::section::Section;
 use crate::backend::BackendAddr;
+use crate::few::Few;
 use crate::route::overlay::Declared;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Protocol};
@@ -17,12 +19,12 @@ use crate::tls::{ServerName, TlsMode};
 
 /// A database of the file, with the places of its hosts.
 pub(super) struct Found {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     pub(super) declared: Declared,
     /// Whether protocol and mode are as the user meant them: neither was reported.
     pub(super) clear: bool,
     /// The byte offset of each host.
-    places: Vec<usize>,
+    places: Few<usize>,
 }
 
 /// Reads all databases, in the order of the file.
@@ -39,8 +41,8 @@ pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
         .iter()
         .flat_map(|found| {
             let places = found.places.iter().copied();
-            let hosts = places.zip(&found.declared.hosts);
-            hosts.map(|(place, host)| (place, host, found.name.as_str()))
+            let hosts = places.zip(found.declared.hosts.iter());
+            hosts.map(|(place, host)| (place, host, &*found.name))
         })
         .collect();
     hosts.sort_by_key(|(place, ..)| *place);
@@ -68,7 +70,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     let backends = section
         .strings("backends", "addresses", str::parse::<BackendAddr>)
         .unwrap_or_default();
-    let backends: Box<[_]> = backends.into_iter().map(Spanned::into_inner).collect();
+    let backends: Few<_> = backends.into_iter().map(Spanned::into_inner).collect();
     let protocol = protocol.or_else(|| guess_protocol(&section, &backends));
     let hosts = section
         .strings("hosts", "host names", str::parse::<Host>)
@@ -100,7 +102,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     section.finish();
     let places = hosts.iter().map(|host| host.span().start).collect();
     Found {
-        name: name.to_owned(),
+        name: name.into(),
         declared: Declared {
             spec,
             hosts: hosts.into_iter().map(Spanned::into_inner).collect(),

@@ -132,7 +132,7 @@ fn judge_default(found: &Found, databases: &[database::Found], report: &Report<'
     let Some(default) = &listener.default else {
         return;
     };
-    let Some(database) = databases.iter().find(|d| d.name == *default) else {
+    let Some(database) = databases.iter().find(|d| *d.name == **default) else {
         report.note(
             Severity::Warning,
             Some(found.default_at),

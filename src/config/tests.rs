@@ -93,7 +93,7 @@ fn the_quick_start_is_enough() {
     let pg1 = &config.databases["pg1"];
     assert_eq!(pg1.spec.protocol, Protocol::Postgres);
     assert_eq!(pg1.spec.tls, TlsMode::Passthrough);
-    assert_eq!(pg1.hosts, ["my-postgres.example".parse().unwrap()]);
+    assert_eq!(*pg1.hosts, ["my-postgres.example".parse().unwrap()]);
     assert_eq!(config.listeners[0].bind.len(), 2);
 }
 

@@ -64,8 +64,8 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
                 "host": e.host,
                 "origin": e.origin,
                 "state": e.state,
-                "ephemeral": e.ephemeral,
-                "expires": e.expires.map(|t| humantime::format_rfc3339_seconds(t).to_string()),
+                "ephemeral": e.lease().ephemeral,
+                "expires": e.lease().expires.map(|t| humantime::format_rfc3339_seconds(t).to_string()),
             })
         })
         .collect();

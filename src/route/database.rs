@@ -7,17 +7,17 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use ipnet::IpNet;
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
-use super::overlay::Declared;
+use super::overlay::{Declared, Lease};
 use super::shards::Keyed;
 use super::spec::DatabaseSpec;
 use crate::backend::{Backend, Pool, backends};
+use crate::few::Few;
 use crate::histogram::Histogram;
 use crate::tls::TlsMode;
 use crate::tls::config::{
@@ -73,7 +73,7 @@ impl GatewayTls {
 }
 
 /// One host of a database and whether it leads there now.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Exposure {
     /// The name.
     pub host: Host,
@@ -81,11 +81,27 @@ pub struct Exposure {
     pub origin: Origin,
     /// Whether it routes.
     pub state: ExposureState,
-    /// When it ends by itself.
-    #[serde(skip)]
-    pub expires: Option<SystemTime>,
-    /// Gone after a restart.
-    pub ephemeral: bool,
+    /// How long it lasts; `None` where nothing but a change ends it.
+    pub lease: Option<Box<Lease>>,
+}
+
+impl Exposure {
+    /// A host of the configuration.
+    #[must_use]
+    pub fn of_config(host: Host, state: ExposureState) -> Self {
+        Self {
+            host,
+            origin: Origin::Config,
+            state,
+            lease: None,
+        }
+    }
+
+    /// How long it lasts.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        self.lease.as_deref().copied().unwrap_or_default()
+    }
 }
 
 /// Whether an exposure routes, and if not, why.
@@ -116,7 +132,7 @@ pub struct Database {
     /// How the gateway speaks TLS to its backends; present in reencrypt.
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
-    pub exposures: Box<[Exposure]>,
+    pub exposures: Few<Exposure>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -136,10 +152,10 @@ impl Database {
     /// # Errors
     /// A certificate, key or authority file cannot be used.
     pub fn build(
-        name: &str,
+        name: &Arc<str>,
         spec: DatabaseSpec,
         origin: Origin,
-        exposures: Vec<Exposure>,
+        exposures: Few<Exposure>,
         gateway: &GatewayTls,
         loader: &mut Loader,
         before: Option<&Arc<Self>>,
@@ -156,7 +172,7 @@ impl Database {
         if let Some(before) = before {
             if before.spec == spec
                 && before.origin == origin
-                && *before.exposures == *exposures
+                && before.exposures == exposures
                 && same(before.server_tls.as_ref(), server_tls.as_ref())
                 && same(before.backend_tls.as_ref(), backend_tls.as_ref())
             {
@@ -172,12 +188,12 @@ impl Database {
             let _ = used.set(Box::new(Used { live, pool }));
         }
         Ok(Arc::new(Self {
-            name: before.map_or_else(|| Arc::from(name), |before| before.name.clone()),
+            name: before.map_or(name, |before| &before.name).clone(),
             spec,
             origin,
             server_tls,
             backend_tls,
-            exposures: exposures.into(),
+            exposures,
             used,
         }))
     }
@@ -255,7 +271,7 @@ impl Database {
     pub fn is_declared_as(&self, declared: &Declared) -> bool {
         self.origin == Origin::Config
             && self.spec == declared.spec
-            && self.config_hosts().eq(&declared.hosts)
+            && self.config_hosts().eq(declared.hosts.iter())
     }
 }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Host;
 use super::spec::DatabaseSpec;
+use crate::few::Few;
 
 /// A database with its hosts, as one origin declares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +22,7 @@ pub struct Declared {
     /// Protocol, backends, TLS and limits.
     pub spec: DatabaseSpec,
     /// The hosts under which it is exposed.
-    pub hosts: Vec<Host>,
+    pub hosts: Few<Host>,
 }
 
 /// How long a runtime exposure lasts.

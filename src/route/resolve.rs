@@ -13,6 +13,7 @@ use super::database::{Exposure, ExposureState, Origin};
 use super::overlay::Overlay;
 use super::spec::DatabaseSpec;
 use super::{Host, Snapshot};
+use crate::few::Few;
 
 /// A database as it results from configuration and overlay.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,7 +23,7 @@ pub(super) struct Resolved {
     /// Which of the two.
     pub(super) origin: Origin,
     /// Its hosts, active or not.
-    pub(super) exposures: Vec<Exposure>,
+    pub(super) exposures: Few<Exposure>,
 }
 
 /// An overlay upon a configuration.
@@ -64,16 +65,14 @@ impl<'a> Resolver<'a> {
             None => (self.overlay.databases.get(name)?, Origin::Runtime),
         };
         let config_hosts = declared.into_iter().flat_map(|d| d.config_hosts());
-        let of_config = config_hosts.map(|host| Exposure {
-            host: host.clone(),
-            origin: Origin::Config,
-            state: if self.overlay.hides(name, host) {
+        let of_config = config_hosts.map(|host| {
+            let hidden = self.overlay.hides(name, host);
+            let state = if hidden {
                 ExposureState::Hidden
             } else {
                 ExposureState::Active
-            },
-            expires: None,
-            ephemeral: false,
+            };
+            Exposure::of_config(host.clone(), state)
         });
         let leases = self.overlay.exposed.get(name).into_iter().flatten();
         let of_runtime = leases
@@ -86,8 +85,7 @@ impl<'a> Resolver<'a> {
                 } else {
                     ExposureState::Shadowed
                 },
-                expires: lease.expires,
-                ephemeral: lease.ephemeral,
+                lease: (!lease.lasts()).then(|| Box::new(*lease)),
             });
         Some(Resolved {
             spec: spec.clone(),

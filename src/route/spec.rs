@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::backend::BackendAddr;
+use crate::few::Few;
 use crate::tls::config::{ALPN_POSTGRES, MinVersion};
 use crate::tls::{ServerName, TlsMode};
 
@@ -135,7 +136,7 @@ pub struct DatabaseSpec {
     /// Most sessions at a time.
     pub max_sessions: Option<u32>,
     /// Its servers, tried in turn.
-    pub backends: Box<[BackendAddr]>,
+    pub backends: Few<BackendAddr>,
     /// All else; read as if it were there, also where nothing of it is declared.
     pub rare: Rarely,
 }
@@ -201,7 +202,7 @@ static NOTHING: Rare = Rare {
 #[serde(deny_unknown_fields)]
 struct Written {
     protocol: Protocol,
-    backends: Box<[BackendAddr]>,
+    backends: Few<BackendAddr>,
     #[serde(default)]
     tls: TlsMode,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

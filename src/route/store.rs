@@ -19,6 +19,7 @@ use super::resolve::{Resolver, affected};
 use super::shards::Shards;
 use super::spec::DatabaseSpec;
 use super::{Host, Table};
+use crate::few::Few;
 use crate::tls::config::{Loader, ServerTls};
 
 /// Everything that routing needs, as of one revision.
@@ -56,7 +57,7 @@ impl Snapshot {
     }
 
     /// Whether the configuration declares just these.
-    fn is_of(&self, config: &BTreeMap<String, Declared>) -> bool {
+    fn is_of(&self, config: &BTreeMap<Arc<str>, Declared>) -> bool {
         let declared = self.databases.iter().filter(|d| d.origin == Origin::Config);
         declared.count() == config.len()
             && config.iter().all(|(name, declared)| {
@@ -113,7 +114,7 @@ impl Store {
     /// A file of a database cannot be used. A database made by `ctl` whose files are gone does
     /// not stop the gateway: it is left out, with a note.
     pub fn new(
-        config: BTreeMap<String, Declared>,
+        config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
         overlay: Overlay,
     ) -> Result<Self, ChangeError> {
@@ -152,7 +153,7 @@ impl Store {
     /// A file of a database cannot be used; nothing changes then.
     pub fn replace_config(
         &self,
-        config: BTreeMap<String, Declared>,
+        config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
     ) -> Result<Change, ChangeError> {
         let mut inner = self.lock();
@@ -309,7 +310,7 @@ impl Building<'_> {
     /// The routes that a configuration and an overlay make together.
     fn whole(
         mut self,
-        config: BTreeMap<String, Declared>,
+        config: BTreeMap<Arc<str>, Declared>,
         overlay: &Overlay,
     ) -> Result<Snapshot, ChangeError> {
         let tls = self
@@ -324,14 +325,7 @@ impl Building<'_> {
             ..Snapshot::default()
         };
         for (name, Declared { spec, hosts }) in config {
-            let exposures = hosts.into_iter().map(|host| Exposure {
-                host,
-                origin: Origin::Config,
-                state: ExposureState::Active,
-                expires: None,
-                ephemeral: false,
-            });
-            let exposures = exposures.collect();
+            let exposures = hosts.map(|host| Exposure::of_config(host, ExposureState::Active));
             let database = self.database(&name, spec, Origin::Config, exposures)?;
             after.table.insert(&database);
             after.databases.insert(database);
@@ -366,7 +360,12 @@ impl Building<'_> {
                 built.push((name, None));
                 continue;
             };
-            match self.database(name, wanted.spec, wanted.origin, wanted.exposures) {
+            match self.database(
+                &Arc::from(*name),
+                wanted.spec,
+                wanted.origin,
+                wanted.exposures,
+            ) {
                 Ok(database) => built.push((name, Some(database))),
                 Err(ChangeError::Files { source, .. })
                     if wanted.origin == Origin::Runtime
@@ -402,16 +401,16 @@ impl Building<'_> {
 
     fn database(
         &mut self,
-        name: &str,
+        name: &Arc<str>,
         spec: DatabaseSpec,
         origin: Origin,
-        exposures: Vec<Exposure>,
+        exposures: Few<Exposure>,
     ) -> Result<Arc<Database>, ChangeError> {
         let before = self.before.databases.get(name);
         let (gateway, loader) = (self.gateway, &mut *self.loader);
         Database::build(name, spec, origin, exposures, gateway, loader, before).map_err(|source| {
             ChangeError::Files {
-                database: name.to_owned(),
+                database: name.to_string(),
                 source,
             }
         })

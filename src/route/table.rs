@@ -24,10 +24,12 @@ pub struct Route {
 impl Route {
     /// All routes of a database, whether they lead there now or not.
     fn all(database: &Arc<Database>) -> impl Iterator<Item = (Self, &Exposure)> {
-        (0..).zip(&database.exposures).map(|(place, exposure)| {
-            let database = database.clone();
-            (Self { database, place }, exposure)
-        })
+        (0..)
+            .zip(database.exposures.iter())
+            .map(|(place, exposure)| {
+                let database = database.clone();
+                (Self { database, place }, exposure)
+            })
     }
 
     /// The host as declared, which may be a wildcard.
@@ -120,7 +122,7 @@ impl Table {
 
     /// Takes the hosts of a database out.
     pub fn remove(&mut self, database: &Database) {
-        for exposure in &database.exposures {
+        for exposure in database.exposures.iter() {
             if let Some(hosts) = self.in_state(&exposure.state) {
                 hosts
                     .of_mut(&exposure.host)

@@ -375,6 +375,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::few::Few;
     use crate::route::database::{GatewayTls, Origin};
     use crate::tls::config::{Loader, MinVersion};
 
@@ -391,9 +392,9 @@ mod tests {
             minted: false,
         };
         let loader = &mut Loader::default();
-        let hosts = Vec::new();
+        let hosts = Few::default();
         let database = Database::build(
-            "a",
+            &"a".into(),
             declared.spec,
             Origin::Config,
             hosts,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -21,7 +21,7 @@ use crate::route::store::{Change, ChangeError, Expose, Hide};
 use crate::tls::ServerName;
 use crate::tls::config::MinVersion;
 
-type Config = BTreeMap<String, Declared>;
+type Config = BTreeMap<Arc<str>, Declared>;
 
 /// A store, and the certificate that it needs.
 struct Ground {
@@ -88,7 +88,7 @@ fn config(entries: &[(&str, u16, &[&str])]) -> Config {
         .map(|(name, port, hosts)| {
             let hosts = hosts.iter().map(|h| host(h)).collect();
             let spec = spec(*port);
-            ((*name).to_owned(), Declared { spec, hosts })
+            ((*name).into(), Declared { spec, hosts })
         })
         .collect()
 }
@@ -171,9 +171,9 @@ fn what_a_change_is_not_about_is_not_touched() {
         replace: false,
     };
     store.expose(&wish, false, &|_| Ok(())).unwrap();
-    assert!(std::sync::Arc::ptr_eq(&b, &of("b")));
+    assert!(Arc::ptr_eq(&b, &of("b")));
     // What sessions count on goes on where the database is another one.
-    assert!(std::sync::Arc::ptr_eq(a.live(), of("a").live()));
+    assert!(Arc::ptr_eq(a.live(), of("a").live()));
     let revision = store.snapshot().revision;
     let change = ground.reload(before).unwrap();
     assert!(!change.changed && change.revision == revision, "{change:?}");
@@ -194,13 +194,17 @@ mod model {
                 owners.insert(host, name);
             }
         }
-        for name in overlay.databases.keys().filter(|n| config.contains_key(*n)) {
+        for name in overlay
+            .databases
+            .keys()
+            .filter(|n| config.contains_key(n.as_str()))
+        {
             notes.insert(format!(
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
             ));
         }
         for name in overlay.exposed.keys() {
-            if !config.contains_key(name) && !overlay.databases.contains_key(name) {
+            if !config.contains_key(name.as_str()) && !overlay.databases.contains_key(name) {
                 notes.insert(format!(
                     "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
                 ));
@@ -208,24 +212,21 @@ mod model {
         }
         let declared = config
             .iter()
-            .map(|(name, d)| (name, &d.spec, d.hosts.as_slice(), Origin::Config));
+            .map(|(name, d)| (&**name, &d.spec, &*d.hosts, Origin::Config));
         let made = overlay
             .databases
             .iter()
-            .filter(|(name, _)| !config.contains_key(*name))
-            .map(|(name, spec)| (name, spec, [].as_slice(), Origin::Runtime));
+            .filter(|(name, _)| !config.contains_key(name.as_str()))
+            .map(|(name, spec)| (name.as_str(), spec, [].as_slice(), Origin::Runtime));
         let mut world = BTreeMap::new();
         for (name, spec, config_hosts, origin) in declared.chain(made) {
-            let of_config = config_hosts.iter().map(|host| Exposure {
-                host: host.clone(),
-                origin: Origin::Config,
-                state: if overlay.hides(name, host) {
+            let of_config = config_hosts.iter().map(|host| {
+                let state = if overlay.hides(name, host) {
                     ExposureState::Hidden
                 } else {
                     ExposureState::Active
-                },
-                expires: None,
-                ephemeral: false,
+                };
+                Exposure::of_config(host.clone(), state)
             });
             let mut exposures: Vec<Exposure> = of_config.collect();
             for (host, lease) in overlay.exposed.get(name).into_iter().flatten() {
@@ -246,20 +247,19 @@ mod model {
                     } else {
                         ExposureState::Shadowed
                     },
-                    expires: lease.expires,
-                    ephemeral: lease.ephemeral,
+                    lease: (!lease.lasts()).then(|| Box::new(*lease)),
                 });
             }
             let spec = spec.clone();
             let resolved = Resolved {
                 spec,
                 origin,
-                exposures,
+                exposures: exposures.into(),
             };
             if resolved.spec == broken() {
                 notes.insert(format!("database {name}, made by ctl, is left out"));
             } else {
-                world.insert(name.clone(), resolved);
+                world.insert(name.to_owned(), resolved);
             }
         }
         (world, notes)
@@ -282,7 +282,7 @@ fn world(snapshot: &Snapshot) -> model::World {
         let resolved = Resolved {
             spec: database.spec.clone(),
             origin: database.origin,
-            exposures: database.exposures.to_vec(),
+            exposures: database.exposures.clone(),
         };
         (database.name.to_string(), resolved)
     });
@@ -327,7 +327,7 @@ fn some_config() -> impl Strategy<Value = Config> {
                 .filter(|(_, owner)| **owner == name);
             let hosts = owned.map(|(h, _)| host(h)).collect();
             let spec = spec(port);
-            (name.to_owned(), Declared { spec, hosts })
+            (name.into(), Declared { spec, hosts })
         };
         databases.into_iter().map(database).collect()
     })
@@ -431,7 +431,7 @@ proptest! {
             }
             for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
                 let name = ServerName::parse(text).unwrap();
-                let exposures = after.0.values().flat_map(|database| &database.exposures);
+                let exposures = after.0.values().flat_map(|database| database.exposures.iter());
                 let mut hidden = exposures.filter(|e| e.state == ExposureState::Hidden);
                 let is_hidden = hidden.any(|e| e.host.matches(&name));
                 prop_assert_eq!(snapshot.table.is_hidden(&name), is_hidden, "{} after {:?}", text, step);
@@ -445,7 +445,7 @@ proptest! {
                     let pairs: BTreeSet<_> = gone.map(|(h, n)| (n.clone(), h.clone())).collect();
                     pairs
                 };
-                let pairs = |pairs: &[(std::sync::Arc<str>, Host)]| {
+                let pairs = |pairs: &[(Arc<str>, Host)]| {
                     let pairs = pairs.iter().map(|(n, h)| (n.to_string(), h.clone()));
                     pairs.collect::<BTreeSet<_>>()
                 };
