@@ -16,7 +16,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -318,10 +318,6 @@ fn in_pieces(text: &str, file: &Path, most: usize) -> Option<Parsed> {
         let mut root = Section::root(&report, piece.start, document);
         databases.extend(database::read(&mut root));
     }
-    let names: HashSet<&str> = databases.iter().map(|d| &*d.name).collect();
-    if names.len() < databases.len() {
-        return None;
-    }
     // Each by itself, since one may end in the middle of a string that another brings to an end.
     for piece in &pieces.others {
         DeTable::parse(text.get(piece.clone())?).ok()?;
@@ -332,7 +328,11 @@ fn in_pieces(text: &str, file: &Path, most: usize) -> Option<Parsed> {
     if root.section("database").is_some() {
         return None;
     }
+    let count = databases.len();
     let config = read::config(&mut root, databases, &report, true);
+    if config.databases.len() < count {
+        return None;
+    }
     root.finish();
     Some(judge(config, report, &Syntax::default()))
 }

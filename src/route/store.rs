@@ -161,22 +161,24 @@ impl Store {
         loader.reread();
         let before = self.current.load_full();
         let same = gateway == inner.gateway && before.is_of(&config);
-        let mut after = Building {
+        let after = Building {
             gateway: &gateway,
             loader: &mut loader,
             before: &before,
             wished: None,
         }
         .whole(config, &inner.overlay)?;
+        if same && !loader.has_built() {
+            inner.loader = loader;
+            return Ok(Change {
+                revision: before.revision,
+                ..Change::default()
+            });
+        }
         let gone = before.databases.iter().map(|d| &*d.name);
         let gone = gone.filter(|name| !after.databases.contains_key(name));
         let names = after.databases.iter().map(|d| &*d.name).chain(gone);
-        let mut change = compare(&before, &after, names);
-        if same && !loader.has_built() {
-            after.revision = before.revision;
-            change.revision = before.revision;
-            change.changed = false;
-        }
+        let change = compare(&before, &after, names);
         inner.gateway = gateway;
         inner.loader = loader;
         self.replace(before, after);
