@@ -5,7 +5,7 @@
 //! kept, marked, and told. Nothing here looks at all databases: what the overlay does not name is
 //! as the configuration has it.
 //!
-//! Not here: building databases and swapping routes ([`super::store`]).
+//! Not here: building databases ([`super::build`]) and swapping routes ([`super::store`]).
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -114,7 +114,8 @@ impl<'a> Resolver<'a> {
         });
         let there = overlay.exposed.iter().filter(|(name, _)| self.exists(name));
         let shadowed = there.flat_map(|(name, hosts)| {
-            hosts.keys().filter_map(move |host| {
+            let claimed = hosts.keys().filter(|host| !self.gives(name, host));
+            claimed.filter_map(move |host| {
                 let owner = self.owner(host).filter(|owner| owner != name)?;
                 Some(format!(
                     "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"

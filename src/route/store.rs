@@ -5,21 +5,20 @@
 //! `ctl` changes touches only the databases that it is about: the new snapshot shares all others
 //! with the one before. A newly read configuration is built as a whole.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 
+use super::build::{Building, compare};
 pub use super::change::{ChangeError, Expose, Hide};
 use super::change::{lay_exposure, lift_exposure};
-use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin};
+use super::database::{Database, GatewayTls, Origin};
 use super::overlay::{Declared, Overlay};
-use super::resolve::{Resolver, affected};
+use super::resolve::affected;
 use super::shards::Shards;
-use super::spec::DatabaseSpec;
 use super::{Host, Table};
-use crate::few::Few;
 use crate::tls::config::{Loader, ServerTls};
 
 /// Everything that routing needs, as of one revision.
@@ -37,7 +36,7 @@ pub struct Snapshot {
     /// What an operator should know of configuration and overlay not agreeing.
     pub notes: Vec<String>,
     /// Databases made by `ctl` whose files could not be used; each change tries them again.
-    left_out: BTreeSet<String>,
+    pub(super) left_out: BTreeSet<String>,
 }
 
 impl Snapshot {
@@ -64,11 +63,6 @@ impl Snapshot {
                 let database = self.databases.get(name);
                 database.is_some_and(|database| database.is_declared_as(declared))
             })
-    }
-
-    fn leads_to(&self, host: &Host, name: &str) -> bool {
-        let route = self.table.route(host);
-        route.is_some_and(|route| &*route.database.name == name)
     }
 }
 
@@ -294,165 +288,4 @@ impl Store {
         // very end of each change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The making of a snapshot.
-///
-/// A database made by `ctl` whose files cannot be used fails the change that wishes for it
-/// (`wished`), or that would take it away; otherwise it is left out with a note, since it must not
-/// stand in the way of changes to others.
-struct Building<'a> {
-    gateway: &'a GatewayTls,
-    loader: &'a mut Loader,
-    before: &'a Snapshot,
-    wished: Option<&'a str>,
-}
-
-impl Building<'_> {
-    /// The routes that a configuration and an overlay make together.
-    fn whole(
-        mut self,
-        config: BTreeMap<Arc<str>, Declared>,
-        overlay: &Overlay,
-    ) -> Result<Snapshot, ChangeError> {
-        let tls = self
-            .loader
-            .server(&self.gateway.files())
-            .map_err(ChangeError::GatewayFiles)?;
-        let mut after = Snapshot {
-            revision: self.before.revision + 1,
-            table: Table::with_capacity(config.values().map(|d| d.hosts.len()).sum()),
-            databases: Shards::with_capacity(config.len()),
-            gateway_tls: (!self.gateway.minted).then_some(tls),
-            ..Snapshot::default()
-        };
-        for (name, Declared { spec, hosts }) in config {
-            let exposures = hosts.map(|host| Exposure::of_config(host, ExposureState::Active));
-            let database = self.database(&name, spec, Origin::Config, exposures)?;
-            after.table.insert(&database);
-            after.databases.insert(database);
-        }
-        let nothing = Overlay::default();
-        let names = affected(&nothing, overlay);
-        self.lay(overlay, &names, after)
-    }
-
-    /// The snapshot before, with these databases as the overlay wants them now.
-    fn part(self, names: &BTreeSet<&str>, overlay: &Overlay) -> Result<Snapshot, ChangeError> {
-        let after = Snapshot {
-            revision: self.before.revision + 1,
-            ..self.before.clone()
-        };
-        self.lay(overlay, names, after)
-    }
-
-    /// Lays an overlay upon a snapshot that differs by no more than these databases.
-    fn lay(
-        mut self,
-        overlay: &Overlay,
-        names: &BTreeSet<&str>,
-        mut after: Snapshot,
-    ) -> Result<Snapshot, ChangeError> {
-        let resolver = Resolver::new(&after, overlay);
-        let mut notes = resolver.notes();
-        let mut left_out = BTreeSet::new();
-        let mut built = Vec::with_capacity(names.len());
-        for name in names {
-            let Some(wanted) = resolver.database(name) else {
-                built.push((name, None));
-                continue;
-            };
-            match self.database(
-                &Arc::from(*name),
-                wanted.spec,
-                wanted.origin,
-                wanted.exposures,
-            ) {
-                Ok(database) => built.push((name, Some(database))),
-                Err(ChangeError::Files { source, .. })
-                    if wanted.origin == Origin::Runtime
-                        && self.wished != Some(name)
-                        && !self.before.databases.contains_key(name) =>
-                {
-                    notes.push(format!(
-                        "database {name}, made by ctl, is left out: {source}"
-                    ));
-                    left_out.insert((*name).to_owned());
-                    built.push((name, None));
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        for (name, database) in &built {
-            let old = match database {
-                Some(database) => after.databases.insert(database.clone()),
-                None => after.databases.remove(name),
-            };
-            if let Some(old) = old {
-                after.table.remove(&old);
-            }
-        }
-        // Only now, since a host may go from one of them to another.
-        for database in built.iter().filter_map(|(_, database)| database.as_ref()) {
-            after.table.insert(database);
-        }
-        after.notes = notes;
-        after.left_out = left_out;
-        Ok(after)
-    }
-
-    fn database(
-        &mut self,
-        name: &Arc<str>,
-        spec: DatabaseSpec,
-        origin: Origin,
-        exposures: Few<Exposure>,
-    ) -> Result<Arc<Database>, ChangeError> {
-        let before = self.before.databases.get(name);
-        let (gateway, loader) = (self.gateway, &mut *self.loader);
-        Database::build(name, spec, origin, exposures, gateway, loader, before).map_err(|source| {
-            ChangeError::Files {
-                database: name.to_string(),
-                source,
-            }
-        })
-    }
-}
-
-/// What is different in these databases; the others are the same in both.
-fn compare<'n>(
-    before: &Snapshot,
-    after: &Snapshot,
-    names: impl Iterator<Item = &'n str>,
-) -> Change {
-    let mut change = Change {
-        revision: after.revision,
-        changed: true,
-        ..Change::default()
-    };
-    for name in names {
-        let (old, new) = (before.databases.get(name), after.databases.get(name));
-        if let Some(old) = old {
-            let hosts = old.active_hosts();
-            let withdrawn = hosts.filter(|host| !after.leads_to(host, name));
-            let pairs = withdrawn.map(|host| (old.name.clone(), host.clone()));
-            change.withdrawn.extend(pairs);
-        }
-        if let Some(new) = new {
-            let hosts = new.active_hosts();
-            let exposed = hosts.filter(|host| !before.leads_to(host, name));
-            let pairs = exposed.map(|host| (new.name.clone(), host.clone()));
-            change.exposed.extend(pairs);
-        }
-        change
-            .removed
-            .extend(old.filter(|_| new.is_none()).map(|old| old.name.clone()));
-    }
-    change.withdrawn.sort_unstable();
-    change.exposed.sort_unstable();
-    change.removed.sort_unstable();
-    let known: HashSet<&String> = before.notes.iter().collect();
-    let news = after.notes.iter().filter(|note| !known.contains(note));
-    change.news = news.cloned().collect();
-    change
 }

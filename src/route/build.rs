@@ -1,0 +1,186 @@
+//! The making of a snapshot out of a configuration, an overlay and the snapshot before.
+//!
+//! Not here: what a database is and who has a host ([`super::resolve`]), and putting a snapshot in
+//! force ([`super::store`]).
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin};
+use super::overlay::{Declared, Overlay};
+use super::resolve::{Resolver, affected};
+use super::shards::Shards;
+use super::spec::DatabaseSpec;
+use super::{Change, ChangeError, Host, Snapshot, Table};
+use crate::few::Few;
+use crate::tls::config::Loader;
+
+/// The making of a snapshot.
+///
+/// A database made by `ctl` whose files cannot be used fails the change that wishes for it
+/// (`wished`), or that would take it away; otherwise it is left out with a note, since it must not
+/// stand in the way of changes to others.
+pub(super) struct Building<'a> {
+    pub(super) gateway: &'a GatewayTls,
+    pub(super) loader: &'a mut Loader,
+    pub(super) before: &'a Snapshot,
+    pub(super) wished: Option<&'a str>,
+}
+
+impl Building<'_> {
+    /// The routes that a configuration and an overlay make together.
+    pub(super) fn whole(
+        mut self,
+        config: BTreeMap<Arc<str>, Declared>,
+        overlay: &Overlay,
+    ) -> Result<Snapshot, ChangeError> {
+        let tls = self
+            .loader
+            .server(&self.gateway.files())
+            .map_err(ChangeError::GatewayFiles)?;
+        let mut after = Snapshot {
+            revision: self.before.revision + 1,
+            table: Table::with_capacity(config.values().map(|d| d.hosts.len()).sum()),
+            databases: Shards::with_capacity(config.len()),
+            gateway_tls: (!self.gateway.minted).then_some(tls),
+            ..Snapshot::default()
+        };
+        for (name, Declared { spec, hosts }) in config {
+            let exposures = hosts.map(|host| Exposure::of_config(host, ExposureState::Active));
+            let database = self.database(&name, spec, Origin::Config, exposures)?;
+            after.table.insert(&database);
+            after.databases.insert(database);
+        }
+        let nothing = Overlay::default();
+        let names = affected(&nothing, overlay);
+        self.lay(overlay, &names, after)
+    }
+
+    /// The snapshot before, with these databases as the overlay wants them now.
+    pub(super) fn part(
+        self,
+        names: &BTreeSet<&str>,
+        overlay: &Overlay,
+    ) -> Result<Snapshot, ChangeError> {
+        let after = Snapshot {
+            revision: self.before.revision + 1,
+            ..self.before.clone()
+        };
+        self.lay(overlay, names, after)
+    }
+
+    /// Lays an overlay upon a snapshot that differs by no more than these databases.
+    fn lay(
+        mut self,
+        overlay: &Overlay,
+        names: &BTreeSet<&str>,
+        mut after: Snapshot,
+    ) -> Result<Snapshot, ChangeError> {
+        let resolver = Resolver::new(&after, overlay);
+        let mut notes = resolver.notes();
+        let mut left_out = BTreeSet::new();
+        let mut built = Vec::with_capacity(names.len());
+        for name in names {
+            let Some(wanted) = resolver.database(name) else {
+                built.push((name, None));
+                continue;
+            };
+            match self.database(
+                &Arc::from(*name),
+                wanted.spec,
+                wanted.origin,
+                wanted.exposures,
+            ) {
+                Ok(database) => built.push((name, Some(database))),
+                Err(ChangeError::Files { source, .. })
+                    if wanted.origin == Origin::Runtime
+                        && self.wished != Some(name)
+                        && !self.before.databases.contains_key(name) =>
+                {
+                    notes.push(format!(
+                        "database {name}, made by ctl, is left out: {source}"
+                    ));
+                    left_out.insert((*name).to_owned());
+                    built.push((name, None));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        for (name, database) in &built {
+            let old = match database {
+                Some(database) => after.databases.insert(database.clone()),
+                None => after.databases.remove(name),
+            };
+            if let Some(old) = old {
+                after.table.remove(&old);
+            }
+        }
+        // Only now, since a host may go from one of them to another.
+        for database in built.iter().filter_map(|(_, database)| database.as_ref()) {
+            after.table.insert(database);
+        }
+        after.notes = notes;
+        after.left_out = left_out;
+        Ok(after)
+    }
+
+    fn database(
+        &mut self,
+        name: &Arc<str>,
+        spec: DatabaseSpec,
+        origin: Origin,
+        exposures: Few<Exposure>,
+    ) -> Result<Arc<Database>, ChangeError> {
+        let before = self.before.databases.get(name);
+        let (gateway, loader) = (self.gateway, &mut *self.loader);
+        Database::build(name, spec, origin, exposures, gateway, loader, before).map_err(|source| {
+            ChangeError::Files {
+                database: name.to_string(),
+                source,
+            }
+        })
+    }
+}
+
+/// What is different in these databases; the others are the same in both.
+pub(super) fn compare<'n>(
+    before: &Snapshot,
+    after: &Snapshot,
+    names: impl Iterator<Item = &'n str>,
+) -> Change {
+    let mut change = Change {
+        revision: after.revision,
+        changed: true,
+        ..Change::default()
+    };
+    for name in names {
+        let (old, new) = (before.databases.get(name), after.databases.get(name));
+        if let Some(old) = old {
+            let hosts = old.active_hosts();
+            let withdrawn = hosts.filter(|host| !leads_to(after, host, name));
+            let pairs = withdrawn.map(|host| (old.name.clone(), host.clone()));
+            change.withdrawn.extend(pairs);
+        }
+        if let Some(new) = new {
+            let hosts = new.active_hosts();
+            let exposed = hosts.filter(|host| !leads_to(before, host, name));
+            let pairs = exposed.map(|host| (new.name.clone(), host.clone()));
+            change.exposed.extend(pairs);
+        }
+        change
+            .removed
+            .extend(old.filter(|_| new.is_none()).map(|old| old.name.clone()));
+    }
+    change.withdrawn.sort_unstable();
+    change.exposed.sort_unstable();
+    change.removed.sort_unstable();
+    let known: HashSet<&String> = before.notes.iter().collect();
+    let news = after.notes.iter().filter(|note| !known.contains(note));
+    change.news = news.cloned().collect();
+    change
+}
+
+fn leads_to(snapshot: &Snapshot, host: &Host, name: &str) -> bool {
+    let route = snapshot.table.route(host);
+    route.is_some_and(|route| &*route.database.name == name)
+}
