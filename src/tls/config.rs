@@ -15,7 +15,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName as PkiName, UnixTime};
-use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
@@ -337,6 +337,12 @@ fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, Tls
         e => content(&files.cert, format!("not usable: {e}")),
     })?;
     config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
+    // Tickets under keys that all threads share, in place of a list that holds the last few
+    // hundred sessions. One each, since few clients of databases resume at all.
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
+        .map_err(|e| content(&files.cert, e.to_string()))?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 1;
     Ok(ServerTls {
         config: Arc::new(config),
         not_after,
@@ -450,3 +456,6 @@ impl ServerCertVerifier for VerifyAs {
         self.verifier.supported_verify_schemes()
     }
 }
+
+#[cfg(test)]
+mod tests;
