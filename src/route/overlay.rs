@@ -4,7 +4,7 @@
 //! A change copies it, compares it and keeps it whole: it is as large as what `ctl` did, which is
 //! little beside a configuration of very many databases.
 //!
-//! Not here: the rules by which the two become one ([`super::resolve`]), and keeping it on disk
+//! Not here: the rules by which the two become one (`resolve.rs`), and keeping it on disk
 //! ([`crate::provider::state`]).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
 //! A set of things found by a text, made to be copied: a copy shares everything with the original,
-//! and a change of it copies one part in [`SHARDS`].
+//! and a change of it copies one part in 256.
 //!
 //! So one change of 100,000 databases costs some hundred pointers, and whoever drops the older
 //! copy frees as little. A hash look-up finds its shard and its place there by the same hash.
