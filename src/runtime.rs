@@ -112,7 +112,8 @@ pub struct Server {
 
 /// Starts a gateway: everything is bound and ready when this returns.
 ///
-/// `held` are the sockets that are there already; other addresses are bound. Call it inside a tokio runtime, and run the [`Server`] in the same.
+/// `held` are the sockets that are there already; other addresses are bound. Call it inside a tokio
+/// runtime, and run the [`Server`] in the same.
 ///
 /// # Errors
 /// Says what could not be opened, bound or read; nothing is left running.
