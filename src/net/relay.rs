@@ -185,60 +185,65 @@ impl Relay {
     }
 
     /// Relays to the end; `idle` is the longest time without a byte, for ever if `None`.
-    pub async fn run(&mut self, counts: Counts<'_>, idle: Option<Duration>) -> End {
-        let mut moved = counts.read();
-        let mut since = Instant::now();
-        loop {
-            let phase = self.phase();
-            let limit = match phase {
-                Phase::BackendEnded => {
-                    Some(idle.unwrap_or(AFTER_BACKEND_END).min(AFTER_BACKEND_END))
-                }
-                Phase::Open | Phase::ClientEnded => idle,
-            };
-            let expires = limit.map(|limit| since + limit);
-            let wake = match phase {
-                Phase::ClientEnded => {
-                    let look = Instant::now() + LOOK_AFTER_CLIENT;
-                    Some(expires.map_or(look, |expires| expires.min(look)))
-                }
-                Phase::Open | Phase::BackendEnded => expires,
-            };
-            // Ends early when the phase changes, since that changes the limit.
-            let step = poll_fn(|cx| {
-                let end = self.poll_both(cx, counts);
-                if wake.is_some() && counts.read() != moved {
-                    moved = counts.read();
-                    since = Instant::now();
-                }
-                match end {
-                    Poll::Ready(end) => Poll::Ready(Some(end)),
-                    Poll::Pending if self.phase() != phase => Poll::Ready(None),
-                    Poll::Pending => Poll::Pending,
-                }
-            });
-            let ended = match wake {
-                None => Ok(step.await),
-                Some(wake) => timeout_at(wake, step).await,
-            };
-            match ended {
-                Ok(Some(end)) => return end,
-                Ok(None) => {
-                    moved = counts.read();
-                    since = Instant::now();
-                }
-                Err(_) if limit.is_some_and(|limit| since + limit <= Instant::now()) => {
-                    return match phase {
-                        Phase::BackendEnded => End::Backend,
-                        Phase::Open | Phase::ClientEnded => End::Idle,
-                    };
-                }
-                Err(_) => {
-                    if let (Phase::ClientEnded, Ok(Some(e))) =
-                        (phase, self.client.tcp().take_error())
-                    {
-                        self.client_lost = true;
-                        return End::ClientLost(e);
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn would keep a second copy of its arguments as long as it lasts"
+    )]
+    pub fn run(
+        &mut self,
+        counts: Counts<'_>,
+        idle: Option<Duration>,
+    ) -> impl Future<Output = End> + Send {
+        async move {
+            let mut moved = counts.read();
+            let mut since = Instant::now();
+            loop {
+                let phase = self.phase();
+                let expires = phase.patience(idle).map(|patience| since + patience);
+                let wake = match phase {
+                    Phase::ClientEnded => {
+                        let look = Instant::now() + LOOK_AFTER_CLIENT;
+                        Some(expires.map_or(look, |expires| expires.min(look)))
+                    }
+                    Phase::Open | Phase::BackendEnded => expires,
+                };
+                // Ends early when the phase changes, since that changes the limit.
+                let step = poll_fn(|cx| {
+                    let end = self.poll_both(cx, counts);
+                    if wake.is_some() && counts.read() != moved {
+                        moved = counts.read();
+                        since = Instant::now();
+                    }
+                    match end {
+                        Poll::Ready(end) => Poll::Ready(Some(end)),
+                        Poll::Pending if self.phase() != phase => Poll::Ready(None),
+                        Poll::Pending => Poll::Pending,
+                    }
+                });
+                let ended = match wake {
+                    None => Ok(step.await),
+                    Some(wake) => timeout_at(wake, step).await,
+                };
+                let patience = phase.patience(idle);
+                match ended {
+                    Ok(Some(end)) => return end,
+                    Ok(None) => {
+                        moved = counts.read();
+                        since = Instant::now();
+                    }
+                    Err(_) if patience.is_some_and(|time| since + time <= Instant::now()) => {
+                        return match phase {
+                            Phase::BackendEnded => End::Backend,
+                            Phase::Open | Phase::ClientEnded => End::Idle,
+                        };
+                    }
+                    Err(_) => {
+                        if let (Phase::ClientEnded, Ok(Some(e))) =
+                            (phase, self.client.tcp().take_error())
+                        {
+                            self.client_lost = true;
+                            return End::ClientLost(e);
+                        }
                     }
                 }
             }
@@ -257,6 +262,16 @@ enum Phase {
     Open,
     ClientEnded,
     BackendEnded,
+}
+
+impl Phase {
+    /// How long nothing may move in it, where `idle` is what the settings say.
+    fn patience(self, idle: Option<Duration>) -> Option<Duration> {
+        match self {
+            Self::BackendEnded => Some(idle.unwrap_or(AFTER_BACKEND_END).min(AFTER_BACKEND_END)),
+            Self::Open | Self::ClientEnded => idle,
+        }
+    }
 }
 
 /// The same error for the one who is told; the direction keeps its own.

@@ -60,6 +60,7 @@ impl Session {
             // A change between the look-up and the entry in the registry would have missed this
             // session: look again.
             if self.gateway.store.snapshot().revision == revision {
+                self.facts.entry = Some(place.entry.entry());
                 return Ok(place);
             }
         }
@@ -125,6 +126,7 @@ impl Session {
             }
             let place = self.take_place(database, Asked::default())?;
             if self.gateway.store.snapshot().revision == revision {
+                self.facts.entry = Some(place.entry.entry());
                 return Ok(place);
             }
         }

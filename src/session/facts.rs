@@ -12,6 +12,7 @@ use crate::gateway::{Gateway, Listener};
 use crate::handshake::TlsOpening;
 use crate::net::Buffered;
 use crate::route::{Database, Protocol};
+use crate::stats::registry::Entry;
 use crate::stats::{Event, Record, Reject};
 use crate::tls::Sni;
 
@@ -23,15 +24,30 @@ pub(super) struct Facts {
     pub(super) protocol: Option<Protocol>,
     pub(super) sni: Option<Sni>,
     pub(super) alpn: Option<Box<str>>,
-    pub(super) tls_version: Option<&'static str>,
+    pub(super) tls_version: Option<TlsVersion>,
     pub(super) database: Option<Arc<Database>>,
-    pub(super) backend: Option<SocketAddr>,
+    /// Its place in the registry, once it has one: which backend it reached, what it has moved.
+    pub(super) entry: Option<Arc<Entry>>,
     /// When the database was chosen and the client's TLS was up.
     pub(super) ready: Option<Instant>,
     /// When the backend was ready.
     pub(super) connected: Option<Instant>,
-    /// From and to the client.
-    pub(super) bytes: (u64, u64),
+}
+
+/// What the gateway and a client whose TLS ends here agreed on.
+#[derive(Clone, Copy)]
+pub(super) enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+impl TlsVersion {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "1.2",
+            Self::Tls13 => "1.3",
+        }
+    }
 }
 
 impl Facts {
@@ -45,10 +61,9 @@ impl Facts {
             alpn: None,
             tls_version: None,
             database: None,
-            backend: None,
+            entry: None,
             ready: None,
             connected: None,
-            bytes: (0, 0),
         }
     }
 
@@ -66,8 +81,8 @@ impl Facts {
         let (_, tls) = stream.get_ref();
         self.alpn = tls.alpn_protocol().map(printable);
         self.tls_version = match tls.protocol_version() {
-            Some(rustls::ProtocolVersion::TLSv1_2) => Some("1.2"),
-            Some(rustls::ProtocolVersion::TLSv1_3) => Some("1.3"),
+            Some(rustls::ProtocolVersion::TLSv1_2) => Some(TlsVersion::Tls12),
+            Some(rustls::ProtocolVersion::TLSv1_3) => Some(TlsVersion::Tls13),
             _ => None,
         };
     }
@@ -89,6 +104,7 @@ impl Facts {
             database.live().count_ending(reason.by() as usize);
         }
         let protocol = self.protocol.map(Protocol::as_str);
+        let (bytes_in, bytes_out) = self.entry.as_ref().map_or((0, 0), |entry| entry.moved());
         let record = Arc::new(Record {
             ts,
             id: self.id,
@@ -99,14 +115,14 @@ impl Facts {
             sni: sni.clone(),
             sni_status,
             alpn: self.alpn,
-            tls_version: self.tls_version,
+            tls_version: self.tls_version.map(TlsVersion::as_str),
             database: self.database.as_ref().map(|d| d.name.clone()),
-            backend: self.backend,
+            backend: self.entry.as_ref().and_then(|entry| entry.backend()),
             handshake_ms: ms(self.ready.unwrap_or(now) - self.accepted),
             connect_ms: self.ready.zip(self.connected).map(|(a, b)| ms(b - a)),
             duration_ms: ms(now - self.accepted),
-            bytes_in: self.bytes.0,
-            bytes_out: self.bytes.1,
+            bytes_in,
+            bytes_out,
             close: reason.by().as_str(),
             reason,
         });

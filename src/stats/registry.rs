@@ -239,6 +239,14 @@ pub struct Registered {
     entry: Arc<Entry>,
 }
 
+impl Registered {
+    /// What is known of the session, also after it has given back its place.
+    #[must_use]
+    pub fn entry(&self) -> Arc<Entry> {
+        self.entry.clone()
+    }
+}
+
 impl std::ops::Deref for Registered {
     type Target = Entry;
 
