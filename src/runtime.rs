@@ -130,7 +130,7 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
     let settings = settings(&config);
     raise_descriptor_limit(&settings);
     let store = Store::new(config.databases, gateway_tls, overlay)?;
-    for note in &store.snapshot().notes {
+    for note in store.snapshot().all_notes() {
         warn!("{note}");
     }
     let access_log = AccessLog::start(&config.log)?;

@@ -123,8 +123,8 @@ impl Controller {
         let exposed = self
             .gateway
             .store
-            .expose(&store_wish, wish.dry_run, &|overlay| {
-                self.state.save(overlay)
+            .expose(&store_wish, wish.dry_run, &|changed, overlay| {
+                self.state.save(changed, overlay)
             });
         let change = match exposed {
             Ok(change) => change,
@@ -171,8 +171,8 @@ impl Controller {
         let hidden = self
             .gateway
             .store
-            .hide(&store_wish, wish.dry_run, &|overlay| {
-                self.state.save(overlay)
+            .hide(&store_wish, wish.dry_run, &|changed, overlay| {
+                self.state.save(changed, overlay)
             });
         let change = match hidden {
             Ok(change) => change,

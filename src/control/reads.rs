@@ -21,7 +21,7 @@ pub(super) fn list(gateway: &Gateway) -> Value {
         .zip(moved)
         .map(|(database, moved)| row(database, moved))
         .collect();
-    json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.notes})
+    json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.all_notes().collect::<Vec<_>>()})
 }
 
 fn row(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> Value {
@@ -278,7 +278,7 @@ pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
         "config": reloader.config_file(),
         "metrics": reloader.metrics(),
         "listeners": listeners,
-        "notes": snapshot.notes,
+        "notes": snapshot.all_notes().collect::<Vec<_>>(),
     })
 }
 

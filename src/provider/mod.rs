@@ -2,4 +2,5 @@
 //!
 //! Not here: laying them over the configuration ([`crate::route::overlay`]).
 
+mod journal;
 pub mod state;

@@ -1,28 +1,50 @@
 //! The state directory: what `ctl` changed, kept over restarts and crashes.
 //!
+//! One file holds it, which each change writes anew. Where it has grown large, changes go into a
+//! journal beside it, until that is as large as the file.
+//!
 //! Not here: what the changes mean ([`crate::route::overlay`]). Everything blocks; callers on an
 //! async runtime have to expect a disk's time.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{FlockOperation, flock};
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::route::Overlay;
+use super::journal::{self, Journal};
+use crate::route::overlay::{Laid, Lease, Written};
+use crate::route::spec::DatabaseSpec;
+use crate::route::{Host, Overlay};
 
 /// The layout of [`FILE`]. A gateway that needs another layout counts on and reads both.
-const VERSION: u64 = 1;
+///
+/// 1 had no journal, and thereby no generation.
+const VERSION: u64 = 2;
 
 /// The file that holds the overlay.
 const FILE: &str = "exposures.json";
 
 /// What [`FILE`] is while it is being written. One left behind by a crash is overwritten.
 const UNFINISHED: &str = "exposures.json.new";
+
+/// What changed since [`FILE`] was written.
+const JOURNAL: &str = "exposures.journal";
+
+/// What a gateway starts without where [`FILE`] is moved away.
+const WITHOUT_FILE: &str =
+    ", and exposures.journal if it is there, to start without the exposures made by ctl";
+
+/// What a gateway starts without where [`JOURNAL`] is moved away.
+const WITHOUT_JOURNAL: &str = " to start without what ctl did since exposures.json was written";
+
+/// A file up to this size, in bytes, is written anew at each change.
+const SMALL: u64 = 64 * 1024;
 
 /// Locked for as long as a gateway uses the directory; the file itself is empty.
 const LOCK: &str = "lock";
@@ -57,7 +79,7 @@ pub enum StateError {
     },
     /// The file of exposures holds something else. It is left as it is.
     #[error(
-        "{} is damaged ({what}): repair it, or move it away to start without the exposures made by ctl",
+        "{} is damaged ({what}): repair it, or move it away{without}",
         path.display()
     )]
     Damaged {
@@ -65,6 +87,8 @@ pub enum StateError {
         path: PathBuf,
         /// What is wrong with it.
         what: String,
+        /// What a gateway then starts without.
+        without: &'static str,
     },
 }
 
@@ -72,14 +96,34 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    files: Mutex<Files>,
     _lock: File,
 }
 
-#[derive(Serialize)]
-struct Kept<'a> {
+/// What is known of the two files.
+#[derive(Debug, Default)]
+struct Files {
+    /// How often [`FILE`] was written.
+    generation: u64,
+    /// Its size in bytes.
+    size: u64,
+    /// What was changed since then.
+    journal: Option<Journal>,
+}
+
+/// The layout of [`FILE`].
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
     version: u64,
-    #[serde(flatten)]
-    overlay: &'a Overlay,
+    #[serde(default)]
+    generation: u64,
+    #[serde(default)]
+    databases: BTreeMap<Arc<str>, DatabaseSpec>,
+    #[serde(default)]
+    exposed: BTreeMap<Arc<str>, BTreeMap<Host, Lease>>,
+    #[serde(default)]
+    hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
 }
 
 impl StateDir {
@@ -115,6 +159,7 @@ impl StateDir {
         })?;
         Ok(Self {
             path: path.to_owned(),
+            files: Mutex::default(),
             _lock: lock,
         })
     }
@@ -125,36 +170,116 @@ impl StateDir {
         &self.path
     }
 
-    /// What was saved last; nothing where nothing was.
+    /// What was saved last; nothing where nothing was. Call it before the first save.
     ///
     /// # Errors
-    /// The file cannot be read or understood. It is not touched.
+    /// A file cannot be read or understood. Neither is touched.
     pub fn load(&self) -> Result<Overlay, StateError> {
+        let mut files = self.files();
+        *files = Files::default();
+        let mut overlay = Overlay::default();
         let path = self.path.join(FILE);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Overlay::default()),
+        match fs::read(&path) {
+            Ok(text) => {
+                let whole = understand(&text).map_err(|what| StateError::Damaged {
+                    path,
+                    what,
+                    without: WITHOUT_FILE,
+                })?;
+                files.generation = whole.generation;
+                files.size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                overlay = Overlay::from(Written {
+                    databases: whole.databases,
+                    exposed: whole.exposed,
+                    hidden: whole.hidden,
+                });
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(StateError::Read { path, source }),
-        };
-        understand(&text).map_err(|what| StateError::Damaged { path, what })
+        }
+        let path = self.path.join(JOURNAL);
+        match Journal::replay(&path, files.generation, &mut overlay) {
+            Ok(journal) => files.journal = journal,
+            Err(e) if e.kind() == io::ErrorKind::InvalidData => {
+                let what = e.to_string();
+                return Err(StateError::Damaged {
+                    path,
+                    what,
+                    without: WITHOUT_JOURNAL,
+                });
+            }
+            Err(source) => return Err(StateError::Read { path, source }),
+        }
+        // As for the journal: what is told from here on must not be lost to a power cut.
+        self.directory()
+            .and_then(|directory| directory.sync_all())
+            .map_err(|source| StateError::Read {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(overlay)
     }
 
-    /// Keeps an overlay: once this returns it survives a crash of the machine, and before that
-    /// the one kept last does.
+    /// Keeps a change, which has made `overlay` of what it was before: once this returns it
+    /// survives a crash of the machine, and before that what was kept last does.
     ///
     /// # Errors
     /// The directory cannot be written; what was kept last is still there.
-    pub fn save(&self, overlay: &Overlay) -> io::Result<()> {
-        self.write(overlay)
+    pub fn save(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<()> {
+        self.keep(change, overlay)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))
     }
 
-    fn write(&self, overlay: &Overlay) -> io::Result<()> {
-        let kept = Kept {
+    fn keep(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<()> {
+        let mut files = self.files();
+        let Files {
+            generation,
+            size,
+            journal,
+        } = &mut *files;
+        // A file of the first layout tells no generation that a journal could belong to.
+        if *generation > 0 && *size > SMALL && journal.as_ref().map_or(0, Journal::len) <= *size {
+            let line = journal::line(change)?;
+            if let Some(journal) = journal {
+                return journal.append(&line);
+            }
+            let path = self.path.join(JOURNAL);
+            let begun = Journal::begin(&path, *generation, &line);
+            *journal = Some(
+                begun
+                    .and_then(|begun| self.directory()?.sync_all().map(|()| begun))
+                    .inspect_err(
+                        // Whoever reads it after a crash must not find what was refused.
+                        |_| drop(fs::remove_file(&path)),
+                    )?,
+            );
+            return Ok(());
+        }
+        // Should writing fail half way, nobody knows to which file the journal belongs: the next
+        // change then writes it anew, too.
+        *generation += 1;
+        *journal = None;
+        *size = 0;
+        *size = self.write(*generation, overlay)?;
+        // Of no use any more, and of no harm if it stays: it belongs to the file before.
+        let _ = fs::remove_file(self.path.join(JOURNAL));
+        Ok(())
+    }
+
+    /// Writes the file anew and gives its size.
+    fn write(&self, generation: u64, overlay: &Overlay) -> io::Result<u64> {
+        let Written {
+            databases,
+            exposed,
+            hidden,
+        } = overlay.lasting();
+        let mut text = serde_json::to_vec_pretty(&Whole {
             version: VERSION,
-            overlay,
-        };
-        let mut text = serde_json::to_vec_pretty(&kept)?;
+            generation,
+            databases,
+            exposed,
+            hidden,
+        })?;
         text.push(b'\n');
         let unfinished = self.path.join(UNFINISHED);
         let mut file = OpenOptions::new()
@@ -165,17 +290,32 @@ impl StateDir {
             .open(&unfinished)?;
         file.write_all(&text)?;
         file.sync_all()?;
+        // Opened before the rename: it must not fail for want of a descriptor after it.
+        let directory = self.directory()?;
         fs::rename(&unfinished, self.path.join(FILE))?;
-        // The rename itself is on disk only once the directory is.
-        File::open(&self.path)?.sync_all()
+        directory.sync_all()?;
+        Ok(u64::try_from(text.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The directory, to be synced: a file that is new, or has a new name, is on disk only once its
+    /// directory is.
+    fn directory(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn understand(text: &[u8]) -> Result<Overlay, String> {
-    let mut value: Value = serde_json::from_slice(text).map_err(|e| e.to_string())?;
-    let version = value.as_object_mut().and_then(|map| map.remove("version"));
-    match version.as_ref().and_then(Value::as_u64) {
-        Some(VERSION) => serde_json::from_value(value).map_err(|e| e.to_string()),
+fn understand(text: &[u8]) -> Result<Whole, String> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: Option<u64>,
+    }
+    let Version { version } = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    match version {
+        Some(1..=VERSION) => serde_json::from_slice(text).map_err(|e| e.to_string()),
         Some(newer) if newer > VERSION => {
             Err(format!("version {newer} was written by a newer dbgate"))
         }
@@ -190,15 +330,49 @@ mod tests {
     use super::*;
     use crate::cert::scratch::Scratch;
 
+    fn laid(text: &str) -> Laid {
+        serde_json::from_str(text).unwrap()
+    }
+
     fn overlay() -> Overlay {
-        serde_json::from_str(
-            r#"{
-                "databases": {"pg9": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]}},
-                "exposed": {"pg9": {"*.example": {}}},
-                "hidden": {"pg1": ["a.example"]}
-            }"#,
-        )
-        .unwrap()
+        let mut overlay = Overlay::default();
+        let pg9 = r#"{
+            "database": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]},
+            "exposed": {"*.example": {}}
+        }"#;
+        overlay.put("pg9", laid(pg9));
+        overlay.put("pg1", laid(r#"{"hidden": ["a.example"]}"#));
+        overlay
+    }
+
+    /// Keeps an overlay that is small enough to be written as a whole.
+    fn save(dir: &StateDir, overlay: &Overlay) {
+        dir.save(&BTreeMap::new(), overlay).unwrap();
+    }
+
+    /// An overlay whose file is large enough for a journal.
+    fn large() -> Overlay {
+        let mut overlay = Overlay::default();
+        for i in 0..1_000 {
+            let hosts = format!(
+                r#"{{"hidden": ["a{i}.example", "{}.example"]}}"#,
+                "b".repeat(60)
+            );
+            overlay.put(&format!("db{i}"), laid(&hosts));
+        }
+        overlay
+    }
+
+    /// Puts `hidden` on one database and keeps that.
+    fn change(dir: &StateDir, overlay: &mut Overlay, name: &str, hidden: &str) {
+        let now = laid(&format!(r#"{{"hidden": ["{hidden}"]}}"#));
+        overlay.put(name, now.clone());
+        dir.save(&BTreeMap::from([(name, now)]), overlay).unwrap();
+    }
+
+    /// The overlay that a process finds after a crash.
+    fn found(path: &Path) -> Overlay {
+        StateDir::open(path).unwrap().load().unwrap()
     }
 
     fn mode(path: &Path) -> u32 {
@@ -211,7 +385,7 @@ mod tests {
         let path = scratch.path().join("a/state");
         let dir = StateDir::open(&path).unwrap();
         assert_eq!(dir.load().unwrap(), Overlay::default());
-        dir.save(&overlay()).unwrap();
+        save(&dir, &overlay());
         assert_eq!(dir.load().unwrap(), overlay());
         drop(dir);
         assert_eq!(StateDir::open(&path).unwrap().load().unwrap(), overlay());
@@ -233,10 +407,10 @@ mod tests {
     fn an_interrupted_save_leaves_the_one_before() {
         let scratch = Scratch::new();
         let dir = StateDir::open(scratch.path()).unwrap();
-        dir.save(&overlay()).unwrap();
+        save(&dir, &overlay());
         fs::write(scratch.path().join(UNFINISHED), "{\"vers").unwrap();
         assert_eq!(dir.load().unwrap(), overlay());
-        dir.save(&Overlay::default()).unwrap();
+        save(&dir, &Overlay::default());
         assert_eq!(dir.load().unwrap(), Overlay::default());
         assert!(!scratch.path().join(UNFINISHED).exists());
     }
@@ -249,9 +423,9 @@ mod tests {
         for (text, why) in [
             ("", "EOF"),
             ("{\"version\":1", "EOF"),
-            ("[]", "no version"),
+            ("[]", "invalid length"),
             ("{}", "no version"),
-            ("{\"version\":2}", "newer dbgate"),
+            ("{\"version\":3}", "newer dbgate"),
             ("{\"version\":1,\"hiden\":{}}", "hiden"),
             (
                 "{\"version\":1,\"hidden\":{\"a\":[\"10.0.0.1\"]}}",
@@ -263,6 +437,124 @@ mod tests {
             let told = [file.to_str().unwrap(), why, "move it away"];
             assert!(told.iter().all(|t| error.contains(t)), "{text}: {error}");
             assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_there_was_a_journal_is_read() {
+        let scratch = Scratch::new();
+        let dir = StateDir::open(scratch.path()).unwrap();
+        let text = r#"{
+            "version": 1,
+            "databases": {"pg9": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]}},
+            "exposed": {"pg9": {"*.example": {}}},
+            "hidden": {"pg1": ["a.example"]}
+        }"#;
+        fs::write(scratch.path().join(FILE), text).unwrap();
+        assert_eq!(dir.load().unwrap(), overlay());
+    }
+
+    #[test]
+    fn changes_of_a_large_file_go_into_a_journal_until_that_is_as_large() {
+        let scratch = Scratch::new();
+        let (file, journal) = (scratch.path().join(FILE), scratch.path().join(JOURNAL));
+        let mut now = large();
+        let dir = StateDir::open(scratch.path()).unwrap();
+        dir.load().unwrap();
+        save(&dir, &now);
+        let first = fs::read(&file).unwrap();
+        let mut changes = 0_u32;
+        while fs::read(&file).unwrap() == first {
+            change(
+                &dir,
+                &mut now,
+                &format!("db{changes}"),
+                &format!("c{changes}.example"),
+            );
+            changes += 1;
+            if changes % 500 == 2 {
+                // What another process finds in the middle, and goes on with.
+                assert_eq!(dir.load().unwrap(), now, "after {changes} changes");
+                assert_eq!(mode(&journal), 0o600);
+            }
+        }
+        assert!(
+            changes > 1_000,
+            "the file was written anew after {changes} changes"
+        );
+        assert!(!journal.exists());
+        drop(dir);
+        assert_eq!(found(scratch.path()), now);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_cut_short_was_never_kept() {
+        let scratch = Scratch::new();
+        let journal = scratch.path().join(JOURNAL);
+        let mut now = large();
+        let dir = StateDir::open(scratch.path()).unwrap();
+        save(&dir, &now);
+        change(&dir, &mut now, "db1", "x.example");
+        let text = fs::read(&journal).unwrap();
+        drop(dir);
+        for cut in 0..text.len() {
+            fs::write(&journal, &text[..cut]).unwrap();
+            assert_eq!(found(scratch.path()), large(), "cut at {cut}");
+        }
+        let torn = |tail: &[u8]| fs::write(&journal, [text.as_slice(), tail].concat()).unwrap();
+        // The end of a line may come to the disk without its beginning.
+        for tail in [&[0; 9][..], b"\0\0\0\0\":{}}}\n", b"{\"db2\":{\"hid"] {
+            torn(tail);
+            assert_eq!(found(scratch.path()), now, "with {tail:?}");
+        }
+        let dir = StateDir::open(scratch.path()).unwrap();
+        dir.load().unwrap();
+        // The next change takes the place of what was cut short.
+        change(&dir, &mut now, "db3", "y.example");
+        drop(dir);
+        assert_eq!(found(scratch.path()), now);
+    }
+
+    #[test]
+    fn a_journal_of_an_earlier_file_is_of_no_use() {
+        let scratch = Scratch::new();
+        let journal = scratch.path().join(JOURNAL);
+        let mut now = large();
+        let dir = StateDir::open(scratch.path()).unwrap();
+        save(&dir, &now);
+        change(&dir, &mut now, "db1", "x.example");
+        let old = fs::read(&journal).unwrap();
+        drop(dir);
+        // Written anew, and the journal was left behind by a crash.
+        let dir = StateDir::open(scratch.path()).unwrap();
+        dir.load().unwrap();
+        dir.files().size = 0;
+        save(&dir, &overlay());
+        fs::write(&journal, old).unwrap();
+        drop(dir);
+        assert_eq!(found(scratch.path()), overlay());
+    }
+
+    #[test]
+    fn a_damaged_journal_is_told_and_left_alone() {
+        let scratch = Scratch::new();
+        let journal = scratch.path().join(JOURNAL);
+        let mut now = large();
+        let dir = StateDir::open(scratch.path()).unwrap();
+        save(&dir, &now);
+        change(&dir, &mut now, "db1", "x.example");
+        let text = fs::read_to_string(&journal).unwrap();
+        for (bad, line) in [
+            (text.replace("generation", "generatoin"), "line 1"),
+            (text.replace(":1}", ":2}"), "a later exposures.json"),
+            (text.replace("hidden", "hiden"), "line 2"),
+            (text.replace("x.example", "10.0.0.1"), "line 2"),
+        ] {
+            fs::write(&journal, &bad).unwrap();
+            let error = dir.load().unwrap_err().to_string();
+            let told = [journal.to_str().unwrap(), line, "move it away"];
+            assert!(told.iter().all(|t| error.contains(t)), "{bad}: {error}");
+            assert_eq!(fs::read_to_string(&journal).unwrap(), bad);
         }
     }
 

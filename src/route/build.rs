@@ -3,12 +3,12 @@
 //! Not here: what a database is and who has a host ([`super::resolve`]), and putting a snapshot in
 //! force ([`super::store`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin};
 use super::overlay::{Declared, Overlay};
-use super::resolve::{Resolver, affected};
+use super::resolve::Resolver;
 use super::shards::Shards;
 use super::spec::DatabaseSpec;
 use super::{Change, ChangeError, Host, Snapshot, Table};
@@ -51,9 +51,7 @@ impl Building<'_> {
             after.table.insert(&database);
             after.databases.insert(database);
         }
-        let nothing = Overlay::default();
-        let names = affected(&nothing, overlay);
-        self.lay(overlay, &names, after)
+        self.lay(overlay, &overlay.names().collect(), after)
     }
 
     /// The snapshot before, with these databases as the overlay wants them now.
@@ -77,11 +75,13 @@ impl Building<'_> {
         mut after: Snapshot,
     ) -> Result<Snapshot, ChangeError> {
         let resolver = Resolver::new(&after, overlay);
-        let mut notes = resolver.notes();
+        let mut notes = after.notes.clone();
         let mut left_out = BTreeSet::new();
         let mut built = Vec::with_capacity(names.len());
         for name in names {
+            let mut of_name = resolver.notes(name);
             let Some(wanted) = resolver.database(name) else {
+                note(&mut notes, name, of_name);
                 built.push((name, None));
                 continue;
             };
@@ -97,7 +97,7 @@ impl Building<'_> {
                         && self.wished != Some(name)
                         && !self.before.databases.contains_key(name) =>
                 {
-                    notes.push(format!(
+                    of_name.push(format!(
                         "database {name}, made by ctl, is left out: {source}"
                     ));
                     left_out.insert((*name).to_owned());
@@ -105,6 +105,7 @@ impl Building<'_> {
                 }
                 Err(error) => return Err(error),
             }
+            note(&mut notes, name, of_name);
         }
         for (name, database) in &built {
             let old = match database {
@@ -142,6 +143,20 @@ impl Building<'_> {
     }
 }
 
+/// Replaces what is noted of a database.
+fn note(notes: &mut Arc<BTreeMap<Arc<str>, Vec<String>>>, name: &str, of_name: Vec<String>) {
+    let before = notes.get(name).map_or(&[][..], |notes| notes);
+    if before == of_name {
+        return;
+    }
+    let notes = Arc::make_mut(notes);
+    if of_name.is_empty() {
+        notes.remove(name);
+    } else {
+        notes.insert(name.into(), of_name);
+    }
+}
+
 /// What is different in these databases; the others are the same in both.
 pub(super) fn compare<'n>(
     before: &Snapshot,
@@ -174,9 +189,14 @@ pub(super) fn compare<'n>(
     change.withdrawn.sort_unstable();
     change.exposed.sort_unstable();
     change.removed.sort_unstable();
-    let known: HashSet<&String> = before.notes.iter().collect();
-    let news = after.notes.iter().filter(|note| !known.contains(note));
-    change.news = news.cloned().collect();
+    let same_notes = Arc::ptr_eq(&before.notes, &after.notes);
+    for (name, notes) in after.notes.iter().filter(|_| !same_notes) {
+        let known = before.notes.get(name);
+        let news = notes
+            .iter()
+            .filter(|note| known.is_none_or(|known| !known.contains(note)));
+        change.news.extend(news.cloned());
+    }
     change
 }
 

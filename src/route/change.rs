@@ -1,13 +1,13 @@
-//! What `ctl expose` and `ctl hide` wish for, and how a wish changes the overlay, or why it must
-//! not.
+//! What `ctl expose` and `ctl hide` wish for, and what a wish makes of the overlay, or why it must
+//! not be.
 //!
 //! Not here: building and swapping routes ([`super::store`]).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::overlay::{Lease, Overlay};
+use super::overlay::{Laid, Lease, Overlay};
 use super::spec::DatabaseSpec;
 use super::{Host, Snapshot};
 use crate::tls::config::TlsFileError;
@@ -66,18 +66,22 @@ pub struct Hide {
     pub if_exists: bool,
 }
 
+/// What a change makes of the databases that it is about.
+pub(super) type Changed = BTreeMap<String, Laid>;
+
 /// Lays a wish to expose over what `ctl` did before, which is in force in `now`.
 ///
 /// # Errors
 /// A conflict with what is declared, or an unknown database.
 pub(super) fn lay_exposure(
     now: &Snapshot,
-    overlay: &mut Overlay,
+    overlay: &Overlay,
     wish: &Expose,
-) -> Result<(), ChangeError> {
+) -> Result<Changed, ChangeError> {
     let name = &wish.name;
     let declared = now.declared(name);
-    match (&wish.spec, declared, overlay.databases.get(name)) {
+    let mut laid = overlay.get(name).cloned().unwrap_or_default();
+    match (&wish.spec, declared, &laid.database) {
         (None, None, None) => {
             return Err(ChangeError::NotFound(format!(
                 "no database {name}: declare it in the configuration, or say where it is with --to"
@@ -98,27 +102,27 @@ pub(super) fn lay_exposure(
             if let Some((key, what)) = spec.problems().into_iter().next() {
                 return Err(ChangeError::Invalid(format!("{key}: {what}")));
             }
-            overlay.databases.insert(name.clone(), spec.clone());
+            laid.database = Some(spec.clone());
         }
         _ => {}
     }
-    let spec = declared
-        .map(|d| &d.spec)
-        .or_else(|| overlay.databases.get(name));
+    let spec = declared.map(|d| &d.spec).or(laid.database.as_ref());
     if spec.is_some_and(|s| s.protocol.server_first()) && !wish.hosts.is_empty() {
         return Err(ChangeError::Invalid(format!(
             "database {name} speaks first, before its client can name it: reach it through a listener with protocol = \"tcp\" and default = \"{name}\""
         )));
     }
     if wish.hosts.is_empty() {
-        let takes_back = overlay.hidden.remove(name).is_some();
-        if !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
+        let takes_back = !std::mem::take(&mut laid.hidden).is_empty();
+        let makes = wish.spec.is_some() && declared.is_none();
+        if makes || !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
             return Err(ChangeError::Invalid(format!(
                 "say under which name {name} is to be reached, with --host"
             )));
         }
-        return Ok(());
+        return Ok(BTreeMap::from([(name.clone(), laid)]));
     }
+    let mut changed = Changed::new();
     for host in &wish.hosts {
         let giver = now.table.declarer(host).map(|d| &*d.name);
         if let Some(owner) = giver
@@ -129,20 +133,16 @@ pub(super) fn lay_exposure(
                 "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
             )));
         }
-        let other = overlay
-            .exposed
-            .iter()
-            .find(|(owner, hosts)| *owner != name && hosts.contains_key(host))
-            .map(|(owner, _)| owner.clone());
-        if let Some(owner) = other {
+        for owner in overlay.claimants(host).filter(|owner| owner != name) {
             if !wish.replace {
                 return Err(ChangeError::Conflict(format!(
                     "host {host} leads to database {owner}: use --replace to move it"
                 )));
             }
-            if let Some(hosts) = overlay.exposed.get_mut(&owner) {
-                hosts.remove(host);
-            }
+            let others = changed
+                .entry(owner.to_owned())
+                .or_insert_with(|| overlay.get(owner).cloned().unwrap_or_default());
+            others.exposed.remove(host);
         }
         if giver == Some(name) {
             if !wish.lease.lasts() {
@@ -150,19 +150,13 @@ pub(super) fn lay_exposure(
                     "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
                 )));
             }
-            if let Some(hidden) = overlay.hidden.get_mut(name) {
-                hidden.remove(host);
-            }
+            laid.hidden.remove(host);
         } else {
-            overlay
-                .exposed
-                .entry(name.clone())
-                .or_default()
-                .insert(host.clone(), wish.lease);
+            laid.exposed.insert(host.clone(), wish.lease);
         }
     }
-    overlay.forget_unexposed();
-    Ok(())
+    changed.insert(name.clone(), laid);
+    Ok(changed)
 }
 
 /// Takes an exposure away.
@@ -171,43 +165,42 @@ pub(super) fn lay_exposure(
 /// An unknown database or host.
 pub(super) fn lift_exposure(
     now: &Snapshot,
-    overlay: &mut Overlay,
+    overlay: &Overlay,
     wish: &Hide,
-) -> Result<(), ChangeError> {
+) -> Result<Changed, ChangeError> {
     let name = &wish.name;
     let declared = now.declared(name);
+    let laid = overlay.get(name);
     let known = declared.is_some()
-        || overlay.databases.contains_key(name)
-        || overlay.exposed.contains_key(name);
+        || laid.is_some_and(|laid| laid.database.is_some() || !laid.exposed.is_empty());
     if !known && wish.if_exists {
-        return Ok(());
+        return Ok(Changed::new());
     }
     if !known {
         return Err(ChangeError::NotFound(format!("no database {name}")));
     }
     let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| d.config_hosts()).collect();
-    let exposed = overlay.exposed.entry(name.clone()).or_default();
+    let mut laid = laid.cloned().unwrap_or_default();
     let hosts: Vec<Host> = if wish.hosts.is_empty() {
         config_hosts
             .iter()
             .map(|h| (*h).clone())
-            .chain(exposed.keys().cloned())
+            .chain(laid.exposed.keys().cloned())
             .collect()
     } else {
         wish.hosts.clone()
     };
     for host in hosts {
-        let was_exposed = exposed.remove(&host).is_some();
+        let was_exposed = laid.exposed.remove(&host).is_some();
         if config_hosts.contains(&host) {
-            overlay.hidden.entry(name.clone()).or_default().insert(host);
+            laid.hidden.insert(host);
         } else if !was_exposed && !wish.if_exists {
             return Err(ChangeError::NotFound(format!(
                 "database {name} is not exposed under {host}"
             )));
         }
     }
-    overlay.forget_unexposed();
-    Ok(())
+    Ok(BTreeMap::from([(name.clone(), laid)]))
 }
 
 /// The keys in which two declarations differ, for a conflict's message.

@@ -7,10 +7,10 @@
 //!
 //! Not here: building databases ([`super::build`]) and swapping routes ([`super::store`]).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::database::{Exposure, ExposureState, Origin};
-use super::overlay::Overlay;
+use super::overlay::{Laid, Overlay};
 use super::spec::DatabaseSpec;
 use super::{Host, Snapshot};
 use crate::few::Few;
@@ -31,30 +31,11 @@ pub(super) struct Resolver<'a> {
     /// A snapshot with the databases of the configuration; what else it has plays no part.
     config: &'a Snapshot,
     overlay: &'a Overlay,
-    /// Who has each of the hosts that `ctl` exposed and that the configuration leaves free.
-    claims: HashMap<&'a Host, &'a str>,
 }
 
 impl<'a> Resolver<'a> {
     pub(super) fn new(config: &'a Snapshot, overlay: &'a Overlay) -> Self {
-        let mut resolver = Self {
-            config,
-            overlay,
-            claims: HashMap::new(),
-        };
-        let mut claims = HashMap::new();
-        for declared in [true, false] {
-            for (name, hosts) in &overlay.exposed {
-                if resolver.is_declared(name) != declared || !resolver.exists(name) {
-                    continue;
-                }
-                for host in hosts.keys().filter(|host| !resolver.gives(name, host)) {
-                    claims.entry(host).or_insert(name.as_str());
-                }
-            }
-        }
-        resolver.claims = claims;
-        resolver
+        Self { config, overlay }
     }
 
     /// The database of this name; `None` where there is none.
@@ -62,7 +43,7 @@ impl<'a> Resolver<'a> {
         let declared = self.config.declared(name);
         let (spec, origin) = match declared {
             Some(declared) => (&declared.spec, Origin::Config),
-            None => (self.overlay.databases.get(name)?, Origin::Runtime),
+            None => (self.overlay.made(name)?, Origin::Runtime),
         };
         let config_hosts = declared.into_iter().flat_map(|d| d.config_hosts());
         let of_config = config_hosts.map(|host| {
@@ -74,8 +55,9 @@ impl<'a> Resolver<'a> {
             };
             Exposure::of_config(host.clone(), state)
         });
-        let leases = self.overlay.exposed.get(name).into_iter().flatten();
+        let leases = self.overlay.get(name).into_iter();
         let of_runtime = leases
+            .flat_map(|laid| &laid.exposed)
             .filter(|(host, _)| !self.gives(name, host))
             .map(|(host, lease)| Exposure {
                 host: host.clone(),
@@ -94,35 +76,32 @@ impl<'a> Resolver<'a> {
         })
     }
 
-    /// What an operator should know of what `ctl` did and what has no effect, one sentence each.
-    pub(super) fn notes(&self) -> Vec<String> {
-        let overlay = self.overlay;
-        let unused = overlay
-            .databases
-            .keys()
-            .filter(|name| self.is_declared(name));
-        let unused = unused.map(|name| {
-            format!(
+    /// What an operator should know of what `ctl` did about a database and what has no effect, one
+    /// sentence each.
+    pub(super) fn notes(&self, name: &str) -> Vec<String> {
+        let Some(laid) = self.overlay.get(name) else {
+            return Vec::new();
+        };
+        let mut notes = Vec::new();
+        if laid.database.is_some() && self.is_declared(name) {
+            notes.push(format!(
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
-            )
-        });
-        let waiting = overlay.exposed.keys().filter(|name| !self.exists(name));
-        let waiting = waiting.map(|name| {
-            format!(
+            ));
+        }
+        if !laid.exposed.is_empty() && !self.exists(name) {
+            notes.push(format!(
                 "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
-            )
-        });
-        let there = overlay.exposed.iter().filter(|(name, _)| self.exists(name));
-        let shadowed = there.flat_map(|(name, hosts)| {
-            let claimed = hosts.keys().filter(|host| !self.gives(name, host));
-            claimed.filter_map(move |host| {
-                let owner = self.owner(host).filter(|owner| owner != name)?;
-                Some(format!(
+            ));
+            return notes;
+        }
+        for host in laid.exposed.keys().filter(|host| !self.gives(name, host)) {
+            if let Some(owner) = self.owner(host).filter(|owner| *owner != name) {
+                notes.push(format!(
                     "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
-                ))
-            })
-        });
-        unused.chain(waiting).chain(shadowed).collect()
+                ));
+            }
+        }
+        notes
     }
 
     fn is_declared(&self, name: &str) -> bool {
@@ -130,7 +109,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.is_declared(name) || self.overlay.databases.contains_key(name)
+        self.is_declared(name) || self.overlay.made(name).is_some()
     }
 
     /// Whether the configuration gives this host to this database, hidden or not.
@@ -139,57 +118,39 @@ impl<'a> Resolver<'a> {
         declarer.is_some_and(|database| &*database.name == name)
     }
 
-    /// The database that a host leads to, among those that lay claim to it.
+    /// The database that a host leads to, among those that lay claim to it: whose the
+    /// configuration says it is, then those that it declares, each kind by name.
     fn owner(&self, host: &Host) -> Option<&str> {
         let declarer = self.config.table.declarer(host).map(|d| &*d.name);
         declarer
             .filter(|name| !self.overlay.hides(name, host))
-            .or_else(|| self.claims.get(host).copied())
+            .or_else(|| {
+                let claimants = self.overlay.claimants(host);
+                claimants
+                    .filter(|name| self.exists(name) && !self.gives(name, host))
+                    .min_by_key(|name| (!self.is_declared(name), *name))
+            })
     }
 }
 
-/// The databases that may be others after the overlay than before it: those about which the two
-/// differ, and whoever else lays claim to one of their hosts.
-pub(super) fn affected<'a>(before: &'a Overlay, after: &'a Overlay) -> BTreeSet<&'a str> {
-    let overlays = [before, after];
-    let all = overlays.iter().flat_map(|overlay| {
-        let Overlay {
-            databases,
-            exposed,
-            hidden,
-        } = overlay;
-        let names = databases.keys().chain(exposed.keys());
-        names.chain(hidden.keys()).map(String::as_str)
-    });
-    let mut names: BTreeSet<&str> = all
-        .filter(|name| {
-            before.databases.get(*name) != after.databases.get(*name)
-                || before.exposed.get(*name) != after.exposed.get(*name)
-                || before.hidden.get(*name) != after.hidden.get(*name)
-        })
-        .collect();
-    let of_names = |overlay: &'a Overlay| {
-        let of_each = names.iter();
-        of_each.flat_map(move |name| {
-            let exposed = overlay
-                .exposed
-                .get(*name)
-                .into_iter()
-                .flat_map(|h| h.keys());
-            exposed.chain(overlay.hidden.get(*name).into_iter().flatten())
-        })
-    };
-    let hosts: BTreeSet<&Host> = overlays.into_iter().flat_map(of_names).collect();
-    let others = after.exposed.iter().filter(|(_, claimed)| {
-        let (few, many) = (hosts.len(), claimed.len());
-        if few < many {
-            hosts.iter().any(|host| claimed.contains_key(*host))
-        } else {
-            claimed.keys().any(|host| hosts.contains(host))
+/// The databases that may be others with the overlay than they were when this is what had been
+/// done about some of them: those, and whoever else lays claim to one of their hosts.
+pub(super) fn affected<'a>(
+    before: &'a [(String, Laid)],
+    overlay: &'a Overlay,
+) -> BTreeSet<&'a str> {
+    let mut names = BTreeSet::new();
+    for (name, old) in before {
+        let new = overlay.get(name);
+        if new.map_or(*old == Laid::default(), |new| new == old) {
+            continue;
         }
-    });
-    let others: Vec<&str> = others.map(|(name, _)| name.as_str()).collect();
-    names.extend(others);
+        names.insert(name.as_str());
+        for laid in new.into_iter().chain([old]) {
+            let hosts = laid.exposed.keys().chain(&laid.hidden);
+            names.extend(hosts.flat_map(|host| overlay.claimants(host)));
+        }
+    }
     names
 }
 

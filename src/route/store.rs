@@ -13,9 +13,9 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::build::{Building, compare};
 pub use super::change::{ChangeError, Expose, Hide};
-use super::change::{lay_exposure, lift_exposure};
+use super::change::{Changed, lay_exposure, lift_exposure};
 use super::database::{Database, GatewayTls, Origin};
-use super::overlay::{Declared, Overlay};
+use super::overlay::{Declared, Laid, Overlay, Written};
 use super::resolve::affected;
 use super::shards::Shards;
 use super::{Host, Table};
@@ -33,8 +33,8 @@ pub struct Snapshot {
     /// The gateway's own certificate, for refusals inside TLS; `None` where it was minted, since
     /// no client trusts it.
     pub gateway_tls: Option<Arc<ServerTls>>,
-    /// What an operator should know of configuration and overlay not agreeing.
-    pub notes: Vec<String>,
+    /// What an operator should know of configuration and overlay not agreeing, by database.
+    pub notes: Arc<BTreeMap<Arc<str>, Vec<String>>>,
     /// Databases made by `ctl` whose files could not be used; each change tries them again.
     pub(super) left_out: BTreeSet<String>,
 }
@@ -53,6 +53,11 @@ impl Snapshot {
         let mut all: Vec<_> = self.databases.iter().collect();
         all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    /// All notes, a sentence each.
+    pub fn all_notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.values().flatten().map(String::as_str)
     }
 
     /// Whether the configuration declares just these.
@@ -83,8 +88,9 @@ pub struct Change {
     pub news: Vec<String>,
 }
 
-/// Keeps the lasting part of an overlay before a change takes effect.
-pub type Persist<'a> = &'a dyn Fn(&Overlay) -> std::io::Result<()>;
+/// Keeps the lasting part of a change before it takes effect: what it makes of each database that
+/// it is about, and the overlay with it done.
+pub type Persist<'a> = &'a dyn Fn(&BTreeMap<&str, Laid>, &Overlay) -> std::io::Result<()>;
 
 /// How often to look whether sessions have let go of the snapshot before.
 const PATIENCE: u32 = 10_000;
@@ -93,6 +99,54 @@ struct Inner {
     gateway: GatewayTls,
     overlay: Overlay,
     loader: Loader,
+}
+
+/// A change of the overlay, taken back when dropped unless it was kept.
+struct Edit<'a> {
+    overlay: &'a mut Overlay,
+    /// What was there before.
+    before: Vec<(String, Laid)>,
+}
+
+impl<'a> Edit<'a> {
+    fn begin(overlay: &'a mut Overlay, changed: Changed) -> Self {
+        let mut edit = Self {
+            overlay,
+            before: Vec::with_capacity(changed.len()),
+        };
+        for (name, laid) in changed {
+            let old = edit.overlay.put(&name, laid);
+            edit.before.push((name, old));
+        }
+        edit
+    }
+
+    /// What it makes of the part that is kept over a restart, where that is another.
+    fn lasting(&self) -> BTreeMap<&str, Laid> {
+        let now = self.before.iter().map(|(name, old)| {
+            let now = self.overlay.get(name);
+            (
+                name.as_str(),
+                old,
+                now.map_or_else(Laid::default, Laid::lasting),
+            )
+        });
+        now.filter(|(_, old, now)| *now != old.lasting())
+            .map(|(name, _, now)| (name, now))
+            .collect()
+    }
+
+    fn keep(mut self) {
+        self.before.clear();
+    }
+}
+
+impl Drop for Edit<'_> {
+    fn drop(&mut self) {
+        for (name, old) in self.before.drain(..) {
+            self.overlay.put(&name, old);
+        }
+    }
 }
 
 /// The routes and their origins.
@@ -136,9 +190,9 @@ impl Store {
         self.current.load()
     }
 
-    /// The overlay as it is now.
-    pub fn overlay(&self) -> Overlay {
-        self.lock().overlay.clone()
+    /// What `ctl` did that is in force now.
+    pub fn overlay(&self) -> Written {
+        self.lock().overlay.written()
     }
 
     /// Puts a newly read configuration in force, reading all certificate files again.
@@ -191,9 +245,8 @@ impl Store {
         persist: Persist<'_>,
     ) -> Result<Change, ChangeError> {
         let mut inner = self.lock();
-        let mut overlay = inner.overlay.clone();
-        lay_exposure(&self.current.load(), &mut overlay, wish)?;
-        self.commit(&mut inner, overlay, Some(&wish.name), dry_run, persist)
+        let changed = lay_exposure(&self.current.load(), &inner.overlay, wish)?;
+        self.commit(&mut inner, changed, Some(&wish.name), dry_run, persist)
     }
 
     /// Ends an exposure.
@@ -207,9 +260,8 @@ impl Store {
         persist: Persist<'_>,
     ) -> Result<Change, ChangeError> {
         let mut inner = self.lock();
-        let mut overlay = inner.overlay.clone();
-        lift_exposure(&self.current.load(), &mut overlay, wish)?;
-        self.commit(&mut inner, overlay, None, dry_run, persist)
+        let changed = lift_exposure(&self.current.load(), &inner.overlay, wish)?;
+        self.commit(&mut inner, changed, None, dry_run, persist)
     }
 
     /// Ends the leases that have run out by `now`.
@@ -218,9 +270,8 @@ impl Store {
     /// The databases that remain cannot be built; nothing changes then.
     pub fn expire(&self, now: SystemTime) -> Result<Change, ChangeError> {
         let mut inner = self.lock();
-        let mut overlay = inner.overlay.clone();
-        overlay.expire(now);
-        self.commit(&mut inner, overlay, None, false, &|_| Ok(()))
+        let changed = inner.overlay.expired(now);
+        self.commit(&mut inner, changed, None, false, &|_, _| Ok(()))
     }
 
     /// When the next lease runs out.
@@ -228,23 +279,25 @@ impl Store {
         self.lock().overlay.next_expiry()
     }
 
+    /// Makes a change, or leaves everything as it was.
     fn commit(
         &self,
         inner: &mut Inner,
-        overlay: Overlay,
+        changed: Changed,
         wished: Option<&str>,
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<Change, ChangeError> {
+        let edit = Edit::begin(&mut inner.overlay, changed);
         let before = self.current.load_full();
-        if overlay == inner.overlay {
+        let mut names = affected(&edit.before, edit.overlay);
+        if names.is_empty() {
             return Ok(Change {
                 revision: before.revision,
                 ..Change::default()
             });
         }
         let mut loader = inner.loader.clone();
-        let mut names = affected(&inner.overlay, &overlay);
         names.extend(before.left_out.iter().map(String::as_str));
         let after = Building {
             gateway: &inner.gateway,
@@ -252,14 +305,14 @@ impl Store {
             before: &before,
             wished,
         }
-        .part(&names, &overlay)?;
+        .part(&names, edit.overlay)?;
         let change = compare(&before, &after, names.into_iter());
         if !dry_run {
-            let lasting = overlay.lasting();
-            if lasting != inner.overlay.lasting() {
-                persist(&lasting).map_err(ChangeError::State)?;
+            let lasting = edit.lasting();
+            if !lasting.is_empty() {
+                persist(&lasting, edit.overlay).map_err(ChangeError::State)?;
             }
-            inner.overlay = overlay;
+            edit.keep();
             inner.loader = loader;
             self.replace(before, after);
         }
@@ -284,8 +337,8 @@ impl Store {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held left the old state whole: it is replaced only at the
-        // very end of each change.
+        // A panic while the lock was held left the old state whole: what a change has begun is taken
+        // back, and all else is replaced only at its very end.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,7 +1,7 @@
-//! What is left after `kill -9`: everything that `ctl` was told to keep, and nothing else; and a state
-//! directory that is damaged or cannot be written.
+//! What is left after `kill -9`: everything that `ctl` was told to keep, and nothing else, be it few
+//! or very many databases; and a state directory that is damaged or cannot be written.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::Mutex;
 use std::thread;
@@ -19,8 +19,14 @@ use crate::testbed;
 const KEPT: &str = "state/exposures.json";
 const UNFINISHED: &str = "state/exposures.json.new";
 
+/// What changed since that file was written, where it is large.
+const JOURNAL: &str = "state/exposures.journal";
+
 /// Exposes that are interrupted.
 const MANY: usize = 200;
+
+/// Databases that make the file large.
+const CROWD: usize = 2_000;
 
 fn wish(name: &str, more: &Value) -> Value {
     let mut wish = json!({
@@ -32,6 +38,38 @@ fn wish(name: &str, more: &Value) -> Value {
     let fields = wish.as_object_mut().expect("an object");
     fields.extend(more.as_object().cloned().unwrap_or_default());
     wish
+}
+
+/// A gateway in which `ctl` has made very many databases before, and their names.
+fn crowded() -> (Gateway, BTreeSet<String>) {
+    let mut gateway = Gateway::start("");
+    gateway.crash();
+    let names: BTreeSet<String> = (0..CROWD).map(|n| format!("old{n}")).collect();
+    let databases: BTreeMap<&str, Value> = names
+        .iter()
+        .map(|name| {
+            (
+                name.as_str(),
+                json!({"protocol": "tls", "backends": ["127.0.0.1:1"]}),
+            )
+        })
+        .collect();
+    let exposed: BTreeMap<&str, Value> = names
+        .iter()
+        .map(|name| (name.as_str(), json!({format!("{name}.example"): {}})))
+        .collect();
+    let kept = json!({"version": 2, "generation": 1, "databases": databases, "exposed": exposed});
+    fs::write(gateway.path(KEPT), kept.to_string()).expect("the state file");
+    gateway.start_again();
+    assert_eq!(databases_of(&gateway), names);
+    (gateway, names)
+}
+
+fn databases_of(gateway: &Gateway) -> BTreeSet<String> {
+    let list = gateway.call("list", &json!({}));
+    let rows = list["databases"].as_array().expect("rows");
+    let names = rows.iter().filter_map(|row| row["name"].as_str());
+    names.map(str::to_owned).collect()
 }
 
 /// Two hosts in the configuration, and one of each kind of change made by `ctl`.
@@ -175,16 +213,15 @@ fn a_state_directory_that_cannot_be_made_is_named() {
     assert_eq!(gateway.routes().1, routes);
 }
 
-#[test]
-fn a_change_that_cannot_be_kept_is_not_made() {
-    let mut gateway = Gateway::start("");
-    gateway.call("expose", &wish("kept", &json!({})));
+/// Nothing changes while a directory is in the way of a file that a change has to write, not even
+/// a database that is there.
+fn refused_changes(mut gateway: Gateway, of: &str, file: &str) {
     let before = gateway.routes();
     // Permissions would not stop root; a directory in the file's way stops everybody.
-    fs::create_dir(gateway.path(UNFINISHED)).expect("a directory in the way");
+    fs::create_dir(gateway.path(file)).expect("a directory in the way");
     for (cmd, params) in [
         ("expose", wish("lost", &json!({}))),
-        ("hide", json!({"name": "kept"})),
+        ("hide", json!({"name": of})),
     ] {
         let error = gateway.try_call(cmd, &params).unwrap_err().to_string();
         assert!(error.contains("state directory"), "{cmd}: {error}");
@@ -195,54 +232,77 @@ fn a_change_that_cannot_be_kept_is_not_made() {
     gateway.call("hide", &json!({"name": "for-now"}));
 
     gateway.crash();
-    fs::remove_dir(gateway.path(UNFINISHED)).expect("the directory in the way");
+    fs::remove_dir(gateway.path(file)).expect("the directory in the way");
     gateway.start_again();
     assert_eq!(before.1, gateway.routes().1);
     gateway.call("expose", &wish("lost", &json!({})));
 }
 
 #[test]
+fn a_change_that_cannot_be_kept_is_not_made() {
+    let gateway = Gateway::start("");
+    gateway.call("expose", &wish("kept", &json!({})));
+    refused_changes(gateway, "kept", UNFINISHED);
+}
+
+#[test]
+fn a_change_that_cannot_be_kept_beside_very_many_is_not_made() {
+    let (gateway, _) = crowded();
+    refused_changes(gateway, "old7", JOURNAL);
+}
+
+/// Kills a gateway in the middle of many exposes, once a few have been acknowledged.
+fn killed_in_the_middle(mut gateway: Gateway, enough: usize, before: &BTreeSet<String>) {
+    let socket = gateway.socket();
+    let done = Mutex::new(Vec::new());
+    let acknowledged = || done.lock().expect("the names").len();
+    thread::scope(|scope| {
+        let caller = scope.spawn(|| {
+            let mut control = Control::connect(&socket).expect("the control socket");
+            for n in 0..MANY {
+                let name = format!("quick{n}");
+                // The answer to the one in the middle does not come any more.
+                if control.call("expose", &wish(&name, &json!({}))).is_err() {
+                    return;
+                }
+                done.lock().expect("the names").push(name);
+            }
+        });
+        testbed::until(|| caller.is_finished() || acknowledged() >= enough);
+        gateway.crash();
+    });
+    let mut acknowledged: BTreeSet<String> =
+        done.into_inner().expect("the names").into_iter().collect();
+    assert!(
+        (enough..MANY).contains(&acknowledged.len()),
+        "the kill came too late: {} were through",
+        acknowledged.len()
+    );
+
+    gateway.start_again();
+    let there = databases_of(&gateway);
+    let next = BTreeSet::from([format!("quick{}", acknowledged.len())]);
+    acknowledged.extend(before.iter().cloned());
+    let extra: BTreeSet<String> = there.difference(&acknowledged).cloned().collect();
+    assert!(
+        acknowledged.is_subset(&there),
+        "lost: {:?}",
+        acknowledged.difference(&there)
+    );
+    assert!(extra.is_empty() || extra == next, "made up: {extra:?}");
+}
+
+#[test]
 fn a_kill_in_the_middle_loses_nothing_acknowledged() {
     for enough in [3, MANY / 4, MANY / 2] {
-        let mut gateway = Gateway::start("");
-        let socket = gateway.socket();
-        let done = Mutex::new(Vec::new());
-        let acknowledged = || done.lock().expect("the names").len();
-        thread::scope(|scope| {
-            let caller = scope.spawn(|| {
-                let mut control = Control::connect(&socket).expect("the control socket");
-                for n in 0..MANY {
-                    let name = format!("quick{n}");
-                    // The answer to the one in the middle does not come any more.
-                    if control.call("expose", &wish(&name, &json!({}))).is_err() {
-                        return;
-                    }
-                    done.lock().expect("the names").push(name);
-                }
-            });
-            testbed::until(|| caller.is_finished() || acknowledged() >= enough);
-            gateway.crash();
-        });
-        let acknowledged: BTreeSet<String> =
-            done.into_inner().expect("the names").into_iter().collect();
-        assert!(
-            (enough..MANY).contains(&acknowledged.len()),
-            "the kill came too late: {} were through",
-            acknowledged.len()
-        );
+        killed_in_the_middle(Gateway::start(""), enough, &BTreeSet::new());
+    }
+}
 
-        gateway.start_again();
-        let list = gateway.call("list", &json!({}));
-        let rows = list["databases"].as_array().expect("rows");
-        let names = rows.iter().filter_map(|row| row["name"].as_str());
-        let there: BTreeSet<String> = names.map(str::to_owned).collect();
-        let next = BTreeSet::from([format!("quick{}", acknowledged.len())]);
-        let extra: BTreeSet<String> = there.difference(&acknowledged).cloned().collect();
-        assert!(
-            acknowledged.is_subset(&there),
-            "lost: {:?}",
-            acknowledged.difference(&there)
-        );
-        assert!(extra.is_empty() || extra == next, "made up: {extra:?}");
+#[test]
+fn a_kill_in_the_middle_loses_nothing_of_very_many() {
+    for enough in [1, MANY / 4] {
+        let (gateway, before) = crowded();
+        killed_in_the_middle(gateway, enough, &before);
     }
 }

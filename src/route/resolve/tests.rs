@@ -16,7 +16,7 @@ use crate::cert::gateway_pair;
 use crate::cert::scratch::Scratch;
 use crate::route::Store;
 use crate::route::database::GatewayTls;
-use crate::route::overlay::{Declared, Lease};
+use crate::route::overlay::{Declared, Lease, Overlay, Written};
 use crate::route::store::{Change, ChangeError, Expose, Hide};
 use crate::tls::ServerName;
 use crate::tls::config::MinVersion;
@@ -31,7 +31,7 @@ struct Ground {
 }
 
 impl Ground {
-    fn new(config: Config, overlay: Overlay) -> Self {
+    fn new(config: Config, overlay: Written) -> Self {
         /// Making one takes longer than all else here.
         static PAIR: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
             let scratch = Scratch::new();
@@ -49,7 +49,7 @@ impl Ground {
             min_version: MinVersion::default(),
             minted: true,
         };
-        let store = Store::new(config, gateway.clone(), overlay).unwrap();
+        let store = Store::new(config, gateway.clone(), Overlay::from(overlay)).unwrap();
         Self {
             store,
             gateway,
@@ -115,7 +115,7 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn runtime_hosts_join_and_hidden_ones_stay_listed() {
     let config = config(&[("pg1", 1, &["a.example", "b.example"])]);
-    let mut overlay = Overlay::default();
+    let mut overlay = Written::default();
     let hidden = BTreeSet::from([host("b.example")]);
     overlay.hidden.insert("pg1".into(), hidden);
     overlay
@@ -137,9 +137,12 @@ fn runtime_hosts_join_and_hidden_ones_stay_listed() {
 #[test]
 fn the_configuration_wins_names_and_hosts_and_it_is_said() {
     let config = config(&[("pg1", 1, &["a.example"])]);
-    let mut overlay = Overlay::default();
+    let mut overlay = Written::default();
     overlay.databases.insert("pg1".into(), spec(9));
     overlay.databases.insert("pg2".into(), spec(2));
+    overlay
+        .exposed
+        .insert("pg1".into(), exposed(&["b.example"]));
     for name in ["pg2", "gone"] {
         overlay.exposed.insert(name.into(), exposed(&["a.example"]));
     }
@@ -149,17 +152,18 @@ fn the_configuration_wins_names_and_hosts_and_it_is_said() {
         told(&snapshot),
         [
             "pg1 Config a.example Config Active",
+            "pg1 Config b.example Runtime Active",
             "pg2 Runtime a.example Runtime Shadowed",
         ]
     );
     assert_eq!(snapshot.databases.get("pg1").unwrap().spec, spec(1));
-    assert_eq!(snapshot.notes.len(), 3, "{:?}", snapshot.notes);
+    assert_eq!(snapshot.all_notes().count(), 3, "{:?}", snapshot.notes);
 }
 
 #[test]
 fn what_a_change_is_not_about_is_not_touched() {
     let before = config(&[("a", 1, &["a.example"]), ("b", 2, &["b.example"])]);
-    let ground = Ground::new(before.clone(), Overlay::default());
+    let ground = Ground::new(before.clone(), Written::default());
     let store = &ground.store;
     let of = |name: &str| store.snapshot().databases.get(name).cloned().unwrap();
     let (a, b) = (of("a"), of("b"));
@@ -170,7 +174,7 @@ fn what_a_change_is_not_about_is_not_touched() {
         lease: Lease::default(),
         replace: false,
     };
-    store.expose(&wish, false, &|_| Ok(())).unwrap();
+    store.expose(&wish, false, &|_, _| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&b, &of("b")));
     // What sessions count on goes on where the database is another one.
     assert!(Arc::ptr_eq(a.live(), of("a").live()));
@@ -186,25 +190,28 @@ mod model {
     /// Databases by name, and the notes.
     pub(super) type World = (BTreeMap<String, Resolved>, BTreeSet<String>);
 
-    pub(super) fn resolve(config: &Config, overlay: &Overlay) -> World {
+    fn hides(overlay: &Written, name: &str, host: &Host) -> bool {
+        overlay
+            .hidden
+            .get(name)
+            .is_some_and(|hosts| hosts.contains(host))
+    }
+
+    pub(super) fn resolve(config: &Config, overlay: &Written) -> World {
         let mut notes = BTreeSet::new();
         let mut owners: BTreeMap<&Host, &str> = BTreeMap::new();
         for (name, declared) in config {
-            for host in declared.hosts.iter().filter(|h| !overlay.hides(name, h)) {
+            for host in declared.hosts.iter().filter(|h| !hides(overlay, name, h)) {
                 owners.insert(host, name);
             }
         }
-        for name in overlay
-            .databases
-            .keys()
-            .filter(|n| config.contains_key(n.as_str()))
-        {
+        for name in overlay.databases.keys().filter(|n| config.contains_key(*n)) {
             notes.insert(format!(
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
             ));
         }
         for name in overlay.exposed.keys() {
-            if !config.contains_key(name.as_str()) && !overlay.databases.contains_key(name) {
+            if !config.contains_key(name) && !overlay.databases.contains_key(name) {
                 notes.insert(format!(
                     "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
                 ));
@@ -216,12 +223,12 @@ mod model {
         let made = overlay
             .databases
             .iter()
-            .filter(|(name, _)| !config.contains_key(name.as_str()))
-            .map(|(name, spec)| (name.as_str(), spec, [].as_slice(), Origin::Runtime));
+            .filter(|(name, _)| !config.contains_key(*name))
+            .map(|(name, spec)| (&**name, spec, [].as_slice(), Origin::Runtime));
         let mut world = BTreeMap::new();
         for (name, spec, config_hosts, origin) in declared.chain(made) {
             let of_config = config_hosts.iter().map(|host| {
-                let state = if overlay.hides(name, host) {
+                let state = if hides(overlay, name, host) {
                     ExposureState::Hidden
                 } else {
                     ExposureState::Active
@@ -286,10 +293,12 @@ fn world(snapshot: &Snapshot) -> model::World {
         };
         (database.name.to_string(), resolved)
     });
-    let notes = snapshot.notes.iter().map(|note| {
+    let notes = snapshot.all_notes().map(|note| {
         // What is wrong with a file is told by the system.
         let left_out = note.split_once("is left out");
-        left_out.map_or(note.clone(), |(start, _)| start.to_owned() + "is left out")
+        left_out.map_or(note.to_owned(), |(start, _)| {
+            start.to_owned() + "is left out"
+        })
     });
     (databases.collect(), notes.collect())
 }
@@ -302,8 +311,8 @@ fn time(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
 }
 
-fn some_name() -> impl Strategy<Value = String> {
-    select(&NAMES[..]).prop_map(str::to_owned)
+fn some_name<N: for<'a> From<&'a str> + std::fmt::Debug>() -> impl Strategy<Value = N> {
+    select(&NAMES[..]).prop_map(N::from)
 }
 
 fn some_hosts() -> impl Strategy<Value = Vec<Host>> {
@@ -334,7 +343,7 @@ fn some_config() -> impl Strategy<Value = Config> {
 }
 
 /// Also such that no `ctl` would have made.
-fn some_overlay() -> impl Strategy<Value = Overlay> {
+fn some_overlay() -> impl Strategy<Value = Written> {
     let spec = prop_oneof![3 => (1..3_u16).prop_map(spec), 1 => Just(broken())];
     let hosts = select(&HOSTS[..]).prop_map(host);
     (
@@ -346,7 +355,7 @@ fn some_overlay() -> impl Strategy<Value = Overlay> {
         ),
         btree_map(some_name(), btree_set(hosts, 1..3), 0..3),
     )
-        .prop_map(|(databases, exposed, hidden)| Overlay {
+        .prop_map(|(databases, exposed, hidden)| Written {
             databases,
             exposed,
             hidden,
@@ -403,7 +412,7 @@ proptest! {
         for step in steps {
             let before = model::resolve(&config, &store.overlay());
             let revision = store.snapshot().revision;
-            let keep = &|_: &Overlay| Ok(());
+            let keep = &|_: &BTreeMap<&str, Laid>, _: &Overlay| Ok(());
             let (done, dry_run): (Result<Change, ChangeError>, bool) = match &step {
                 Step::Expose(wish, dry_run) => (store.expose(wish, *dry_run, keep), *dry_run),
                 Step::Hide(wish, dry_run) => (store.hide(wish, *dry_run, keep), *dry_run),

@@ -1,0 +1,164 @@
+//! The journal beside the file of exposures: what changed since that file was written, a line a
+//! change, so that a change costs no more where very many databases were exposed before.
+//!
+//! The first line says to which writing of the file it belongs; once the file was written again, the
+//! journal is of no use any more. A line is kept once it ends with a line feed and is on disk; what a crash leaves
+//! behind that was never kept.
+//!
+//! Not here: when the file is written anew ([`super::state`]).
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::route::overlay::{Laid, Overlay};
+
+/// An open journal.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    /// Bytes that are kept; what is behind them, if anything, is not.
+    kept: u64,
+    /// Whether there may be something behind them.
+    torn: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Head {
+    generation: u64,
+}
+
+/// What a change made of each database that it was about.
+type Line = BTreeMap<String, Laid>;
+
+impl Journal {
+    /// Begins one, in the place of any other, whose first change is this.
+    pub(super) fn begin(path: &Path, generation: u64, change: &[u8]) -> io::Result<Self> {
+        let mut text = serde_json::to_vec(&Head { generation })?;
+        text.push(b'\n');
+        text.extend_from_slice(change);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(&text)?;
+        file.sync_all()?;
+        Ok(Self {
+            file,
+            kept: length(&text),
+            torn: false,
+        })
+    }
+
+    /// Adds the changes that a journal of this generation holds to the overlay; `None` where there
+    /// is none of it.
+    ///
+    /// # Errors
+    /// Says which line is damaged, as `InvalidData`, or that the journal cannot be read, or not be
+    /// brought to the disk.
+    pub(super) fn replay(
+        path: &Path,
+        generation: u64,
+        overlay: &mut Overlay,
+    ) -> io::Result<Option<Self>> {
+        let text = match std::fs::read(path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let whole = whole_lines(&text);
+        let mut lines = text.get(..whole).unwrap_or_default().split(|b| *b == b'\n');
+        let damaged = |number: usize, what: &dyn std::fmt::Display| {
+            io::Error::new(io::ErrorKind::InvalidData, format!("line {number}: {what}"))
+        };
+        let head = match lines.next() {
+            None | Some([]) => return Ok(None),
+            Some(head) => serde_json::from_slice::<Head>(head).map_err(|e| damaged(1, &e))?,
+        };
+        if head.generation > generation {
+            let what = "it belongs to a later exposures.json than the one beside it";
+            return Err(damaged(1, &what));
+        }
+        if head.generation < generation {
+            return Ok(None);
+        }
+        for (number, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
+            let line: Line = serde_json::from_slice(line).map_err(|e| damaged(number, &e))?;
+            for (name, laid) in line {
+                overlay.put(&name, laid);
+            }
+        }
+        let file = OpenOptions::new().write(true).open(path)?;
+        // Whoever wrote it may have been killed before it was on disk; from here on it counts.
+        file.sync_all()?;
+        Ok(Some(Self {
+            file,
+            kept: u64::try_from(whole).unwrap_or(u64::MAX),
+            torn: whole < text.len(),
+        }))
+    }
+
+    /// Its length in bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.kept
+    }
+
+    /// Keeps a change: once this returns it survives a crash of the machine.
+    ///
+    /// # Errors
+    /// The disk is full or broken; the change is not kept then, all before it are.
+    pub(super) fn append(&mut self, change: &[u8]) -> io::Result<()> {
+        if self.torn {
+            self.file.set_len(self.kept)?;
+        }
+        self.torn = true;
+        let written = self.file.write_all_at(change, self.kept);
+        let done = written.and_then(|()| self.file.sync_data());
+        if done.is_ok() {
+            self.kept += length(change);
+        } else {
+            // Whoever reads it after a crash must not find what was refused.
+            self.file.set_len(self.kept)?;
+            self.file.sync_data()?;
+        }
+        self.torn = false;
+        done
+    }
+}
+
+/// The length of the lines that are whole.
+///
+/// A power cut may leave a file that has grown where what was written has not come to the disk:
+/// zeros, which no line has, in the last line or in place of it.
+fn whole_lines(text: &[u8]) -> usize {
+    let end_of_last = |text: &[u8]| text.iter().rposition(|b| *b == b'\n');
+    let Some(last) = end_of_last(text) else {
+        return 0;
+    };
+    let before = text
+        .get(..last)
+        .and_then(end_of_last)
+        .map_or(0, |at| at + 1);
+    match text.get(before..last) {
+        Some(line) if line.contains(&0) => before,
+        _ => last + 1,
+    }
+}
+
+/// A change as a line.
+pub(super) fn line(change: &BTreeMap<&str, Laid>) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(change)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+fn length(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
