@@ -8,6 +8,8 @@
 use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
+use serde_json::{Map, Value, json};
+
 use crate::load::host;
 
 /// Sessions that each program has room for.
@@ -38,6 +40,8 @@ pub(crate) struct Setup {
     /// Whether the databases are Postgres; only dbgate can tell.
     pub(crate) postgres: bool,
     pub(crate) databases: usize,
+    /// Whether `ctl` made them before the start, and not the configuration; only dbgate has both.
+    pub(crate) by_ctl: bool,
     pub(crate) workers: usize,
     pub(crate) backend: SocketAddr,
 }
@@ -51,7 +55,8 @@ pub(crate) fn dbgate(setup: &Setup, listen: SocketAddr) -> String {
          [tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\nmin_version = \"1.3\"\n\
          [limits]\nmax_sessions = {SESSIONS}\n[log]\naccess = false\n"
     );
-    for number in 0..setup.databases {
+    let declared = if setup.by_ctl { 0 } else { setup.databases };
+    for number in 0..declared {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
@@ -61,6 +66,22 @@ pub(crate) fn dbgate(setup: &Setup, listen: SocketAddr) -> String {
         );
     }
     text
+}
+
+/// What a gateway keeps of databases that `ctl` has made.
+pub(crate) fn dbgate_exposures(setup: &Setup) -> Value {
+    let Setup { mode, backend, .. } = setup;
+    let spec =
+        json!({"protocol": "tls", "tls": mode.to_string(), "backends": [backend.to_string()]});
+    let made = (0..setup.databases).map(|number| (format!("db{number}"), spec.clone()));
+    let exposed =
+        (0..setup.databases).map(|number| (format!("db{number}"), json!({host(number): {}})));
+    json!({
+        "version": 2,
+        "generation": 1,
+        "databases": made.collect::<Map<_, _>>(),
+        "exposed": exposed.collect::<Map<_, _>>(),
+    })
 }
 
 /// `nginx.conf`; `folder` is how nginx sees it.
@@ -180,7 +201,8 @@ pub(crate) fn traefik_routes(setup: &Setup) -> String {
 
 fn lines(setup: &Setup, line: impl Fn(&mut String, String) -> fmt::Result) -> String {
     let mut text = String::new();
-    for number in 0..setup.databases {
+    let declared = if setup.by_ctl { 0 } else { setup.databases };
+    for number in 0..declared {
         // Writing to a String cannot fail.
         let _ = line(&mut text, host(number));
     }

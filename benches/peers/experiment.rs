@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use dbgate::route::database::Origin;
 
 use crate::certs::Certs;
 use crate::client::{Client, Connection, Opening};
@@ -58,8 +59,8 @@ pub(crate) enum Work {
     Logins(Opening),
     /// Start, memory and short lives with so many databases.
     Databases(usize),
-    /// Exposing databases while sessions run.
-    Expose,
+    /// Exposing databases while sessions run, beside many of the configuration or of `ctl`.
+    Expose(Origin),
 }
 
 /// One kind of work in one TLS mode.
@@ -81,7 +82,8 @@ impl fmt::Display for Experiment {
             Work::Logins(Opening::PostgresRequest) => f.write_str("postgres-sslrequest"),
             Work::Logins(_) => f.write_str("postgres-direct"),
             Work::Databases(count) => write!(f, "databases-{count}"),
-            Work::Expose => f.write_str("expose"),
+            Work::Expose(Origin::Config) => f.write_str("expose"),
+            Work::Expose(Origin::Runtime) => f.write_str("expose-beside-ctl"),
         }
     }
 }
@@ -108,14 +110,15 @@ impl Experiment {
         groups.extend(MODES.map(|mode| group(&logins, mode)));
         let databases = [FEW, MANY].map(Work::Databases);
         groups.push(group(&databases, Mode::Passthrough));
-        groups.push(group(&[Work::Expose], Mode::Passthrough));
+        let exposes = [Origin::Config, Origin::Runtime].map(Work::Expose);
+        groups.push(group(&exposes, Mode::Passthrough));
         groups
     }
 
     /// Whether a program can do it at all.
     pub(crate) fn suits(self, peer: &Peer) -> bool {
         match self.work {
-            Work::Logins(_) | Work::Expose => peer.kind == Kind::Dbgate,
+            Work::Logins(_) | Work::Expose(_) => peer.kind == Kind::Dbgate,
             // A file of routes this large is none of its uses.
             Work::Databases(MANY) => peer.kind != Kind::Traefik,
             _ => true,
@@ -128,9 +131,10 @@ impl Experiment {
             postgres: matches!(self.work, Work::Logins(_)),
             databases: match self.work {
                 Work::Databases(count) => count,
-                Work::Expose => MANY,
+                Work::Expose(_) => MANY,
                 _ => FEW,
             },
+            by_ctl: self.work == Work::Expose(Origin::Runtime),
             workers: ground.workers,
             backend: ground.backend,
         }
@@ -177,7 +181,7 @@ impl Experiment {
             Work::Trips => trips(&running, &target),
             Work::Idle => idle(&running, &target),
             Work::Databases(_) => databases(&running, &target),
-            Work::Expose => crate::expose::sample(&running, &target, ground.backend),
+            Work::Expose(_) => crate::expose::sample(&running, &target, ground.backend),
         }
     }
 }

@@ -200,6 +200,11 @@ impl Peer {
                 write("dbgate.toml", config::dbgate(setup, listen))?;
                 let [config, socket, state] =
                     ["dbgate.toml", "control.sock", "state"].map(|name| folder.join(name));
+                if setup.by_ctl {
+                    fs::create_dir(&state)?;
+                    let kept = config::dbgate_exposures(setup).to_string();
+                    fs::write(state.join("exposures.json"), kept)?;
+                }
                 command.arg("serve").arg("--config").arg(config);
                 command
                     .arg("--socket")

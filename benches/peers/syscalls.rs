@@ -77,7 +77,7 @@ fn unit(work: Work) -> Option<(&'static str, usize)> {
         Work::Visits | Work::Logins(_) => Some(("connection", VISITS)),
         Work::Trips => Some(("round trip", TRIPS * CONNECTIONS)),
         Work::Bulk(_) => Some(("MB", MEGABYTES * CONNECTIONS)),
-        Work::Idle | Work::Databases(_) | Work::Expose => None,
+        Work::Idle | Work::Databases(_) | Work::Expose(_) => None,
     }
 }
 
