@@ -10,7 +10,6 @@ mod limits;
 use std::io::Read;
 use std::net::SocketAddr;
 
-use dbgate::control::client::Client;
 use serde_json::{Value, json};
 
 use crate::certs::Leaf;
@@ -64,10 +63,7 @@ impl Stage {
 
     /// How many descriptors and handshakes the gateway holds.
     fn held(&self) -> (usize, u64) {
-        let mut control = Client::connect(&self.gateway.socket()).expect("the control socket");
-        let mut status = || control.call("status", &json!({})).expect("its status");
-        // After two answers on this connection, those that ended before it are closed.
-        let handshakes = (status(), status()).1["handshakes"].as_u64();
+        let handshakes = self.gateway.call("status", &json!({}))["handshakes"].as_u64();
         (self.gateway.descriptors(), handshakes.expect("a number"))
     }
 

@@ -329,11 +329,35 @@ impl Gateway {
         self.wait_access(|line| line["id"] == id)
     }
 
-    /// The number of its open descriptors.
+    /// The number of its open descriptors, without those of [`Self::callers`].
+    ///
+    /// A caller that has hung up may be there a moment longer: a child that another test starts
+    /// just then has a copy of the caller's end until it runs its program. So a count that is to
+    /// be reached again later leaves them out.
     pub(crate) fn descriptors(&self) -> usize {
+        // Before the descriptors: whoever was accepted until now is in it.
+        let callers = self.callers();
         fs::read_dir(format!("/proc/{}/fd", self.pid()))
             .expect("its descriptors")
+            .filter_map(|entry| fs::read_link(entry.ok()?.path()).ok())
+            .filter(|link| !callers.iter().any(|caller| link.as_os_str() == &**caller))
             .count()
+    }
+
+    /// Its end of each connection to the control socket, as `socket:[INODE]`, and the listening
+    /// socket.
+    pub(crate) fn callers(&self) -> Vec<String> {
+        let socket = self.socket();
+        let table = fs::read_to_string("/proc/net/unix").expect("the sockets of the machine");
+        table
+            .lines()
+            .map(|line| line.split_ascii_whitespace().skip(6))
+            .filter_map(|mut fields| {
+                let inode = fields.next()?;
+                let here = fields.next().is_some_and(|path| socket.as_os_str() == path);
+                here.then(|| format!("socket:[{inode}]"))
+            })
+            .collect()
     }
 }
 
