@@ -2,8 +2,8 @@
 //! change, so that a change costs no more where very many databases were exposed before.
 //!
 //! The first line says to which writing of the file it belongs; once the file was written again, the
-//! journal is of no use any more. A line is kept once it ends with a line feed and is on disk; what a crash leaves
-//! behind that was never kept.
+//! journal is of no use any more. A line is kept once it ends with a line feed and is on disk; what
+//! a crash leaves behind that was never kept.
 //!
 //! Not here: when the file is written anew ([`super::state`]).
 
@@ -14,6 +14,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::route::overlay::{Laid, Overlay};
 
@@ -79,7 +80,10 @@ impl Journal {
             io::Error::new(io::ErrorKind::InvalidData, format!("line {number}: {what}"))
         };
         let head = match lines.next() {
-            None | Some([]) => return Ok(None),
+            None | Some([]) => {
+                tell_cut_short(path, &text);
+                return Ok(None);
+            }
             Some(head) => serde_json::from_slice::<Head>(head).map_err(|e| damaged(1, &e))?,
         };
         if head.generation > generation {
@@ -95,6 +99,7 @@ impl Journal {
                 overlay.put(&name, laid);
             }
         }
+        tell_cut_short(path, text.get(whole..).unwrap_or_default());
         let file = OpenOptions::new().write(true).open(path)?;
         // Whoever wrote it may have been killed before it was on disk; from here on it counts.
         file.sync_all()?;
@@ -149,6 +154,18 @@ fn whole_lines(text: &[u8]) -> usize {
     match text.get(before..last) {
         Some(line) if line.contains(&0) => before,
         _ => last + 1,
+    }
+}
+
+/// Says that there is something behind the last whole line, to whom wonders about a change that is
+/// not there, or has edited the file by hand.
+fn tell_cut_short(path: &Path, rest: &[u8]) {
+    if !rest.is_empty() {
+        warn!(
+            file = %path.display(),
+            bytes = rest.len(),
+            "the last line was cut short and is left out: the gateway ended while it wrote a change, which nobody was told is done"
+        );
     }
 }
 

@@ -306,3 +306,18 @@ fn a_kill_in_the_middle_loses_nothing_of_very_many() {
         killed_in_the_middle(gateway, enough, &before);
     }
 }
+
+#[test]
+fn a_change_that_a_crash_cut_short_is_told() {
+    let (mut gateway, mut before) = crowded();
+    gateway.call("expose", &wish("whole", &json!({})));
+    gateway.call("expose", &wish("cut", &json!({})));
+    gateway.crash();
+    let journal = fs::read(gateway.path(JOURNAL)).expect("the journal");
+    fs::write(gateway.path(JOURNAL), &journal[..journal.len() - 9]).expect("the journal");
+    gateway.start_again();
+    before.insert("whole".into());
+    assert_eq!(databases_of(&gateway), before);
+    gateway.wait_log("exposures.journal\",\"bytes\"");
+    gateway.wait_log("the last line was cut short and is left out");
+}
