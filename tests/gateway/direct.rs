@@ -12,11 +12,21 @@ use crate::{
 };
 
 /// How clients say that a certificate's issuer is unknown to them.
-const UNKNOWN_ISSUER: &[&str] = &["verify failed", "unable to verify", "unknown authority"];
+const UNKNOWN_ISSUER: &[&str] = &[
+    "verify failed",
+    "unable to verify",
+    "unknown authority",
+    "unable to find valid certification path",
+];
 /// How they say that it has run out; old libpq says no more than that it will not do.
-const EXPIRED: &[&str] = &["expired", "verify failed"];
+const EXPIRED: &[&str] = &["expired", "verify failed", "validity check failed"];
 /// How they say that it is for another name.
-const WRONG_NAME: &[&str] = &["does not match", "not valid for", "is valid for"];
+const WRONG_NAME: &[&str] = &[
+    "does not match",
+    "not valid for",
+    "is valid for",
+    "could not be verified",
+];
 
 #[track_caller]
 fn assert_refused(client: Client, answer: &Answer, reasons: &[&str]) {
@@ -99,6 +109,7 @@ fn every_postgres_client_reaches_postgres_18() {
         Client::Asyncpg,
         Client::NodePostgres,
         Client::Pgx,
+        Client::Pgjdbc,
     ] {
         assert_eq!(client.whoami(&direct).expect_who(), "pg-c", "{client:?}");
     }
@@ -108,6 +119,7 @@ fn every_postgres_client_reaches_postgres_18() {
         Client::Psycopg,
         Client::NodePostgres,
         Client::Pgx,
+        Client::Pgjdbc,
     ] {
         assert_eq!(client.whoami(&bound).expect_who(), "pg-c", "{client:?}");
     }

@@ -219,11 +219,12 @@ table! {
 }
 
 /// Clients that can begin with TLS; psql of Debian 12 is too old for it.
-const DIRECT: [Client; 4] = [
+const DIRECT: [Client; 5] = [
     Client::Psycopg,
     Client::Asyncpg,
     Client::NodePostgres,
     Client::Pgx,
+    Client::Pgjdbc,
 ];
 
 /// The README claims exactly what the tests above show.
@@ -258,6 +259,7 @@ fn label(client: Client) -> &'static str {
         Client::Asyncpg => "asyncpg",
         Client::NodePostgres => "node-postgres",
         Client::Pgx => "pgx 5",
+        Client::Pgjdbc => "pgjdbc 42.7",
         Client::RedisCli => "redis-cli `--sni`",
         Client::RedisPy => "redis-py",
         Client::Ioredis => "ioredis, `tls.servername` set",
@@ -274,6 +276,7 @@ fn label(client: Client) -> &'static str {
 fn reencrypt(client: Client) -> &'static str {
     match client {
         Client::Psql | Client::Psycopg | Client::Pgx => "`channel_binding=disable`",
+        Client::Pgjdbc => "`channelBinding=disable`",
         _ => "yes",
     }
 }

@@ -118,6 +118,37 @@ fn names_that_lead_nowhere() {
     }
 }
 
+/// Java sends no server name for a host without a dot, and says the alert in words of its own.
+#[test]
+fn pgjdbc_is_told_in_words_too() {
+    let published = "FATAL: dbgate: no database is published under \"nobody.example.test\"";
+    let no_name = "FATAL: dbgate: the client sent no server name (SNI)";
+    let alert = "Received fatal alert: unrecognized_name";
+    for (names, host, words, reason, status) in [
+        (
+            EVERYWHERE,
+            "nobody.example.test",
+            published,
+            "unknown_host",
+            "ok",
+        ),
+        (
+            ELSEWHERE,
+            "nobody.example.test",
+            alert,
+            "unknown_host",
+            "ok",
+        ),
+        (ELSEWHERE, "localhost", no_name, "no_sni", "none"),
+    ] {
+        let pki = Pki::with_gateway_names(names);
+        let gateway = Gateway::start(&pki.tls());
+        let target = Target::unverified(host, gateway.port()).app();
+        let answer = Client::Pgjdbc.whoami(&target);
+        assert_refused(&gateway, &answer, &[words], reason, &json!(status));
+    }
+}
+
 #[test]
 fn a_client_that_verifies_the_name_reads_the_words_too() {
     let pki = Pki::new();
@@ -176,7 +207,13 @@ fn server_names_that_are_no_dns_names() {
 #[test]
 fn without_tls() {
     let fake = Fake::start();
-    for client in [Client::Psql, Client::Psycopg, Client::Asyncpg, Client::Pgx] {
+    for client in [
+        Client::Psql,
+        Client::Psycopg,
+        Client::Asyncpg,
+        Client::Pgx,
+        Client::Pgjdbc,
+    ] {
         let (pki, gateway) = gateway_before(&fake, "terminate", "");
         let target = Target::postgres("pg1.example.test", gateway.port(), &pki.ca);
         let answer = client.whoami(&target.sslmode("disable"));

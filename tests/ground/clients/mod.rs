@@ -25,6 +25,7 @@ pub(crate) enum Client {
     Asyncpg,
     NodePostgres,
     Pgx,
+    Pgjdbc,
     RedisCli,
     RedisPy,
     Ioredis,
@@ -88,12 +89,13 @@ impl Answer {
 
 impl Client {
     /// Every client of Postgres.
-    pub(crate) const POSTGRES: [Self; 5] = [
+    pub(crate) const POSTGRES: [Self; 6] = [
         Self::Psql,
         Self::Psycopg,
         Self::Asyncpg,
         Self::NodePostgres,
         Self::Pgx,
+        Self::Pgjdbc,
     ];
     /// Every client of Redis.
     pub(crate) const REDIS: [Self; 3] = [Self::RedisCli, Self::RedisPy, Self::Ioredis];
@@ -179,6 +181,13 @@ impl Client {
             Self::Asyncpg => python(command, "client_asyncpg.py"),
             Self::NodePostgres => node(command, "client_pg.cjs"),
             Self::Pgx => drop(command.arg(testbed::part("pgx/pgx"))),
+            Self::Pgjdbc => {
+                // Quick to start: it lives for a moment.
+                let options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"];
+                let part = testbed::part("pgjdbc");
+                let path = format!("{0}:{0}/*", part.display());
+                command.arg("java").args(options).arg(path).arg("Pgjdbc");
+            }
             Self::RedisCli => python(command, "client_redis_cli.py"),
             Self::RedisPy => python(command, "client_redis.py"),
             Self::Ioredis => node(command, "client_ioredis.cjs"),

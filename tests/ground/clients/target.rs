@@ -100,8 +100,8 @@ impl Target {
         }
     }
 
-    /// `sslnegotiation=direct`: TLS from the first byte. Only psycopg, asyncpg, node-postgres and pgx
-    /// can, and psql from version 17.
+    /// `sslnegotiation=direct`: TLS from the first byte. Only psycopg, asyncpg, node-postgres, pgx
+    /// and pgjdbc can, and psql from version 17.
     pub(crate) fn direct(self) -> Self {
         Self {
             sslnegotiation: Some("direct".to_owned()),

@@ -77,6 +77,7 @@ fn refused_clients_have_sent_their_first_bytes() {
         Client::Asyncpg,
         Client::NodePostgres,
         Client::Pgx,
+        Client::Pgjdbc,
     ] {
         let target = |port| Target::unverified("pg1.example.test", port).app().direct();
         assert_name(
