@@ -18,6 +18,7 @@ pub(crate) const DOMAIN: &str = "bench.example";
 pub(crate) struct Certs {
     pub(crate) cert: String,
     pub(crate) key: String,
+    pub(crate) ca: String,
     pub(crate) authority: CertificateDer<'static>,
 }
 
@@ -40,17 +41,19 @@ impl Certs {
         Ok(Self {
             cert: cert.pem(),
             key: key.serialize_pem(),
+            ca: ca.pem(),
             authority: ca.der().clone(),
         })
     }
 
-    /// Writes `cert.pem`, `key.pem`, and `both.pem` as `HAProxy` wants it.
+    /// Writes `cert.pem`, `key.pem`, `both.pem` as `HAProxy` wants it, and `ca.pem`.
     ///
     /// # Errors
     /// The folder cannot be written.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         fs::write(folder.join("cert.pem"), &self.cert)?;
         fs::write(folder.join("key.pem"), &self.key)?;
+        fs::write(folder.join("ca.pem"), &self.ca)?;
         fs::write(
             folder.join("both.pem"),
             format!("{}{}", self.cert, self.key),

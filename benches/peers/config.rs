@@ -22,6 +22,8 @@ pub(crate) enum Mode {
     Passthrough,
     /// At the gateway; the backend gets plaintext.
     Terminate,
+    /// At the gateway, which opens TLS to the backend and verifies it.
+    Reencrypt,
 }
 
 impl fmt::Display for Mode {
@@ -29,6 +31,7 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Passthrough => "passthrough",
             Self::Terminate => "terminate",
+            Self::Reencrypt => "reencrypt",
         })
     }
 }
@@ -55,13 +58,17 @@ pub(crate) fn dbgate(setup: &Setup, listen: SocketAddr) -> String {
          [tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\nmin_version = \"1.3\"\n\
          [limits]\nmax_sessions = {SESSIONS}\n[log]\naccess = false\n"
     );
+    let trust = match mode {
+        Mode::Reencrypt => "backend_ca = \"ca.pem\"\n",
+        Mode::Passthrough | Mode::Terminate => "",
+    };
     let declared = if setup.by_ctl { 0 } else { setup.databases };
     for number in 0..declared {
         // Writing to a String cannot fail.
         let _ = write!(
             text,
             "[database.db{number}]\nprotocol = \"{protocol}\"\ntls = \"{mode}\"\n\
-             backends = [\"{backend}\"]\nhosts = [\"{}\"]\n",
+             backends = [\"{backend}\"]\nhosts = [\"{}\"]\n{trust}",
             host(number)
         );
     }
@@ -88,7 +95,7 @@ pub(crate) fn dbgate_exposures(setup: &Setup) -> Value {
 pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
     let (tls, name) = match setup.mode {
         Mode::Passthrough => ("ssl_preread on;".to_owned(), "$ssl_preread_server_name"),
-        Mode::Terminate => (
+        Mode::Terminate | Mode::Reencrypt => (
             format!(
                 "ssl_certificate {folder}/cert.pem;\nssl_certificate_key {folder}/key.pem;\n\
                  ssl_protocols TLSv1.3;\nssl_session_tickets off;\nssl_session_cache off;"
@@ -98,7 +105,15 @@ pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
     };
     let listen_options = match setup.mode {
         Mode::Passthrough => "",
-        Mode::Terminate => " ssl",
+        Mode::Terminate | Mode::Reencrypt => " ssl",
+    };
+    let onward = match setup.mode {
+        Mode::Passthrough | Mode::Terminate => String::new(),
+        Mode::Reencrypt => format!(
+            "proxy_ssl on;\nproxy_ssl_server_name on;\nproxy_ssl_name $ssl_server_name;\n\
+             proxy_ssl_verify on;\nproxy_ssl_trusted_certificate {folder}/ca.pem;\n\
+             proxy_ssl_protocols TLSv1.3;\n"
+        ),
     };
     // As large as nginx asks for in its log when there are many names.
     let size = (setup.databases * 2).max(2048);
@@ -110,7 +125,7 @@ pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
          stream {{\n\
          map_hash_max_size {size};\nmap_hash_bucket_size 128;\n\
          map {name} $to {{\ninclude {folder}/map;\n}}\n\
-         server {{\nlisten {listen}{listen_options};\n{tls}\nproxy_pass $to;\n}}\n\
+         server {{\nlisten {listen}{listen_options};\n{tls}\n{onward}proxy_pass $to;\n}}\n\
          }}\n",
         setup.workers,
         4 * SESSIONS,
@@ -146,9 +161,15 @@ pub(crate) fn haproxy(setup: &Setup, tuned: bool, listen: SocketAddr, folder: &s
              tcp-request content accept if {{ req.ssl_hello_type 1 }}\n\
              use_backend %[req.ssl_sni,lower,map({folder}/map)]"
         ),
-        Mode::Terminate => format!(
+        Mode::Terminate | Mode::Reencrypt => format!(
             "bind {listen} ssl crt {folder}/both.pem ssl-min-ver TLSv1.3 no-tls-tickets\n\
              use_backend %[ssl_fc_sni,lower,map({folder}/map)]"
+        ),
+    };
+    let onward = match setup.mode {
+        Mode::Passthrough | Mode::Terminate => String::new(),
+        Mode::Reencrypt => format!(
+            " ssl verify required ca-file {folder}/ca.pem sni ssl_fc_sni ssl-min-ver TLSv1.3"
         ),
     };
     let Setup {
@@ -158,7 +179,7 @@ pub(crate) fn haproxy(setup: &Setup, tuned: bool, listen: SocketAddr, folder: &s
         "global\nnbthread {workers}\nmaxconn {SESSIONS}\ntune.ssl.cachesize 0\n{pipes}\
          defaults\nmode tcp\n{splice}timeout connect 5s\ntimeout client 1h\ntimeout server 1h\n\
          frontend clients\n{frontend}\n\
-         backend databases\nserver one {backend}\n"
+         backend databases\nserver one {backend}{onward}\n"
     )
 }
 
@@ -181,7 +202,7 @@ pub(crate) fn traefik(listen: SocketAddr) -> String {
 pub(crate) fn traefik_routes(setup: &Setup) -> String {
     let tls = match setup.mode {
         Mode::Passthrough => "{passthrough: true}",
-        Mode::Terminate => "{}",
+        Mode::Terminate | Mode::Reencrypt => "{}",
     };
     let routers = lines(setup, |text, host| {
         writeln!(

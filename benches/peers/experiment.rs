@@ -106,6 +106,8 @@ impl Experiment {
             Work::Idle,
         ];
         let mut groups: Vec<_> = works.into_iter().flat_map(both).collect();
+        let bulk = [Direction::Down, Direction::Up].map(Work::Bulk);
+        groups.push(group(&bulk, Mode::Reencrypt));
         let logins = [Opening::PostgresDirect, Opening::PostgresRequest].map(Work::Logins);
         groups.extend(MODES.map(|mode| group(&logins, mode)));
         let databases = [FEW, MANY].map(Work::Databases);
@@ -119,6 +121,8 @@ impl Experiment {
     pub(crate) fn suits(self, peer: &Peer) -> bool {
         match self.work {
             Work::Logins(_) | Work::Expose(_) => peer.kind == Kind::Dbgate,
+            // It is told a backend's name once for all hosts.
+            Work::Bulk(_) if self.mode == Mode::Reencrypt => peer.kind != Kind::Traefik,
             // A file of routes this large is none of its uses.
             Work::Databases(MANY) => peer.kind != Kind::Traefik,
             _ => true,

@@ -48,8 +48,19 @@ macro_rules! table {
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = of_mode(Mode::Passthrough, 0.85, 0.85, 0.95, (0.9, 2.5));
     rows.extend(of_mode(Mode::Terminate, 0.65, 0.6, 0.9, (0.7, 10.0)));
+    rows.extend(of_reencrypt());
     rows.extend(of_many());
     rows
+}
+
+/// What is told of TLS on both sides.
+fn of_reencrypt() -> Vec<Row> {
+    let mode = Mode::Reencrypt;
+    let (down, up) = (Work::Bulk(Direction::Down), Work::Bulk(Direction::Up));
+    table! {
+        "reencrypt: CPU a GB down", mode, down, "cpu_s", "s", Goal::Best(1.0);
+        "reencrypt: CPU a GB up", mode, up, "cpu_s", "s", Goal::Best(1.0);
+    }
 }
 
 /// What is told of each TLS mode, with the goals of a connection, a GB, a round trip, and an idle

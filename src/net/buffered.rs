@@ -1,5 +1,5 @@
-//! A client's stream together with what was read from it ahead: the bytes that decide the route
-//! are still needed afterwards, by rustls or by the backend.
+//! A stream together with what was read from it ahead: the bytes of a client that decide the route
+//! are still needed afterwards, by rustls or by the backend; and rustls reads in small pieces.
 //!
 //! The gateway's stream is the bare socket; a diagnosis puts a recorder in its place.
 //!

@@ -2,8 +2,8 @@
 //!
 //! - Small messages are copied through one scratch buffer per thread; when bytes flow and both
 //!   ends are bare sockets, they are spliced inside the kernel. An idle direction holds no buffer.
-//! - Backpressure: it reads only when all that it read before is written, so it holds at most one
-//!   scratch buffer or one pipe.
+//! - Backpressure: it reads only when all that it read before is written, or what TLS has made of
+//!   it, so it holds at most one scratch buffer or one pipe.
 //!
 //! Not here: what the end of one direction means for the other ([`super::relay`]).
 
@@ -20,14 +20,24 @@ use tokio::net::TcpStream;
 use super::Stream;
 use super::splice::Pipe;
 
-/// The scratch buffer that all sessions of a thread share, in bytes: what one read may take.
-const SCRATCH: usize = 64 * 1024;
+/// The scratch buffer that all sessions of a thread share, in bytes: what one read may take that
+/// goes into TLS, which takes all of it at once and keeps what the socket does not take. Larger
+/// ones save wake-ups of the receiver, until they no longer fit the processor's caches.
+pub(super) const SCRATCH: usize = 256 * 1024;
+
+/// What one read may take that comes out of TLS, in bytes: more shows no gain, and of what a bare
+/// socket does not take a copy is made.
+const DECRYPTED: usize = 64 * 1024;
 
 /// A read of at least this much says that bytes flow, and that splicing pays.
 const FLOWING: usize = 16 * 1024;
 
-/// Reads of one direction before the other sessions of the thread get their turn.
-const TURNS: u32 = 32;
+/// Bytes of one direction before the other sessions of the thread get their turn, which takes some
+/// two milliseconds. (How many reads it may be, where they are small, is bounded by tokio.)
+const TURN: usize = 2 * 1024 * 1024;
+
+/// As many spliced bytes take about as long as one that is encrypted.
+const SPLICED: usize = 4;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
@@ -49,7 +59,7 @@ enum Held {
 /// One direction.
 pub(super) struct Pump {
     held: Held,
-    /// The target has bytes that only a flush brings onto the wire.
+    /// The target may hold bytes of its own that are not on the wire.
     unflushed: bool,
     pub(super) source_ended: bool,
     /// The source's connection broke; what came before is still to be flushed.
@@ -110,7 +120,8 @@ impl Pump {
         target: &mut Stream,
         tap: &mut Option<Box<dyn Tap + Send>>,
     ) -> Poll<Outcome> {
-        for _ in 0..TURNS {
+        let mut turn = 0;
+        while turn < TURN {
             if let Err(e) = ready!(self.poll_deliver(cx, moved, target)) {
                 return Poll::Ready(Outcome::WriteFailed(e));
             }
@@ -121,30 +132,25 @@ impl Pump {
                     _ => Outcome::Delivered,
                 });
             }
-            if self.broken.is_some() {
-                // What the target does with its last bytes no longer matters.
-                let _ = ready!(Pin::new(&mut *target).poll_flush(cx));
-            }
+            let flushed = ready!(self.poll_flush(cx, target));
+            // What the target does with its last bytes no longer matters then.
             if let Some(e) = self.broken.take() {
                 return Poll::Ready(Outcome::ReadFailed(e));
             }
-            let read = match (&mut self.held, source.bare()) {
-                (Held::Piped(pipe), Some(tcp)) => poll_fill(pipe, cx, tcp),
-                _ => self.poll_copy(cx, moved, source, target, tap),
+            if let Err(e) = flushed {
+                return Poll::Ready(Outcome::WriteFailed(e));
+            }
+            let (read, share) = match (&mut self.held, source.bare()) {
+                (Held::Piped(pipe), Some(tcp)) => (poll_fill(pipe, cx, tcp), SPLICED),
+                _ => (self.poll_copy(cx, moved, source, target, tap), 1),
             };
             match read {
                 Poll::Ready(Ok(0)) => self.source_ended = true,
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(n)) => turn += n / share,
                 Poll::Ready(Err(Outcome::ReadFailed(e))) => self.broken = Some(e),
                 Poll::Ready(Err(outcome)) => return Poll::Ready(outcome),
                 Poll::Pending => {
                     self.give_pipe_back();
-                    if self.unflushed {
-                        if let Err(e) = ready!(Pin::new(&mut *target).poll_flush(cx)) {
-                            return Poll::Ready(Outcome::WriteFailed(e));
-                        }
-                        self.unflushed = false;
-                    }
                     return Poll::Pending;
                 }
             }
@@ -199,6 +205,15 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
+    /// Brings onto the wire what the target holds itself.
+    fn poll_flush(&mut self, cx: &mut Context<'_>, target: &mut Stream) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(Pin::new(target).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Reads into the scratch buffer and writes from it; keeps a copy of what could not be
     /// written. Ready with the number of bytes read.
     fn poll_copy(
@@ -210,8 +225,12 @@ impl Pump {
         tap: &mut Option<Box<dyn Tap + Send>>,
     ) -> Poll<Result<usize, Outcome>> {
         BUFFER.with_borrow_mut(|scratch| {
-            let splices = source.bare().is_some() && target.bare().is_some();
-            let limit = if splices { FLOWING } else { SCRATCH };
+            let bare = (source.bare().is_some(), target.bare().is_some());
+            let limit = match bare {
+                (true, true) => FLOWING,
+                (true, false) => SCRATCH,
+                (false, _) => DECRYPTED,
+            };
             let mut buf = ReadBuf::new(scratch.get_mut(..limit).unwrap_or_default());
             ready!(Pin::new(&mut *source).poll_read(cx, &mut buf)).map_err(Outcome::ReadFailed)?;
             let mut bytes = buf.filled();
@@ -242,7 +261,7 @@ impl Pump {
                     }
                 }
             }
-            if splices
+            if bare == (true, true)
                 && read == FLOWING
                 && let Some(pipe) = Pipe::borrow()
             {

@@ -9,6 +9,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use super::Buffered;
+use super::pump::SCRATCH;
 
 /// A connected client or backend.
 #[derive(Debug)]
@@ -18,10 +19,17 @@ pub enum Stream {
     /// A client whose TLS ends here.
     Server(Box<server::TlsStream<Buffered>>),
     /// A backend to which the gateway opened TLS.
-    Client(Box<client::TlsStream<TcpStream>>),
+    Client(Box<client::TlsStream<Buffered>>),
 }
 
 impl Stream {
+    /// A client whose TLS ends here; it takes as much at once as the pump reads at most.
+    #[must_use]
+    pub fn server(mut tls: Box<server::TlsStream<Buffered>>) -> Self {
+        tls.get_mut().1.set_buffer_limit(Some(SCRATCH));
+        Self::Server(tls)
+    }
+
     /// The socket, where its bytes can be moved as they are.
     #[must_use]
     pub fn bare(&self) -> Option<&TcpStream> {
@@ -37,7 +45,7 @@ impl Stream {
         match self {
             Self::Tcp(tcp) => tcp,
             Self::Server(tls) => tls.get_ref().0.tcp(),
-            Self::Client(tls) => tls.get_ref().0,
+            Self::Client(tls) => tls.get_ref().0.tcp(),
         }
     }
 }

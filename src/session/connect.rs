@@ -18,8 +18,8 @@ use tracing::{info, warn};
 
 use super::ending::Ending;
 use crate::backend::BackendAddr;
-use crate::net::Stream;
 use crate::net::dial::{dial, is_exhaustion};
+use crate::net::{Buffered, Stream};
 use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
 use crate::route::Database;
 use crate::stats::CloseReason;
@@ -130,6 +130,7 @@ async fn reach(
     let name = tls_name(lead.sni, addr)
         .map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
     let connector = TlsConnector::from(config.clone());
+    let tcp = Buffered::new(tcp);
     let connected = match &lead.alpn {
         Some(protocol) => {
             connector

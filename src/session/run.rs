@@ -221,7 +221,7 @@ impl Session {
                     startup,
                 } = Box::pin(upgraded).await?;
                 self.facts.note_tls(&stream);
-                (Stream::Server(stream), first, startup)
+                (Stream::server(stream), first, startup)
             }
         };
         self.note_ready();
