@@ -2,11 +2,15 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::{captures, command};
+
+/// How long a program may take that does what it should.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Kills what a failed test leaves behind.
 struct Running(Child);
@@ -34,6 +38,16 @@ impl Running {
         let input = self.0.stdin.as_mut().unwrap();
         input.write_all(bytes).unwrap();
         input.flush().unwrap();
+    }
+
+    /// Waits until it has taken all that was written.
+    fn wait_read(&self) {
+        let input = self.0.stdin.as_ref().unwrap();
+        let began = Instant::now();
+        while rustix::io::ioctl_fionread(input).unwrap() > 0 {
+            assert!(began.elapsed() < PATIENCE, "it does not read");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     fn lines(&mut self) -> impl Iterator<Item = String> + use<> {
@@ -116,6 +130,7 @@ fn an_interrupt_tells_what_is_known() {
     let row = lines.next().unwrap();
     assert!(row.contains("client-unknown-ca"), "{row}");
     running.write(&open[24..900]);
+    running.wait_read();
     let id = i32::try_from(running.0.id()).unwrap();
     kill_process(Pid::from_raw(id).unwrap(), Signal::INT).unwrap();
     let rest: Vec<String> = lines.collect();

@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use dbgate::probe::Report;
@@ -17,6 +17,10 @@ use crate::cli::{PcapArgs, ProbeOutput};
 /// How long the input may say nothing until what is there is judged.
 const QUIET: Duration = Duration::from_millis(200);
 
+/// How long after Ctrl-C input is read that does not pause. The program that writes it has got the
+/// same Ctrl-C as a rule, and writes what it still has; if it has not, it may go on for ever.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Packets between two looks at the rows.
 const STRIDE: usize = 256;
 
@@ -28,14 +32,17 @@ const WAITING: usize = 16;
 enum Message {
     Bytes(Vec<u8>),
     Failed(io::Error),
+    End,
     /// The user has seen enough.
-    Stop,
+    Interrupt,
 }
 
 /// Standard input, read by a thread of its own, so that a pause in it can be told from its end.
 pub(super) struct Pipe {
     messages: Receiver<Message>,
     piece: io::Cursor<Vec<u8>>,
+    /// When it ends whatever comes, after Ctrl-C.
+    until: Option<Instant>,
     ended: bool,
 }
 
@@ -43,18 +50,22 @@ pub(super) struct Pipe {
 pub(super) struct Stop(#[expect(dead_code, reason = "kept alive")] thread::JoinHandle<()>);
 
 impl Pipe {
-    /// Begins to read standard input; Ctrl-C is its end.
+    /// Begins to read standard input; after Ctrl-C it ends with the first pause.
     pub(super) fn stdin() -> (Self, Stop) {
         let (sender, messages) = sync_channel(WAITING);
         let stopper = sender.clone();
         let stop = thread::spawn(move || on_interrupt(&stopper));
         thread::spawn(move || pump(&sender));
-        let pipe = Self {
+        (Self::of(messages), Stop(stop))
+    }
+
+    fn of(messages: Receiver<Message>) -> Self {
+        Self {
             messages,
             piece: io::Cursor::new(Vec::new()),
+            until: None,
             ended: false,
-        };
-        (pipe, Stop(stop))
+        }
     }
 }
 
@@ -63,7 +74,7 @@ fn pump(sender: &SyncSender<Message>) {
     loop {
         let mut piece = vec![0; PIECE];
         let message = match input.read(&mut piece) {
-            Ok(0) => Message::Stop,
+            Ok(0) => Message::End,
             Ok(read) => {
                 piece.truncate(read);
                 Message::Bytes(piece)
@@ -85,7 +96,7 @@ fn on_interrupt(sender: &SyncSender<Message>) {
     // Without the watch Ctrl-C ends the program as it ends any other.
     let Ok(runtime) = runtime else { return };
     if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-        let _ = sender.send(Message::Stop);
+        let _ = sender.send(Message::Interrupt);
     }
 }
 
@@ -93,13 +104,16 @@ impl Read for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.piece.read(buffer)?;
+            self.ended |= self.until.is_some_and(|until| until < Instant::now());
             if read > 0 || self.ended || buffer.is_empty() {
                 return Ok(read);
             }
             match self.messages.recv_timeout(QUIET) {
                 Ok(Message::Bytes(piece)) => self.piece = io::Cursor::new(piece),
                 Ok(Message::Failed(e)) => return Err(e),
-                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => self.ended = true,
+                Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => self.ended = true,
+                Ok(Message::Interrupt) => self.until = Some(Instant::now() + LAST),
+                Err(RecvTimeoutError::Timeout) if self.until.is_some() => self.ended = true,
                 Err(RecvTimeoutError::Timeout) => return Err(ErrorKind::WouldBlock.into()),
             }
         }
@@ -165,5 +179,42 @@ impl Screen {
             other => other?,
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_all(messages: Vec<Message>) -> String {
+        let (sender, receiver) = sync_channel(WAITING);
+        for message in messages {
+            sender.send(message).unwrap();
+        }
+        let mut pipe = Pipe::of(receiver);
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        // Until here, so that a pause and not the end of all senders has ended it.
+        drop(sender);
+        text
+    }
+
+    #[test]
+    fn what_is_on_its_way_at_an_interrupt_is_read() {
+        let bytes = |text: &str| Message::Bytes(text.into());
+        let piped = [bytes("a"), Message::Interrupt, bytes("b"), Message::End];
+        assert_eq!(read_all(piped.into()), "ab");
+        assert_eq!(read_all(vec![bytes("a"), Message::Interrupt]), "a");
+    }
+
+    #[test]
+    fn an_interrupt_ends_input_that_never_pauses() {
+        let (sender, receiver) = sync_channel(WAITING);
+        sender.send(Message::Interrupt).unwrap();
+        let endless = thread::spawn(move || while sender.send(Message::Bytes(vec![0])).is_ok() {});
+        let mut pipe = Pipe::of(receiver);
+        assert!(io::copy(&mut pipe, &mut io::sink()).unwrap() > 0);
+        drop(pipe);
+        endless.join().unwrap();
     }
 }
