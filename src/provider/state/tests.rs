@@ -1,0 +1,240 @@
+//! What is kept over a restart, after a crash at any moment, and beside files that are damaged.
+
+use std::os::unix::fs::PermissionsExt;
+
+use super::*;
+use crate::cert::scratch::Scratch;
+
+fn laid(text: &str) -> Laid {
+    serde_json::from_str(text).unwrap()
+}
+
+fn overlay() -> Overlay {
+    let mut overlay = Overlay::default();
+    let pg9 = r#"{
+        "database": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]},
+        "exposed": {"*.example": {}}
+    }"#;
+    overlay.put("pg9", laid(pg9));
+    overlay.put("pg1", laid(r#"{"hidden": ["a.example"]}"#));
+    overlay
+}
+
+/// Keeps an overlay that is small enough to be written as a whole.
+fn save(dir: &StateDir, overlay: &Overlay) {
+    dir.save(&BTreeMap::new(), overlay).unwrap();
+}
+
+/// An overlay whose file is large enough for a journal.
+fn large() -> Overlay {
+    let mut overlay = Overlay::default();
+    for i in 0..1_000 {
+        let hosts = format!(
+            r#"{{"hidden": ["a{i}.example", "{}.example"]}}"#,
+            "b".repeat(60)
+        );
+        overlay.put(&format!("db{i}"), laid(&hosts));
+    }
+    overlay
+}
+
+/// Puts `hidden` on one database and keeps that.
+fn change(dir: &StateDir, overlay: &mut Overlay, name: &str, hidden: &str) {
+    let now = laid(&format!(r#"{{"hidden": ["{hidden}"]}}"#));
+    overlay.put(name, now.clone());
+    dir.save(&BTreeMap::from([(name, now)]), overlay).unwrap();
+}
+
+/// A directory with a large file and one change in the journal beside it; the journal, and what is
+/// kept.
+fn with_journal() -> (Scratch, PathBuf, StateDir, Overlay) {
+    let scratch = Scratch::new();
+    let journal = scratch.path().join(JOURNAL);
+    let mut now = large();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    save(&dir, &now);
+    change(&dir, &mut now, "db1", "x.example");
+    (scratch, journal, dir, now)
+}
+
+/// The overlay that a process finds after a crash.
+fn found(path: &Path) -> Overlay {
+    StateDir::open(path).unwrap().load().unwrap()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn what_is_saved_is_there_for_the_next_process() {
+    let scratch = Scratch::new();
+    let path = scratch.path().join("a/state");
+    let dir = StateDir::open(&path).unwrap();
+    assert_eq!(dir.load().unwrap(), Overlay::default());
+    save(&dir, &overlay());
+    assert_eq!(dir.load().unwrap(), overlay());
+    drop(dir);
+    assert_eq!(StateDir::open(&path).unwrap().load().unwrap(), overlay());
+    assert_eq!(mode(&path), 0o700);
+    assert_eq!(mode(&path.join(FILE)), 0o600);
+}
+
+#[test]
+fn a_directory_has_one_user() {
+    let scratch = Scratch::new();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    let error = StateDir::open(scratch.path()).unwrap_err();
+    assert!(matches!(error, StateError::InUse { .. }), "{error}");
+    drop(dir);
+    StateDir::open(scratch.path()).unwrap();
+}
+
+#[test]
+fn an_interrupted_save_leaves_the_one_before() {
+    let scratch = Scratch::new();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    save(&dir, &overlay());
+    fs::write(scratch.path().join(UNFINISHED), "{\"vers").unwrap();
+    assert_eq!(dir.load().unwrap(), overlay());
+    save(&dir, &Overlay::default());
+    assert_eq!(dir.load().unwrap(), Overlay::default());
+    assert!(!scratch.path().join(UNFINISHED).exists());
+}
+
+#[test]
+fn a_damaged_file_is_told_and_left_alone() {
+    let scratch = Scratch::new();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    let file = scratch.path().join(FILE);
+    for (text, why) in [
+        ("", "EOF"),
+        ("{\"version\":1", "EOF"),
+        ("[]", "invalid length"),
+        ("{}", "no version"),
+        ("{\"version\":3}", "newer dbgate"),
+        ("{\"version\":1,\"hiden\":{}}", "hiden"),
+        (
+            "{\"version\":1,\"hidden\":{\"a\":[\"10.0.0.1\"]}}",
+            "no host",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let error = dir.load().unwrap_err().to_string();
+        let told = [file.to_str().unwrap(), why, "move it away"];
+        assert!(told.iter().all(|t| error.contains(t)), "{text}: {error}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    }
+}
+
+#[test]
+fn what_was_written_before_there_was_a_journal_is_read() {
+    let scratch = Scratch::new();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    let text = r#"{
+        "version": 1,
+        "databases": {"pg9": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]}},
+        "exposed": {"pg9": {"*.example": {}}},
+        "hidden": {"pg1": ["a.example"]}
+    }"#;
+    fs::write(scratch.path().join(FILE), text).unwrap();
+    assert_eq!(dir.load().unwrap(), overlay());
+}
+
+#[test]
+fn changes_of_a_large_file_go_into_a_journal_until_that_is_as_large() {
+    let scratch = Scratch::new();
+    let (file, journal) = (scratch.path().join(FILE), scratch.path().join(JOURNAL));
+    let mut now = large();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    dir.load().unwrap();
+    save(&dir, &now);
+    let first = fs::read(&file).unwrap();
+    let mut changes = 0_u32;
+    while fs::read(&file).unwrap() == first {
+        change(
+            &dir,
+            &mut now,
+            &format!("db{changes}"),
+            &format!("c{changes}.example"),
+        );
+        changes += 1;
+        if changes % 500 == 2 {
+            // What another process finds in the middle, and goes on with.
+            assert_eq!(dir.load().unwrap(), now, "after {changes} changes");
+            assert_eq!(mode(&journal), 0o600);
+        }
+    }
+    assert!(
+        changes > 1_000,
+        "the file was written anew after {changes} changes"
+    );
+    assert!(!journal.exists());
+    drop(dir);
+    assert_eq!(found(scratch.path()), now);
+}
+
+#[test]
+fn a_line_that_a_crash_cut_short_was_never_kept() {
+    let (scratch, journal, dir, mut now) = with_journal();
+    let text = fs::read(&journal).unwrap();
+    drop(dir);
+    for cut in 0..text.len() {
+        fs::write(&journal, &text[..cut]).unwrap();
+        assert_eq!(found(scratch.path()), large(), "cut at {cut}");
+    }
+    let torn = |tail: &[u8]| fs::write(&journal, [text.as_slice(), tail].concat()).unwrap();
+    // The end of a line may come to the disk without its beginning.
+    for tail in [&[0; 9][..], b"\0\0\0\0\":{}}}\n", b"{\"db2\":{\"hid"] {
+        torn(tail);
+        assert_eq!(found(scratch.path()), now, "with {tail:?}");
+    }
+    let dir = StateDir::open(scratch.path()).unwrap();
+    dir.load().unwrap();
+    // The next change takes the place of what was cut short.
+    change(&dir, &mut now, "db3", "y.example");
+    drop(dir);
+    assert_eq!(found(scratch.path()), now);
+}
+
+#[test]
+fn a_journal_of_an_earlier_file_is_of_no_use() {
+    let (scratch, journal, dir, _) = with_journal();
+    let old = fs::read(&journal).unwrap();
+    drop(dir);
+    // Written anew, and the journal was left behind by a crash.
+    let dir = StateDir::open(scratch.path()).unwrap();
+    dir.load().unwrap();
+    dir.files().size = 0;
+    save(&dir, &overlay());
+    fs::write(&journal, old).unwrap();
+    drop(dir);
+    assert_eq!(found(scratch.path()), overlay());
+}
+
+#[test]
+fn a_damaged_journal_is_told_and_left_alone() {
+    let (_scratch, journal, dir, _) = with_journal();
+    let text = fs::read_to_string(&journal).unwrap();
+    for (bad, line) in [
+        (text.replace("generation", "generatoin"), "line 1"),
+        (text.replace(":1}", ":2}"), "a later exposures.json"),
+        (text.replace("hidden", "hiden"), "line 2"),
+        (text.replace("x.example", "10.0.0.1"), "line 2"),
+    ] {
+        fs::write(&journal, &bad).unwrap();
+        let error = dir.load().unwrap_err().to_string();
+        let told = [journal.to_str().unwrap(), line, "move it away"];
+        assert!(told.iter().all(|t| error.contains(t)), "{bad}: {error}");
+        assert_eq!(fs::read_to_string(&journal).unwrap(), bad);
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let scratch = Scratch::new();
+    let file = scratch.path().join("file");
+    fs::write(&file, "").unwrap();
+    let error = StateDir::open(&file.join("state")).unwrap_err().to_string();
+    assert!(error.contains(file.to_str().unwrap()), "{error}");
+}
