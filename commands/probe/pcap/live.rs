@@ -18,7 +18,7 @@ use crate::cli::{PcapArgs, ProbeOutput};
 const QUIET: Duration = Duration::from_millis(200);
 
 /// How long after Ctrl-C input is read that does not pause. The program that writes it has got the
-/// same Ctrl-C as a rule, and writes what it still has; if it has not, it may go on for ever.
+/// same Ctrl-C as a rule, and ends; if it has not, it may go on for ever.
 const LAST: Duration = Duration::from_secs(1);
 
 /// Packets between two looks at the rows.
