@@ -13,9 +13,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dbgate::backend::BackendAddr;
 use dbgate::config::parse_duration;
-use dbgate::route::{Host, Protocol};
+use dbgate::route::{Host, Network, Protocol};
 use dbgate::tls::{ServerName, TlsMode};
-use ipnet::IpNet;
 
 pub(crate) use cert::*;
 pub(crate) use probe::*;
@@ -252,10 +251,10 @@ pub(crate) struct ExposeArgs {
     pub(crate) backend_name: Option<ServerName>,
     /// Networks that may connect [default: all]
     #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
-    pub(crate) allow: Vec<IpNet>,
+    pub(crate) allow: Vec<Network>,
     /// Networks that may not connect
     #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
-    pub(crate) deny: Vec<IpNet>,
+    pub(crate) deny: Vec<Network>,
     /// Most sessions at a time
     #[arg(long, value_name = "N", requires = "to", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions: Option<u32>,
@@ -333,8 +332,9 @@ fn server_name(text: &str) -> Result<ServerName, String> {
 }
 
 /// A network, or a single address.
-fn network(text: &str) -> Result<IpNet, String> {
-    text.parse::<IpNet>()
-        .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
-        .map_err(|_| "expected a network such as 203.0.113.0/24, or an address".to_owned())
+fn network(text: &str) -> Result<Network, String> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(ip.into());
+    }
+    text.parse()
 }

@@ -4,6 +4,8 @@
 //! numbers, sizes and spans, `!` before a term turns it round. `sni:` is the name that a client
 //! asked for, whatever the tab calls it.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use super::row::{AnyRow, Head};
 use super::value::Value;
 
@@ -78,7 +80,7 @@ impl Filter {
 
 fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
     let Some(at) = word.find([':', '>', '<']) else {
-        return Ok(Test::Anywhere(word.to_lowercase()));
+        return Ok(Test::Anywhere(lower(word)));
     };
     let (key, rest) = word.split_at(at);
     let mut rest = rest.chars();
@@ -89,7 +91,7 @@ fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
         && (key.is_empty() || key.chars().all(|c| c.is_ascii_hexdigit()))
         && !known(key, heads)
     {
-        return Ok(Test::Anywhere(word.to_lowercase()));
+        return Ok(Test::Anywhere(lower(word)));
     }
     let column = column(key, heads)?;
     if rest.is_empty() {
@@ -97,7 +99,7 @@ fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
         return Ok(Test::Anywhere(String::new()));
     }
     if sign == ':' {
-        return Ok(Test::Holds(column, rest.to_lowercase()));
+        return Ok(Test::Holds(column, lower(rest)));
     }
     if heads.get(column).is_some_and(|head| !head.number) {
         return Err(format!("{key} is no number: write {key}:{rest}"));
@@ -110,6 +112,14 @@ fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
     } else {
         Test::Below(column, limit)
     })
+}
+
+/// A word in lower case; an IPv4-mapped address as the IPv4 address, the form in which rows have it.
+fn lower(word: &str) -> String {
+    match word.parse::<Ipv6Addr>().map(|ip| ip.to_canonical()) {
+        Ok(IpAddr::V4(ip)) => ip.to_string(),
+        _ => word.to_lowercase(),
+    }
 }
 
 fn known(key: &str, heads: &[Head]) -> bool {
@@ -216,6 +226,16 @@ mod tests {
         ] {
             let filter = Filter::parse(text, &heads).unwrap();
             assert_eq!(filter.lets(&session(), heads.len()), lets, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_one() {
+        let heads = Tab::Sessions.heads();
+        for text in ["::FFFF:10.0.0.7", "client:::ffff:a00:7"] {
+            let plain = text.replace("::FFFF:10.0.0.7", "10.0.0.7");
+            let plain = plain.replace("::ffff:a00:7", "10.0.0.7");
+            assert_eq!(Filter::parse(text, &heads), Filter::parse(&plain, &heads));
         }
     }
 

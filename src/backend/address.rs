@@ -12,7 +12,7 @@ use crate::tls::ServerName;
 /// Host and port of one database server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BackendAddr {
-    /// A literal address.
+    /// A literal address; one that is IPv4-mapped is the IPv4 address.
     Ip(IpAddr, u16),
     /// A DNS name.
     Name(ServerName, u16),
@@ -54,7 +54,7 @@ impl FromStr for BackendAddr {
         }
         if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             let ip: Ipv6Addr = v6.parse().map_err(|_| expected())?;
-            return Ok(Self::Ip(IpAddr::V6(ip), port));
+            return Ok(Self::Ip(IpAddr::V6(ip).to_canonical(), port));
         }
         if let Ok(ip) = host.parse::<IpAddr>() {
             return match ip {
@@ -92,6 +92,12 @@ mod tests {
         for text in ["10.0.0.5:5432", "[fd00::5]:5432", "db.internal:5432"] {
             assert_eq!(text.parse::<BackendAddr>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_mapped_address_is_the_ipv4_one() {
+        let addr: BackendAddr = "[::ffff:10.0.0.5]:5432".parse().unwrap();
+        assert_eq!(addr.to_string(), "10.0.0.5:5432");
     }
 
     #[test]

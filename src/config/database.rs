@@ -1,10 +1,8 @@
 //! The `[database.NAME]` sections.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use ipnet::IpNet;
 use toml::Spanned;
 
 use super::problem::Report;
@@ -14,7 +12,7 @@ use crate::backend::BackendAddr;
 use crate::few::Few;
 use crate::route::overlay::Declared;
 use crate::route::spec::Rare;
-use crate::route::{DatabaseSpec, Host, Protocol};
+use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ServerName, TlsMode};
 
 /// A database of the file, with the places of its hosts.
@@ -164,16 +162,8 @@ fn judge(spec: &DatabaseSpec, clear: bool, has_hosts: bool, section: &Section<'_
     }
 }
 
-fn networks(section: &mut Section<'_, '_>, key: &'static str) -> Vec<IpNet> {
-    let networks = section.strings(key, "networks", |text| {
-        text.parse().map_err(|_| match text.parse::<IpAddr>() {
-            Ok(ip) => format!(
-                "\"{text}\" is an address, not a network: write \"{}\"",
-                IpNet::from(ip)
-            ),
-            Err(_) => format!("\"{text}\" is no network: write it as in \"203.0.113.0/24\""),
-        })
-    });
+fn networks(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Network> {
+    let networks = section.strings(key, "networks", str::parse::<Network>);
     if networks.as_ref().is_some_and(Vec::is_empty) {
         section.error(
             key,

@@ -1,6 +1,6 @@
 //! The `[listener.NAME]` sections.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use toml::Spanned;
 
@@ -45,14 +45,31 @@ pub(super) fn in_the_way<'f>(
     all.find(|(_, bound)| overlap(bound, addr, false))
 }
 
+/// An address to listen on. One that is IPv4-mapped is the IPv4 address: both take the same clients.
+///
+/// # Errors
+/// What it should be, with an example.
+pub(super) fn listening(text: &str, example: &str) -> Result<SocketAddr, String> {
+    match text.parse::<SocketAddr>() {
+        Ok(addr) => Ok(canonical(addr)),
+        Err(_) => Err(format!(
+            "\"{text}\" is no address to listen on: write IP:PORT, as in {example}"
+        )),
+    }
+}
+
+fn canonical(addr: SocketAddr) -> SocketAddr {
+    match addr.ip().to_canonical() {
+        IpAddr::V4(v4) => (v4, addr.port()).into(),
+        // Keeps the scope.
+        IpAddr::V6(_) => addr,
+    }
+}
+
 fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
     check_name(name, &section);
     let bind = section.strings("bind", "addresses", |text| {
-        text.parse::<SocketAddr>().map_err(|_| {
-            format!(
-                "\"{text}\" is no address to listen on: write IP:PORT, as in 0.0.0.0:5432 or [::]:5432"
-            )
-        })
+        listening(text, "0.0.0.0:5432 or [::]:5432")
     });
     if !section.has("bind") || bind.as_ref().is_some_and(Vec::is_empty) {
         section.error(

@@ -270,6 +270,36 @@ fn keys_sections_and_types_are_told_all_at_once() {
 }
 
 #[test]
+fn a_network_that_would_match_nobody_is_told() {
+    tells(
+        "[database.a]\nbackends = [\"a:5432\"]\nhosts = [\"a.example\"]\n\
+         deny = [\"::ffff:10.0.0.0/24\"]\n",
+        &[(
+            "4:9",
+            "shorter than /96, which is not an IPv4 network: write \"10.0.0.0/24\"",
+        )],
+    );
+}
+
+#[test]
+fn a_mapped_address_to_listen_on_is_the_ipv4_one() {
+    tells(
+        "[listener.a]\nbind = [\"0.0.0.0:1\"]\n[listener.b]\nbind = [\"[::ffff:127.0.0.1]:1\"]\n\
+         [metrics]\nbind = \"[::ffff:127.0.0.1]:1\"\n",
+        &[
+            (
+                "4:9",
+                "127.0.0.1:1 of listener b clashes with 0.0.0.0:1 of listener a",
+            ),
+            (
+                "6:1",
+                "127.0.0.1:1 of metrics clashes with 0.0.0.0:1 of listener a",
+            ),
+        ],
+    );
+}
+
+#[test]
 fn listeners_are_judged() {
     tells(
         "[listener.a]\nbind = \"0.0.0.0:5432\"\n[listener.b]\nbind = [5432, \"localhost:5432\"]\n\

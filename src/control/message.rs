@@ -9,13 +9,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::backend::BackendAddr;
 use crate::route::spec::Rare;
-use crate::route::{ChangeError, DatabaseSpec, Host, Protocol};
+use crate::route::{ChangeError, DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ServerName, TlsMode};
 
 /// Why a command was not carried out.
@@ -101,10 +100,10 @@ pub struct Expose {
     pub backend_name: Option<ServerName>,
     /// With `to`: networks that may connect.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<IpNet>,
+    pub allow: Vec<Network>,
     /// With `to`: networks that may not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<IpNet>,
+    pub deny: Vec<Network>,
     /// With `to`: most sessions at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,

@@ -67,7 +67,8 @@ pub fn needs_v6_only(addr: SocketAddr, all: &[SocketAddr]) -> bool {
 /// Whether sockets on both addresses would get in each other's way.
 #[must_use]
 pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
+    a.port() == b.port() && (a_ip == b_ip || a_ip.is_unspecified() || b_ip.is_unspecified())
 }
 
 fn socket(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
@@ -98,6 +99,20 @@ mod tests {
         assert!(sockets.iter().all(|s| s.local_addr().unwrap() == addr));
         let error = bind(addr, false, 1, false).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_ipv4_mapped_address_is_the_ipv4_one() {
+        let addr = |text: &str| text.parse::<SocketAddr>().unwrap();
+        for (a, b, expected) in [
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:1", true),
+            ("[::ffff:0.0.0.0]:1", "127.0.0.1:1", true),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.2:1", false),
+            ("[::ffff:127.0.0.1]:1", "127.0.0.1:2", false),
+        ] {
+            assert_eq!(overlap(addr(a), addr(b)), expected, "{a} {b}");
+            assert_eq!(overlap(addr(b), addr(a)), expected, "{b} {a}");
+        }
     }
 
     #[test]

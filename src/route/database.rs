@@ -8,14 +8,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ipnet::IpNet;
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
-use super::Host;
 use super::overlay::{Declared, Lease};
 use super::shards::Keyed;
 use super::spec::DatabaseSpec;
+use super::{Host, Network};
 use crate::backend::{Backend, Pool, backends};
 use crate::few::Few;
 use crate::histogram::Histogram;
@@ -245,7 +244,7 @@ impl Database {
     /// Whether `allow` and `deny` let this address in.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
-        let within = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&client));
+        let within = |nets: &[Network]| nets.iter().any(|net| net.contains(client));
         let rare = &self.spec.rare;
         !within(&rare.deny) && (rare.allow.is_empty() || within(&rare.allow))
     }

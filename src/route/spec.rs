@@ -7,9 +7,9 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::Network;
 use crate::backend::BackendAddr;
 use crate::few::Few;
 use crate::tls::config::{ALPN_POSTGRES, MinVersion};
@@ -145,9 +145,9 @@ pub struct DatabaseSpec {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rare {
     /// Networks that may connect; empty means all.
-    pub allow: Vec<IpNet>,
+    pub allow: Vec<Network>,
     /// Networks that may not, even where `allow` has them.
-    pub deny: Vec<IpNet>,
+    pub deny: Vec<Network>,
     /// Certificate shown to clients, instead of the gateway's.
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
@@ -206,9 +206,9 @@ struct Written {
     #[serde(default)]
     tls: TlsMode,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    allow: Vec<IpNet>,
+    allow: Vec<Network>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deny: Vec<IpNet>,
+    deny: Vec<Network>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_sessions: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

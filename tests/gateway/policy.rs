@@ -282,9 +282,12 @@ fn allow_and_deny_see_the_true_address() {
         pki.database("v4", "hosts = [\"v4.example.test\"]\nallow = [\"127.0.0.0/8\"]"),
         pki.database("v6", "hosts = [\"v6.example.test\"]\nallow = [\"::1/128\"]"),
         pki.database("not4", "hosts = [\"not4.example.test\"]\ndeny = [\"127.0.0.1/32\"]"),
+        pki.database("mapped", "hosts = [\"mapped.example.test\"]\nallow = [\"::ffff:127.0.0.0/104\"]"),
+        pki.database("notmapped", "hosts = [\"notmapped.example.test\"]\ndeny = [\"::ffff:127.0.0.0/104\"]"),
+        pki.database("no6", "hosts = [\"no6.example.test\"]\ndeny = [\"::/0\"]"),
         pki.database("deny", "hosts = [\"deny.example.test\"]\nallow = [\"127.0.0.0/8\", \"::/0\"]\ndeny = [\"127.0.0.1/32\"]"),
     ];
-    let listeners = "[listener.four]\nbind = [\"127.0.0.1:0\"]\n[listener.six]\nbind = [\"[::1]:0\"]\n[listener.both]\nbind = [\"[::]:0\"]\n";
+    let listeners = "[listener.four]\nbind = [\"127.0.0.1:0\"]\n[listener.six]\nbind = [\"[::1]:0\"]\n[listener.both]\nbind = [\"[::]:0\"]\n[listener.mapped]\nbind = [\"[::ffff:127.0.0.1]:0\"]\n";
     let gateway = Gateway::start(&(listeners.to_owned() + &sections(&databases)));
     let to = |listener: &str, v6: bool| -> SocketAddr {
         let port = gateway.addr(listener).port();
@@ -299,11 +302,15 @@ fn allow_and_deny_see_the_true_address() {
         ("six", to("six", true)),
         ("both", to("both", false)),
         ("both", to("both", true)),
+        ("mapped", to("mapped", false)),
     ];
     for (name, in_by_v4, in_by_v6) in [
         ("v4", true, false),
         ("v6", false, true),
         ("not4", false, true),
+        ("mapped", true, false),
+        ("notmapped", false, true),
+        ("no6", true, false),
         ("deny", false, true),
     ] {
         for (listener, addr) in ways {
