@@ -3,6 +3,8 @@
 //! Exit codes: 0 stopped as asked (or, with --check, nothing is wrong), 1 it could not start (or
 //! something is wrong), 2 usage.
 
+mod lines;
+
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,8 @@ use dbgate::service::user::{Account, is_privileged, with_user};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+use lines::Lines;
 
 use crate::cli::ServeArgs;
 use crate::out;
@@ -272,13 +276,16 @@ fn init_log(format: LogFormat, out: NonBlocking) {
         .with_default_directive(LevelFilter::INFO.into())
         .with_env_var("DBGATE_LOG")
         .from_env_lossy();
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(out)
         .with_target(false)
-        .with_ansi(std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+        .with_ansi(colours);
     match format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder
+            .with_writer(move || Lines::new(out.clone(), colours))
+            .init(),
+        // JSON escapes what would end a line.
+        LogFormat::Json => builder.json().with_writer(out).init(),
     }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::warn;
 
+use crate::wire::is_unseen;
+
 /// What the service manager gives a stopping process between two signs of life.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -68,7 +70,7 @@ fn tell(states: &[NotifyState<'_>]) {
 
 /// A line break would be the end of the status and the start of another message.
 fn one_line(text: &str) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let clean = |c: char| if is_unseen(c) { ' ' } else { c };
     text.chars().map(clean).take(LONGEST_STATUS).collect()
 }
 

@@ -209,27 +209,51 @@ pub fn escape(bytes: &[u8]) -> String {
 /// Makes a peer's text safe for a log line, a terminal and a table, and leaves it readable.
 ///
 /// Letters of every script stay. What a terminal obeys, what is not seen, and what turns the order
-/// of letters round becomes `\u{NN}`. What lies behind the first [`ESCAPE_LIMIT`] characters is left
-/// out, marked by `...`.
+/// of letters round becomes `\u{NN}`. Behind [`ESCAPE_LIMIT`] characters the rest is left out, marked
+/// by `...`.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len().min(ESCAPE_LIMIT));
-    for (at, c) in text.chars().enumerate() {
-        if at == ESCAPE_LIMIT {
-            safe.push_str("...");
-            break;
+    one_line(text, ESCAPE_LIMIT + CUT.len())
+}
+
+/// The same with another limit, in characters of the result, its `...` included.
+///
+/// What comes out is not changed by a second time, so a sentence may hold parts that were made
+/// safe before.
+#[must_use]
+pub fn one_line(text: &str, limit: usize) -> String {
+    let mut safe = String::with_capacity(text.len().min(limit));
+    let mut length = 0;
+    // Where to cut so that the mark has room.
+    let mut cut = 0;
+    for c in text.chars() {
+        if length + CUT.len() <= limit {
+            cut = safe.len();
         }
         if is_unseen(c) {
+            let before = safe.len();
             safe.extend(c.escape_unicode());
+            length += safe.len() - before;
         } else {
             safe.push(c);
+            length += 1;
+        }
+        if length > limit {
+            safe.truncate(cut);
+            safe.push_str(CUT);
+            break;
         }
     }
     safe
 }
 
-/// Controls, separators other than the space, and format characters (Unicode category Cf).
-fn is_unseen(c: char) -> bool {
+/// The mark of a text that was cut.
+const CUT: &str = "...";
+
+/// Whether a character is not seen, or changes how others are seen: controls, separators other
+/// than the space, and format characters (Unicode category Cf).
+#[must_use]
+pub fn is_unseen(c: char) -> bool {
     c.is_control()
         || (c.is_whitespace() && c != ' ')
         || matches!(c,
@@ -255,6 +279,16 @@ mod tests {
             printable(&"ü".repeat(300)).chars().count(),
             ESCAPE_LIMIT + 3
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_said_becomes_one_line(text in ".*|[\\u{0}-\\u{a0}\\u{2000}-\\u{2070}]*") {
+            let safe = one_line(&text, 40);
+            assert!(!safe.contains(is_unseen), "{safe:?}");
+            assert!(safe.chars().count() <= 40, "{safe:?}");
+            assert_eq!(one_line(&safe, 40), safe, "{text:?}");
+        }
     }
 
     #[test]

@@ -18,8 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["backend", "few", "route", "tls"]),
     ("provider", &["route"]),
     ("net", &["backend", "tls"]),
-    ("service", &["net"]),
-    ("stats", &["backend", "route", "tls"]),
+    ("service", &["net", "wire"]),
+    ("stats", &["backend", "route", "tls", "wire"]),
     ("admission", &["config", "stats"]),
     ("access_log", &["config", "stats"]),
     (

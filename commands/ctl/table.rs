@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use dbgate::wire::is_unseen;
 use serde_json::Value;
 
 /// One column of a table.
@@ -150,13 +151,8 @@ pub(crate) fn harmless_lines(text: &str) -> String {
 }
 
 fn spell(text: &str, spared: impl Fn(char) -> bool) -> String {
-    let obeyed = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
     text.chars().fold(String::new(), |mut safe, c| {
-        if obeyed(c) && !spared(c) {
+        if is_unseen(c) && !spared(c) {
             safe.extend(c.escape_default());
         } else {
             safe.push(c);

@@ -8,8 +8,12 @@ use std::time::{Duration, SystemTime};
 use serde::{Serialize, Serializer};
 
 use crate::cert::View;
+use crate::wire::one_line;
 
 use super::rules::{CAPTURE_START_UNKNOWN, CAPTURE_STILL_OPEN, Rule, Severity, Stage};
+
+/// The longest sentence of a finding, in characters; what servers say in it is shorter.
+const LONGEST_DETAIL: usize = 4000;
 
 /// The name of this shape of JSON; the number changes when a field changes its meaning.
 pub const SCHEMA: &str = "dbgate.probe/1";
@@ -59,7 +63,7 @@ impl Finding {
         Self {
             rule,
             severity: rule.severity,
-            detail: detail.into(),
+            detail: one_line(&detail.into(), LONGEST_DETAIL),
             command: None,
         }
     }

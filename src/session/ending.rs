@@ -8,7 +8,7 @@
 
 use crate::preface::postgres::ErrorResponse;
 use crate::route::Protocol;
-use crate::stats::CloseReason;
+use crate::stats::{CloseReason, Detail};
 use crate::tls::Alert;
 
 /// How a session ended: the one reason, and what follows from it.
@@ -17,14 +17,14 @@ pub struct Ending {
     /// For logs and counters.
     pub reason: CloseReason,
     /// A sentence for the operator.
-    pub detail: String,
+    pub detail: Detail,
     /// The alert where the reason alone does not decide it.
     alert: Option<Alert>,
 }
 
 impl Ending {
     /// An ending with a sentence for the operator.
-    pub fn new(reason: CloseReason, detail: impl Into<String>) -> Self {
+    pub fn new(reason: CloseReason, detail: impl Into<Detail>) -> Self {
         Self {
             reason,
             detail: detail.into(),

@@ -3,12 +3,14 @@
 //! Not here: how any of it is shown (`ctl`, the access log); those only format what stands here.
 
 pub mod close;
+pub mod detail;
 pub mod event;
 pub mod record;
 pub mod registry;
 pub mod rejects;
 
 pub use close::{CloseReason, ClosedBy};
+pub use detail::Detail;
 pub use event::{Event, Events};
 pub use record::Record;
 pub use registry::{Entry, Registry, SessionView};

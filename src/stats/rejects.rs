@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::CloseReason;
 use super::record::rfc3339;
+use super::{CloseReason, Detail};
 
 /// Rejects kept for `ctl rejects`.
 pub const KEPT: usize = 1000;
@@ -34,7 +34,7 @@ pub struct Reject {
     /// `none`, `ip`, `invalid`, `ok`; empty before a ClientHello was read.
     pub sni_status: Option<&'static str>,
     /// A sentence for people.
-    pub detail: String,
+    pub detail: Detail,
 }
 
 #[derive(Debug, Default)]

@@ -27,6 +27,7 @@ mod raw;
 mod streams;
 
 mod direct;
+mod hostile;
 mod idle;
 mod live;
 mod log;

@@ -317,7 +317,7 @@ fn reject(reject: &Reject) -> RejectRow {
         reason: reject.reason.to_string(),
         sni: reject.sni.as_deref().map(ToOwned::to_owned),
         sni_status: reject.sni_status.map(ToOwned::to_owned),
-        detail: reject.detail.clone(),
+        detail: reject.detail.to_string(),
     }
 }
 

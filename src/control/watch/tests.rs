@@ -147,7 +147,7 @@ fn rejects_and_changes_come_once() {
             reason: CloseReason::UnknownHost,
             sni: Some("x.example".into()),
             sni_status: Some("ok"),
-            detail: String::new(),
+            detail: crate::stats::Detail::default(),
         };
         let reject = Arc::new(reject);
         gateway.rejects.add(reject.clone());
