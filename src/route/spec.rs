@@ -94,8 +94,9 @@ impl Protocol {
         }
     }
 
-    /// What the gateway agrees to and offers by ALPN.
-    pub(super) fn alpn(self) -> &'static [&'static [u8]] {
+    /// The ids by which it goes in ALPN: what the gateway agrees to and offers. None is
+    /// registered for MongoDB and Redis, and none of their clients offers any.
+    pub(crate) fn alpn(self) -> &'static [&'static [u8]] {
         match self {
             Self::Postgres => &[ALPN_POSTGRES],
             _ => &[],

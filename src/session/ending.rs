@@ -53,7 +53,9 @@ impl Ending {
             | CloseReason::InvalidSni
             | CloseReason::UnknownHost => Alert::UnrecognizedName,
             CloseReason::NotAllowed => Alert::AccessDenied,
-            CloseReason::WrongProtocol => Alert::NoApplicationProtocol,
+            CloseReason::WrongProtocol | CloseReason::NoApplicationProtocol => {
+                Alert::NoApplicationProtocol
+            }
             _ => Alert::InternalError,
         }
     }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::answer;
 use super::ending::Ending;
 use crate::handshake::TlsOpening;
 use crate::net::{Buffered, linger};
@@ -17,6 +18,7 @@ use crate::preface::postgres::{Responder, Step};
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
 use crate::tls::TlsMode;
+use crate::wire;
 
 /// Room made for each read of a StartupMessage, in bytes: more than nearly all of them.
 const STARTUP_CHUNK: usize = 1024;
@@ -44,7 +46,13 @@ pub(super) async fn upgrade(
     deadline: Instant,
 ) -> Result<Upgraded, Ending> {
     let protocol = database.spec.protocol;
-    let config = agree_to_alpn(config, protocol, opening);
+    let config = match agree_to_alpn(config, protocol, &opening.hello.alpn) {
+        Ok(config) => config,
+        Err(refusal) => {
+            answer::say(client, &refusal.alert().record()).await;
+            return Err(refusal);
+        }
+    };
     let mut stream = accept(client, config, deadline).await?;
     let mut first = BytesMut::new();
     let mut startup = false;
@@ -125,30 +133,39 @@ fn reason(error: &std::io::Error) -> CloseReason {
     }
 }
 
+/// The configuration that answers what the client offers by ALPN.
+///
 /// For databases that are only known to speak TLS the gateway cannot know the application
 /// protocol, and some clients insist on one (h2 for etcd, tds/8.0 for SQL Server): it agrees to
-/// what the client likes best.
+/// what the client likes best. Everywhere else a client that offers only other protocols was led
+/// astray, perhaps on purpose (the ALPACA attack), and is refused (RFC 7301 section 3.2).
+///
+/// # Errors
+/// The client offers protocols, and none is the database's.
 fn agree_to_alpn(
     config: Arc<ServerConfig>,
     protocol: Protocol,
-    opening: &TlsOpening,
-) -> Arc<ServerConfig> {
-    match (protocol, opening.hello.alpn.first()) {
-        (Protocol::Tls, Some(favourite)) => {
-            let mut config = ServerConfig::clone(&config);
-            config.alpn_protocols = vec![favourite.clone()];
-            Arc::new(config)
-        }
-        // Clients of Postgres in a tunnel, and of MongoDB and Redis, may offer what they like.
-        (Protocol::Postgres, Some(_))
-            if !opening.hello.offers_alpn(crate::tls::config::ALPN_POSTGRES) =>
-        {
-            let mut config = ServerConfig::clone(&config);
-            config.alpn_protocols.clear();
-            Arc::new(config)
-        }
-        _ => config,
+    offered: &[Vec<u8>],
+) -> Result<Arc<ServerConfig>, Ending> {
+    let Some(favourite) = offered.first() else {
+        return Ok(config);
+    };
+    if protocol == Protocol::Tls {
+        let mut config = ServerConfig::clone(&config);
+        config.alpn_protocols = vec![favourite.clone()];
+        return Ok(Arc::new(config));
     }
+    let known = protocol.alpn();
+    if offered.iter().any(|theirs| known.contains(&&**theirs)) {
+        return Ok(config);
+    }
+    let first = wire::escape(favourite);
+    Err(Ending::new(
+        CloseReason::NoApplicationProtocol,
+        format!(
+            "the client offers by ALPN what no {protocol} client does (\"{first}\" first): it means another service"
+        ),
+    ))
 }
 
 /// Reads a Postgres client's first message inside TLS into `input`, answering its requests for

@@ -145,6 +145,8 @@ reasons! {
     NoDefault, Reject, "no_default";
     /// The client speaks Postgres and the database does not.
     WrongProtocol, Reject, "wrong_protocol";
+    /// The client offers application protocols (ALPN), and none is the database's.
+    NoApplicationProtocol, Reject, "no_application_protocol";
     /// The client's address is not allowed.
     NotAllowed, Reject, "not_allowed";
     /// The database has `max_sessions` sessions.

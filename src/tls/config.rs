@@ -78,8 +78,7 @@ pub struct ServerFiles {
     pub client_ca: Option<PathBuf>,
     /// Oldest version accepted.
     pub min_version: MinVersion,
-    /// The ALPN protocols to agree to; empty agrees to none, and a client that offers some goes on
-    /// without.
+    /// The ALPN protocols to agree to.
     pub alpn: &'static [&'static [u8]],
 }
 

@@ -5,6 +5,7 @@
 //! the gateway's certificate would be accepted for that name, everybody else the alert
 //! `unrecognized_name`. Not here: clients and backends that fall silent (`stall`).
 
+mod alpn;
 mod backend;
 mod certificate;
 
@@ -159,18 +160,13 @@ fn a_client_that_verifies_the_name_reads_the_words_too() {
     assert_refused(&gateway, &answer, &words, "unknown_host", &json!("ok"));
 }
 
-/// What `openssl s_client` prints when it asks for a name, as Postgres says or as anybody.
-fn s_client(port: u16, name: &str, postgres: bool) -> String {
+/// What `openssl s_client` prints when it asks for a name and offers these protocols by ALPN.
+fn s_client(port: u16, name: &str, alpn: Option<&str>) -> String {
     let mut command = testbed::mortal("KILL", "timeout");
     command
         .args(["60", "openssl", "s_client", "-quiet", "-servername", name])
         .args(["-connect", &format!("127.0.0.1:{port}")])
-        .args(
-            postgres
-                .then_some(["-alpn", "postgresql"])
-                .into_iter()
-                .flatten(),
-        )
+        .args(alpn.map(|offer| ["-alpn", offer]).into_iter().flatten())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -198,7 +194,8 @@ fn server_names_that_are_no_dns_names() {
     ] {
         let pki = Pki::new();
         let gateway = Gateway::start(&pki.tls());
-        let printed = s_client(gateway.port(), name, postgres);
+        let alpn = postgres.then_some("postgresql");
+        let printed = s_client(gateway.port(), name, alpn);
         assert!(printed.contains(words), "{name}, {postgres}: {printed}");
         assert_rejected(&gateway, reason, &json!(status));
     }
