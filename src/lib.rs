@@ -34,6 +34,7 @@ pub mod cert;
 pub mod config;
 pub mod control;
 pub mod few;
+pub mod file;
 pub mod gateway;
 pub mod handshake;
 pub mod histogram;

@@ -7,13 +7,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::CertError;
-
-/// The largest file that is read, in bytes; bundles of all public authorities are a third of it.
-const MAX_FILE: u64 = 1 << 20;
+use crate::file;
+use crate::tls::files::{self, MAX_FILE};
+use crate::tls::pem::{self, Der, PemError};
 
 /// The mode of a private key.
 pub(super) const SECRET: u32 = 0o600;
@@ -41,7 +40,7 @@ pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
         path: path.to_owned(),
         source: io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
     })?;
-    bundle(&bytes).map_err(|what| content(path, what))
+    bundle(path, &bytes)
 }
 
 /// Reads the same from what is open already; `name` is what errors call it.
@@ -49,8 +48,8 @@ pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
 /// # Errors
 /// As [`read_bundle`].
 pub fn read_bundle_from(source: impl Read, name: &Path) -> Result<Bundle, CertError> {
-    let bytes = read_all(source, name)?;
-    bundle(&bytes).map_err(|what| content(name, what))
+    let bytes = file::read_all(source, MAX_FILE).map_err(|source| cannot_read(name, source))?;
+    bundle(name, &bytes)
 }
 
 /// The certificate authorities in `path`, or the system's.
@@ -81,31 +80,31 @@ pub fn fits(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'static>)
         })
 }
 
-fn bundle(bytes: &[u8]) -> Result<Bundle, String> {
-    let mut found = Bundle::default();
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(bytes) {
-        let (kind, der) = section.map_err(|e| format!("damaged PEM: {e}"))?;
-        match kind {
-            SectionKind::Certificate => found.certificates.push(der.into()),
-            kind => {
-                let key = PrivateKeyDer::from_pem(kind, der);
-                found.key = found.key.or(key);
-            }
+fn bundle(path: &Path, bytes: &[u8]) -> Result<Bundle, CertError> {
+    let found = match pem::parse(bytes) {
+        Ok(found) => found,
+        Err(PemError::Der(Der::Certificate)) => {
+            return Ok(Bundle {
+                certificates: vec![bytes.to_vec().into()],
+                ..Bundle::default()
+            });
         }
+        Err(error) => return Err(content(path, error.to_string())),
+    };
+    let has_encrypted_key = found.encrypted.is_some();
+    if found.certificates.is_empty() && found.keys.is_empty() && !has_encrypted_key {
+        let none = found.certificates().err();
+        return Err(content(
+            path,
+            none.map_or_else(String::new, |e| e.to_string()),
+        ));
     }
-    // pki_types passes over what it does not know.
-    found.has_encrypted_key = contains(bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY-----");
-    let nothing = found.certificates.is_empty() && found.key.is_none() && !found.has_encrypted_key;
-    if nothing && x509_parser::parse_x509_certificate(bytes).is_ok() {
-        found.certificates.push(bytes.to_vec().into());
-    } else if nothing {
-        return Err("holds no certificate, neither in PEM nor in DER form".to_owned());
-    }
-    Ok(found)
-}
-
-fn contains(bytes: &[u8], words: &[u8]) -> bool {
-    bytes.windows(words.len()).any(|window| window == words)
+    let certificates = found.certificates.into_iter().map(|(_, der)| der);
+    Ok(Bundle {
+        certificates: certificates.collect(),
+        key: found.keys.into_iter().next().map(|(_, der)| der),
+        has_encrypted_key,
+    })
 }
 
 /// The private key in a file; `None` without the file.
@@ -113,13 +112,7 @@ pub(super) fn read_key(path: &Path) -> Result<Option<PrivateKeyDer<'static>>, Ce
     let Some(bytes) = read(path)? else {
         return Ok(None);
     };
-    let key = PrivateKeyDer::from_pem_slice(&bytes).map_err(|e| match e {
-        pem::Error::NoItemsFound => content(
-            path,
-            "holds no unencrypted private key in PEM form (PKCS#8, PKCS#1 or SEC1)",
-        ),
-        e => content(path, format!("damaged PEM: {e}")),
-    })?;
+    let (_, key) = files::private_key(path, &bytes)?;
     Ok(Some(key))
 }
 
@@ -128,11 +121,11 @@ pub(super) fn read_chain(path: &Path) -> Result<Option<Vec<CertificateDer<'stati
     let Some(bytes) = read(path)? else {
         return Ok(None);
     };
-    let found = bundle(&bytes).map_err(|what| content(path, what))?;
-    if found.certificates.is_empty() {
+    let found = bundle(path, &bytes)?.certificates;
+    if found.is_empty() {
         return Err(content(path, "holds no certificate"));
     }
-    Ok(Some(found.certificates))
+    Ok(Some(found))
 }
 
 /// A certificate as PEM (RFC 7468).
@@ -157,24 +150,11 @@ pub(super) fn content(path: &Path, what: impl Into<String>) -> CertError {
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    match File::open(path) {
-        Ok(file) => read_all(file, path).map(Some),
+    match file::read(path, MAX_FILE) {
+        Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(cannot_read(path, source)),
     }
-}
-
-fn read_all(source: impl Read, name: &Path) -> Result<Vec<u8>, CertError> {
-    let mut bytes = Vec::new();
-    source
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|source| cannot_read(name, source))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
-        let what = "is larger than 1 MiB, so it holds something else";
-        return Err(content(name, what));
-    }
-    Ok(bytes)
 }
 
 fn cannot_read(path: &Path, source: io::Error) -> CertError {

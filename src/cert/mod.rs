@@ -34,6 +34,8 @@ pub use mint::HostName;
 pub use throwaway::throwaway;
 pub use view::{Unreadable, View, view};
 
+use crate::tls::files::TlsFileError;
+
 /// Why there is no certificate.
 #[derive(Debug, Error)]
 pub enum CertError {
@@ -76,6 +78,19 @@ pub enum CertError {
     /// The system gives no random bytes.
     #[error("cannot make a certificate: the system gives no random bytes")]
     NoRandomness,
+}
+
+impl From<TlsFileError> for CertError {
+    fn from(error: TlsFileError) -> Self {
+        match error {
+            TlsFileError::Read { path, source } => Self::Read { path, source },
+            TlsFileError::Pem { path, source } => Self::Content {
+                path,
+                what: source.to_string(),
+            },
+            other => Self::Refused(other.to_string()),
+        }
+    }
 }
 
 /// What became of a pair of certificate and key.

@@ -1,7 +1,6 @@
 //! What `dbgate serve --check` finds beyond the text of a configuration: certificates, keys and
 //! authorities, read as the gateway would read them.
 
-use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,9 +11,10 @@ use toml::de::{DeTable, DeValue};
 use super::problem::{Problem, Report, Severity};
 use super::syntax::Syntax;
 use super::{AccessTo, Config, Log};
+use crate::file;
 use crate::route::Host;
 use crate::route::overlay::Declared;
-use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
+use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls};
 use crate::tls::{ServerName, TlsMode};
 
 /// A certificate is renewed some weeks before its end; one that has fewer days was forgotten.
@@ -143,11 +143,7 @@ impl Check<'_, '_> {
                     return Some(tls);
                 }
                 Err(e) => {
-                    let in_cert = matches!(
-                        &e,
-                        TlsFileError::Read { path, .. } | TlsFileError::Content { path, .. }
-                            if path == cert
-                    );
+                    let in_cert = e.path() == Some(cert);
                     let name = if in_cert { cert_name } else { key_name };
                     self.fail(section, name, e.to_string());
                 }
@@ -178,7 +174,7 @@ impl Check<'_, '_> {
 
     /// Tried apart from loading, so that every unreadable file is told and not only the first.
     fn readable(&self, section: &[&str], name: &str, path: &Path) -> bool {
-        let opened = File::open(path);
+        let opened = file::open(path);
         if let Err(e) = &opened {
             self.fail(
                 section,
@@ -337,7 +333,7 @@ mod tests {
                 ("9:1", "holds no certificate"),
                 ("14:1", "holds no certificate"),
                 ("16:1", "no.ca"),
-                ("18:1", "holds no unencrypted private key"),
+                ("18:1", "holds no certificate and no key"),
             ],
         );
     }

@@ -4,23 +4,22 @@
 //! Not here: when files are read again; the store asks for that at a reload.
 
 use std::collections::HashMap;
-use std::fs;
 use std::hash::Hash;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName as PkiName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName as PkiName, UnixTime};
 use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
 use super::ServerName;
+pub use super::files::TlsFileError;
+use super::files::{bad_certificate, certified_key, read, roots};
 
 /// The ALPN protocol id of Postgres (registered with IANA; PostgreSQL documentation, "SSL Session
 /// Encryption").
@@ -28,6 +27,8 @@ pub const ALPN_POSTGRES: &[u8] = b"postgresql";
 
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+
+const NO_VERSION: TlsFileError = TlsFileError::Setup("there is no TLS version to use");
 
 /// The oldest TLS version that the gateway accepts where it ends the client's TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -118,38 +119,6 @@ impl ServerTls {
             .and_then(|leaf| rustls::client::verify_server_name(&leaf, &name))
             .is_ok()
     }
-}
-
-/// What is wrong with a certificate, key or authority file.
-#[derive(Debug, Error)]
-pub enum TlsFileError {
-    /// The file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is read, but is not what it should be.
-    #[error("{}: {what}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, in words.
-        what: String,
-    },
-    /// Certificate and key do not belong together.
-    #[error("the key {} does not belong to the certificate {}", key.display(), cert.display())]
-    KeyMismatch {
-        /// The certificate file.
-        cert: PathBuf,
-        /// The key file.
-        key: PathBuf,
-    },
-    /// The system has no usable trust store, and no `backend_ca` says what to trust instead.
-    #[error("no certificate authorities found on this system; name one with backend_ca")]
-    NoSystemRoots,
 }
 
 /// What the files held, and what was made of it.
@@ -245,101 +214,39 @@ fn take<K: Clone + Eq + Hash, T>(kept: &mut Kept<K, T>, files: &K) -> Option<Loa
     }
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
-    fs::read(path).map_err(|source| TlsFileError::Read {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-pub(crate) fn content(path: &Path, what: impl Into<String>) -> TlsFileError {
-    TlsFileError::Content {
-        path: path.to_owned(),
-        what: what.into(),
-    }
-}
-
-pub(crate) fn certificates(
-    path: &Path,
-    pem: &[u8],
-) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
-    let certs: Vec<_> = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<_, _>>()
-        .map_err(|e| content(path, format!("damaged PEM: {e}")))?;
-    if certs.is_empty() {
-        return Err(content(path, "holds no certificate in PEM form"));
-    }
-    Ok(certs)
-}
-
-pub(crate) fn private_key(path: &Path, pem: &[u8]) -> Result<PrivateKeyDer<'static>, TlsFileError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|e| match e {
-        pem::Error::NoItemsFound => content(
-            path,
-            "holds no unencrypted private key in PEM form (PKCS#8, PKCS#1 or SEC1)",
-        ),
-        e => content(path, format!("damaged PEM: {e}")),
-    })
-}
-
-fn roots(path: &Path, pem: &[u8]) -> Result<RootCertStore, TlsFileError> {
-    let mut store = RootCertStore::empty();
-    for cert in certificates(path, pem)? {
-        store
-            .add(cert)
-            .map_err(|e| content(path, format!("not usable as an authority: {e}")))?;
-    }
-    Ok(store)
-}
-
 fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, TlsFileError> {
-    let [cert_pem, key_pem, client_ca_pem @ ..] = bytes else {
-        return Err(content(&files.cert, "holds no certificate in PEM form"));
-    };
-    let chain = certificates(&files.cert, cert_pem)?;
-    let key = private_key(&files.key, key_pem)?;
-    let leaf = chain
-        .first()
-        .cloned()
-        .ok_or_else(|| content(&files.cert, "holds no certificate in PEM form"))?;
+    let mut bytes = bytes.iter().map(Vec::as_slice);
+    let mut next = || bytes.next().unwrap_or_default();
+    let shown = certified_key((&files.cert, next()), (&files.key, next()))?;
+    let leaf = shown.cert.first().cloned();
+    let leaf = leaf.ok_or(TlsFileError::Setup("there is no certificate"))?;
     let not_after = x509_parser::parse_x509_certificate(&leaf)
-        .map_err(|e| {
-            content(
-                &files.cert,
-                format!("the first certificate is damaged: {e}"),
-            )
-        })?
+        .map_err(|_| bad_certificate(&files.cert, 1, "is damaged"))?
         .1
         .validity()
         .not_after
         .timestamp();
     let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(files.min_version.versions())
-        .map_err(|e| content(&files.cert, e.to_string()))?;
-    let builder = match (&files.client_ca, client_ca_pem.first()) {
-        (Some(path), Some(pem)) => {
+        .map_err(|_| NO_VERSION)?;
+    let builder = match &files.client_ca {
+        Some(path) => {
             let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::new(roots(path, pem)?),
+                Arc::new(roots(path, next())?),
                 PROVIDER.clone(),
             )
             .build()
-            .map_err(|e| content(path, e.to_string()))?;
+            .map_err(|_| TlsFileError::Setup("client_ca names no authority that can be used"))?;
             builder.with_client_cert_verifier(verifier)
         }
-        _ => builder.with_no_client_auth(),
+        None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|e| match e {
-        rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
-            cert: files.cert.clone(),
-            key: files.key.clone(),
-        },
-        e => content(&files.cert, format!("not usable: {e}")),
-    })?;
+    let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
     // Tickets under keys that all threads share, in place of a list that holds the last few
     // hundred sessions. One each, since few clients of databases resume at all.
     config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-        .map_err(|e| content(&files.cert, e.to_string()))?;
+        .map_err(|_| TlsFileError::Setup("the system gives no random bytes"))?;
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
     Ok(ServerTls {
@@ -350,44 +257,28 @@ fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, Tls
 }
 
 fn build_backend(files: &BackendFiles, bytes: &[Vec<u8>]) -> Result<ClientConfig, TlsFileError> {
-    let mut bytes = bytes.iter();
+    let mut bytes = bytes.iter().map(Vec::as_slice);
+    let mut next = || bytes.next().unwrap_or_default();
     let roots = match &files.ca {
-        Some(path) => roots(path, bytes.next().map_or(&[], Vec::as_slice))?,
+        Some(path) => roots(path, next())?,
         None => system_roots()?,
     };
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), PROVIDER.clone())
         .build()
-        .map_err(|e| {
-            content(
-                files
-                    .ca
-                    .as_deref()
-                    .unwrap_or(Path::new("system trust store")),
-                e.to_string(),
-            )
-        })?;
+        .map_err(|_| TlsFileError::NoSystemRoots)?;
     let name = match &files.name {
         Some(name) => PkiName::try_from(name.as_ref().to_owned()).ok(),
         None => None,
     };
     let builder = ClientConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(rustls::ALL_VERSIONS)
-        .map_err(|_| TlsFileError::NoSystemRoots)?
+        .map_err(|_| NO_VERSION)?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(VerifyAs { verifier, name }));
     let mut config = match &files.identity {
         Some((cert, key)) => {
-            let chain = certificates(cert, bytes.next().map_or(&[], Vec::as_slice))?;
-            let der = private_key(key, bytes.next().map_or(&[], Vec::as_slice))?;
-            builder
-                .with_client_auth_cert(chain, der)
-                .map_err(|e| match e {
-                    rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
-                        cert: cert.clone(),
-                        key: key.clone(),
-                    },
-                    e => content(cert, format!("not usable: {e}")),
-                })?
+            let shown = certified_key((cert, next()), (key, next()))?;
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
         }
         None => builder.with_no_client_auth(),
     };

@@ -5,12 +5,15 @@
 
 pub mod alert;
 pub mod config;
+pub mod files;
 pub mod hello;
 pub mod ja4;
+pub mod key;
 pub mod name;
 pub mod names;
 pub mod observed;
 pub mod offer;
+pub mod pem;
 
 use std::fmt;
 use std::str::FromStr;

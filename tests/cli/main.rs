@@ -8,6 +8,7 @@ mod cert;
 mod changes;
 mod files;
 mod gate;
+mod keys;
 mod life;
 mod probe;
 mod service;

@@ -1,6 +1,5 @@
 //! What a probe needs of the disk: authorities to trust, and a certificate to show.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::options::{Options, Roots};
-use crate::tls::config::{self, TlsFileError};
+use crate::tls::files::{self, TlsFileError};
 
 pub(super) use crate::tls::config::PROVIDER;
 
@@ -28,11 +27,18 @@ impl Setup {
     /// then be untrusted, and the report says so.
     pub fn load(options: Options) -> Result<Self, TlsFileError> {
         let roots = match &options.roots {
-            Roots::File(path) => config::certificates(path, &config::read(path)?)?,
+            Roots::File(path) => files::certificates(path, &files::read(path)?)?
+                .into_iter()
+                .map(|(_, der)| der)
+                .collect(),
             Roots::System | Roots::Insecure => rustls_native_certs::load_native_certs().certs,
         };
         let identity = match &options.identity {
-            Some((cert, key)) => Some(Arc::new(identity(cert, key)?)),
+            Some((cert, key)) => {
+                let (chain, bytes) = (files::read(cert)?, files::read(key)?);
+                let shown = files::certified_key((cert, &chain), (key, &bytes))?;
+                Some(Arc::new(shown))
+            }
             None => None,
         };
         // The first key of each group costs milliseconds that are not the network's.
@@ -53,16 +59,4 @@ impl Setup {
         setup.options.timeout = limit;
         setup
     }
-}
-
-fn identity(cert: &Path, key: &Path) -> Result<CertifiedKey, TlsFileError> {
-    let chain = config::certificates(cert, &config::read(cert)?)?;
-    let der = config::private_key(key, &config::read(key)?)?;
-    CertifiedKey::from_der(chain, der, &PROVIDER).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsFileError::KeyMismatch {
-            cert: cert.to_owned(),
-            key: key.to_owned(),
-        },
-        other => config::content(key, other.to_string()),
-    })
 }
