@@ -251,7 +251,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_sub
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Tell one conversation as a story, packet by packet' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l only-failed -d 'Leave out what is well'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l only-failed -d 'List only those that have failed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help'

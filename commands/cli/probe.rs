@@ -212,8 +212,11 @@ pub(crate) struct ListenArgs {
 /// A live view cannot sort: its rows come in the order in which their outcomes are known. Ctrl-C
 /// tells what is known of the rest.
 ///
-/// Exit codes: 0 no conversation has failed, 1 the file cannot be read, 2 usage, 4 some have: they
-/// were seen not to be established. Sessions older than the capture have not failed.
+/// A conversation is `ok`, has `failed` where what was seen proves it, or is `unknown` where too little
+/// was recorded to tell: packets that are missing prove nothing.
+///
+/// Exit codes: 0 no conversation has failed, 1 the file cannot be read, or nothing in it, 2 usage,
+/// 4 some have failed.
 #[derive(Debug, Args)]
 pub(crate) struct PcapArgs {
     /// The capture, or - for standard input
@@ -224,7 +227,7 @@ pub(crate) struct PcapArgs {
     /// Tell one conversation as a story, packet by packet
     #[arg(long, value_name = "N", conflicts_with = "only_failed")]
     pub(crate) stream: Option<u64>,
-    /// Leave out what is well
+    /// List only those that have failed
     #[arg(long)]
     pub(crate) only_failed: bool,
     /// How to print

@@ -106,7 +106,7 @@ fn code(heard: &Heard) -> u8 {
         (Verdict::Ok, _) => 0,
         (Verdict::Warn, _) => TROUBLE,
         (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
-        (Verdict::Fail, _) => NO_HANDSHAKE,
+        (Verdict::Fail | Verdict::Failed | Verdict::Unknown, _) => NO_HANDSHAKE,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `dbgate probe pcap`: what became of each conversation of a capture.
 //!
-//! Exit codes: 0 every conversation is established or was not recorded from its handshake on, 1 the
-//! file cannot be read, 2 usage, 4 some failed: they were seen not to be established.
+//! Exit codes: 0 none has failed, as far as was recorded, 1 the file cannot be read or nothing in it,
+//! 2 usage, 4 some have failed: what was seen of them proves it.
 
 mod live;
 mod rows;

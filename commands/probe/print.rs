@@ -71,12 +71,13 @@ pub(crate) fn colours() -> bool {
     std::io::stdout().is_terminal() && !said_no && !dumb
 }
 
-/// `OK`, `WARN` or `FAIL`, four columns wide.
+/// `OK`, `WARN` or `FAIL`, four columns wide, or `UNKNOWN`.
 pub(crate) fn verdict(verdict: Verdict, colours: bool) -> String {
     let (word, colour) = match verdict {
         Verdict::Ok => ("OK  ", 32),
         Verdict::Warn => ("WARN", 33),
-        Verdict::Fail => ("FAIL", 31),
+        Verdict::Fail | Verdict::Failed => ("FAIL", 31),
+        Verdict::Unknown => ("UNKNOWN", 33),
     };
     if colours {
         format!("\u{1b}[1;{colour}m{word}\u{1b}[0m")
@@ -88,9 +89,9 @@ pub(crate) fn verdict(verdict: Verdict, colours: bool) -> String {
 /// The first line: verdict, protocol, place, and the gist.
 pub(crate) fn headline(report: &Report, colours: bool) -> String {
     let mut parts = vec![report.protocol.clone(), place(report)];
-    match report.findings.first() {
-        Some(lead) if report.verdict != Verdict::Ok => parts.push(lead.rule.summary.to_owned()),
-        _ => parts.push(gist(report)),
+    match report.leading() {
+        Some(lead) => parts.push(lead.rule.summary.to_owned()),
+        None => parts.push(gist(report)),
     }
     parts.retain(|part| !part.is_empty());
     let parts = harmless(&parts.join("  "));
@@ -132,10 +133,7 @@ fn gist(report: &Report) -> String {
 pub(crate) fn report(report: &Report, colours: bool) -> String {
     let mut page = Page::new(&headline(report, colours));
     facts(&mut page, report);
-    let leading = report
-        .findings
-        .first()
-        .filter(|_| report.verdict != Verdict::Ok);
+    let leading = report.leading();
     if let Some(lead) = leading {
         page.row(lead.rule.said_by, &lead.detail);
         page.row("meaning", lead.rule.meaning);

@@ -134,9 +134,14 @@ fn findings(facts: &Facts, exchange: &Exchange, hint: Hint, vantage: Vantage) ->
         Opening::Nothing => look.nothing(&mut found),
         Opening::Incomplete => look.incomplete(&mut found),
         Opening::Tls => look.tls(&mut found),
+        // Bytes from the middle of a stream are not what the client began with.
+        _ if !exchange.client.has_start() => {}
         Opening::Startup
         | Opening::MysqlLogin
         | Opening::Other(Spoken::RedisCommand | Spoken::Mongodb) => look.plaintext(&mut found),
+        // What makes no sense may do so after a greeting that was not recorded.
+        Opening::Illegal(_) | Opening::Unknown(_) | Opening::Other(_)
+            if !look.has_opening(Side::Server) => {}
         Opening::Cancel => found.push(Finding::new(
             &rules::CLIENT_CANCEL_PLAINTEXT,
             "a CancelRequest came without TLS",
@@ -203,9 +208,27 @@ impl Look<'_> {
         }
     }
 
-    /// Whether a missing answer may only be missing in the recording.
+    /// Whether something may be missing in the recording behind what is known of a side.
     fn is_lost(&self, side: Side) -> bool {
         self.exchange.side(side).lost().is_some()
+    }
+
+    /// Whether a side is known to have said nothing but what was recorded of it. Only then does a
+    /// missing message mean anything.
+    fn is_whole(&self, side: Side) -> bool {
+        self.exchange.side(side).is_whole()
+    }
+
+    /// Whether the first bytes of both sides are known to be the first that they said. Only then is
+    /// one side's beginning the answer to the other's.
+    fn have_starts(&self) -> bool {
+        self.exchange.client.has_start() && self.exchange.server.has_start()
+    }
+
+    /// Whether it is known what a side began with, or that it said nothing.
+    fn has_opening(&self, side: Side) -> bool {
+        let said = self.exchange.side(side);
+        said.is_whole() || (said.has_start() && said.lost().is_none() && !said.bytes().is_empty())
     }
 
     /// The connection is still being watched and nobody has given up.

@@ -61,6 +61,9 @@ pub struct Piece {
 }
 
 /// What one side has said.
+///
+/// Whoever sits at a socket sees all of it. A recording may lack any part, so it also says what was
+/// seen of the stream's two ends: absence proves something only where it was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Said {
     bytes: Vec<u8>,
@@ -68,6 +71,10 @@ pub struct Said {
     total: u64,
     end: Option<(End, Duration)>,
     lost: Option<Loss>,
+    /// Whether something may have been said before the first byte.
+    start_unseen: bool,
+    /// Whether something may have been said after the last byte.
+    end_unseen: bool,
 }
 
 /// Why nothing is known of a stream from some point on.
@@ -113,6 +120,28 @@ impl Said {
     /// Says that nothing after the bytes so far can be trusted to follow them.
     pub fn lose(&mut self, loss: Loss) {
         self.lost.get_or_insert(loss);
+    }
+
+    /// Says that the first byte may not be the first of the stream.
+    pub fn miss_start(&mut self) {
+        self.start_unseen = true;
+    }
+
+    /// Says that more may have been said than the bytes so far.
+    pub fn miss_end(&mut self) {
+        self.end_unseen = true;
+    }
+
+    /// Whether the first byte is the first of the stream, beyond doubt.
+    #[must_use]
+    pub fn has_start(&self) -> bool {
+        !self.start_unseen && self.lost != Some(Loss::Start)
+    }
+
+    /// Whether these bytes are all that the side said until one of the ends gave up.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.has_start() && self.lost.is_none() && !self.end_unseen
     }
 
     /// Counts all times from `origin` on instead of from where they were counted so far.

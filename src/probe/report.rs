@@ -2,6 +2,7 @@
 //!
 //! Not here: how it looks on a terminal, and which exit code it becomes.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::cert::View;
 use crate::wire::one_line;
 
-use super::rules::{CAPTURE_START_UNKNOWN, CAPTURE_STILL_OPEN, Rule, Severity, Stage};
+use super::rules::{CAPTURE_NOT_ENOUGH, CLIENT_SAID_NOTHING, Rule, Severity, Stage};
 
 /// The longest sentence of a finding, in characters; what servers say in it is shorter.
 const LONGEST_DETAIL: usize = 4000;
@@ -18,7 +19,8 @@ const LONGEST_DETAIL: usize = 4000;
 /// The name of this shape of JSON; the number changes when a field changes its meaning.
 pub const SCHEMA: &str = "dbgate.probe/1";
 
-/// The whole in one word.
+/// The whole in one word: of a probe or a listener `ok`, `warn` or `fail`, of a recorded connection
+/// `ok`, `failed` or `unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -29,6 +31,10 @@ pub enum Verdict {
     Warn,
     /// It does not work.
     Fail,
+    /// The recording proves that TLS did not come about.
+    Failed,
+    /// Not enough was recorded to tell.
+    Unknown,
 }
 
 impl Verdict {
@@ -39,6 +45,8 @@ impl Verdict {
             Self::Ok => "ok",
             Self::Warn => "warn",
             Self::Fail => "fail",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
         }
     }
 }
@@ -140,6 +148,9 @@ pub struct Report {
     /// When it began, RFC 3339 in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
+    /// The same of a recorded connection, by the name that all of the JSON uses for a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ts: Option<String>,
     /// The number of the conversation in its capture, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
@@ -222,30 +233,71 @@ impl Report {
     ///
     /// Where two are equally severe the one found first leads.
     pub fn conclude(&mut self) {
-        self.findings
-            .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-        let leading = self.findings.first();
-        self.verdict = match leading.map(|finding| finding.severity) {
+        // What happened comes before what its recording lacks.
+        self.findings.sort_by_key(|finding| {
+            let of_capture = finding.rule.stage == Stage::Capture;
+            (Reverse(finding.severity), of_capture)
+        });
+        let leading = self.leading();
+        let severity = leading.map(|finding| finding.severity);
+        let (code, stage) = leading.map_or(("ok", Stage::Done), |finding| {
+            (finding.rule.code, finding.rule.stage)
+        });
+        self.verdict = match severity {
             Some(Severity::Fail) => Verdict::Fail,
             Some(Severity::Warn) => Verdict::Warn,
             Some(Severity::Note) | None => Verdict::Ok,
         };
-        let leading = leading.filter(|_| self.verdict != Verdict::Ok);
-        leading
-            .map_or("ok", |finding| finding.rule.code)
-            .clone_into(&mut self.code);
-        self.stage = leading.map_or(Stage::Done, |finding| finding.rule.stage);
+        code.clone_into(&mut self.code);
+        self.stage = stage;
     }
 
-    /// Whether TLS was seen not to come about.
+    /// The finding that gives the report its code; notes do not.
+    #[must_use]
+    pub fn leading(&self) -> Option<&Finding> {
+        let first = self.findings.first();
+        first.filter(|finding| finding.severity != Severity::Note)
+    }
+
+    /// The same for a recorded connection, of which any part may be missing.
     ///
-    /// A conversation whose handshake was not recorded, or not to its end, is neither established
-    /// nor failed.
+    /// It has failed only where something that was seen proves it, and where neither that nor a
+    /// handshake was seen it is unknown.
+    pub fn conclude_recorded(&mut self) {
+        let of_capture = |finding: &Finding| finding.rule.stage == Stage::Capture;
+        let matters = |finding: &Finding| finding.severity != Severity::Note;
+        let findings = &mut self.findings;
+        let verdict = if self.established {
+            // What the recording lacks has hidden nothing of the handshake.
+            for finding in findings.iter_mut().filter(|finding| of_capture(finding)) {
+                finding.severity = Severity::Note;
+            }
+            Verdict::Ok
+        } else if findings
+            .iter()
+            .any(|found| matters(found) && !of_capture(found))
+        {
+            Verdict::Failed
+        } else if findings
+            .iter()
+            .any(|found| found.rule.code == CLIENT_SAID_NOTHING.code)
+        {
+            Verdict::Ok
+        } else {
+            if !findings.iter().any(matters) {
+                let detail = "no alert, no refusal and no completed handshake was seen";
+                self.find(Finding::new(&CAPTURE_NOT_ENOUGH, detail));
+            }
+            Verdict::Unknown
+        };
+        self.conclude();
+        self.verdict = verdict;
+    }
+
+    /// Whether a recorded connection was seen to fail.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        let codes = [CAPTURE_START_UNKNOWN.code, CAPTURE_STILL_OPEN.code];
-        let unseen = |finding: &Finding| codes.contains(&finding.rule.code);
-        !self.established && !self.findings.iter().any(unseen)
+        self.verdict == Verdict::Failed
     }
 
     /// Adds a finding unless the same rule has spoken already.

@@ -3,6 +3,7 @@
 //!
 //! No server and no client is needed: the traffic is in `tests/data/captures`, with its origin.
 
+mod badly;
 mod cut;
 mod expected;
 mod live;

@@ -86,6 +86,7 @@ fn rows(pieces: &[Piece]) -> Vec<Value> {
     std::iter::from_fn(|| conversations.row())
         .map(|mut report| {
             report.time = None;
+            report.ts = None;
             report.phases_ms.clear();
             report
                 .findings

@@ -75,6 +75,7 @@ fn row(report: &Report, timed: bool) -> String {
     fields.remove("phases_ms");
     if !timed {
         fields.remove("time");
+        fields.remove("ts");
     }
     value.to_string()
 }

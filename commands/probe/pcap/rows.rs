@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 
 use anyhow::Result;
+use dbgate::probe::Report;
 use dbgate::probe::capture::Tally;
 use dbgate::probe::capture::conversations::Counts;
-use dbgate::probe::{Report, Verdict};
 
 use crate::cli::ProbeOutput;
 use crate::ctl::table::{align, count, harmless};
@@ -107,9 +107,7 @@ fn spaced(cells: &[String; 9]) -> String {
 fn cells(row: &Report) -> [String; 9] {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let meaning = match row.findings.first() {
-        Some(lead) if row.verdict != Verdict::Ok || !row.established => {
-            lead.rule.summary.to_owned()
-        }
+        Some(lead) if row.leading().is_some() || !row.established => lead.rule.summary.to_owned(),
         _ if row.established => match row.phases_ms.get("tls") {
             Some(ms) => format!("established after {ms:.1} ms"),
             None => "established".to_owned(),
@@ -138,14 +136,17 @@ fn cells(row: &Report) -> [String; 9] {
 
 /// What all of it came to, in one line.
 pub(super) fn summary(counts: &Counts, tally: &Tally) -> String {
-    let unseen = counts.told - counts.established - counts.failed;
+    let silent = counts.told - counts.established - counts.failed - counts.unknown;
     let mut parts = vec![
         count(counts.told, "conversation"),
         format!("{} established", counts.established),
         format!("{} failed", counts.failed),
     ];
-    if unseen > 0 {
-        parts.push(format!("{unseen} undecided"));
+    if counts.unknown > 0 {
+        parts.push(format!("{} unknown (not enough was seen)", counts.unknown));
+    }
+    if silent > 0 {
+        parts.push(format!("{silent} in which nothing was said"));
     }
     parts.push(count(tally.packets, "packet"));
     if counts.empty > 0 {

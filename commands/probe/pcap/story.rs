@@ -31,10 +31,10 @@ pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) ->
         ProbeOutput::Json => out::print(&(serde_json::to_string(&story)? + "\n"))?,
         ProbeOutput::Text => out::print(&text(&story))?,
     }
-    Ok(if story.report.established {
-        ExitCode::SUCCESS
-    } else {
+    Ok(if story.report.has_failed() {
         ExitCode::from(SOME_FAILED)
+    } else {
+        ExitCode::SUCCESS
     })
 }
 

@@ -13,7 +13,11 @@ use crate::probe::diagnose::{self, Vantage};
 use crate::probe::exchange::{Connect, End, Exchange, KEPT, Loss, Said, Side};
 use crate::probe::facts::Hint;
 use crate::probe::report::{Finding, Report};
-use crate::probe::rules::{self, Severity, Stage};
+use crate::probe::rules;
+
+/// How long after a SYN the same is no longer a copy of it in the recording: clients repeat it after
+/// a second (RFC 6298 section 2.1), some after half of that.
+const ASKS_AGAIN: Duration = Duration::from_millis(400);
 
 /// A conversation that is being watched. Its ends are `0` and `1` until it is known which of them
 /// is the client.
@@ -34,6 +38,10 @@ struct Party {
     first: Option<Duration>,
     /// When it asked for the connection (SYN).
     asked: Option<Duration>,
+    /// When it did so last.
+    asked_last: Option<Duration>,
+    /// Whether it has reset the connection in answer to the other's SYN.
+    refused: bool,
     /// When it agreed to it (SYN and ACK).
     agreed: Option<Duration>,
     /// Whether it has acknowledged anything but by a reset.
@@ -47,6 +55,8 @@ impl Party {
             stream: Stream::default(),
             first: None,
             asked: None,
+            asked_last: None,
+            refused: false,
             agreed: None,
             listened: false,
         }
@@ -109,10 +119,9 @@ impl Conversation {
         let at = Duration::from_nanos(at);
         // Captures of several interfaces are not always in the order of time.
         self.began = self.began.min(at);
-        if let Some(ack) = segment.ack
-            && !segment.rst
-        {
-            self.end_mut(from.other()).stream.acknowledge(ack);
+        if let Some(ack) = segment.ack {
+            let other = self.end_mut(from.other());
+            other.stream.acknowledge(ack, segment, at);
         }
         let end = self.end_mut(from);
         earliest(&mut end.first, at);
@@ -122,6 +131,7 @@ impl Conversation {
                 Some(_) => &mut end.agreed,
             };
             earliest(when, at);
+            end.asked_last = end.asked_last.max(Some(at));
         }
         end.listened |= segment.ack.is_some() && !segment.rst;
         end.stream.add(segment, at)
@@ -172,6 +182,8 @@ impl Conversation {
         let conflict = self.conflict();
         let again = self.ends.each_ref().map(|end| end.stream.again());
         let [first, second] = &mut self.ends;
+        first.refused = first.stream.refuses(second.stream.syn());
+        second.refused = second.stream.refuses(first.stream.syn());
         let mut said = (
             std::mem::take(&mut first.stream).finish(opened),
             std::mem::take(&mut second.stream).finish(opened),
@@ -230,19 +242,13 @@ impl Conversation {
         if again != [0, 0] {
             report.find(retransmitted(again));
         }
-        if report.established {
-            // What is missing in the recording has hidden nothing of the handshake.
-            let of_capture = |finding: &&mut Finding| finding.rule.stage == Stage::Capture;
-            for finding in report.findings.iter_mut().filter(of_capture) {
-                finding.severity = Severity::Note;
-            }
-        }
-        report.conclude();
+        report.conclude_recorded();
         report.id = Some(self.id);
         report.client = Some(client_end.addr.to_string());
         report.server = Some(server_end.addr.to_string());
         if let Some(time) = SystemTime::UNIX_EPOCH.checked_add(self.began) {
             report.began(time);
+            report.ts.clone_from(&report.time);
         }
         Judged {
             report,
@@ -335,14 +341,17 @@ fn connect(client: &Party, server: &Party, said: &Said, began: Duration) -> Conn
         return Connect::Accepted(agreed.saturating_sub(asked));
     }
     match (said.ended(), server.first) {
-        (Some((End::Reset, at)), _) if !server.listened => {
+        (Some((End::Reset, at)), _) if !server.listened && server.refused => {
             // Times of what was said count from the beginning already.
             Connect::Refused((at + began).saturating_sub(asked))
         }
         (_, Some(first)) => Connect::Accepted(first.saturating_sub(asked)),
         // The client goes on, so there was an answer.
         (_, None) if client.listened => Connect::Unseen,
-        (_, None) => Connect::Unanswered,
+        // One SYN may have been answered after the end of the recording. A client that asks again
+        // says itself that no answer has come.
+        (_, None) if client.asked_last >= Some(asked + ASKS_AGAIN) => Connect::Unanswered,
+        (_, None) => Connect::Unseen,
     }
 }
 

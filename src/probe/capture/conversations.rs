@@ -12,8 +12,8 @@ use super::Hints;
 use super::conversation::{Conversation, Judged, Which};
 use super::link::Segment;
 use super::reassembly::Arrival;
-use crate::probe::report::{Finding, Report};
-use crate::probe::rules::{self, Severity};
+use crate::probe::report::{Finding, Report, Verdict};
+use crate::probe::rules;
 
 /// The most open conversations; one takes some 700 bytes without what was said in it.
 const MAX_OPEN: usize = 1 << 16;
@@ -65,6 +65,8 @@ pub struct Counts {
     pub established: u64,
     /// Those of them in which it was seen not to come about.
     pub failed: u64,
+    /// Those of which not enough was recorded to tell.
+    pub unknown: u64,
     /// Connections without a first packet or any data, of which there is nothing to tell.
     pub empty: u64,
     /// Conversations that were finished early for want of room, before they were decided.
@@ -410,6 +412,7 @@ impl Conversations {
         self.counts.told += 1;
         self.counts.established += u64::from(report.established);
         self.counts.failed += u64::from(report.has_failed());
+        self.counts.unknown += u64::from(report.verdict == Verdict::Unknown);
         let fault = match why {
             Why::Room if !open.closed && !report.established => {
                 self.counts.early += 1;
@@ -418,12 +421,9 @@ impl Conversations {
             Why::Ended if !open.closed => self.fault.clone(),
             _ => None,
         };
-        if let Some(mut fault) = fault {
-            if report.established {
-                fault.severity = Severity::Note;
-            }
+        if let Some(fault) = fault {
             report.find(fault);
-            report.conclude();
+            report.conclude_recorded();
         }
         self.ready.push_back(report);
         true

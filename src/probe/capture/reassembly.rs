@@ -54,7 +54,16 @@ pub(super) struct Stream {
     /// The lowest and the highest position that the other end has said to expect next.
     acked: Option<(i64, i64)>,
     fin: Option<(i64, Duration)>,
-    reset: Option<Duration>,
+    /// The earliest reset.
+    reset: Option<Reset>,
+    /// The highest position that a segment of this side has shown.
+    reach: Option<i64>,
+    /// Where the stream begins, as the other end has confirmed the SYN.
+    confirmed: Option<i64>,
+    /// What the other end expected next when it closed.
+    farewell: Option<i64>,
+    /// The same of its earliest reset, which may come before anything else: when, and the number.
+    reset_farewell: Option<(Duration, u32)>,
     /// Positions where captured bytes break off within a segment.
     holes: Vec<i64>,
     /// Whether the direction carried any byte.
@@ -63,6 +72,14 @@ pub(super) struct Stream {
     again: u32,
     /// Where different bytes came for the same place.
     conflict: Option<i64>,
+}
+
+/// A reset; its numbers mean something only beside those of other segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Reset {
+    at: Duration,
+    seq: u32,
+    ack: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -130,7 +147,13 @@ impl Stream {
 
     /// When it was reset by this side.
     pub(super) fn reset(&self) -> Option<Duration> {
-        self.reset
+        self.reset.map(|reset| reset.at)
+    }
+
+    /// Whether its reset answers the other end's SYN, and nothing else (RFC 9293 section 3.10.7.1).
+    pub(super) fn refuses(&self, syn: Option<u32>) -> bool {
+        let ack = self.reset.and_then(|reset| reset.ack);
+        ack.is_some() && ack == syn.map(|syn| syn.wrapping_add(1))
     }
 
     /// How much memory the bytes take.
@@ -157,12 +180,23 @@ impl Stream {
         self.fin.is_some_and(|(fin, _)| self.end() >= fin)
     }
 
-    /// Takes note of what the other end expects next.
-    pub(super) fn acknowledge(&mut self, ack: u32) {
+    /// Takes note of what a segment of the other end says to expect next.
+    pub(super) fn acknowledge(&mut self, ack: u32, segment: &Segment<'_>, at: Duration) {
+        if segment.rst {
+            let before = self.reset_farewell.unwrap_or((at, ack));
+            self.reset_farewell = Some(before.min((at, ack)));
+            return;
+        }
         if !self.count.is_near(ack) {
             return;
         }
         let position = self.count.position(ack);
+        if segment.fin {
+            self.farewell = self.farewell.max(Some(position));
+        }
+        if segment.syn {
+            self.confirmed = Some(position);
+        }
         let (low, high) = self.acked.unwrap_or((position, position));
         self.acked = Some((low.min(position), high.max(position)));
     }
@@ -171,7 +205,9 @@ impl Stream {
     pub(super) fn add(&mut self, segment: &Segment<'_>, at: Duration) -> Arrival {
         if segment.rst {
             // What it carries is a diagnostic text at most (RFC 9293 section 3.10.7.4).
-            earliest(&mut self.reset, at);
+            let (seq, ack) = (segment.seq, segment.ack);
+            let reset = Reset { at, seq, ack };
+            self.reset = Some(self.reset.map_or(reset, |before| before.min(reset)));
             return Arrival::default();
         }
         let mut seq = segment.seq;
@@ -186,6 +222,7 @@ impl Stream {
             self.spoke = true;
         }
         let past = position + to_i64(length);
+        self.reach = self.reach.max(Some(past));
         if segment.fin {
             let (fin, when) = self.fin.unwrap_or((past, at));
             again |= length == 0 && self.fin.is_some();
@@ -413,10 +450,12 @@ impl Stream {
     /// end has acknowledged, or which came, is the first of the stream. If not, the stream is
     /// taken to begin where the recording of it does.
     pub(super) fn finish(mut self, opened: bool) -> Said {
+        let mut proven = self.begin.is_some();
         if self.begin.is_none() {
             let acked = self.acked.filter(|_| opened).map(|(low, _)| low);
             if let Some(begin) = [self.lowest(), acked].into_iter().flatten().min() {
                 self.begin_at(begin);
+                proven = self.confirmed == Some(begin);
             }
         }
         let end = self.end();
@@ -429,15 +468,39 @@ impl Stream {
         } else if !full && acked.min(fin) > end {
             self.said.lose(Loss::Gap);
         }
+        if !proven {
+            self.said.miss_start();
+        }
+        if full || !self.is_seen_to(end) {
+            self.said.miss_end();
+        }
         if let Some((fin, at)) = self.fin
             && (end >= fin || acked > fin)
         {
             self.said.end(End::Closed, at);
         }
-        if let Some(at) = self.reset {
-            self.said.end(End::Reset, at);
+        if let Some(reset) = self.reset {
+            self.said.end(End::Reset, reset.at);
         }
         self.said
+    }
+
+    /// Whether it is known that nothing was said beyond this position: this side ended there, or
+    /// the other end gave up when it had got no more.
+    fn is_seen_to(&self, end: i64) -> bool {
+        let fin = self.fin.map(|(fin, _)| fin);
+        // Behind the FIN one number stands for no byte.
+        let within = |position: i64| fin.map_or(position, |fin| position.min(fin));
+        let reached = self.reach.is_some_and(|reach| within(reach) > end);
+        let of_reset = |seq| {
+            self.count.near?;
+            Some(self.count.clone().position(seq))
+        };
+        let reset = self.reset.and_then(|reset| of_reset(reset.seq));
+        let own = fin.is_some_and(|fin| fin <= end) || reset.map(within) == Some(end);
+        let farewell = self.reset_farewell.and_then(|(_, ack)| of_reset(ack));
+        let farewell = farewell.max(self.farewell);
+        (own && !reached) || farewell.map(within) == Some(end)
     }
 }
 

@@ -7,6 +7,7 @@ use super::link::Segment;
 use super::*;
 use crate::preface::postgres::SSL_REQUEST;
 use crate::probe::exchange::KEPT;
+use crate::probe::report::Verdict;
 
 /// A handshake record with a ClientHello that is not complete.
 const HELLO: &[u8] = &[0x16, 3, 1, 1, 0, 1, 0, 0, 0xfc, 3, 3];
@@ -237,14 +238,67 @@ fn data_with_syn_and_fin_count_and_text_in_a_reset_does_not() {
 #[test]
 fn connections_that_never_stood() {
     let mut wire = Wire::new(Pace::Whole);
-    let row = wire.syn().syn().row();
+    wire.syn();
+    wire.at += 1_000_000_000;
+    let row = wire.syn().row();
     assert_eq!((row.code.as_str(), row.id), ("tcp-timeout", Some(1)));
+    assert_eq!(row.verdict, Verdict::Failed);
+    // One SYN may be answered after the recording, and a copy of it says no more.
+    let mut wire = Wire::new(Pace::Whole);
+    wire.server.set_port(3306);
+    let row = wire.syn().syn().row();
+    assert_eq!(row.verdict, Verdict::Unknown);
+    assert_eq!(row.code, "capture-still-open");
     let mut wire = Wire::new(Pace::Whole);
     wire.syn().say(Said {
         rst: true,
         ..server(0, b"")
     });
     assert_eq!(wire.row().code, "tcp-refused");
+}
+
+/// What becomes of a ClientHello that is never answered, when the client leaves having got `ack`.
+fn unanswered(ack: u32) -> Report {
+    let mut wire = Wire::new(Pace::Whole);
+    wire.connect().say(client(1, &SSL_REQUEST));
+    let closes = Said {
+        fin: true,
+        ack: Some(ack),
+        ..client(9, b"")
+    };
+    wire.say(closes).row()
+}
+
+#[test]
+fn an_answer_is_missing_only_where_its_absence_was_seen() {
+    // The client says itself how much it has got.
+    let nothing = unanswered(1);
+    assert_eq!(nothing.verdict, Verdict::Failed);
+    assert_eq!(nothing.code, "pg-no-answer");
+    let something = unanswered(2);
+    assert_eq!(something.verdict, Verdict::Unknown);
+    assert_eq!(something.code, "capture-gap");
+    // A reset with a number beyond what was recorded of the server.
+    let reset = |seq: u32| {
+        let mut wire = Wire::new(Pace::Whole);
+        wire.connect().say(client(1, &SSL_REQUEST));
+        wire.say(Said {
+            rst: true,
+            ack: None,
+            ..server(seq, b"")
+        });
+        wire.row()
+    };
+    assert_eq!(reset(1).code, "pg-closed-after-request");
+    assert_eq!(reset(900).code, "capture-not-enough");
+    // A port scan, or a load balancer's check: seen whole, and nothing was wanted.
+    let mut wire = Wire::new(Pace::Whole);
+    let closes = Said {
+        fin: true,
+        ..client(1, b"")
+    };
+    let row = wire.connect().say(closes).row();
+    assert_eq!((row.verdict, row.code.as_str()), (Verdict::Ok, "ok"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Not here: anything behind the first byte of a ClientHello ([`super::handshake`]).
 
 use super::super::exchange::{Connect, End, Side};
-use super::super::facts::Opening;
+use super::super::facts::{Opening, Request};
 use super::super::report::Finding;
 use super::super::rules::{self, Severity};
 use super::{Look, Vantage, how_ended};
@@ -18,11 +18,12 @@ impl Look<'_> {
         if self.is_lost(Side::Client) {
             return;
         }
-        if let Some(answer) = facts.requests.last().map(|request| request.answer) {
-            return self.after_request(found, answer);
+        if let Some(request) = facts.requests.last() {
+            return self.after_request(found, *request);
         }
         if facts.mysql_ssl_request {
-            return self.interrupted(found, "the client asked for TLS and sent no ClientHello");
+            let when = "the client asked for TLS and sent no ClientHello";
+            return self.interrupted(found, Side::Client, when);
         }
         if !matches!(
             self.exchange.connect,
@@ -40,6 +41,9 @@ impl Look<'_> {
         }
         if self.is_open() {
             return self.still_open(found, "the client's first word");
+        }
+        if !self.is_whole(Side::Client) {
+            return;
         }
         if self.judges_client() {
             let ended = match self.exchange.ended_first() {
@@ -63,8 +67,17 @@ impl Look<'_> {
 
     fn no_greeting(&self, found: &mut Vec<Finding>) {
         if !self.facts.server_bytes.is_empty() {
+            if !self.have_starts() {
+                return;
+            }
             let rule = self.spoken_rule(&rules::MYSQL_DAMAGED);
             return found.push(Finding::new(rule, self.instead("a greeting")));
+        }
+        if !self.is_whole(Side::Server) {
+            if self.is_open() {
+                self.still_open(found, "the server's greeting");
+            }
+            return;
         }
         let finding = match self.exchange.ended_first() {
             Some((Side::Server, _)) => Finding::new(
@@ -88,14 +101,18 @@ impl Look<'_> {
     }
 
     /// After an `SSLRequest` or `GSSENCRequest` and its answer nothing came from the client.
-    fn after_request(&self, found: &mut Vec<Finding>, answer: Option<u8>) {
+    fn after_request(&self, found: &mut Vec<Finding>, request: Request) {
         let ended = self.exchange.ended_first();
-        match answer {
+        if request.answer.is_some() && !self.have_starts() {
+            return;
+        }
+        match request.answer {
             None if self.is_lost(Side::Server) || !self.judges_server() => {}
             None if self.facts.server_speaks.is_some() => {
                 let rule = self.spoken_rule(&rules::PG_UNEXPECTED_ANSWER);
                 found.push(Finding::new(rule, self.instead("S or N")));
             }
+            None if !self.is_open() && !self.is_whole(Side::Server) => {}
             None => match ended {
                 Some((Side::Server, end)) => {
                     let how = how_ended(end);
@@ -112,6 +129,7 @@ impl Look<'_> {
             },
             Some(b'S') => match ended {
                 None if self.is_open() => self.still_open(found, "the ClientHello"),
+                _ if !self.is_whole(Side::Client) => {}
                 Some((Side::Server, end)) if self.judges_server() => {
                     let detail = format!("the server {} after its S", how_ended(end));
                     found.push(Finding::new(&rules::TLS_INTERRUPTED, detail));
@@ -122,6 +140,11 @@ impl Look<'_> {
                 )),
                 _ => {}
             },
+            // A refusal of GSSAPI is followed by a request for TLS, as a rule.
+            Some(b'N') if !request.tls && self.is_open() => {
+                self.still_open(found, "the client's next request");
+            }
+            Some(b'N') if !request.tls && !self.is_whole(Side::Client) => {}
             Some(b'N') => {
                 if self.judges_server() {
                     found.push(Finding::new(
@@ -129,7 +152,7 @@ impl Look<'_> {
                         "SSLRequest was answered by N",
                     ));
                 }
-                if self.judges_client() && ended.is_some() {
+                if self.judges_client() && ended.is_some() && self.is_whole(Side::Client) {
                     let finding =
                         Finding::new(&rules::CLIENT_LEFT_AFTER_N, "it hung up after the N");
                     found.push(finding.with(Severity::Note));
@@ -154,6 +177,9 @@ impl Look<'_> {
         }
         if self.is_open() {
             return self.still_open(found, "the rest of the client's first message");
+        }
+        if !self.is_whole(Side::Client) {
+            return;
         }
         if self.judges_client() {
             found.push(Finding::new(
@@ -182,9 +208,10 @@ impl Look<'_> {
                 error.clone(),
             ));
         }
-        let refused = facts.ssl_answer() == Some(b'N');
-        let finding = if refused {
-            if self.judges_server() {
+        let refused = facts.ssl_answer() == Some(b'N') && self.have_starts();
+        // A client that has asked goes on in plaintext only when it was refused, seen or not.
+        let finding = if refused || (facts.starttls() && !self.has_opening(Side::Server)) {
+            if refused && self.judges_server() {
                 let detail = "SSLRequest was answered by N";
                 found.push(Finding::new(&rules::PG_TLS_REFUSED, detail).with(Severity::Warn));
             }

@@ -6,19 +6,25 @@ use super::super::report::Finding;
 use super::super::rules::{self, Rule, Severity};
 use super::{Look, Vantage, how_ended};
 use crate::preface::sniff::Spoken;
-use crate::tls::observed::Observed;
+use crate::tls::observed::{Message, Observed, ServerHello};
 use crate::tls::{Alert, ClientHello, Sni, names};
+
+/// The message that ends the server's first flight of TLS 1.2.
+const SERVER_HELLO_DONE: u8 = 14;
 
 impl Look<'_> {
     pub(super) fn tls(&self, found: &mut Vec<Finding>) {
         let client = &self.facts.client_tls;
         let Some((hello, _)) = &client.hello else {
             if let Some(fault) = &client.fault {
+                if !self.exchange.client.has_start() {
+                    return;
+                }
                 let rule = &rules::HELLO_MALFORMED;
                 found.push(Finding::new(rule, fault.what.to_string()));
             } else if self.is_open() {
                 self.still_open(found, "the rest of the ClientHello");
-            } else if !self.is_lost(Side::Client) {
+            } else if self.is_whole(Side::Client) {
                 let known = self.exchange.client.bytes().len();
                 let detail = format!("{known} bytes came, then nothing more");
                 found.push(Finding::new(&rules::HELLO_INCOMPLETE, detail));
@@ -112,7 +118,7 @@ impl Look<'_> {
 
     fn established(&self, found: &mut Vec<Finding>, hello: &ClientHello) {
         let facts = self.facts;
-        let direct = facts.requests.is_empty();
+        let direct = facts.requests.is_empty() && self.exchange.client.has_start();
         if self.judges_client() && self.hint == Hint::Postgres && direct && hello.alpn.is_empty() {
             found.push(Finding::new(
                 &rules::CLIENT_DIRECT_WITHOUT_ALPN,
@@ -123,6 +129,8 @@ impl Look<'_> {
         let last_is_alert = server.encrypted.last.is_some_and(|last| last.likely_alert);
         let only_handshake = facts.client_tls.encrypted.records <= 2;
         let server_ended = matches!(self.exchange.ended_first(), Some((Side::Server, _)));
+        let whole = self.is_whole(Side::Client) && self.is_whole(Side::Server);
+        let server_ended = server_ended && whole;
         if self.vantage == Vantage::Capture && last_is_alert && only_handshake && server_ended {
             found.push(Finding::new(
                 &rules::SERVER_LIKELY_REFUSED,
@@ -139,6 +147,9 @@ impl Look<'_> {
         let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
         let Some(chosen) = &facts.server_tls.server_hello else {
             if let (1.., Some(fault)) = (heard, &facts.server_tls.fault) {
+                if !self.have_starts() {
+                    return;
+                }
                 found.push(if matches!(facts.server_speaks, Some(Spoken::Tls)) {
                     let detail = format!(
                         "its bytes begin like TLS and break the rules: {}",
@@ -151,28 +162,43 @@ impl Look<'_> {
                 });
             } else if self.is_lost(Side::Server) {
             } else if facts.server_tls.hello_retry || heard > 0 {
-                self.interrupted(found, "the server's first message is not complete");
+                let when = "the server's first message is not complete";
+                self.interrupted(found, Side::Server, when);
             } else {
                 self.no_server_hello(found, ended);
             }
             return;
         };
-        if chosen.version < 0x0303 {
+        if self.is_lost(Side::Client) || self.is_lost(Side::Server) {
+            return;
+        }
+        let whole = self.is_whole(Side::Client) && self.is_whole(Side::Server);
+        if chosen.version < 0x0303 && (whole || self.is_open()) {
+            if self.is_open() && self.vantage == Vantage::Capture {
+                return self.still_open(found, "the end of the handshake");
+            }
             let version = names::version(chosen.version);
             let detail = format!("the server chose TLS {version}");
             return found.push(Finding::new(&rules::TLS_TOO_OLD, detail));
         }
-        if self.is_lost(Side::Client) || self.is_lost(Side::Server) {
-            return;
-        }
         let likely_alert =
             |tls: &Observed| tls.encrypted.last.is_some_and(|last| last.likely_alert);
-        if self.vantage == Vantage::Capture && likely_alert(&facts.client_tls) {
+        let starts = self.exchange.client.has_start();
+        if self.vantage == Vantage::Capture && starts && likely_alert(&facts.client_tls) {
             let detail = "it came where the client's Finished should be";
             found.push(Finding::new(&rules::CLIENT_LIKELY_REFUSED, detail));
             return self.hidden(found);
         }
         match ended {
+            Some(_) if !whole => {}
+            Some((Side::Client, end)) if self.is_flight_cut() => {
+                let detail = format!(
+                    "of the server's part {heard} bytes came, the last ones of something that is \
+                     not complete, then the client {}",
+                    how_ended(end)
+                );
+                found.push(Finding::new(&rules::TLS_FLIGHT_CUT, detail));
+            }
             Some((Side::Client, end)) if self.judges_client() => {
                 let detail = format!(
                     "it {} after the server's part of the handshake",
@@ -182,19 +208,37 @@ impl Look<'_> {
                 self.hidden(found);
             }
             None if self.is_open() => self.still_open(found, "the end of the handshake"),
-            _ => self.interrupted(found, "the ServerHello had come"),
+            _ => self.interrupted(found, Side::Server, "the ServerHello had come"),
         }
+    }
+
+    /// Whether the server's part of the handshake stops before its end, as far as that shows: in the
+    /// middle of a record, or of what TLS 1.2 says in the clear.
+    fn is_flight_cut(&self) -> bool {
+        let tls = &self.facts.server_tls;
+        let (_, server_at) = self.facts.tls_at.unwrap_or_default();
+        let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
+        let hidden = |chosen: &ServerHello| chosen.version >= 0x0304;
+        let said_all = if tls.server_hello.as_ref().is_some_and(hidden) {
+            tls.encrypted.records > 0
+        } else {
+            let done = |message: &Message| message.kind == SERVER_HELLO_DONE;
+            tls.change_cipher_spec.is_some() || tls.messages.iter().any(done)
+        };
+        heard > tls.wire_read || !said_all
     }
 
     fn no_server_hello(&self, found: &mut Vec<Finding>, ended: Option<(Side, End)>) {
         let hello = self.facts.client_tls.hello.as_ref();
         let size = hello.map_or(0, |(hello, _)| hello.wire_len);
         let (rule, what) = match ended {
+            Some(_) if !self.is_whole(Side::Server) => return,
             Some((Side::Server, End::Closed)) => (&rules::TLS_CLOSED_AFTER_HELLO, "closed"),
             Some((Side::Server, End::Reset)) => (&rules::TLS_RESET_AFTER_HELLO, "reset"),
             None if self.is_open() && self.vantage == Vantage::Capture => {
                 return self.still_open(found, "the ServerHello");
             }
+            _ if !self.is_whole(Side::Server) => return,
             _ => (&rules::TLS_NO_ANSWER, "not answered"),
         };
         let detail = format!("a ClientHello of {size} bytes was sent, and the connection {what}");
@@ -202,8 +246,10 @@ impl Look<'_> {
         found.push(Finding::new(rule, detail));
     }
 
-    pub(super) fn interrupted(&self, found: &mut Vec<Finding>, when: &str) {
+    /// One of the ends has given up before the `missing` side had said all of its part.
+    pub(super) fn interrupted(&self, found: &mut Vec<Finding>, missing: Side, when: &str) {
         let who = match self.exchange.ended_first() {
+            Some(_) if !self.is_whole(missing) => return,
             Some((side, end)) => format!("then the {} {}", side.as_str(), how_ended(end)),
             None if self.is_open() && self.vantage == Vantage::Capture => {
                 return self.still_open(found, "the end of the handshake");

@@ -119,6 +119,25 @@ fn sealed(n: u16) -> Vec<u8> {
     record
 }
 
+#[test]
+fn a_flight_that_stops_in_the_middle_is_not_the_certificates_fault() {
+    let hello = hello();
+    let flight = server_flight(&hello);
+    let left = |bytes: &[u8]| {
+        let story = Story::new().client(&hello).server(bytes);
+        story.ends(Side::Client, End::Closed)
+    };
+    left(&flight[..flight.len() - 1]).capture("tls-server-flight-cut");
+    left(&flight[..flight.len() - 100]).capture("tls-server-flight-cut");
+    // Of the ServerHello itself.
+    left(&flight[..60]).capture("tls-interrupted");
+    left(&flight).capture("client-left-in-handshake");
+    // Where bytes may be missing in the recording, nothing is known of what the client has got.
+    let mut story = left(&flight[..flight.len() - 1]);
+    story.0.server.miss_end();
+    story.capture("ok");
+}
+
 const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0alice\0\0";
 
 #[test]

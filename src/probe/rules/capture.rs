@@ -27,6 +27,10 @@ rules! {
         "the capture ends while the connection is still in its handshake",
         means "How it went on is not recorded.",
         remedy "Let the capture run until the client has given up.";
+    CAPTURE_NOT_ENOUGH: "capture-not-enough", Capture, Warn, "capture",
+        "not enough of the connection was recorded to tell how it went",
+        means "What was recorded proves neither a handshake nor a failure: a beginning, an answer or an end is missing. Nothing is concluded from what was not seen.",
+        remedy "Capture whole packets of both directions (tcpdump -s 0), from before the client connects until it has given up.";
     CAPTURE_CUT: "capture-cut", Capture, Warn, "capture",
         "the file ends in the middle of a packet",
         means "The program that wrote it was stopped, or the copy is incomplete; everything before is read.",

@@ -119,6 +119,10 @@ rules! {
         "the client's first bytes are no legal ClientHello",
         means "They begin like TLS and break a rule that the finding names; a correct server refuses them.",
         remedy "Update the client's TLS library, or find what changes the bytes on the way.";
+    TLS_FLIGHT_CUT: "tls-server-flight-cut", Tls, Fail, "network",
+        "the server's part of the handshake stops in the middle, and the client gave up",
+        means "The client has never seen all of it, so this is not about the certificate. Packets of full size do not get through (a smaller MTU on the way), or the server stopped while it wrote.",
+        remedy "Look at the MTU on the way (VPN, tunnel, jumbo frames: `ping -M do -s 1472 HOST`) and at the server's log.";
     TLS_INTERRUPTED: "tls-interrupted", Tls, Fail, "network",
         "the handshake stopped in the middle",
         means "Both ends had begun to agree, then one of them was gone without a word; the finding says which.",
