@@ -215,9 +215,10 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Sessions at a time.
     pub max_sessions: usize,
-    /// Clients that have no backend yet, at a time.
+    /// Clients whose handshake is under way, and those that wait for their turn, at a time; also the
+    /// clients of one database that wait for a backend.
     pub max_handshakes: usize,
-    /// The same, from one address.
+    /// Clients of one address whose handshake is under way; the others wait for their turn.
     pub max_handshakes_per_ip: usize,
 }
 

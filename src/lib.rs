@@ -49,6 +49,7 @@ pub mod route;
 pub mod runtime;
 pub mod service;
 pub mod session;
+pub mod source;
 pub mod stats;
 pub mod tls;
 pub mod wire;

@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("histogram", &[]),
     ("few", &[]),
+    ("source", &[]),
     ("file", &[]),
     ("preface", &["wire"]),
     ("tls", &["file", "wire"]),
@@ -21,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["backend", "tls"]),
     ("service", &["net", "wire"]),
     ("stats", &["backend", "route", "tls", "wire"]),
-    ("admission", &["config", "stats"]),
+    ("admission", &["config", "source", "stats"]),
     ("access_log", &["config", "stats"]),
     (
         "gateway",

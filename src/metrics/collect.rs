@@ -137,7 +137,7 @@ fn process(text: &mut Text, gateway: &Gateway) {
         .add(&[], limits.max_sessions);
     text.gauge(
         "dbgate_handshakes_active",
-        "Clients that have no backend yet.",
+        "Clients in their handshake, and those that wait for their turn.",
     )
     .add(&[], gateway.handshakes.open());
     text.gauge("dbgate_handshakes_limit", "limits.max_handshakes.")

@@ -7,6 +7,8 @@
 
 use std::io;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,6 +28,8 @@ pub struct Buffered<S = TcpStream> {
     ahead: BytesMut,
     /// The last read took all the room that it was given, so there is likely more.
     flows: bool,
+    /// Where what is read is counted.
+    meter: Option<Arc<AtomicUsize>>,
 }
 
 impl<S> Buffered<S> {
@@ -36,7 +40,22 @@ impl<S> Buffered<S> {
             stream,
             ahead: BytesMut::new(),
             flows: false,
+            meter: None,
         }
+    }
+
+    /// A stream from which nothing was read yet, and which counts what is.
+    #[must_use]
+    pub fn metered(stream: S, meter: Arc<AtomicUsize>) -> Self {
+        Self {
+            meter: Some(meter),
+            ..Self::new(stream)
+        }
+    }
+
+    /// Counts no more.
+    pub fn unmeter(&mut self) {
+        self.meter = None;
     }
 
     /// What was read ahead and not consumed.
@@ -74,7 +93,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// As the stream's.
     pub async fn fill(&mut self) -> io::Result<usize> {
         self.ahead.reserve(CHUNK);
-        self.stream.read_buf(&mut self.ahead).await
+        let n = self.stream.read_buf(&mut self.ahead).await?;
+        count(self.meter.as_deref(), n);
+        Ok(n)
     }
 
     /// Sends all of `bytes`.
@@ -98,11 +119,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
             stream,
             ahead,
             flows,
+            meter,
         } = &mut *self;
         if ahead.is_empty() && !*flows {
             let room = buf.remaining();
             ready!(Pin::new(stream).poll_read(cx, buf))?;
             *flows = room < FLOW && buf.remaining() == 0;
+            count(meter.as_deref(), room - buf.remaining());
             return Poll::Ready(Ok(()));
         }
         if ahead.is_empty() {
@@ -112,7 +135,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
                 *ahead = BytesMut::new();
                 *flows = false;
             }
-            if ready!(read)? == 0 {
+            let read = ready!(read)?;
+            count(meter.as_deref(), read);
+            if read == 0 {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -124,6 +149,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
             *ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+fn count(meter: Option<&AtomicUsize>, n: usize) {
+    if let Some(meter) = meter {
+        meter.fetch_add(n, Ordering::Relaxed);
     }
 }
 

@@ -5,6 +5,7 @@
 
 pub mod buffered;
 pub mod dial;
+pub mod hangup;
 pub mod held;
 pub mod linger;
 pub mod listen;

@@ -26,7 +26,9 @@ impl Stream {
     /// A client whose TLS ends here; it takes as much at once as the pump reads at most.
     #[must_use]
     pub fn server(mut tls: Box<server::TlsStream<Buffered>>) -> Self {
-        tls.get_mut().1.set_buffer_limit(Some(SCRATCH));
+        let (below, session) = tls.get_mut();
+        below.unmeter();
+        session.set_buffer_limit(Some(SCRATCH));
         Self::Server(tls)
     }
 

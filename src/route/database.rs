@@ -322,6 +322,7 @@ pub const ENDINGS: usize = 7;
 #[derive(Debug, Default)]
 pub struct Live {
     sessions: AtomicU32,
+    connecting: AtomicU32,
     /// Bytes from and to the clients of sessions that have ended.
     moved: [(AtomicU64, AtomicU64); PARTS],
     endings: [AtomicU64; ENDINGS],
@@ -341,6 +342,18 @@ impl Live {
             })
             .ok()?;
         Some(Entered(self.clone()))
+    }
+
+    /// Counts one more client that waits for a backend, unless `limit` is reached, until the result
+    /// is dropped.
+    #[must_use]
+    pub fn connect(self: &Arc<Self>, limit: u32) -> Option<Connecting> {
+        self.connecting
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
+                (n < limit).then(|| n + 1)
+            })
+            .ok()?;
+        Some(Connecting(self.clone()))
     }
 
     /// Sessions open now.
@@ -389,6 +402,16 @@ pub struct Entered(Arc<Live>);
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client that waits for a backend of its database.
+#[derive(Debug)]
+pub struct Connecting(Arc<Live>);
+
+impl Drop for Connecting {
+    fn drop(&mut self) {
+        self.0.connecting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -4,15 +4,18 @@
 //! - A TLS client reads an alert; libpq and others print its name.
 //! - A Postgres client whose TLS the gateway can end reads an ErrorResponse inside it.
 
+use std::time::Duration;
+
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::ending::Ending;
 use super::facts::Facts;
 use super::upgrade::for_words;
 use crate::gateway::Gateway;
-use crate::handshake::TlsOpening;
+use crate::handshake::{Stage, TlsOpening};
 use crate::net::{Buffered, Stream, linger};
+use crate::preface::postgres::{Responder, Step};
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
 use crate::tls::Sni;
@@ -23,6 +26,40 @@ pub(super) async fn before_tls(client: Buffered, refusal: Ending) -> Ending {
         CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
         CloseReason::BadHello => say(client, &refusal.alert().record()).await,
         _ => linger::close(client).await,
+    }
+    refusal
+}
+
+/// How long a client gets to say its first words when they only serve to tell it that it came in
+/// vain.
+const FIRST_WORDS: Duration = Duration::from_millis(500);
+
+/// Answers a client whose first words were not read to their end, by what it has said so far; one
+/// whose SSLRequest was granted (`stage`) waits for TLS.
+///
+/// With `patient` it is waited for words that have not come yet, and for the client to read the
+/// answer.
+pub(super) async fn to_first_words(
+    mut client: Buffered,
+    stage: Option<Stage>,
+    refusal: Ending,
+    patient: bool,
+) -> Ending {
+    let granted = stage == Some(Stage::SslRequested);
+    if client.ahead().is_empty() && !granted {
+        let patience = if patient { FIRST_WORDS } else { Duration::ZERO };
+        let _ = timeout(patience, client.fill()).await;
+    }
+    let words = match Responder::default().advance(client.ahead()) {
+        _ if granted => refusal.alert().record().to_vec(),
+        Ok(Step::StartTls) => refusal.alert().record().to_vec(),
+        Ok(Step::Reply { .. } | Step::Startup(_)) => refusal.error_response(None),
+        Ok(Step::NeedMore | Step::Cancel(_)) | Err(_) => Vec::new(),
+    };
+    if patient {
+        say(client, &words).await;
+    } else {
+        let _ = timeout(Duration::ZERO, client.send(&words)).await;
     }
     refusal
 }

@@ -105,6 +105,21 @@ impl Ending {
                 "dbgate: the database for clients without a known name does not exist".to_owned(),
                 None,
             ),
+            CloseReason::HandshakesPerIp => (
+                "53300",
+                "dbgate: too many clients of your address are connecting at once".to_owned(),
+                Some("Try again in a moment, or let fewer connect at a time."),
+            ),
+            CloseReason::HandshakesFull | CloseReason::HandshakeGaveWay => (
+                "53300",
+                "dbgate: too many clients are connecting at once".to_owned(),
+                Some("Try again in a moment."),
+            ),
+            CloseReason::ConnectsFull => (
+                "53300",
+                format!("dbgate: too many clients wait for the database behind \"{name}\""),
+                None,
+            ),
             CloseReason::GatewayFull => ("53300", "dbgate: too many connections".to_owned(), None),
             _ => (
                 "57P03",

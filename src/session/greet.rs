@@ -12,19 +12,16 @@ use crate::route::Protocol;
 use crate::stats::CloseReason;
 
 impl Session {
-    /// Reads up to the ClientHello; a client without one is told what is missing.
+    /// Reads up to the ClientHello; a client without one is told what is missing. `stage` follows the
+    /// progress.
     pub(super) async fn greet(
         &mut self,
         client: &mut Buffered,
         listener: &ListenerSettings,
         deadline: Instant,
+        stage: &mut Stage,
     ) -> Result<TlsOpening, Ending> {
-        let mut stage = Stage::default();
-        let read = timeout_at(
-            deadline,
-            read_opening(client, listener.protocol, &mut stage),
-        )
-        .await;
+        let read = timeout_at(deadline, read_opening(client, listener.protocol, stage)).await;
         let opening = match read {
             Ok(Ok(Opening::Tls(opening))) => opening,
             Ok(Ok(Opening::Startup)) => {
@@ -45,9 +42,9 @@ impl Session {
                 if matches!(error, HandshakeError::Hello(_)) {
                     self.facts.protocol = Some(Protocol::Tls);
                 }
-                return Err(failed(&error, stage));
+                return Err(failed(&error, *stage));
             }
-            Err(_) => return Err(timed_out(stage)),
+            Err(_) => return Err(timed_out(*stage)),
         };
         self.facts.note_hello(&opening);
         Ok(opening)

@@ -1,6 +1,7 @@
 //! One client connection from accept to close.
 
 pub mod accept;
+mod admit;
 mod answer;
 mod choose;
 mod connect;

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::Session;
 use super::accept::Arrived;
+use super::admit::gave_way;
 use super::answer;
 use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
@@ -23,11 +24,12 @@ use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
 use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
-use crate::handshake::TlsOpening;
+use crate::handshake::{Stage, TlsOpening};
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, End, Relay};
 use crate::net::{Buffered, Stream, linger};
 use crate::preface::postgres::{AuthEvent, AuthWatch};
+use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
@@ -127,27 +129,32 @@ impl Session {
             .settle()
             .map_err(|e| Ending::new(CloseReason::Resources, e.to_string()))?;
         let deadline = self.facts.accepted + self.settings.timeouts.handshake;
-        let source = self.facts.client.ip();
-        let slot = self
-            .gateway
-            .handshakes
-            .enter(source, &self.settings.limits)
-            .map_err(|reason| Ending::new(reason, "closed at once"))?;
         let listener = self.listener.settings.load_full();
+        let (mut client, mut slot) = self.admit(tcp, listener.protocol, deadline).await?;
         if listener.protocol == ListenerProtocol::Tcp {
-            return Box::pin(self.open_by_port(tcp, &listener, slot, deadline)).await;
+            drop(slot);
+            let (tcp, _) = client.into_parts();
+            return Box::pin(self.open_by_port(tcp, &listener, deadline)).await;
         }
-        let mut client = Buffered::new(tcp);
-        let opening = match self.greet(&mut client, &listener, deadline).await {
-            Ok(opening) => opening,
-            Err(refusal) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
+        let mut stage = Stage::default();
+        let greeted = slot
+            .during(self.greet(&mut client, &listener, deadline, &mut stage))
+            .await;
+        let opening = match greeted {
+            Ok(Ok(opening)) => opening,
+            Ok(Err(refusal)) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
+            Err(reason) => {
+                let told = self.without_place(client, Some(stage), gave_way(reason));
+                return Err(Box::pin(told).await);
+            }
         };
         let place = match self.choose(&opening, &listener) {
             Ok(place) => place,
             Err(refusal) => {
                 let (facts, gateway) = (&self.facts, &self.gateway);
                 let told = answer::to_hello(client, &opening, refusal, facts, gateway, deadline);
-                return Err(Box::pin(told).await);
+                let told = Box::pin(slot.during(told)).await;
+                return Err(told.unwrap_or_else(gave_way));
             }
         };
         let opened = tokio::select! {
@@ -163,7 +170,6 @@ impl Session {
         &mut self,
         tcp: TcpStream,
         listener: &ListenerSettings,
-        slot: Slot,
         deadline: Instant,
     ) -> Result<Open, Ending> {
         let place = match self.place_by_port(listener) {
@@ -177,10 +183,14 @@ impl Session {
         self.note_ready();
         let patience = self.settings.timeouts.connect;
         let story = async {
-            match connect(&database, &Lead::default(), patience, deadline).await {
+            let connected = async {
+                let _connecting = self.begin_connect(&database)?;
+                connect(&database, &Lead::default(), patience, deadline).await
+            };
+            match connected.await {
                 Ok(connected) => {
                     let client = Stream::Tcp(tcp);
-                    self.establish(client, Bytes::new(), connected, &place, slot)
+                    self.establish(client, Bytes::new(), connected, &place, None)
                         .await
                 }
                 Err(refusal) => {
@@ -203,7 +213,7 @@ impl Session {
         client: Buffered,
         opening: TlsOpening,
         place: &Place,
-        slot: Slot,
+        mut slot: Slot,
         deadline: Instant,
     ) -> Result<Opened, Ending> {
         let database = place.entry.database.clone();
@@ -219,16 +229,21 @@ impl Session {
                     stream,
                     first,
                     startup,
-                } = Box::pin(upgraded).await?;
+                } = Box::pin(slot.during(upgraded)).await.map_err(gave_way)??;
                 self.facts.note_tls(&stream);
                 (Stream::server(stream), first, startup)
             }
         };
         self.note_ready();
+        // What remains is the backend's part, but for a hello that waits for it.
+        let slot = slot
+            .settle()
+            .filter(|_| !database.spec.tls.ends_client_tls());
         let lead = lead(&database, &opening);
         let patience = self.settings.timeouts.connect;
         let in_tunnel = startup && !opening.speaks_postgres();
         let ready = async {
+            let _connecting = self.begin_connect(&database)?;
             let mut connected = connect(&database, &lead, patience, deadline).await?;
             if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
                 let login = login::begin(&mut connected.stream, &first, patience);
@@ -254,7 +269,7 @@ impl Session {
         first: Bytes,
         connected: Connected,
         place: &Place,
-        slot: Slot,
+        slot: Option<Slot>,
     ) -> Result<Opened, Ending> {
         let entry = &place.entry;
         let database = &entry.database;
@@ -306,6 +321,21 @@ impl Session {
             End::BackendLost(e) => Ending::new(CloseReason::BackendLost, e.to_string()),
             End::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
         }
+    }
+
+    /// Counts a client that begins to wait for a backend: a database may have as many of them as the
+    /// gateway may have handshakes, so that one whose backends are dead does not hold everything.
+    fn begin_connect(&self, database: &Database) -> Result<Connecting, Ending> {
+        let limit = u32::try_from(self.settings.limits.max_handshakes).unwrap_or(u32::MAX);
+        database.live().connect(limit).ok_or_else(|| {
+            Ending::new(
+                CloseReason::ConnectsFull,
+                format!(
+                    "{limit} clients (limits.max_handshakes) wait for the backends of {}",
+                    database.name
+                ),
+            )
+        })
     }
 
     fn note_ready(&mut self) {

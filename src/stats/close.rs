@@ -153,10 +153,14 @@ reasons! {
     DatabaseFull, Reject, "database_full";
     /// The gateway has `limits.max_sessions` sessions.
     GatewayFull, Reject, "gateway_full";
-    /// Too many clients are in their handshake.
+    /// Too many clients are in their handshake, and those of this address wait for their turn.
     HandshakesFull, Reject, "handshakes_full";
-    /// This client's address has too many handshakes open.
+    /// Many clients of this address are in their handshake, and its turn did not come.
     HandshakesPerIp, Reject, "handshakes_per_ip";
+    /// Too many clients were in their handshake, and it was the oldest of the address with most.
+    HandshakeGaveWay, Reject, "handshake_gave_way";
+    /// Too many clients wait for a backend of this database.
+    ConnectsFull, Reject, "connects_full";
     /// The client's TLS handshake with the gateway failed.
     ClientTls, Reject, "client_tls_failed";
     /// The client showed no certificate, or not one that `client_ca` signed.

@@ -6,8 +6,14 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::gateway::Gateway;
-use crate::raw::{Fake, Hello, Pki, is_accepted, put, rest, take};
+use crate::raw::{
+    Fake, Hello, Pki, is_accepted, plain_startup, put, request_tls, rest, ssl_request, take,
+    wait_read,
+};
 use crate::testbed::{self, PATIENCE};
+
+/// What a TLS client reads that is turned away: the alert `internal_error`.
+const INTERNAL_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x50";
 
 const HOST: &str = "redis1.example.test";
 
@@ -55,10 +61,14 @@ fn round(client: &mut TcpStream, backend: &mut TcpStream) {
     assert_eq!(take(backend, 4), b"more");
 }
 
+/// A client that was turned away for this reason, once it has read these words and the end.
 #[track_caller]
-fn assert_closed_at_once(gateway: &Gateway, mut client: TcpStream, reason: &str) {
+fn assert_turned_away(gateway: &Gateway, mut client: TcpStream, words: &[u8], reason: &str) {
     let addr = client.local_addr().expect("its own address").to_string();
-    assert_eq!(rest(&mut client), b"");
+    let read = rest(&mut client);
+    let told = read == words || (words.len() > 7 && read.windows(words.len()).any(|w| w == words));
+    assert!(told, "{reason}: {}", read.escape_ascii());
+    drop(client);
     let line = gateway.wait_reason(reason);
     assert_eq!(
         (&line["client"], &line["close"]),
@@ -69,34 +79,118 @@ fn assert_closed_at_once(gateway: &Gateway, mut client: TcpStream, reason: &str)
 }
 
 #[test]
-fn open_handshakes_are_limited() {
+fn when_handshakes_are_full_the_oldest_of_the_address_with_most_gives_way() {
     let fake = Fake::start();
     let gateway = Gateway::start(&gateway(&fake, "max_handshakes = 3"));
-    let idle = [gateway.connect(), gateway.connect(), gateway.connect()];
+    let mut oldest = gateway.connect();
+    request_tls(&mut oldest);
+    wait_handshakes(&gateway, 1);
+    let mut idle = vec![gateway.connect(), gateway.connect()];
     wait_handshakes(&gateway, 3);
-    // From whatever address.
+    // From whatever address the next comes, its own included.
     let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), gateway.addr("main"));
-    assert_closed_at_once(&gateway, other, "handshakes_full");
+    let _session = serve(other, &fake);
+    idle.push(gateway.connect());
+    wait_handshakes(&gateway, 3);
+    let _session = serve(gateway.connect(), &fake);
+    assert_turned_away(&gateway, oldest, INTERNAL_ERROR, "handshake_gave_way");
     drop(idle);
     wait_handshakes(&gateway, 0);
     let sessions = [(); 4].map(|()| serve(gateway.connect(), &fake));
     wait_handshakes(&gateway, 0);
-    assert_eq!(gateway.sessions().len(), sessions.len());
+    assert_eq!(gateway.sessions().len(), sessions.len() + 2);
 }
 
 #[test]
-fn open_handshakes_of_one_address_are_limited() {
+fn beyond_the_limit_of_an_address_clients_wait_for_their_turn() {
     let fake = Fake::start();
     let gateway = Gateway::start(&gateway(&fake, "max_handshakes_per_ip = 2"));
-    let idle = [gateway.connect(), gateway.connect()];
+    let [first, second] = [gateway.connect(), gateway.connect()];
     wait_handshakes(&gateway, 2);
-    assert_closed_at_once(&gateway, gateway.connect(), "handshakes_per_ip");
+    let hello = Hello::to(HOST).bytes();
+    let mut waiting = [gateway.connect(), gateway.connect(), gateway.connect()];
+    for client in &mut waiting {
+        put(client, &hello);
+    }
+    wait_handshakes(&gateway, 5);
     // Somebody else is not concerned.
     let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), gateway.addr("main"));
-    serve(other, &fake);
-    drop(idle);
+    let _session = serve(other, &fake);
+    fake.assert_unasked();
+    // One that gives up is noticed, though nobody reads from it.
+    let [mut next, gone, mut last] = waiting;
+    drop(gone);
+    wait_handshakes(&gateway, 4);
+    for (idle, client) in [(first, &mut next), (second, &mut last)] {
+        drop(idle);
+        let mut backend = fake.accept();
+        assert_eq!(take(&mut backend, hello.len()), hello);
+        round(client, &mut backend);
+    }
     wait_handshakes(&gateway, 0);
     serve(gateway.connect(), &fake);
+}
+
+#[test]
+fn a_turn_that_does_not_come_is_told_as_the_client_speaks() {
+    const WORDS: &[u8] = b"too many clients of your address are connecting at once";
+    for (sent, words) in [
+        (ssl_request(), WORDS),
+        (plain_startup(), WORDS),
+        (Hello::to(HOST).bytes(), INTERNAL_ERROR),
+    ] {
+        let fake = Fake::start();
+        let limits = "max_handshakes_per_ip = 1\n[timeouts]\nhandshake = \"1500ms\"";
+        let gateway = Gateway::start(&gateway(&fake, limits));
+        // It says nothing and, told so, does not hang up: its place is taken beyond its deadline.
+        let _silent = gateway.connect();
+        wait_handshakes(&gateway, 1);
+        let mut waiting = gateway.connect();
+        put(&mut waiting, &sent);
+        assert_turned_away(&gateway, waiting, words, "handshakes_per_ip");
+        fake.assert_unasked();
+    }
+}
+
+#[test]
+fn a_silent_backend_keeps_nobody_from_other_databases() {
+    let (silent, fake) = (Fake::start(), Fake::start());
+    let pki = Pki::new();
+    let config = "[limits]\nmax_handshakes = 3\nmax_handshakes_per_ip = 2\n".to_owned()
+        + &pki.database("pg1", "postgres", "passthrough", &[silent.addr()])
+        + &pki.database("redis1", "tls", "passthrough", &[fake.addr()]);
+    let gateway = Gateway::start(&config);
+    let ask = || {
+        let mut client = gateway.connect();
+        put(&mut client, &Hello::to("pg1.example.test").bytes());
+        client
+    };
+    // Its SSLRequests are not answered.
+    let _asked = [(); 3].map(|()| (ask(), silent.accept()));
+    wait_handshakes(&gateway, 0);
+    serve(gateway.connect(), &fake);
+    // So many clients may wait for one database, and no more.
+    assert_turned_away(&gateway, ask(), INTERNAL_ERROR, "connects_full");
+    silent.assert_unasked();
+}
+
+#[test]
+fn what_unfinished_handshakes_hold_is_bounded_in_bytes() {
+    let fake = Fake::start();
+    let gateway = Gateway::start(&gateway(&fake, "max_handshakes = 4"));
+    // The beginning of a hello in records of 16 KiB, of which there are two more.
+    let record = [&b"\x16\x03\x01\x40\0\x01\0\xc0\0\x03\x03"[..], &[0; 16_378]].concat();
+    let [mut first, mut second, mut third] =
+        [gateway.connect(), gateway.connect(), gateway.connect()];
+    for client in [&mut first, &mut second, &mut third] {
+        put(client, &record);
+        wait_read(client);
+    }
+    wait_handshakes(&gateway, 3);
+    let mut other = connect_from(Ipv4Addr::new(127, 0, 0, 2), gateway.addr("main"));
+    put(&mut other, &record);
+    assert_turned_away(&gateway, first, INTERNAL_ERROR, "handshake_gave_way");
+    wait_handshakes(&gateway, 3);
 }
 
 #[test]
