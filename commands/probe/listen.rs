@@ -246,7 +246,7 @@ fn headline(heard: &Heard, colours: bool) -> String {
         _ => gist(heard),
     };
     let gist = if heard.retry {
-        format!("the same once more: {gist}")
+        format!("again: {gist}")
     } else {
         gist
     };

@@ -1,8 +1,9 @@
 //! Who came a moment ago: a client that is refused often comes back at once, in another way, and
 //! that tells how it is set up.
 //!
-//! Clients are told apart by their address alone, so two of them behind one address within the
-//! window look like one. No clock in here: times come from outside.
+//! Clients are told apart by their address. That the same came once more is said only of one that
+//! sent the same hello (name, ALPN, fingerprint) or the same login; of another kind of attempt from
+//! one address, two programs look like one. No clock in here: times come from outside.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,15 +26,21 @@ pub struct Attempt {
     pub starttls: bool,
     /// The server name as sent.
     pub sni: Option<Box<[u8]>>,
+    /// What tells programs apart: JA4 and ALPN of a hello, the fixed part of a login in the clear.
+    pub program: Box<[u8]>,
 }
 
 impl Attempt {
-    /// One that asks for no TLS.
-    pub const PLAINTEXT: Self = Self {
-        tls: false,
-        starttls: false,
-        sni: None,
-    };
+    /// One that asks for no TLS; `login` is of its message what is the same each time.
+    #[must_use]
+    pub fn plaintext(login: &[u8]) -> Self {
+        Self {
+            tls: false,
+            starttls: false,
+            sni: None,
+            program: login.into(),
+        }
+    }
 }
 
 /// How an attempt follows the one before it.
@@ -93,10 +100,15 @@ mod tests {
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     fn tls(sni: &[u8]) -> Attempt {
+        by(sni, b"t13d")
+    }
+
+    fn by(sni: &[u8], program: &[u8]) -> Attempt {
         Attempt {
             tls: true,
             starttls: true,
             sni: Some(sni.into()),
+            program: program.into(),
         }
     }
 
@@ -104,13 +116,17 @@ mod tests {
     fn the_second_attempt_is_seen_in_the_light_of_the_first() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let plain = Attempt::PLAINTEXT;
+        let plain = Attempt::plaintext(b"user");
+        let other = Attempt::plaintext(b"user, database");
         for (before, then, after, again) in [
             (tls(b"a"), plain.clone(), 3, Some(Again::FellBack(ms(3)))),
             (plain.clone(), tls(b"a"), 3, Some(Again::Upgraded(ms(3)))),
             (tls(b"a"), tls(b"a"), 3, Some(Again::Retried(ms(3)))),
             (plain.clone(), plain.clone(), 9, Some(Again::Retried(ms(9)))),
             (tls(b"a"), tls(b"b"), 3, None),
+            (tls(b"a"), by(b"a", b"t12d"), 3, None),
+            (plain.clone(), other.clone(), 3, None),
+            (tls(b"a"), other, 3, Some(Again::FellBack(ms(3)))),
             (tls(b"a"), plain.clone(), 2001, None),
         ] {
             let mut history = History::default();
@@ -125,7 +141,7 @@ mod tests {
         let start = Instant::now();
         let mut history = History::default();
         history.refused(HOME, tls(b"a"), start + Duration::from_millis(1));
-        assert_eq!(history.compare(HOME, &Attempt::PLAINTEXT, start), None);
+        assert_eq!(history.compare(HOME, &Attempt::plaintext(b""), start), None);
     }
 
     #[test]

@@ -16,11 +16,12 @@ use crate::handshake::{
 };
 use crate::net::{Buffered, linger};
 use crate::preface::mysql::Profile;
-use crate::probe::exchange::Side;
-use crate::probe::facts::Hint;
+use crate::probe::exchange::{Exchange, Side};
+use crate::probe::facts::{self, Hint};
 use crate::probe::tap::Tap;
 use crate::tls::hello::HelloError;
-use crate::tls::{Alert, ClientHello, Sni};
+use crate::tls::{Alert, ClientHello, Sni, ja4};
+use crate::wire::Reader;
 
 /// How long a client gets to react to its answer before the listener hangs up.
 const REACTION: Duration = Duration::from_secs(2);
@@ -61,7 +62,9 @@ pub(super) async fn play(visit: &Visit, tcp: TcpStream) -> Heard {
         Ok(came) => came.map_err(Some),
         Err(_) => Err(None),
     };
-    let attempt = came.as_ref().ok().and_then(attempt);
+    let exchange = visit.recording.exchange();
+    let opened = came.as_ref().ok();
+    let attempt = opened.and_then(|came| attempt(came, &exchange, settings.hint));
     let again = attempt.as_ref().and_then(|attempt| compare(visit, attempt));
     let mut heard = match &came {
         // rustls takes no hello with an illegal name.
@@ -124,16 +127,40 @@ async fn open_mysql(
     )
 }
 
-fn attempt(came: &Came) -> Option<Attempt> {
+/// What a client came with, as far as it has sent anything.
+fn attempt(came: &Came, exchange: &Exchange, hint: Hint) -> Option<Attempt> {
     match came {
         Came::Tls { starttls, hello } => Some(Attempt {
             tls: true,
             starttls: *starttls,
             sni: hello.sni_raw.clone(),
+            program: program(exchange, hint),
         }),
-        Came::Login => Some(Attempt::PLAINTEXT),
+        Came::Login => {
+            let bytes = exchange.client.bytes();
+            // The answer to a greeting carries a scramble, which differs each time.
+            let fixed = match words::read(bytes, hint) {
+                Some(words) if hint.is_server_first() => words.harmless,
+                _ => bytes.len(),
+            };
+            Some(Attempt::plaintext(Reader::new(bytes).take_up_to(fixed)))
+        }
         Came::Cancel => None,
     }
+}
+
+/// Fingerprint and ALPN of a hello: two programs seldom have both in common.
+fn program(exchange: &Exchange, hint: Hint) -> Box<[u8]> {
+    let facts = facts::read(exchange, hint);
+    let Some((hello, offer)) = &facts.client_tls.hello else {
+        return Box::default();
+    };
+    let mut program = ja4::ja4(hello, offer).into_bytes();
+    for protocol in &hello.alpn {
+        program.push(0);
+        program.extend_from_slice(protocol);
+    }
+    program.into()
 }
 
 fn compare(visit: &Visit, attempt: &Attempt) -> Option<Again> {

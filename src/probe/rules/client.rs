@@ -88,7 +88,7 @@ rules! {
         means "That is sslmode=allow: TLS only where plaintext is refused, and by then the user name and the database have been in the clear.",
         remedy "Use sslmode=require or stricter.";
     CLIENT_RETRIES: "client-retries", Preface, Note, "client",
-        "the client tried the same once more",
+        "the client tried again, with nothing changed",
         means "It keeps trying, as drivers and connection pools do; nothing about it has changed since the connection before.",
         remedy "Nothing: what the connection before this one shows holds for both.";
     CLIENT_VERIFIES: "client-verifies", Certificate, Note, "client",

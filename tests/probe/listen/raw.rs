@@ -62,6 +62,29 @@ fn whatever_comes_is_named_and_no_password_is_shown() {
     }
 }
 
+/// Neither of these clients sends a name, and both come from one address.
+#[test]
+fn only_the_same_program_tries_again() {
+    let hello = |name: &str| {
+        let file = testbed::source(&format!("data/hello/{name}.bin"));
+        std::fs::read(file).expect("a hello of a real client")
+    };
+    let (redis, maria) = (hello("redis-cli7-no-sni"), hello("mariadb10-no-sni"));
+    let mut listen = Listen::start(&["-o", "json"]);
+    for (bytes, retry) in [
+        (&redis, false),
+        (&redis, true),
+        (&maria, false),
+        (&maria, true),
+        (&redis, false),
+    ] {
+        say(listen.port, bytes);
+        let report = listen.next();
+        assert_eq!(report["sni_status"], "none", "{report:#}");
+        assert_eq!(report["retry"], retry, "{report:#}");
+    }
+}
+
 #[test]
 fn it_serves_many_until_it_is_interrupted() {
     let mut listen = Listen::start(&["-o", "json"]);
