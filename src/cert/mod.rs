@@ -32,7 +32,7 @@ pub use issue::{LeafRequest, Signer, Subject, make_leaf};
 pub use judge::{Judgement, Purpose, judge};
 pub use mint::HostName;
 pub use throwaway::throwaway;
-pub use view::{Unreadable, View, view};
+pub use view::{Unreadable, View, has_weak_key, view};
 
 use crate::tls::files::TlsFileError;
 

@@ -22,6 +22,14 @@ impl Fault {
             Self::CaRegenerated { .. } => "the authority was made anew: give clients its present \
                 certificate, or have the server's certificate signed by the old one"
                 .into(),
+            Self::UnknownRoot {
+                issuer,
+                root_was_sent: false,
+            } => format!(
+                "get the certificate of \"{issuer}\" and compare its subject and issuer \
+                 (`openssl x509 -noout -subject -issuer -in FILE`): the same, and clients must \
+                 trust it; different, and the server must send it behind its own"
+            ),
             Self::UnknownRoot { issuer, .. } => format!(
                 "give clients the certificate of \"{issuer}\" as trusted root, if it is yours"
             ),

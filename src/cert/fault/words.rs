@@ -43,7 +43,9 @@ impl fmt::Display for Fault {
             } => {
                 write!(
                     f,
-                    "the issuer \"{issuer}\" is not among the trusted authorities"
+                    "the issuer \"{issuer}\" is not among the trusted authorities, and its \
+                     certificate was not sent: it is either an intermediate that the server must \
+                     send, or a root that you must trust"
                 )
             }
             Self::MissingIntermediate { issuer, evidence } => {
@@ -53,7 +55,10 @@ impl fmt::Display for Fault {
                 )?;
                 match evidence {
                     Evidence::Url(url) => {
-                        write!(f, "it is an intermediate, to be had at {url}")
+                        write!(
+                            f,
+                            "it is to be had at {url}, so it is most likely an intermediate"
+                        )
                     }
                     Evidence::NamedRoot(root) => {
                         write!(f, "it is an intermediate below the trusted \"{root}\"")

@@ -37,8 +37,8 @@ rules! {
         remedy "Trust exactly this certificate (--ca FILE here, sslrootcert=FILE in libpq), or use one of an authority: `dbgate cert ca`, `dbgate cert new NAME`.";
     CERT_UNKNOWN_ROOT: "cert-unknown-root", Certificate, Fail, "certificate",
         "the authority that signed the certificate is not trusted here",
-        means "The chain is as it should be, but its root is not among those looked at. Clients print `unable to get local issuer certificate` or `self-signed certificate in certificate chain`.",
-        remedy "Get the authority's certificate and give it: --ca FILE here, sslrootcert=FILE in libpq, --cacert in redis-cli.";
+        means "No authority that is trusted here has signed what the server sent, neither directly nor by way of an authority that the server sent along. Clients print `unable to get local issuer certificate` or `self-signed certificate in certificate chain`.",
+        remedy "Get the authority's certificate and look at it: `openssl x509 -noout -subject -issuer -in FILE`. Where both are the same it is a root: have clients trust it (--ca FILE here, sslrootcert=FILE in libpq, --cacert in redis-cli). Where they differ it is an intermediate: put it behind the server's own certificate in the server's file, and trust its issuer.";
     CERT_MISSING_INTERMEDIATE: "cert-missing-intermediate", Certificate, Fail, "certificate",
         "the server leaves out an intermediate certificate",
         means "It sends its own certificate but not the one that links it to a trusted root. Browsers and some clients fetch or remember it; database clients do not.",
