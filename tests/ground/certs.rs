@@ -345,6 +345,15 @@ impl Leaf {
         }
     }
 
+    /// This certificate beside the key of another one.
+    pub(crate) fn with_key_of(self, other: &Self) -> Self {
+        Self {
+            key_path: other.key_path.clone(),
+            key_pem: other.key_pem.clone(),
+            ..self
+        }
+    }
+
     fn read(cert_path: PathBuf, key_path: PathBuf, serial: String, folder: Arc<TempDir>) -> Self {
         let read = |path: &Path| fs::read_to_string(path).expect("a file of openssl");
         let (cert_pem, key_pem) = (read(&cert_path), read(&key_path));

@@ -7,6 +7,7 @@
 //! `NAME.json`; `DBGATE_REFRESH=1 tests/run --test probe drills::` writes these anew, but none whose
 //! row does not hold.
 
+mod asks;
 mod certificates;
 mod dbgate;
 mod mongodb;
@@ -151,6 +152,20 @@ drills! {
         => 4 "tls-old-groups-only", "secp521r1", "x25519 and secp256r1";
     tls_only_ed448: tls::only_ed448, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-no-fitting-certificate", "the server chose TLS 1.3", "ECDSA P-256";
+    tls_suites_for_another_key: tls::suites_for_another_key, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-no-suite-for-key", "sent alert 40 handshake_failure again", "Au=ECDSA";
+    tls_suites_for_another_key_of_12: tls::suites_for_another_key_but_13, "tls://pg1.example.test:{port} --ca {ca} --tls 1.2"
+        => 4 "tls-no-suite-for-key", "RSA 2048", "Au=ECDSA";
+    tls_signs_by_another_key: tls::signs_by_another_key, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-signature-of-another-key", "ECDSA P-256", "openssl pkey -pubout";
+    tls_signs_by_another_key_12: tls::signs_by_another_key, "tls://pg1.example.test:{port} --ca {ca} --tls 1.2"
+        => 4 "tls-signature-of-another-key", "ECDSA P-256", "openssl pkey -pubout";
+    tls_signs_by_another_key_unchecked: tls::signs_by_another_key, "rediss://pg1.example.test:{port} --insecure"
+        => 4 "tls-signature-of-another-key", "Every client", "openssl pkey -pubout";
+    tls_signs_by_a_key_of_another_kind: tls::signs_by_a_key_of_another_kind, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-signature-of-another-key", "RSA 2048", "openssl pkey -pubout";
+    tls_signs_by_another_key_and_is_unknown: tls::signs_by_another_key_unknown, "tls://pg1.example.test:{port} --ca {ca}"
+        => 4 "tls-signature-of-another-key", "ECDSA P-256", "openssl pkey -pubout";
     tls_strict_sni: tls::strict_sni, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "alert-unrecognized-name", "pg1.example.test", "proxy's routes";
     tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
@@ -168,6 +183,26 @@ drills! {
     tls_expired_client_certificate: tls::certificate_that_ran_out,
         "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
         => 4 "tls-client-cert-refused", "certificate_expired", "client certificate";
+    // A client certificate is asked for, and not needed.
+    asks_postgres: asks::postgres, "postgres://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
+    asks_postgres_direct: asks::postgres_18, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+        => 0 "ok", "ALPN postgresql", "";
+    asks_postgres_for_redis: asks::postgres_18, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "is-postgres", "SSLRequest", "postgres://";
+    asks_proxy_of_postgres_for_redis: asks::haproxy_before_postgres, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "protocol-closed", "left alone inside TLS it did not", "log";
+    asks_redis: asks::redis, "rediss://pg1.example.test:{port} --ca {ca}"
+        => 1 "redis-open", "without a password", "requirepass";
+    asks_redis_and_is_shown_one: asks::redis,
+        "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
+        => 1 "redis-open", "without a password", "requirepass";
+    asks_redis_for_mongodb: asks::redis, "mongodb://pg1.example.test:{port} --ca {ca} --timeout 3s"
+        => 1 "mongodb-unexpected-answer", "Redis", "Check the port";
+    asks_redis_for_postgres: asks::redis, "postgres://pg1.example.test:{port} --ca {ca} --timeout 3s --starttls direct"
+        => 1 "pg-direct-no-alpn", "ALPN", "";
+    asks_tls_12: asks::openssl_tls12, "tls://pg1.example.test:{port} --ca {ca}"
+        => 0 "ok", "trusted", "";
     tls_web_server: postgres::web_server, "tls://pg1.example.test:{port}"
         => 4 "http-server", "web server", "raw TCP";
     tls_ssh: postgres::ssh, "tls://pg1.example.test:{port}"
@@ -330,5 +365,26 @@ fn a_missing_certificate_is_named_whatever_comes_first() {
         let report: serde_json::Value = serde_json::from_slice(&told.stdout).expect("JSON");
         assert_eq!(report["code"], "tls-client-cert-required", "{report:#}");
         assert_eq!(told.status.code(), Some(4), "{report:#}");
+    }
+}
+
+/// Not even where a certificate was asked for before the cut. How long a record is varies with its
+/// signature: there is no file of these.
+#[test]
+fn a_cut_in_the_middle_of_a_record_is_no_certificates_fault() {
+    for (name, setup) in [
+        ("TLS 1.2", tls::cut_in_a_record_12 as fn() -> scene::Scene),
+        ("TLS 1.3", tls::cut_in_a_record_13),
+    ] {
+        let drill = runner::Drill {
+            name,
+            setup,
+            line: "rediss://pg1.example.test:{port} --ca {ca}",
+            exit: 4,
+            code: "tls-interrupted",
+            cause: "600 came, the last",
+            remedy: "packet loss",
+        };
+        drill.check();
     }
 }

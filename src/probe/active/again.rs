@@ -73,6 +73,8 @@ impl<'a> Again<'a> {
             if self.report.findings.iter().any(silent) {
                 self.inside().await;
             }
+            self.hung_up_inside().await;
+            self.without_identity().await;
             if self.setup.options.compare_no_sni {
                 self.compare_no_sni().await;
             }
@@ -226,6 +228,54 @@ impl<'a> Again<'a> {
         let detail = "left alone, without a word from this end, the connection ended as well";
         self.conclude(ended, detail);
         true
+    }
+
+    /// Finds out why a server has hung up inside TLS: for what was said there, or before that.
+    async fn hung_up_inside(&mut self) {
+        const WHAT: &str = "TLS, and not a word inside";
+        let rules = [
+            &rules::ALERT_CERTIFICATE_REQUIRED,
+            &rules::CLIENT_CERT_REFUSED,
+            &rules::PROTOCOL_CLOSED,
+        ];
+        let closed = |report: &Report| {
+            let lead = report.findings.first();
+            lead.is_some_and(|lead| rules.iter().any(|rule| std::ptr::eq(*rule, lead.rule)))
+        };
+        if !closed(self.report) {
+            return;
+        }
+        let protocol = self.plan.protocol;
+        let was_told = !matches!(protocol, Hint::Postgres | Hint::Tls | Hint::None);
+        if was_told && self.first.shown.asked {
+            let silent = self.other(WHAT, |plan| plan.protocol = Hint::Tls).await;
+            if silent.is_some_and(|silent| silent.report.established && !closed(&silent.report)) {
+                let detail = "left alone inside TLS it did not, so it is not for the certificate, \
+                              but for what it was told there";
+                self.conclude(&rules::PROTOCOL_CLOSED, detail);
+            }
+        }
+        // Postgres 17 and later take TLS from the first byte, and hang up where ALPN is missing.
+        if !matches!(protocol, Hint::Postgres | Hint::Mysql | Hint::Mariadb) {
+            self.who_is_it(vec![words::SSL]).await;
+        }
+    }
+
+    /// Whether a Redis that was shown a certificate takes commands without one, too.
+    async fn without_identity(&mut self) {
+        const WHAT: &str = "without the client certificate";
+        let answered = self.first.told.get("answer").map(String::as_str) == Some("+PONG");
+        if self.plan.protocol != Hint::Redis || !self.first.shown.given || !answered {
+            return;
+        }
+        let other = self.other(WHAT, |plan| plan.offer.identity = None).await;
+        let findings = other.map(|other| other.report.findings).unwrap_or_default();
+        let open = |finding: &Finding| finding.rule.code == rules::REDIS_OPEN.code;
+        if findings.iter().any(open) {
+            let detail = "PING was answered by PONG without the certificate, too, and no password \
+                          was asked for";
+            self.report.find(Finding::new(&rules::REDIS_OPEN, detail));
+        }
     }
 
     /// Speaks other protocols inside TLS where the one that was meant got no answer.

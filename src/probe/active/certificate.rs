@@ -43,10 +43,6 @@ pub(super) fn judge(report: &mut Report, look: &Look, plan: &Plan, setup: &Setup
         };
         let finding = Finding::new(&rules::TRUST_NOT_CHECKED, detail);
         report.find(finding.with(Severity::Note));
-    } else if let (true, Some(why)) = (trusted, &look.shown.unproven) {
-        let detail =
-            format!("its signature in the handshake is not that of its certificate's key: {why}");
-        report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
     }
     if plan.protocol == Hint::Postgres
         && let Some(file) = libpq_roots()

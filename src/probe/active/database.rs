@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::look::{Look, Plan, REST, Way};
 use super::secure::{NoTls, Wire};
+use super::words_of_request;
 use crate::preface::mysql::Greeting;
 use crate::probe::facts::Hint;
 use crate::probe::{Finding, rules};
@@ -80,23 +81,15 @@ pub(super) async fn ask(
     true
 }
 
-/// Somebody hung up inside TLS; where a certificate was asked for, that is why (nginx does so, once
-/// the handshake is done).
+/// Somebody hung up inside TLS. Where a certificate was asked for that may be why (nginx does so,
+/// once the handshake is done); [`super::again`] finds out.
 fn hung_up(plan: &Plan, look: &Look) -> Finding {
     let ended = "it hung up inside TLS without a word";
-    let shown = plan.offer.identity.is_some();
-    let (rule, detail) = match (look.shown.asked, shown) {
-        (true, false) => (
-            &rules::ALERT_CERTIFICATE_REQUIRED,
-            format!("it asked for a certificate, none was shown, and {ended}"),
-        ),
-        (true, true) => (
-            &rules::CLIENT_CERT_REFUSED,
-            format!("it asked for a certificate, was shown one, and {ended}"),
-        ),
-        (false, _) => (&rules::PROTOCOL_CLOSED, ended.to_owned()),
-    };
-    Finding::new(rule, detail)
+    if !look.shown.asked {
+        return Finding::new(&rules::PROTOCOL_CLOSED, ended);
+    }
+    let (rule, asked) = words_of_request(look, plan);
+    Finding::new(rule, format!("{asked}, and {ended}"))
 }
 
 fn postgres(plan: &Plan, look: &mut Look) {

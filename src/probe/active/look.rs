@@ -166,6 +166,11 @@ async fn go(mut wire: Tap<TcpStream>, plan: &Plan, look: &mut Look) {
         }
     };
     look.agreed = Some(agreed(&tls));
+    if look.shown.other_key.is_some() {
+        // Every client leaves here, and nobody knows who it is.
+        let _ = timeout(REST, tls.shutdown()).await;
+        return;
+    }
     let start = Instant::now();
     let asked = database::ask(&mut tls, plan, greeting.as_ref(), look).await;
     if asked {

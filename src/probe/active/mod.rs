@@ -30,7 +30,7 @@ pub use target::{Endpoint, Host, Target, TargetError};
 
 use super::diagnose::{self, Vantage};
 use super::facts::{self, Hint};
-use super::{Finding, Report, Severity, rules};
+use super::{Finding, Report, Rule, Severity, rules};
 use crate::tls::Sni as Sent;
 use crate::tls::config::ALPN_POSTGRES;
 use crate::wire::escape;
@@ -232,6 +232,10 @@ fn tell(look: &Look, plan: &Plan) -> Report {
         report.group.clone_from(&agreed.group);
         report.alpn_agreed = agreed.alpn.as_deref().map(escape);
     }
+    if let Some(why) = &look.shown.other_key {
+        report.established = false;
+        report.find(Finding::new(&rules::TLS_OTHER_KEY, why.clone()));
+    }
     match &look.failed {
         Some(NoTls::Alert(alert)) => refused(&mut report, look, plan, u8::from(*alert)),
         Some(NoTls::Unacceptable(words)) => {
@@ -244,16 +248,12 @@ fn tell(look: &Look, plan: &Plan) -> Report {
                 report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
             }
         }
-        Some(NoTls::Ended) if look.shown.asked && look.agreed.is_none() => {
+        Some(NoTls::Ended) if look.agreed.is_none() && has_answered_request(look, plan) => {
             // A server of TLS 1.2 that misses a certificate may be gone before all that follows is
             // sent, and a connection that breaks takes its alert along.
-            let (rule, shown) = match plan.offer.identity {
-                Some(_) => (&rules::CLIENT_CERT_REFUSED, "was shown one"),
-                None => (&rules::ALERT_CERTIFICATE_REQUIRED, "none was shown"),
-            };
+            let (rule, asked) = words_of_request(look, plan);
             report.findings.retain(|old| old.severity != Severity::Fail);
-            let detail = format!("it asked for a certificate, {shown}, and it hung up");
-            report.find(Finding::new(rule, detail));
+            report.find(Finding::new(rule, format!("{asked}, and it hung up")));
         }
         _ => {}
     }
@@ -263,10 +263,35 @@ fn tell(look: &Look, plan: &Plan) -> Report {
     report
 }
 
+/// Whether the server has the answer to its request for a certificate, which TLS 1.2 shows: one that
+/// is gone before has no quarrel with it.
+fn has_answered_request(look: &Look, plan: &Plan) -> bool {
+    /// `certificate` (RFC 5246 section 7.4).
+    const CERTIFICATE: u8 = 11;
+    let facts = facts::read(&look.exchange, plan.protocol);
+    let mut sent = facts.client_tls.messages.iter();
+    look.shown.asked && sent.any(|message| message.kind == CERTIFICATE)
+}
+
+/// The rule for a server that ends because of the certificate it asked for, and what it got.
+fn words_of_request(look: &Look, plan: &Plan) -> (&'static Rule, &'static str) {
+    if look.shown.given {
+        let asked = "it asked for a certificate, was shown one";
+        return (&rules::CLIENT_CERT_REFUSED, asked);
+    }
+    let asked = match plan.offer.identity {
+        Some(_) => {
+            "it asked for a certificate, the key of the one at hand fits none of the signature \
+             algorithms that it takes, so none was shown"
+        }
+        None => "it asked for a certificate, none was shown",
+    };
+    (&rules::ALERT_CERTIFICATE_REQUIRED, asked)
+}
+
 /// The server ended TLS by an alert, which may have been encrypted.
 fn refused(report: &mut Report, look: &Look, plan: &Plan, code: u8) {
     let name = facts::alert_name(code);
-    let given = plan.offer.identity.is_some();
     let mut rule = diagnose::server_alert_rule(code, plan.offer.sni.is_some(), look.shown.asked);
     let about_certificate = [
         &rules::ALERT_CERTIFICATE_REQUIRED,
@@ -284,13 +309,8 @@ fn refused(report: &mut Report, look: &Look, plan: &Plan, code: u8) {
         && look.shown.asked
     {
         // Servers do not agree on which alert is for which of the two; this end knows.
-        (rule, detail) = if given {
-            let detail = format!("it asked for a certificate, was shown one, and {detail}");
-            (&rules::CLIENT_CERT_REFUSED, detail)
-        } else {
-            let detail = format!("it asked for a certificate, none was shown, and {detail}");
-            (&rules::ALERT_CERTIFICATE_REQUIRED, detail)
-        };
+        let (fitting, asked) = words_of_request(look, plan);
+        (rule, detail) = (fitting, format!("{asked}, and {detail}"));
     } else if report.alert.is_some() && look.agreed.is_none() {
         // It came in the clear, and was judged with the rest of the recording.
         return;

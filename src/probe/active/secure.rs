@@ -7,7 +7,7 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -16,7 +16,9 @@ use rustls::crypto::{
 };
 use rustls::pki_types::{CertificateDer, ServerName as PkiName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme,
+};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -25,8 +27,9 @@ use tokio_rustls::client::TlsStream;
 use super::cut::Cut;
 use super::options::{OnlyVersion, Split};
 use super::setup::PROVIDER;
+use crate::cert;
 use crate::probe::tap::Tap;
-use crate::tls::ServerName;
+use crate::tls::{ServerName, names};
 
 /// A recorded connection, with a hello that may be cut.
 pub(super) type Wire = Cut<Tap<TcpStream>>;
@@ -55,8 +58,10 @@ pub(super) struct Shown {
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// Whether the server asked for a certificate.
     pub(super) asked: bool,
-    /// Why the server's signature does not prove that it has the key of its certificate.
-    pub(super) unproven: Option<String>,
+    /// Whether it was given one: its signature algorithms may suit none that there is.
+    pub(super) given: bool,
+    /// Why the server's signature cannot be the one of its certificate's key.
+    pub(super) other_key: Option<String>,
 }
 
 /// Why there is no TLS.
@@ -167,9 +172,12 @@ impl Witness {
     fn proven(
         &self,
         result: Result<HandshakeSignatureValid, rustls::Error>,
+        cert: &CertificateDer<'_>,
+        scheme: SignatureScheme,
     ) -> HandshakeSignatureValid {
         result.unwrap_or_else(|error| {
-            self.note(|shown| shown.unproven = Some(error.to_string()));
+            let other_key = other_key(&error, cert, scheme);
+            self.note(|shown| shown.other_key = other_key);
             HandshakeSignatureValid::assertion()
         })
     }
@@ -197,7 +205,8 @@ impl ServerCertVerifier for Witness {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &PROVIDER.signature_verification_algorithms;
-        Ok(self.proven(verify_tls12_signature(message, cert, dss, algorithms)))
+        let result = verify_tls12_signature(message, cert, dss, algorithms);
+        Ok(self.proven(result, cert, dss.scheme))
     }
 
     fn verify_tls13_signature(
@@ -207,7 +216,8 @@ impl ServerCertVerifier for Witness {
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
         let algorithms = &PROVIDER.signature_verification_algorithms;
-        Ok(self.proven(verify_tls13_signature(message, cert, dss, algorithms)))
+        let result = verify_tls13_signature(message, cert, dss, algorithms);
+        Ok(self.proven(result, cert, dss.scheme))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -215,6 +225,36 @@ impl ServerCertVerifier for Witness {
             .signature_verification_algorithms
             .supported_schemes()
     }
+}
+
+/// Why a signature that was not accepted must be another key's; `None` where the certificate itself
+/// may be what keeps it from being verified.
+fn other_key(
+    error: &rustls::Error,
+    cert: &CertificateDer<'_>,
+    scheme: SignatureScheme,
+) -> Option<String> {
+    let scheme = names::signature_scheme(scheme.into());
+    let leaf = cert::view(cert, SystemTime::now()).ok()?;
+    let kind = |text: &str| {
+        let kinds = ["rsa", "ecdsa", "ed25519"];
+        let text = text.to_ascii_lowercase();
+        kinds.into_iter().find(|kind| text.starts_with(kind))
+    };
+    let (made_by, shown) = (kind(&scheme)?, kind(&leaf.key)?);
+    let same_kind = made_by == shown;
+    let bad = matches!(
+        error,
+        rustls::Error::InvalidCertificate(CertificateError::BadSignature)
+    );
+    // Signatures of short keys are not looked at.
+    let looked_at = same_kind && bad && !cert::has_weak_key(cert);
+    (looked_at || !same_kind).then(|| {
+        format!(
+            "the certificate's key is {}, and it did not make the signature ({scheme})",
+            leaf.key
+        )
+    })
 }
 
 /// What is shown to a server that asks for a certificate.
@@ -225,9 +265,14 @@ struct Identity {
 }
 
 impl ResolvesClientCert for Identity {
-    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.witness.note(|shown| shown.asked = true);
-        self.key.clone()
+    fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let fits = |key: &Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
+        let given = self.key.clone().filter(fits);
+        self.witness.note(|shown| {
+            shown.asked = true;
+            shown.given = given.is_some();
+        });
+        given
     }
 
     fn has_certs(&self) -> bool {

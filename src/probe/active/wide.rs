@@ -45,7 +45,11 @@ const SIGNATURE_ALGORITHMS: &[u16] = &[
     0x0402, 0x0502, 0x0602, 0x0303, 0x0301, 0x0302, 0x0203, 0x0201, 0x0202,
 ];
 
-const VERSIONS: &[u16] = &[0x0304, 0x0303, 0x0302, 0x0301];
+/// All versions.
+pub(super) const VERSIONS: &[u16] = &[0x0304, 0x0303, 0x0302, 0x0301];
+
+/// Those in which the suite says what kind of key signs.
+pub(super) const UP_TO_12: &[u16] = &[0x0303, 0x0302, 0x0301];
 
 const X25519: u16 = 0x001d;
 
@@ -60,7 +64,12 @@ const X25519_KEY: [u8; 32] = {
 const AT_LEAST: usize = 512;
 
 /// The hello, in one record.
-pub(super) fn hello(random: &[u8; 32], name: Option<&ServerName>, alpn: Option<&[u8]>) -> Vec<u8> {
+pub(super) fn hello(
+    random: &[u8; 32],
+    name: Option<&ServerName>,
+    alpn: Option<&[u8]>,
+    versions: &[u16],
+) -> Vec<u8> {
     let mut extensions = Vec::new();
     let mut extend = |number: u16, body: &[u8]| {
         extensions.extend(number.to_be_bytes());
@@ -78,7 +87,7 @@ pub(super) fn hello(random: &[u8; 32], name: Option<&ServerName>, alpn: Option<&
         extend(0x0010, &after_u16(&after_u8(protocol)));
     }
     extend(0x000d, &after_u16(&numbers(SIGNATURE_ALGORITHMS)));
-    extend(0x002b, &after_u8(&numbers(VERSIONS))); // supported_versions
+    extend(0x002b, &after_u8(&numbers(versions))); // supported_versions
     let share = [&X25519.to_be_bytes(), &*after_u16(&X25519_KEY)].concat();
     extend(0x0033, &after_u16(&share)); // key_share
 

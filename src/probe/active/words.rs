@@ -41,6 +41,12 @@ pub(super) const LOGIN: Word = Word {
     bytes: Cow::Borrowed(STARTUP),
 };
 
+/// What a Postgres client asks first.
+pub(super) const SSL: Word = Word {
+    name: "an SSLRequest of Postgres",
+    bytes: Cow::Borrowed(&SSL_REQUEST),
+};
+
 /// What is said to find out who listens; the word of the protocol that was meant comes first.
 pub(super) fn all(meant: Hint) -> Vec<Word> {
     let word = |name, bytes: &'static [u8]| Word {
@@ -53,7 +59,7 @@ pub(super) fn all(meant: Hint) -> Vec<Word> {
             name: "hello of MongoDB in plaintext",
             bytes: Cow::Owned(mongodb_hello()),
         },
-        word("an SSLRequest of Postgres", &SSL_REQUEST),
+        SSL,
         word("HEAD of HTTP in plaintext", b"HEAD / HTTP/1.0\r\n\r\n"),
     ];
     if meant == Hint::Mongodb {

@@ -8,6 +8,7 @@ use super::{Look, Vantage, how_ended};
 use crate::preface::sniff::Spoken;
 use crate::tls::observed::{Message, Observed, ServerHello};
 use crate::tls::{Alert, ClientHello, Sni, names};
+use crate::wire::Reader;
 
 /// The message that ends the server's first flight of TLS 1.2.
 const SERVER_HELLO_DONE: u8 = 14;
@@ -256,10 +257,32 @@ impl Look<'_> {
             }
             None => "then nothing more came".to_owned(),
         };
-        found.push(Finding::new(
-            &rules::TLS_INTERRUPTED,
-            format!("{when}, {who}"),
-        ));
+        let detail = match self.cut() {
+            Some(cut) => format!("{when}, {who}; {cut}"),
+            None => format!("{when}, {who}"),
+        };
+        found.push(Finding::new(&rules::TLS_INTERRUPTED, detail));
+    }
+
+    /// Where the server's bytes stop in the middle of a record.
+    fn cut(&self) -> Option<String> {
+        let server = &self.exchange.server;
+        let (_, start) = self.facts.tls_at?;
+        let bytes = server.bytes();
+        if server.total() > bytes.len() as u64 || self.facts.server_tls.fault.is_some() {
+            return None;
+        }
+        let mut reader = Reader::new(bytes);
+        reader.skip(start + self.facts.server_tls.wire_read).ok()?;
+        let part = reader.rest().len();
+        (part > 0).then(|| {
+            let all = bytes.len() - start;
+            let record = match reader.skip(3).and_then(|()| reader.u16()) {
+                Ok(length) => format!("{part} bytes into a record of {}", 5 + usize::from(length)),
+                Err(_) => "in the header of a record".to_owned(),
+            };
+            format!("the server's bytes stop in the middle: {all} came, the last {record}")
+        })
     }
 }
 

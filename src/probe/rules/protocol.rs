@@ -53,7 +53,7 @@ rules! {
         remedy "Drop it: mysql_secure_installation, or DROP USER ''@'localhost'.";
     PROTOCOL_CLOSED: "protocol-closed", Protocol, Fail, "server",
         "TLS was up, then the server hung up without a word of its protocol",
-        means "Often a gateway that ends TLS and cannot reach its database, or a server that has no room.",
+        means "Often a gateway that ends TLS and cannot reach its database, a server that has no room, or one that speaks another protocol.",
         remedy "Look at the log of the gateway and of the database; on a dbgate `dbgate ctl show NAME`.";
     PROTOCOL_SILENT: "protocol-silent", Protocol, Fail, "server",
         "TLS is up, but the database does not answer",

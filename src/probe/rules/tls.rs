@@ -17,8 +17,16 @@ rules! {
         remedy "`dbgate probe URL` asks such a server again with everything on offer, and tells which of them it is.";
     TLS_NO_FITTING_CERTIFICATE: "tls-no-fitting-certificate", Tls, Fail, "server",
         "the server has no certificate that fits the offer",
-        means "It was asked again with old versions, suites, groups and signatures on offer as well, and these versions, suites and groups are not why it refuses. The certificate is left: with everything on offer it agreed, so the key type or signature of its own is one that clients of today do not take; or it refused again, so it has none at all. The finding says which.",
+        means "Asked again with old versions, suites, groups and signatures on offer as well it agreed, and chose a version, suite and group that were on offer before. The certificate is left: its key type or signature is one that clients of today do not take.",
         remedy "Look at the certificate and the key that the server is set to use; ECDSA P-256 or RSA 2048 signed with SHA-256 suit every client (`dbgate cert new NAME`).";
+    TLS_NO_SUITE_FOR_KEY: "tls-no-suite-for-key", Tls, Fail, "server",
+        "the server has no cipher suite that goes with its key",
+        means "It refuses whatever is on offer, so its own settings contradict each other. In TLS 1.2 a suite goes with one kind of key: a server with an RSA key whose list has only ECDSA suites, or the other way round, has none left to choose. A server without any certificate behaves the same.",
+        remedy "Hold the server's list (`openssl ciphers -v LIST`: Au=RSA or Au=ECDSA; ssl_ciphers in Postgres, tls-ciphers in Redis, ssl_cipher in MySQL) against its key (`dbgate cert show FILE`); change the list, or give it a certificate of the other kind.";
+    TLS_OTHER_KEY: "tls-signature-of-another-key", Tls, Fail, "server",
+        "the server's signature in the handshake was made by another key than its certificate's",
+        means "It shows a certificate whose private key it does not use: certificate and key of two pairs, one of them renewed without the other, or somebody in between with a copy of the certificate. Every client refuses that, also one that does not verify certificates; OpenSSL clients print `bad signature`.",
+        remedy "Compare the keys of the two files on the server: `openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must print the same. Give it the pair that belongs together, and let it read both again.";
     ALERT_PROTOCOL_VERSION: "alert-protocol-version", Tls, Fail, "server",
         "alert 70, protocol_version: no TLS version in common",
         means "The server takes none of the versions offered. Clients print `tlsv1 alert protocol version` or `unsupported protocol`.",

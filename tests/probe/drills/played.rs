@@ -4,15 +4,21 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use bson::RawDocumentBuf;
+use rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
 use socket2::{Domain, Socket, Type};
 
-use crate::testbed::PATIENCE;
+use crate::{certs::Leaf, testbed::PATIENCE};
 
 /// Serves each connection by this, and gives the port.
 pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
@@ -49,6 +55,44 @@ pub(crate) fn greeting(bytes: &'static [u8]) -> u16 {
 /// Accepts, and says nothing.
 pub(crate) fn silence() -> u16 {
     server(drain)
+}
+
+/// Shakes hands by this certificate and this key, even where they are no pair, which real servers
+/// refuse to start with.
+pub(crate) fn tls(leaf: &Leaf) -> u16 {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a key");
+    let key = provider.key_provider.load_private_key(key).expect("a key");
+    let cert = CertificateDer::from(leaf.der.clone());
+    let pair = CertifiedKey::new(vec![cert], key);
+    let config = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(pair)));
+    let config = Arc::new(config);
+    server(move |stream| {
+        let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
+        let mut tls = StreamOwned::new(session, stream);
+        let mut heap = [0; 4096];
+        while matches!(tls.read(&mut heap), Ok(1..)) {}
+    })
+}
+
+/// Passes on what is said to this port, and of its answer so many bytes; then it hangs up.
+pub(crate) fn cut_after(port: u16, bytes: u64) -> u16 {
+    server(move |client| {
+        let Ok(behind) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
+            return;
+        };
+        let _ = behind.set_read_timeout(Some(PATIENCE));
+        thread::scope(|scope| {
+            scope.spawn(|| io::copy(&mut &client, &mut &behind));
+            let _ = io::copy(&mut (&behind).take(bytes), &mut &client);
+            let _ = client.shutdown(Shutdown::Both);
+            let _ = behind.shutdown(Shutdown::Both);
+        });
+    })
 }
 
 fn drain(mut stream: TcpStream) {

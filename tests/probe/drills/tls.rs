@@ -55,6 +55,71 @@ pub(super) fn only_ed448() -> Scene {
     Scene::of(OpensslServer::start(&leaf, &["-rev"])).ca(ca)
 }
 
+/// An RSA key, and suites for ECDSA keys only: none of them will do.
+pub(super) fn suites_for_another_key() -> Scene {
+    let ca = Ca::new("Root");
+    let leaf = ca.by_openssl(NAME, "rsa:2048", "sha256");
+    let arguments = [
+        "-rev",
+        "-tls1_2",
+        "-cipher",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+    ];
+    Scene::of(OpensslServer::start(&leaf, &arguments)).ca(ca)
+}
+
+/// The same, at a server that takes TLS 1.3, too.
+pub(super) fn suites_for_another_key_but_13() -> Scene {
+    let ca = Ca::new("Root");
+    let leaf = ca.by_openssl(NAME, "rsa:2048", "sha256");
+    let arguments = ["-rev", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"];
+    Scene::of(OpensslServer::start(&leaf, &arguments)).ca(ca)
+}
+
+/// The certificate of one key, and signatures by another of the same kind.
+pub(super) fn signs_by_another_key() -> Scene {
+    let ca = Ca::new("Root");
+    let leaf = good(&ca, &[NAME]).with_key_of(&good(&ca, &[NAME]));
+    Scene::empty().port(played::tls(&leaf)).ca(ca)
+}
+
+/// The same, with keys of two kinds.
+pub(super) fn signs_by_a_key_of_another_kind() -> Scene {
+    let ca = Ca::new("Root");
+    let rsa = ca.by_openssl(NAME, "rsa:2048", "sha256");
+    let leaf = rsa.with_key_of(&good(&ca, &[NAME]));
+    Scene::empty().port(played::tls(&leaf)).ca(ca)
+}
+
+/// The same, and the authority is not known either.
+pub(super) fn signs_by_another_key_unknown() -> Scene {
+    let stranger = Ca::new("Stranger");
+    let leaf = good(&stranger, &[NAME]).with_key_of(&good(&stranger, &[NAME]));
+    Scene::empty().port(played::tls(&leaf)).ca(Ca::new("Root"))
+}
+
+/// What stands before a server that asks for a client certificate lets 600 bytes of its answer
+/// through, not the whole of its certificate, and hangs up.
+fn cut_in_a_record(version: &'static str) -> Scene {
+    let ca = Ca::new("Root");
+    let file = ca.path().to_str().expect("a path in ASCII").to_owned();
+    let leaf = ca.by_openssl(NAME, "rsa:4096", "sha256");
+    let arguments = ["-rev", version, "-Verify", "1", "-CAfile", &file];
+    let server = OpensslServer::start(&leaf, &arguments);
+    let port = played::cut_after(server.port(), 600);
+    Scene::empty().port(port).behind(server).ca(ca)
+}
+
+/// The same in TLS 1.2.
+pub(super) fn cut_in_a_record_12() -> Scene {
+    cut_in_a_record("-tls1_2")
+}
+
+/// The same in TLS 1.3, where the request for a certificate has come by then.
+pub(super) fn cut_in_a_record_13() -> Scene {
+    cut_in_a_record("-tls1_3")
+}
+
 /// A proxy that knows other names only.
 pub(super) fn strict_sni() -> Scene {
     let ca = Ca::new("Root");

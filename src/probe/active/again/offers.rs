@@ -2,6 +2,7 @@
 
 use super::{Again, Other, gist, names, reach};
 use crate::probe::active::look::{self, Look};
+use crate::probe::active::options::OnlyVersion;
 use crate::probe::active::setup::PROVIDER;
 use crate::probe::active::wide;
 use crate::probe::exchange::KEPT;
@@ -115,7 +116,11 @@ impl Again<'_> {
 
     /// What the server chooses when everything is on offer; whether that is the cause.
     pub(super) async fn wide(&mut self) -> bool {
-        const WHAT: &str = "all versions, suites and groups on offer";
+        // What TLS 1.3 would come to is no answer to who asks for TLS 1.2.
+        let (versions, what) = match self.plan.offer.only {
+            Some(OnlyVersion::Tls12) => (wide::UP_TO_12, "all suites and groups on offer"),
+            _ => (wide::VERSIONS, "all versions, suites and groups on offer"),
+        };
         let Some(limit) = self.limit() else {
             return false;
         };
@@ -125,14 +130,15 @@ impl Again<'_> {
         }
         let mut plan = self.plan.clone();
         plan.limit = limit;
-        let hello = wide::hello(&random, plan.offer.sni.as_ref(), plan.offer.alpn);
+        let (sni, alpn) = (plan.offer.sni.as_ref(), plan.offer.alpn);
+        let hello = wide::hello(&random, sni, alpn, versions);
         let answer = match reach::connect(self.address, limit).await {
             Ok((tcp, took)) => {
                 let enough = |bytes: &[u8]| wide::is_answered(&observe(bytes, End::Server));
                 look::answer(tcp, took, &plan, &hello, KEPT, enough).await
             }
             Err(finding) => {
-                let lost = format!("{WHAT}: {}", finding.rule.summary);
+                let lost = format!("{what}: {}", finding.rule.summary);
                 self.report.looks.push(lost);
                 return false;
             }
@@ -141,19 +147,46 @@ impl Again<'_> {
         let answer = answer.unwrap_or_default();
         let answer = observe(&answer, End::Server);
         let (mut rule, said) = wide::meaning(&answer);
-        self.report.looks.push(format!("{WHAT}: {said}"));
-        // Versions, suites and groups were not why, so the certificate is left: its key type or
-        // signature, or that there is none.
+        self.report.looks.push(format!("{what}: {said}"));
         let refused: &Rule = &rules::ALERT_HANDSHAKE_FAILURE;
         let lead = self.report.findings.first();
         let by_offer = lead.is_some_and(|lead| std::ptr::eq(lead.rule, refused));
         let again = answer.alert.and_then(|alert| alert.alert()) == Some(Alert::HandshakeFailure);
-        if rule.is_none() && by_offer && (again || answer.server_hello.is_some()) {
+        if rule.is_none() && by_offer && answer.server_hello.is_some() {
+            // Versions, suites and groups were not why, so the certificate is left.
             rule = Some(&rules::TLS_NO_FITTING_CERTIFICATE);
         }
         if let Some(rule) = rule {
-            self.conclude(rule, &format!("with {WHAT}, {said}"));
+            self.conclude(rule, &format!("with {what}, {said}"));
+            return true;
         }
-        rule.is_some()
+        by_offer && again && self.no_suite_for_key(&format!("with {what}, {said}")).await
+    }
+
+    /// Whether a server that refuses every offer has no suite for its key, unless it is the name that
+    /// it refuses.
+    async fn no_suite_for_key(&mut self, refused: &str) -> bool {
+        if self.plan.offer.sni.is_some()
+            && let Some(nameless) = self.without_sni().await
+            && nameless.report.established
+        {
+            return false;
+        }
+        let mut detail = format!("{refused} again");
+        if self.plan.offer.only == Some(OnlyVersion::Tls12) {
+            // There suites do not depend on the key, so it can be seen.
+            let newer = self.other("TLS 1.3", |plan| plan.offer.only = Some(OnlyVersion::Tls13));
+            let newer = newer.await.filter(|newer| newer.report.established);
+            if let Some(leaf) = newer.as_ref().and_then(|newer| newer.report.chain.first()) {
+                let key = &leaf.key;
+                detail = format!(
+                    "{detail}; in TLS 1.3, where suites do not depend on the key, it agrees and \
+                     shows a certificate with a key of the kind {key}: it has no suite of TLS 1.2 \
+                     for that"
+                );
+            }
+        }
+        self.conclude(&rules::TLS_NO_SUITE_FOR_KEY, &detail);
+        true
     }
 }

@@ -18,7 +18,7 @@ fn name() -> ServerName {
 
 #[test]
 fn it_says_what_is_meant() {
-    let bytes = hello(&RANDOM, Some(&name()), Some(b"postgresql"));
+    let bytes = hello(&RANDOM, Some(&name()), Some(b"postgresql"), VERSIONS);
     let (hello, offer) = offer::read(&bytes).unwrap().expect("a whole hello");
     assert_eq!(hello.wire_len, bytes.len());
     assert_eq!(hello.sni.name(), Some(&name()));
@@ -30,9 +30,10 @@ fn it_says_what_is_meant() {
     assert_eq!(offer.signature_algorithms, SIGNATURE_ALGORITHMS);
     assert!(!offer.resumes && !offer.grease, "{offer:?}");
 
-    let bytes = super::hello(&RANDOM, None, None);
+    let bytes = super::hello(&RANDOM, None, None, UP_TO_12);
     let (hello, _) = offer::read(&bytes).unwrap().expect("a whole hello");
     assert_eq!((hello.sni.name(), hello.alpn.len()), (None, 0));
+    assert_eq!(hello.versions, UP_TO_12);
 }
 
 #[test]
@@ -41,7 +42,7 @@ fn its_length_is_one_that_every_server_answers() {
         let labels = vec!["a".repeat(49); 5].join(".") + ".abc";
         let text = labels.get(..length).unwrap();
         let name = ServerName::parse(text.trim_end_matches('.')).ok();
-        let bytes = hello(&RANDOM, name.as_ref(), None);
+        let bytes = hello(&RANDOM, name.as_ref(), None, VERSIONS);
         let message = bytes.len() - 5;
         assert!((512..1024).contains(&message), "{length}: {message}");
         assert!(offer::read(&bytes).unwrap().is_some(), "{length}");
@@ -76,7 +77,7 @@ fn it_has_all_that_is_offered_today_and_names_for_everything() {
 #[test]
 fn another_implementation_reads_and_answers_it() {
     let mut acceptor = Acceptor::default();
-    let bytes = hello(&RANDOM, Some(&name()), Some(b"postgresql"));
+    let bytes = hello(&RANDOM, Some(&name()), Some(b"postgresql"), VERSIONS);
     acceptor.read_tls(&mut &bytes[..]).unwrap();
     let accepted = acceptor.accept().map_err(|(error, _)| error).unwrap();
     let accepted = accepted.expect("a whole hello");
