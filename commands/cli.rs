@@ -140,6 +140,24 @@ pub(crate) enum CtlCommand {
     // These two are described at their arguments.
     Expose(ExposeArgs),
     Hide(HideArgs),
+    /// Delete what ctl made of a database: its names are no longer refused
+    ///
+    /// A name that was hidden or whose time was over is refused, so that its clients never reach
+    /// another database by a wildcard or a default; delete ends that. Running sessions get
+    /// timeouts.drain. A database of the configuration is deleted there.
+    Delete {
+        /// The database
+        name: String,
+        /// Close running sessions at once
+        #[arg(long)]
+        kill: bool,
+        /// No error if there is nothing to delete
+        #[arg(long)]
+        if_exists: bool,
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// One row for each database
     List,
     /// One database in full
@@ -275,7 +293,9 @@ pub(crate) struct ExposeArgs {
 /// End an exposure.
 ///
 /// No new sessions come in; running ones get timeouts.drain, then they are closed. A host of the
-/// configuration stays hidden over reload and restart, until `expose` takes it back.
+/// configuration stays hidden over reload and restart, until `expose` takes it back. Whoever asks
+/// for a hidden name is refused, also where a wildcard or a default would take it, until it is
+/// exposed again, given to another database, or deleted.
 #[derive(Debug, Args)]
 #[command(override_usage = "dbgate ctl hide <NAME> [--host <HOST>...] [OPTIONS]")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]

@@ -176,6 +176,20 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
     Ok(match command {
         CtlCommand::Expose(args) => ("expose", expose(args)?),
         CtlCommand::Hide(args) => ("hide", hide(args)?),
+        CtlCommand::Delete {
+            name,
+            kill,
+            if_exists,
+            dry_run,
+        } => {
+            let delete = message::Delete {
+                name: name.clone(),
+                kill: *kill,
+                if_exists: *if_exists,
+                dry_run: *dry_run,
+            };
+            ("delete", params(&delete)?)
+        }
         CtlCommand::List => ("list", nothing()?),
         CtlCommand::Show { name } => ("show", params(&message::Named { name: name.clone() })?),
         CtlCommand::Explain {

@@ -85,6 +85,9 @@ _dbgate() {
             dbgate__subcmd__cert__subcmd__help,show)
                 cmd="dbgate__subcmd__cert__subcmd__help__subcmd__show"
                 ;;
+            dbgate__subcmd__ctl,delete)
+                cmd="dbgate__subcmd__ctl__subcmd__delete"
+                ;;
             dbgate__subcmd__ctl,diff)
                 cmd="dbgate__subcmd__ctl__subcmd__diff"
                 ;;
@@ -129,6 +132,9 @@ _dbgate() {
                 ;;
             dbgate__subcmd__ctl,status)
                 cmd="dbgate__subcmd__ctl__subcmd__status"
+                ;;
+            dbgate__subcmd__ctl__subcmd__help,delete)
+                cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__delete"
                 ;;
             dbgate__subcmd__ctl__subcmd__help,diff)
                 cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__diff"
@@ -210,6 +216,9 @@ _dbgate() {
                 ;;
             dbgate__subcmd__help__subcmd__cert,show)
                 cmd="dbgate__subcmd__help__subcmd__cert__subcmd__show"
+                ;;
+            dbgate__subcmd__help__subcmd__ctl,delete)
+                cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__delete"
                 ;;
             dbgate__subcmd__help__subcmd__ctl,diff)
                 cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__diff"
@@ -535,8 +544,34 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl)
-            opts="-o -h -V --socket --output --help --version expose hide list show explain sessions rejects kill drain status reload diff export events help"
+            opts="-o -h -V --socket --output --help --version expose hide delete list show explain sessions rejects kill drain status reload diff export events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__ctl__subcmd__delete)
+            opts="-o -h -V --kill --if-exists --dry-run --socket --output --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -781,8 +816,22 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__help)
-            opts="expose hide list show explain sessions rejects kill drain status reload diff export events help"
+            opts="expose hide delete list show explain sessions rejects kill drain status reload diff export events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__ctl__subcmd__help__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1327,8 +1376,22 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__help__subcmd__ctl)
-            opts="expose hide list show explain sessions rejects kill drain status reload diff export events"
+            opts="expose hide delete list show explain sessions rejects kill drain status reload diff export events"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__ctl__subcmd__delete)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

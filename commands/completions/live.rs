@@ -63,9 +63,8 @@ impl Kind {
     /// What an argument of a `ctl` command takes.
     pub(super) fn of(command: &str, argument: &str) -> Option<Self> {
         match (command, argument) {
-            ("expose" | "hide" | "show" | "drain", "name") | ("sessions" | "kill", "database") => {
-                Some(Self::Databases)
-            }
+            ("expose" | "hide" | "delete" | "show" | "drain", "name")
+            | ("sessions" | "kill", "database") => Some(Self::Databases),
             ("hide", "hosts") | ("explain", "host") => Some(Self::Hosts),
             ("kill", "id") => Some(Self::Sessions),
             ("explain", "listener") => Some(Self::Listeners),

@@ -59,6 +59,7 @@ pub(crate) fn answer(command: &CtlCommand, answer: &Value, wide: bool) -> Page {
     match command {
         CtlCommand::Expose(args) => changes::expose(answer, args),
         CtlCommand::Hide(_) => changes::hide(answer),
+        CtlCommand::Delete { .. } => changes::delete(answer),
         CtlCommand::List => list(answer, wide),
         CtlCommand::Show { .. } => show(answer),
         CtlCommand::Explain { .. } => explain(answer),

@@ -3,9 +3,10 @@
 //!
 //! Not here: reading requests ([`super::message`]) and sockets ([`super::server`]).
 
+mod delete;
 mod reload;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -83,6 +84,7 @@ impl Controller {
         match command {
             Command::Expose(expose) => self.expose(expose, caller),
             Command::Hide(hide) => self.hide(hide, caller),
+            Command::Delete(delete) => self.delete(delete, caller),
             Command::Kill(kill) => self.kill(kill, caller),
             Command::Drain(drain) => self.drain(drain, caller),
             Command::Reload => self.reload(caller),
@@ -117,6 +119,7 @@ impl Controller {
             lease: Lease {
                 expires,
                 ephemeral: wish.ephemeral,
+                over: false,
             },
             replace: wish.replace,
         };
@@ -177,10 +180,9 @@ impl Controller {
         let change = match hidden {
             Ok(change) => change,
             // Gone already; its sessions may still run, and can still be ended.
-            Err(ChangeError::NotFound(_)) if !self.left_behind(wish).is_empty() => Change {
-                revision: self.gateway.store.snapshot().revision,
-                ..Change::default()
-            },
+            Err(ChangeError::NotFound(_)) if !self.left_behind(wish).is_empty() => {
+                self.gateway.store.unchanged()
+            }
             Err(ChangeError::NotFound(_))
                 if !self
                     .gateway
@@ -209,14 +211,24 @@ impl Controller {
             info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
                 running = wish.running.as_str(), sessions = sessions.len(), revision = change.revision, "hide");
         }
+        let heirs = change.exposed.iter().map(|(name, host)| (host, name));
+        let heirs: HashMap<&Host, _> = heirs.collect();
+        let withdrawn = change.withdrawn.iter().map(|(_, host)| host);
+        let refused: Vec<&Host> = withdrawn.filter(|host| !heirs.contains_key(host)).collect();
+        let heirs = heirs.iter();
+        let notes: Vec<String> = heirs
+            .map(|(host, name)| format!("{host} leads to database {name} from now on"))
+            .chain(self.still_reached(&wish.name))
+            .collect();
         Ok(json!({
             "database": wish.name,
             "changed": change.changed,
             "dry_run": wish.dry_run,
             "revision": change.revision,
             "hosts": change.withdrawn.iter().map(|(_, host)| host.to_string()).collect::<Vec<_>>(),
+            "refused": refused,
             "removed": !change.removed.is_empty(),
-            "notes": self.still_reached(&wish.name),
+            "notes": notes,
             "running": wish.running,
             "drain_ms": (wish.running == Running::Drain).then(|| millis(patience)),
             "sessions": sessions.len(),

@@ -222,6 +222,23 @@ pub struct Hide {
     pub dry_run: bool,
 }
 
+/// Deletes what `ctl` made of a database.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Delete {
+    /// The database.
+    pub name: String,
+    /// Closes its sessions at once; else they get `timeouts.drain`.
+    #[serde(default)]
+    pub kill: bool,
+    /// No error if there is nothing to delete.
+    #[serde(default)]
+    pub if_exists: bool,
+    /// Only tells what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
 /// Names one database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -9,7 +9,7 @@ use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
-use crate::route::{Database, Host, Origin};
+use crate::route::{Database, Found, Host, Origin};
 use crate::tls::Sni;
 
 pub(super) fn list(gateway: &Gateway) -> Value {
@@ -133,6 +133,7 @@ pub(super) fn explain(
     let settings = listener.settings.load();
     let snapshot = gateway.store.snapshot();
     let mut walk: Vec<String> = Vec::new();
+    let mut withdrawn = false;
     let by_name = match (
         settings.protocol,
         Sni::from_host_name(asked.host.as_bytes()),
@@ -149,12 +150,16 @@ pub(super) fn explain(
                 walk.push(format!("{} is looked up as {name}", asked.host));
             }
             for step in snapshot.table.explain(&name) {
-                let found = step
-                    .database
-                    .map_or("no".to_owned(), |d| format!("database {d}"));
+                let found = match (step.database, step.withdrawn) {
+                    (Some(database), _) => format!("database {database}"),
+                    (None, Some(why)) => format!("{why}; rejected"),
+                    (None, None) => "no".to_owned(),
+                };
                 walk.push(format!("{}: {found}", step.tried));
             }
-            snapshot.table.lookup(&name).map(|r| r.database.clone())
+            let found = snapshot.table.lookup(&name);
+            withdrawn = matches!(found, Found::Withdrawn(_));
+            found.route().map(|r| r.database.clone())
         }
         (_, sni) => {
             let hint = match asked.host.strip_prefix("*.") {
@@ -168,15 +173,8 @@ pub(super) fn explain(
             None
         }
     };
-    let hidden = match Sni::from_host_name(asked.host.as_bytes()) {
-        Sni::Name(name) => snapshot.table.is_hidden(&name),
-        _ => false,
-    };
-    if hidden && by_name.is_none() {
-        walk.push("declared in the configuration and hidden by ctl: rejected".to_owned());
-    }
     let database = by_name.or_else(|| {
-        if hidden {
+        if withdrawn {
             return None;
         }
         let Some(default) = &settings.default else {

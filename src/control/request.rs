@@ -7,7 +7,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::message::{
-    CommandError, Drain, ErrorKind, Explain, Expose, Hide, Kill, Named, Nothing, Sessions, Watch,
+    CommandError, Delete, Drain, ErrorKind, Explain, Expose, Hide, Kill, Named, Nothing, Sessions,
+    Watch,
 };
 
 /// The version of the protocol.
@@ -25,6 +26,7 @@ pub const MAX_LINE: usize = 1024 * 1024;
 pub enum Command {
     Expose(Expose),
     Hide(Hide),
+    Delete(Delete),
     List,
     Show(Named),
     Explain(Explain),
@@ -113,6 +115,7 @@ fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandErro
     match cmd {
         "expose" => params(cmd, fields).map(Command::Expose),
         "hide" => params(cmd, fields).map(Command::Hide),
+        "delete" => params(cmd, fields).map(Command::Delete),
         "list" => plain(fields, Command::List),
         "show" => params(cmd, fields).map(Command::Show),
         "explain" => params(cmd, fields).map(Command::Explain),

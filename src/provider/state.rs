@@ -192,6 +192,7 @@ impl StateDir {
                     databases: whole.databases,
                     exposed: whole.exposed,
                     hidden: whole.hidden,
+                    over: BTreeMap::new(),
                 });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -272,6 +273,7 @@ impl StateDir {
             databases,
             exposed,
             hidden,
+            over: _,
         } = overlay.lasting();
         let mut text = serde_json::to_vec_pretty(&Whole {
             version: VERSION,

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin};
-use super::overlay::{Declared, Overlay};
+use super::overlay::{Declared, Laid, Overlay};
 use super::resolve::Resolver;
 use super::shards::Shards;
 use super::spec::DatabaseSpec;
@@ -51,27 +51,30 @@ impl Building<'_> {
             after.table.insert(&database);
             after.databases.insert(database);
         }
-        self.lay(overlay, &overlay.names().collect(), after)
+        self.lay(overlay, &overlay.names().collect(), BTreeSet::new(), after)
     }
 
-    /// The snapshot before, with these databases as the overlay wants them now.
-    pub(super) fn part(
+    /// The snapshot before, with these databases as the overlay wants them now. `hosts` are those
+    /// that it had something to do with before.
+    pub(super) fn part<'o>(
         self,
         names: &BTreeSet<&str>,
-        overlay: &Overlay,
+        hosts: BTreeSet<&'o Host>,
+        overlay: &'o Overlay,
     ) -> Result<Snapshot, ChangeError> {
         let after = Snapshot {
             revision: self.before.revision + 1,
             ..self.before.clone()
         };
-        self.lay(overlay, names, after)
+        self.lay(overlay, names, hosts, after)
     }
 
     /// Lays an overlay upon a snapshot that differs by no more than these databases.
-    fn lay(
+    fn lay<'o>(
         mut self,
-        overlay: &Overlay,
+        overlay: &'o Overlay,
         names: &BTreeSet<&str>,
+        mut hosts: BTreeSet<&'o Host>,
         mut after: Snapshot,
     ) -> Result<Snapshot, ChangeError> {
         let resolver = Resolver::new(&after, overlay);
@@ -107,6 +110,16 @@ impl Building<'_> {
             }
             note(&mut notes, name, of_name);
         }
+        hosts.extend(
+            names
+                .iter()
+                .filter_map(|name| overlay.get(name))
+                .flat_map(Laid::hosts),
+        );
+        let withdrawn: Vec<_> = hosts
+            .into_iter()
+            .map(|host| (host, resolver.withdrawn(host)))
+            .collect();
         for (name, database) in &built {
             let old = match database {
                 Some(database) => after.databases.insert(database.clone()),
@@ -119,6 +132,9 @@ impl Building<'_> {
         // Only now, since a host may go from one of them to another.
         for database in built.iter().filter_map(|(_, database)| database.as_ref()) {
             after.table.insert(database);
+        }
+        for (host, withdrawn) in withdrawn {
+            after.table.withdraw(host, withdrawn);
         }
         after.notes = notes;
         after.left_out = left_out;

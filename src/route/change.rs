@@ -113,7 +113,11 @@ pub(super) fn lay_exposure(
         )));
     }
     if wish.hosts.is_empty() {
-        let takes_back = !std::mem::take(&mut laid.hidden).is_empty();
+        // Of what `ctl` exposed before it hid it, nobody says how long it would last.
+        let hidden = laid.hidden.len();
+        let given = |host: &Host| declared.is_some_and(|d| d.config_hosts().any(|h| h == host));
+        laid.hidden.retain(|host| !given(host));
+        let takes_back = laid.hidden.len() < hidden;
         let makes = wish.spec.is_some() && declared.is_none();
         if makes || !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
             return Err(ChangeError::Invalid(format!(
@@ -144,16 +148,28 @@ pub(super) fn lay_exposure(
                 .or_insert_with(|| overlay.get(owner).cloned().unwrap_or_default());
             others.exposed.remove(host);
         }
+        // Given away by name, it is no longer withdrawn from whoever had it.
+        for owner in overlay.refusers(host).filter(|owner| owner != name) {
+            let declared = now.declared(owner);
+            if declared.is_some_and(|d| d.config_hosts().any(|h| h == host)) {
+                continue;
+            }
+            let others = changed
+                .entry(owner.to_owned())
+                .or_insert_with(|| overlay.get(owner).cloned().unwrap_or_default());
+            others.exposed.remove(host);
+            others.hidden.remove(host);
+        }
         if giver == Some(name) {
             if !wish.lease.lasts() {
                 return Err(ChangeError::Invalid(format!(
                     "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
                 )));
             }
-            laid.hidden.remove(host);
         } else {
             laid.exposed.insert(host.clone(), wish.lease);
         }
+        laid.hidden.remove(host);
     }
     changed.insert(name.clone(), laid);
     Ok(changed)
@@ -171,8 +187,7 @@ pub(super) fn lift_exposure(
     let name = &wish.name;
     let declared = now.declared(name);
     let laid = overlay.get(name);
-    let known = declared.is_some()
-        || laid.is_some_and(|laid| laid.database.is_some() || !laid.exposed.is_empty());
+    let known = declared.is_some() || laid.is_some();
     if !known && wish.if_exists {
         return Ok(Changed::new());
     }
@@ -191,16 +206,48 @@ pub(super) fn lift_exposure(
         wish.hosts.clone()
     };
     for host in hosts {
-        let was_exposed = laid.exposed.remove(&host).is_some();
-        if config_hosts.contains(&host) {
+        let exposed = laid.exposed.remove(&host);
+        // A name that clients know must not lead them elsewhere, so it is kept: as long as it was.
+        if let Some(lease) = exposed.filter(|lease| !lease.lasts() && !config_hosts.contains(&host))
+        {
+            laid.exposed.insert(
+                host,
+                Lease {
+                    over: true,
+                    ..lease
+                },
+            );
+        } else if exposed.is_some() || config_hosts.contains(&host) || laid.hidden.contains(&host) {
             laid.hidden.insert(host);
-        } else if !was_exposed && !wish.if_exists {
+        } else if !wish.if_exists {
             return Err(ChangeError::NotFound(format!(
                 "database {name} is not exposed under {host}"
             )));
         }
     }
-    Ok(BTreeMap::from([(name.clone(), laid)]))
+    let mut changed = BTreeMap::from([(name.clone(), laid)]);
+    overlay.forget_first(&mut changed);
+    Ok(changed)
+}
+
+/// Takes all away that `ctl` did about a database.
+///
+/// # Errors
+/// The configuration declares it, or nothing was done about it.
+pub(super) fn forget(
+    now: &Snapshot,
+    overlay: &Overlay,
+    name: &str,
+) -> Result<Changed, ChangeError> {
+    if now.declared(name).is_some() {
+        return Err(ChangeError::Conflict(format!(
+            "database {name} is declared in the configuration: delete it there and reload, or end its exposure with `dbgate ctl hide {name}`"
+        )));
+    }
+    if overlay.get(name).is_none() {
+        return Err(ChangeError::NotFound(format!("no database {name}")));
+    }
+    Ok(BTreeMap::from([(name.to_owned(), Laid::default())]))
 }
 
 /// The keys in which two declarations differ, for a conflict's message.

@@ -23,4 +23,4 @@ pub use network::Network;
 pub use overlay::Overlay;
 pub use spec::{DatabaseSpec, Protocol};
 pub use store::{Change, Snapshot, Store};
-pub use table::{Route, Table};
+pub use table::{Found, Route, Table};

@@ -35,7 +35,14 @@ pub struct Lease {
     /// Gone after a restart.
     #[serde(skip)]
     pub ephemeral: bool,
+    /// Has ended, by itself or by `hide`: all that is left of it is that the host is refused.
+    #[serde(skip)]
+    pub over: bool,
 }
+
+/// How many hosts whose lease has ended are remembered, so that they are refused as themselves; of
+/// more, those that ended first are forgotten.
+pub const MAX_OVER: usize = 10_000;
 
 impl Lease {
     /// Whether it is there again after a restart.
@@ -52,10 +59,10 @@ pub struct Laid {
     /// Its declaration, where only `ctl` made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseSpec>,
-    /// Hosts that `ctl` exposed, whoever declared the database.
+    /// Hosts that `ctl` exposed, whoever declared the database; with those whose lease is over.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed: BTreeMap<Host, Lease>,
-    /// Hosts of the configuration that `ctl` switched off.
+    /// Hosts that `ctl` switched off, whoever gave them to the database.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hidden: BTreeSet<Host>,
 }
@@ -76,8 +83,25 @@ impl Laid {
 
     /// The same without a declaration that has lost its last host.
     fn tidy(mut self) -> Self {
-        self.database.take_if(|_| self.exposed.is_empty());
+        let lives = self.claims().next().is_some();
+        self.database.take_if(|_| !lives);
         self
+    }
+
+    /// The hosts that it exposes, with their leases.
+    pub fn claims(&self) -> impl Iterator<Item = (&Host, &Lease)> {
+        self.exposed.iter().filter(|(_, lease)| !lease.over)
+    }
+
+    /// The hosts that `ctl` exposed once and that have been hidden since, or are over.
+    pub fn refused(&self) -> impl Iterator<Item = &Host> {
+        let over = self.exposed.iter().filter(|(_, lease)| lease.over);
+        self.hidden.iter().chain(over.map(|(host, _)| host))
+    }
+
+    /// Every host that it says something about.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        self.exposed.keys().chain(&self.hidden)
     }
 
     fn is_nothing(&self) -> bool {
@@ -85,7 +109,14 @@ impl Laid {
     }
 
     fn expiries(&self) -> impl Iterator<Item = SystemTime> {
-        self.exposed.values().filter_map(|lease| lease.expires)
+        self.claims().filter_map(|(_, lease)| lease.expires)
+    }
+
+    /// When the leases ended that have; those that were hidden before they ended by themselves come
+    /// first where they had no end.
+    fn ended(&self) -> impl Iterator<Item = (SystemTime, &Host)> {
+        let over = self.exposed.iter().filter(|(_, lease)| lease.over);
+        over.map(|(host, lease)| (lease.expires.unwrap_or(SystemTime::UNIX_EPOCH), host))
     }
 }
 
@@ -96,8 +127,37 @@ pub struct Written {
     pub databases: BTreeMap<Arc<str>, DatabaseSpec>,
     /// Hosts that `ctl` exposed, by database, whoever declared the database.
     pub exposed: BTreeMap<Arc<str>, BTreeMap<Host, Lease>>,
-    /// Hosts of the configuration that `ctl` switched off, by database.
+    /// Hosts that `ctl` switched off, by database.
     pub hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
+    /// Hosts whose lease is over, by database.
+    pub over: BTreeMap<Arc<str>, BTreeSet<Host>>,
+}
+
+/// Databases by a host that they have something to do with.
+#[derive(Clone, Debug, Default)]
+struct Names(HashMap<Host, Few<Arc<str>>>);
+
+impl Names {
+    fn add(&mut self, host: &Host, name: &Arc<str>) {
+        let names = self.0.remove(host).unwrap_or_default();
+        let names = names.iter().cloned().chain([name.clone()]).collect();
+        self.0.insert(host.clone(), names);
+    }
+
+    fn remove(&mut self, host: &Host, name: &Arc<str>) {
+        let Some(names) = self.0.remove(host) else {
+            return;
+        };
+        let others: Few<_> = names.iter().filter(|n| *n != name).cloned().collect();
+        if !others.is_empty() {
+            self.0.insert(host.clone(), others);
+        }
+    }
+
+    fn of(&self, host: &Host) -> impl Iterator<Item = &str> {
+        let names = self.0.get(host).into_iter();
+        names.flat_map(|names| names.iter().map(|name| &**name))
+    }
 }
 
 /// Everything that `ctl` did and that is still in force.
@@ -105,9 +165,13 @@ pub struct Written {
 pub struct Overlay {
     laid: BTreeMap<Arc<str>, Laid>,
     /// Which databases have a host exposed by `ctl`; follows from `laid`.
-    claims: HashMap<Host, Few<Arc<str>>>,
+    claims: Names,
+    /// Which databases had a host that is hidden or over; follows from `laid`.
+    refused: Names,
     /// The leases that end, and whose they are; follows from `laid`.
     expiries: BTreeSet<(SystemTime, Arc<str>)>,
+    /// The leases that have ended; follows from `laid`.
+    ended: BTreeSet<(SystemTime, Arc<str>, Host)>,
 }
 
 impl PartialEq for Overlay {
@@ -137,22 +201,27 @@ impl Overlay {
         for expiry in old.expiries() {
             self.expiries.remove(&(expiry, name.clone()));
         }
-        for host in old.exposed.keys() {
-            if let Some(names) = self.claims.remove(host) {
-                let others: Few<_> = names.iter().filter(|n| **n != name).cloned().collect();
-                if !others.is_empty() {
-                    self.claims.insert(host.clone(), others);
-                }
-            }
+        for (host, _) in old.claims() {
+            self.claims.remove(host, &name);
+        }
+        for host in old.refused() {
+            self.refused.remove(host, &name);
+        }
+        for (at, host) in old.ended() {
+            self.ended.remove(&(at, name.clone(), host.clone()));
         }
         let laid = laid.tidy();
         for expiry in laid.expiries() {
             self.expiries.insert((expiry, name.clone()));
         }
-        for host in laid.exposed.keys() {
-            let names = self.claims.remove(host).unwrap_or_default();
-            let names = names.iter().cloned().chain([name.clone()]).collect();
-            self.claims.insert(host.clone(), names);
+        for (host, _) in laid.claims() {
+            self.claims.add(host, &name);
+        }
+        for host in laid.refused() {
+            self.refused.add(host, &name);
+        }
+        for (at, host) in laid.ended() {
+            self.ended.insert((at, name.clone(), host.clone()));
         }
         if !laid.is_nothing() {
             self.laid.insert(name, laid);
@@ -162,8 +231,12 @@ impl Overlay {
 
     /// The databases that `ctl` exposed under this host, in no order.
     pub fn claimants(&self, host: &Host) -> impl Iterator<Item = &str> {
-        let names = self.claims.get(host).into_iter();
-        names.flat_map(|names| names.iter().map(|name| &**name))
+        self.claims.of(host)
+    }
+
+    /// The databases whose host this was until `ctl` hid it or its lease ended, in no order.
+    pub fn refusers(&self, host: &Host) -> impl Iterator<Item = &str> {
+        self.refused.of(host)
     }
 
     /// The declaration of a database that only `ctl` made.
@@ -172,14 +245,15 @@ impl Overlay {
         self.get(name)?.database.as_ref()
     }
 
-    /// Whether a host of the configuration is switched off.
+    /// Whether a host is switched off.
     #[must_use]
     pub fn hides(&self, name: &str, host: &Host) -> bool {
         self.get(name)
             .is_some_and(|laid| laid.hidden.contains(host))
     }
 
-    /// What is left of each database with a lease that has run out by `now`.
+    /// What is left of each database with a lease that has run out by `now`, and of those whose
+    /// ended leases are one too many.
     #[must_use]
     pub fn expired(&self, now: SystemTime) -> BTreeMap<String, Laid> {
         let over = self.expiries.iter().take_while(|(at, _)| *at <= now);
@@ -187,11 +261,30 @@ impl Overlay {
         for (_, name) in over {
             let Some(laid) = self.get(name) else { continue };
             let mut laid = laid.clone();
-            laid.exposed
-                .retain(|_, lease| lease.expires.is_none_or(|at| at > now));
+            for lease in laid.exposed.values_mut() {
+                lease.over |= lease.expires.is_some_and(|at| at <= now);
+            }
             left.insert(name.to_string(), laid);
         }
+        self.forget_first(&mut left);
         left
+    }
+
+    /// Takes the leases that ended first out of a change, or adds their being gone to it, where they
+    /// would be more than [`MAX_OVER`] with it.
+    pub fn forget_first(&self, left: &mut BTreeMap<String, Laid>) {
+        let fresh: usize = left.values().map(|laid| laid.ended().count()).sum();
+        let known = |name: &str| self.get(name).map_or(0, |laid| laid.ended().count());
+        let known: usize = left.keys().map(|name| known(name)).sum();
+        let many = self.ended.len() - known + fresh;
+        for (_, name, host) in self.ended.iter().take(many.saturating_sub(MAX_OVER)) {
+            let laid = left
+                .entry(name.to_string())
+                .or_insert_with(|| self.get(name).cloned().unwrap_or_default());
+            if laid.exposed.get(host).is_some_and(|lease| lease.over) {
+                laid.exposed.remove(host);
+            }
+        }
     }
 
     /// When the next lease runs out.
@@ -225,9 +318,15 @@ impl Written {
     fn add(&mut self, name: &Arc<str>, laid: Laid) {
         let Laid {
             database,
-            exposed,
+            mut exposed,
             hidden,
         } = laid;
+        let ended = exposed.iter().filter(|(_, lease)| lease.over);
+        let over: BTreeSet<Host> = ended.map(|(host, _)| host.clone()).collect();
+        exposed.retain(|_, lease| !lease.over);
+        if !over.is_empty() {
+            self.over.insert(name.clone(), over);
+        }
         if let Some(spec) = database {
             self.databases.insert(name.clone(), spec);
         }
@@ -246,6 +345,7 @@ impl From<Written> for Overlay {
             mut databases,
             mut exposed,
             mut hidden,
+            over: _,
         } = written;
         // A database that `ctl` made lasts as long as its last host.
         let names: BTreeSet<Arc<str>> = exposed.keys().chain(hidden.keys()).cloned().collect();
@@ -282,7 +382,7 @@ mod tests {
     fn exposed(hosts: &[&str], expires: Option<SystemTime>) -> Laid {
         let lease = Lease {
             expires,
-            ephemeral: false,
+            ..Lease::default()
         };
         Laid {
             database: Some(spec(1)),
@@ -303,8 +403,28 @@ mod tests {
         for (name, left) in overlay.expired(now) {
             overlay.put(&name, left);
         }
-        assert_eq!(overlay.names().collect::<Vec<_>>(), ["pg9"]);
+        assert!(overlay.made("tmp").is_none() && overlay.made("pg9").is_some());
         assert_eq!(overlay.next_expiry(), None);
+    }
+
+    #[test]
+    fn a_bounded_number_of_ended_leases_is_remembered() {
+        let mut overlay = Overlay::default();
+        let at = |n: usize| SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
+        for n in 0..MAX_OVER + 3 {
+            let laid = exposed(&[&format!("h{n}.example")], Some(at(n)));
+            overlay.put(&format!("db{n}"), laid);
+        }
+        let refuser =
+            |overlay: &Overlay, n: usize| overlay.refusers(&host(&format!("h{n}.example"))).count();
+        for now in [at(MAX_OVER - 1), at(MAX_OVER), at(MAX_OVER + 2)] {
+            for (name, left) in overlay.expired(now) {
+                overlay.put(&name, left);
+            }
+        }
+        let known = [0, 1, 2, 3, MAX_OVER - 1, MAX_OVER + 2].map(|n| refuser(&overlay, n));
+        assert_eq!(known, [0, 0, 0, 1, 1, 1]);
+        assert_eq!(overlay.names().count(), MAX_OVER);
     }
 
     #[test]

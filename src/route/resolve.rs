@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use super::database::{Exposure, ExposureState, Origin};
 use super::overlay::{Laid, Overlay};
 use super::spec::DatabaseSpec;
+use super::table::{Why, Withdrawn};
 use super::{Host, Snapshot};
 use crate::few::Few;
 
@@ -57,7 +58,7 @@ impl<'a> Resolver<'a> {
         });
         let leases = self.overlay.get(name).into_iter();
         let of_runtime = leases
-            .flat_map(|laid| &laid.exposed)
+            .flat_map(Laid::claims)
             .filter(|(host, _)| !self.gives(name, host))
             .map(|(host, lease)| Exposure {
                 host: host.clone(),
@@ -88,13 +89,14 @@ impl<'a> Resolver<'a> {
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
             ));
         }
-        if !laid.exposed.is_empty() && !self.exists(name) {
+        if laid.claims().next().is_some() && !self.exists(name) {
             notes.push(format!(
                 "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
             ));
             return notes;
         }
-        for host in laid.exposed.keys().filter(|host| !self.gives(name, host)) {
+        let claims = laid.claims().map(|(host, _)| host);
+        for host in claims.filter(|host| !self.gives(name, host)) {
             if let Some(owner) = self.owner(host).filter(|owner| *owner != name) {
                 notes.push(format!(
                     "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
@@ -102,6 +104,27 @@ impl<'a> Resolver<'a> {
             }
         }
         notes
+    }
+
+    /// Why a host that leads nowhere is refused as itself, if it is: it led to a database, and nobody
+    /// has deleted it or given it to another since.
+    pub(super) fn withdrawn(&self, host: &Host) -> Option<Withdrawn> {
+        let withdrawn = |database: &str, why| Withdrawn {
+            host: host.clone(),
+            database: database.into(),
+            why,
+        };
+        // By name, so that every order of changes leads to the same.
+        if let Some(name) = self.overlay.refusers(host).min() {
+            let why = if self.overlay.hides(name, host) {
+                Why::Hidden
+            } else {
+                Why::Over
+            };
+            return Some(withdrawn(name, why));
+        }
+        let name = self.overlay.claimants(host).min()?;
+        Some(withdrawn(name, Why::LeftOut))
     }
 
     fn is_declared(&self, name: &str) -> bool {
@@ -147,8 +170,7 @@ pub(super) fn affected<'a>(
         }
         names.insert(name.as_str());
         for laid in new.into_iter().chain([old]) {
-            let hosts = laid.exposed.keys().chain(&laid.hidden);
-            names.extend(hosts.flat_map(|host| overlay.claimants(host)));
+            names.extend(laid.hosts().flat_map(|host| overlay.claimants(host)));
         }
     }
     names

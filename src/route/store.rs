@@ -13,7 +13,7 @@ use arc_swap::{ArcSwap, Guard};
 
 use super::build::{Building, compare};
 pub use super::change::{ChangeError, Expose, Hide};
-use super::change::{Changed, lay_exposure, lift_exposure};
+use super::change::{Changed, forget, lay_exposure, lift_exposure};
 use super::database::{Database, GatewayTls, Origin};
 use super::overlay::{Declared, Laid, Overlay, Written};
 use super::resolve::affected;
@@ -84,6 +84,8 @@ pub struct Change {
     pub exposed: Vec<(Arc<str>, Host)>,
     /// Databases that are gone.
     pub removed: Vec<Arc<str>>,
+    /// Hosts of a database that was deleted, whether they led there or were refused.
+    pub freed: Vec<Host>,
     /// Notes of the new snapshot that the one before did not have.
     pub news: Vec<String>,
 }
@@ -264,6 +266,33 @@ impl Store {
         self.commit(&mut inner, changed, None, dry_run, persist)
     }
 
+    /// Takes all away that `ctl` did about a database; its hosts are no longer refused.
+    ///
+    /// # Errors
+    /// The configuration declares it, it is unknown, or the state directory cannot be written.
+    pub fn delete(
+        &self,
+        name: &str,
+        dry_run: bool,
+        persist: Persist<'_>,
+    ) -> Result<Change, ChangeError> {
+        let mut inner = self.lock();
+        let changed = forget(&self.current.load(), &inner.overlay, name)?;
+        let hosts = inner.overlay.get(name).into_iter().flat_map(Laid::hosts);
+        let freed: Vec<Host> = hosts.cloned().collect();
+        let change = self.commit(&mut inner, changed, None, dry_run, persist)?;
+        Ok(Change { freed, ..change })
+    }
+
+    /// The result of a change that changes nothing.
+    #[must_use]
+    pub fn unchanged(&self) -> Change {
+        Change {
+            revision: self.snapshot().revision,
+            ..Change::default()
+        }
+    }
+
     /// Ends the leases that have run out by `now`.
     ///
     /// # Errors
@@ -297,6 +326,11 @@ impl Store {
                 ..Change::default()
             });
         }
+        let hosts = edit
+            .before
+            .iter()
+            .flat_map(|(_, laid)| laid.hosts())
+            .collect();
         let mut loader = inner.loader.clone();
         names.extend(before.left_out.iter().map(String::as_str));
         let after = Building {
@@ -305,7 +339,7 @@ impl Store {
             before: &before,
             wished,
         }
-        .part(&names, edit.overlay)?;
+        .part(&names, hosts, edit.overlay)?;
         let change = compare(&before, &after, names.into_iter());
         if !dry_run {
             let lasting = edit.lasting();

@@ -3,6 +3,7 @@
 //! Exact names win over wildcards. A wildcard stands for one label, so at most two hash lookups
 //! decide.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -49,14 +50,91 @@ impl Keyed for Route {
     }
 }
 
-/// Routes by their hosts, exact ones and wildcards apart.
-#[derive(Clone, Debug, Default)]
-struct Hosts {
-    exact: Shards<Route>,
-    by_suffix: Shards<Route>,
+/// A host that led to a database and does not any more. Whoever asks for it wants that database, so
+/// it leads nowhere else, whatever wildcard or default would take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Withdrawn {
+    /// The host, which may be a wildcard.
+    pub host: Host,
+    /// Where it led.
+    pub database: Arc<str>,
+    /// Why it does not.
+    pub why: Why,
 }
 
-impl Hosts {
+/// Why a host is withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// `ctl hide`.
+    Hidden,
+    /// Its time is over.
+    Over,
+    /// Its database cannot be served, or is no longer declared.
+    LeftOut,
+}
+
+impl fmt::Display for Withdrawn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { host, database, .. } = self;
+        match self.why {
+            Why::Hidden => write!(
+                f,
+                "{host} of database {database} is hidden by ctl: `dbgate ctl expose {database} --host {host}` takes it back"
+            ),
+            Why::Over => write!(
+                f,
+                "{host} led to database {database} until it was hidden or its time was over: expose it again, or delete it with `dbgate ctl delete {database}`"
+            ),
+            Why::LeftOut => write!(
+                f,
+                "{host} is exposed for database {database}, which is left out or not declared: `dbgate ctl status` says why"
+            ),
+        }
+    }
+}
+
+impl Keyed for Withdrawn {
+    fn key(&self) -> &str {
+        self.host.name().as_str()
+    }
+}
+
+/// Where a name leads.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// To a database.
+    Route(&'a Route),
+    /// Nowhere, and to no default either.
+    Withdrawn(&'a Withdrawn),
+    /// Nowhere: it is one for a default.
+    Nothing,
+}
+
+impl<'a> Found<'a> {
+    /// The route, if it is one.
+    #[must_use]
+    pub fn route(self) -> Option<&'a Route> {
+        match self {
+            Self::Route(route) => Some(route),
+            Self::Withdrawn(_) | Self::Nothing => None,
+        }
+    }
+}
+
+/// Things by their hosts, exact ones and wildcards apart.
+#[derive(Clone, Debug)]
+struct Hosts<T> {
+    exact: Shards<T>,
+    by_suffix: Shards<T>,
+}
+
+impl<T: Keyed + Clone> Default for Hosts<T> {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl<T: Keyed + Clone> Hosts<T> {
     fn with_capacity(capacity: usize) -> Self {
         Self {
             exact: Shards::with_capacity(capacity),
@@ -64,19 +142,14 @@ impl Hosts {
         }
     }
 
-    fn find(&self, name: &ServerName) -> Option<&Route> {
-        let exact = self.exact.get(name.as_str());
-        exact.or_else(|| self.by_suffix.get(name.parent()?))
-    }
-
-    fn of(&self, host: &Host) -> Option<&Route> {
+    fn of(&self, host: &Host) -> Option<&T> {
         match host {
             Host::Exact(name) => self.exact.get(name.as_str()),
             Host::Wildcard(suffix) => self.by_suffix.get(suffix.as_str()),
         }
     }
 
-    fn of_mut(&mut self, host: &Host) -> &mut Shards<Route> {
+    fn of_mut(&mut self, host: &Host) -> &mut Shards<T> {
         match host {
             Host::Exact(_) => &mut self.exact,
             Host::Wildcard(_) => &mut self.by_suffix,
@@ -87,9 +160,11 @@ impl Hosts {
 /// All routes of one snapshot. A copy shares what has not changed.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    active: Hosts,
+    active: Hosts<Route>,
     /// Hosts of the configuration that are switched off.
-    hidden: Hosts,
+    hidden: Hosts<Route>,
+    /// Hosts that are refused where they lead nowhere; mostly very few.
+    withdrawn: Hosts<Withdrawn>,
 }
 
 /// One step of a lookup, told for `ctl explain`.
@@ -99,6 +174,8 @@ pub struct Step {
     pub tried: String,
     /// The database found there.
     pub database: Option<String>,
+    /// Why the walk ends there without one.
+    pub withdrawn: Option<String>,
 }
 
 impl Table {
@@ -107,7 +184,7 @@ impl Table {
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             active: Hosts::with_capacity(capacity),
-            hidden: Hosts::default(),
+            ..Self::default()
         }
     }
 
@@ -131,7 +208,7 @@ impl Table {
         }
     }
 
-    fn in_state(&mut self, state: &ExposureState) -> Option<&mut Hosts> {
+    fn in_state(&mut self, state: &ExposureState) -> Option<&mut Hosts<Route>> {
         match state {
             ExposureState::Active => Some(&mut self.active),
             ExposureState::Hidden => Some(&mut self.hidden),
@@ -139,10 +216,37 @@ impl Table {
         }
     }
 
-    /// The route for a name that a client asked for.
+    /// Says why a host is refused while it leads nowhere, or that it is not.
+    pub fn withdraw(&mut self, host: &Host, withdrawn: Option<Withdrawn>) {
+        let hosts = self.withdrawn.of_mut(host);
+        match withdrawn {
+            Some(withdrawn) => hosts.insert(withdrawn),
+            None => hosts.remove(host.name().as_str()),
+        };
+    }
+
+    /// Where a name leads that a client asked for: what is known of the very name comes before any
+    /// wildcard.
     #[must_use]
-    pub fn lookup(&self, name: &ServerName) -> Option<&Route> {
-        self.active.find(name)
+    pub fn lookup(&self, name: &ServerName) -> Found<'_> {
+        let text = name.as_str();
+        if let Some(route) = self.active.exact.get(text) {
+            return Found::Route(route);
+        }
+        if let Some(withdrawn) = self.withdrawn.exact.get(text) {
+            return Found::Withdrawn(withdrawn);
+        }
+        let Some(parent) = name.parent() else {
+            return Found::Nothing;
+        };
+        match self.active.by_suffix.get(parent) {
+            Some(route) => Found::Route(route),
+            None => self
+                .withdrawn
+                .by_suffix
+                .get(parent)
+                .map_or(Found::Nothing, Found::Withdrawn),
+        }
     }
 
     /// The route of just this host.
@@ -161,26 +265,28 @@ impl Table {
         routes.find(declared).map(|route| &route.database)
     }
 
-    /// Whether a name without a route is one that was switched off. Such a client asks for a
-    /// database that it must not reach, so it is not one for a listener's default either.
-    #[must_use]
-    pub fn is_hidden(&self, name: &ServerName) -> bool {
-        self.hidden.find(name).is_some()
-    }
-
-    /// The steps of [`Table::lookup`], up to the one that found something.
+    /// The steps of [`Table::lookup`], up to the one that decided.
     #[must_use]
     pub fn explain(&self, name: &ServerName) -> Vec<Step> {
-        let step = |tried: String, route: Option<&Route>| Step {
+        let step = |tried, route: Option<&Route>, withdrawn: Option<&Withdrawn>| Step {
             tried,
             database: route.map(|r| r.database.name.to_string()),
+            withdrawn: withdrawn
+                .filter(|_| route.is_none())
+                .map(ToString::to_string),
         };
-        let exact = self.active.exact.get(name.as_str());
-        let mut steps = vec![step(format!("exact {name}"), exact)];
-        if let (None, Some(parent)) = (exact, name.parent()) {
+        let exact = step(
+            format!("exact {name}"),
+            self.active.exact.get(name.as_str()),
+            self.withdrawn.exact.get(name.as_str()),
+        );
+        let decided = exact.database.is_some() || exact.withdrawn.is_some();
+        let mut steps = vec![exact];
+        if let (false, Some(parent)) = (decided, name.parent()) {
             steps.push(step(
                 format!("wildcard *.{parent}"),
                 self.active.by_suffix.get(parent),
+                self.withdrawn.by_suffix.get(parent),
             ));
         }
         steps

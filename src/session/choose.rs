@@ -8,7 +8,7 @@ use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
 use crate::route::database::Entered;
-use crate::route::{Database, Protocol, Route, Snapshot};
+use crate::route::{Database, Found, Protocol, Route, Snapshot};
 use crate::stats::CloseReason;
 use crate::stats::registry::{Asked, Registered};
 use crate::tls::{Sni, TlsMode};
@@ -30,17 +30,15 @@ impl Session {
             let snapshot = self.gateway.store.snapshot();
             let revision = snapshot.revision;
             self.facts.database = None;
-            let route = opening
-                .hello
-                .sni
-                .name()
-                .and_then(|name| snapshot.table.lookup(name));
-            let (database, exposure) = match (route, &listener.default) {
-                (Some(Route { database, place }), _) => (database.clone(), Some(*place)),
-                (None, Some(default)) if !is_hidden(&snapshot, &opening.hello.sni) => {
-                    (default_database(&snapshot, default)?, None)
+            let name = opening.hello.sni.name();
+            let found = name.map_or(Found::Nothing, |name| snapshot.table.lookup(name));
+            let (database, exposure) = match (found, &listener.default) {
+                (Found::Route(Route { database, place }), _) => (database.clone(), Some(*place)),
+                (Found::Withdrawn(withdrawn), _) => {
+                    return Err(Ending::new(CloseReason::Withdrawn, withdrawn.to_string()));
                 }
-                (None, _) => return Err(no_route(&snapshot, &opening.hello.sni)),
+                (Found::Nothing, Some(default)) => (default_database(&snapshot, default)?, None),
+                (Found::Nothing, None) => return Err(no_route(&opening.hello.sni)),
             };
             drop(snapshot);
             self.facts.database = Some(database.clone());
@@ -142,17 +140,8 @@ fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, En
     })
 }
 
-fn is_hidden(snapshot: &Snapshot, sni: &Sni) -> bool {
-    sni.name()
-        .is_some_and(|name| snapshot.table.is_hidden(name))
-}
-
-fn no_route(snapshot: &Snapshot, sni: &Sni) -> Ending {
+fn no_route(sni: &Sni) -> Ending {
     match sni {
-        Sni::Name(name) if snapshot.table.is_hidden(name) => Ending::new(
-            CloseReason::UnknownHost,
-            format!("{name} is declared in the configuration and hidden by ctl"),
-        ),
         Sni::None => Ending::new(CloseReason::NoSni, "the ClientHello carries no server name"),
         Sni::Ip(_) => Ending::new(CloseReason::IpSni, "the server name is an IP address"),
         Sni::Invalid(_) => Ending::new(CloseReason::InvalidSni, "the server name is no DNS name"),

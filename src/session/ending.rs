@@ -51,7 +51,8 @@ impl Ending {
             CloseReason::NoSni
             | CloseReason::IpSni
             | CloseReason::InvalidSni
-            | CloseReason::UnknownHost => Alert::UnrecognizedName,
+            | CloseReason::UnknownHost
+            | CloseReason::Withdrawn => Alert::UnrecognizedName,
             CloseReason::NotAllowed => Alert::AccessDenied,
             CloseReason::WrongProtocol | CloseReason::NoApplicationProtocol => {
                 Alert::NoApplicationProtocol
@@ -84,6 +85,11 @@ impl Ending {
                 "08004",
                 format!("dbgate: no database is published under \"{name}\""),
                 Some("Check the host name for typing errors, or ask whoever runs the gateway to expose it."),
+            ),
+            CloseReason::Withdrawn => (
+                "08004",
+                format!("dbgate: the database published under \"{name}\" is not available"),
+                Some("The name has been taken out of service; ask whoever runs the gateway."),
             ),
             CloseReason::WrongProtocol => (
                 "08004",

@@ -141,6 +141,9 @@ reasons! {
     InvalidSni, Reject, "invalid_sni";
     /// A server name that leads nowhere.
     UnknownHost, Reject, "unknown_host";
+    /// A server name that led to a database, until it was hidden, its time was over, or the database
+    /// was left out.
+    Withdrawn, Reject, "withdrawn";
     /// The listener's default database is not there.
     NoDefault, Reject, "no_default";
     /// The client speaks Postgres and the database does not.

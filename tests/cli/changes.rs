@@ -120,7 +120,8 @@ fn a_dry_run_changes_nothing() {
         ),
         (
             &["hide", "pg1", "--host", "a.example"],
-            "dry run: pg1 would no longer be reachable under a.example\nno session runs there\n",
+            "dry run: pg1 would no longer be reachable under a.example\n\
+             clients that ask for a.example would be refused, also where a wildcard or a default would take them\nno session runs there\n",
         ),
     ] {
         assert_eq!(gate.ctl(&[words, &["--dry-run"]].concat()).done(), said);

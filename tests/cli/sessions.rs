@@ -45,6 +45,7 @@ fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
     assert_eq!(
         gate.ctl(&["hide", "db", "--host", "a.example"]).done(),
         "db is no longer reachable under a.example (revision 3)\n\
+         clients that ask for a.example are refused, also where a wildcard or a default would take them\n\
          2 sessions get 5m, then they are closed\n"
     );
     let states: Vec<_> = gate.json(&["sessions"])["sessions"]
@@ -64,7 +65,8 @@ fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
     assert_eq!(
         gate.ctl(&["hide", "db", "--host", "a.example", "--keep"])
             .done(),
-        "db is no longer reachable under a.example (revision 5)\n2 sessions run on\n"
+        "db is no longer reachable under a.example (revision 5)\n\
+         clients that ask for a.example are refused, also where a wildcard or a default would take them\n2 sessions run on\n"
     );
     alive(&mut a2);
 
@@ -72,6 +74,7 @@ fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
         gate.ctl(&["hide", "db", "--kill"]).done(),
         "db is no longer reachable under b.example (revision 6)\n\
          db was made by ctl: it is removed with its last host\n\
+         clients that ask for b.example are refused, also where a wildcard or a default would take them\n\
          3 sessions are closed at once\n"
     );
     for client in [&mut a1, &mut a2, &mut b] {

@@ -8,6 +8,7 @@ mod listeners;
 mod pumps;
 mod reload;
 mod stop;
+mod withdrawn;
 
 use crate::certs::Ca;
 use crate::gateway::Gateway;

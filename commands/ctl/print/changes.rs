@@ -110,13 +110,46 @@ pub(super) fn hide(answer: &Value) -> Page {
             format!("{name} was made by ctl: it is removed with its last host")
         });
     }
-    let sessions = answer["sessions"].as_u64().unwrap_or_default();
-    page.line(&ending(
-        sessions,
+    if !items(&answer["refused"]).is_empty() {
+        page.line(&format!(
+            "clients that ask for {} {} refused, also where a wildcard or a default would take them",
+            text(&answer["refused"]),
+            if dry { "would be" } else { "are" }
+        ));
+    }
+    page.notes(&answer["notes"]);
+    page.line(&ending_of(answer));
+    page
+}
+
+pub(super) fn delete(answer: &Value) -> Page {
+    let mut page = Page::default();
+    let name = text(&answer["database"]);
+    let revision = text(&answer["revision"]);
+    let freed = match items(&answer["hosts"]) {
+        [] => String::new(),
+        _ => format!(", with {}", text(&answer["hosts"])),
+    };
+    match (flag(answer, "changed"), flag(answer, "dry_run")) {
+        (false, true) => page.line("dry run: nothing would change"),
+        (false, false) => page.line(&format!(
+            "unchanged: nothing of {name} to delete (revision {revision})"
+        )),
+        (true, true) => page.line(&format!("dry run: {name} would be deleted{freed}")),
+        (true, false) => page.line(&format!("{name} is deleted{freed} (revision {revision})")),
+    }
+    if flag(answer, "changed") {
+        page.line(&ending_of(answer));
+    }
+    page
+}
+
+fn ending_of(answer: &Value) -> String {
+    ending(
+        answer["sessions"].as_u64().unwrap_or_default(),
         answer["running"].as_str().unwrap_or_default(),
         &answer["drain_ms"],
-    ));
-    page
+    )
 }
 
 /// What becomes of running sessions.

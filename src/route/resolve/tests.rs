@@ -9,15 +9,15 @@ use std::time::{Duration, SystemTime};
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::{Just, Strategy, any};
 use proptest::sample::{select, subsequence};
-use proptest::{prop_assert_eq, prop_oneof, proptest};
+use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 use crate::cert::gateway_pair;
 use crate::cert::scratch::Scratch;
-use crate::route::Store;
 use crate::route::database::GatewayTls;
 use crate::route::overlay::{Declared, Lease, Overlay, Written};
 use crate::route::store::{Change, ChangeError, Expose, Hide};
+use crate::route::{Found, Store};
 use crate::tls::ServerName;
 use crate::tls::config::MinVersion;
 
@@ -272,6 +272,35 @@ mod model {
         (world, notes)
     }
 
+    /// The hosts that are refused as themselves: of all that `ctl` knows, those that lead nowhere.
+    pub(super) fn refused(overlay: &Written, routes: &BTreeMap<Host, String>) -> BTreeSet<Host> {
+        let exposed = overlay.exposed.values().flat_map(BTreeMap::keys);
+        let hidden = overlay.hidden.values().flatten();
+        let over = overlay.over.values().flatten();
+        let all = exposed.chain(hidden).chain(over);
+        all.filter(|host| !routes.contains_key(host))
+            .cloned()
+            .collect()
+    }
+
+    /// Where a name leads: the very name comes before the wildcard.
+    pub(super) fn lookup(
+        name: &ServerName,
+        routes: &BTreeMap<Host, String>,
+        refused: &BTreeSet<Host>,
+    ) -> String {
+        let wildcard = name.parent().map(|parent| host(&format!("*.{parent}")));
+        for host in [Host::Exact(name.clone())].into_iter().chain(wildcard) {
+            if let Some(database) = routes.get(&host) {
+                return database.clone();
+            }
+            if refused.contains(&host) {
+                return "refused".to_owned();
+            }
+        }
+        "nothing".to_owned()
+    }
+
     /// The hosts that lead somewhere, and where.
     pub(super) fn routes(world: &World) -> BTreeMap<Host, String> {
         let databases = world.0.iter();
@@ -321,7 +350,11 @@ fn some_hosts() -> impl Strategy<Value = Vec<Host>> {
 
 fn some_lease() -> impl Strategy<Value = Lease> {
     let expires = prop_oneof![3 => Just(None), 1 => (1..4_u64).prop_map(|at| Some(time(at)))];
-    (expires, any::<bool>()).prop_map(|(expires, ephemeral)| Lease { expires, ephemeral })
+    (expires, any::<bool>()).prop_map(|(expires, ephemeral)| Lease {
+        expires,
+        ephemeral,
+        over: false,
+    })
 }
 
 /// No host twice.
@@ -359,6 +392,7 @@ fn some_overlay() -> impl Strategy<Value = Written> {
             databases,
             exposed,
             hidden,
+            over: BTreeMap::new(),
         })
 }
 
@@ -366,6 +400,7 @@ fn some_overlay() -> impl Strategy<Value = Written> {
 enum Step {
     Expose(Expose, bool),
     Hide(Hide, bool),
+    Delete(String, bool),
     Expire(u64),
     Reload(Config),
 }
@@ -394,6 +429,7 @@ fn some_step() -> impl Strategy<Value = Step> {
         4 => hide.prop_map(|(name, hosts, if_exists, dry_run)| {
             Step::Hide(Hide { name, hosts, if_exists }, dry_run)
         }),
+        1 => (some_name(), dry_run()).prop_map(|(name, dry_run)| Step::Delete(name, dry_run)),
         1 => (0..5_u64).prop_map(Step::Expire),
         1 => some_config().prop_map(Step::Reload),
     ]
@@ -409,6 +445,7 @@ proptest! {
         let mut config = first;
         let ground = Ground::new(config.clone(), overlay);
         let store = &ground.store;
+        let mut withdrawn = BTreeSet::new();
         for step in steps {
             let before = model::resolve(&config, &store.overlay());
             let revision = store.snapshot().revision;
@@ -416,6 +453,7 @@ proptest! {
             let (done, dry_run): (Result<Change, ChangeError>, bool) = match &step {
                 Step::Expose(wish, dry_run) => (store.expose(wish, *dry_run, keep), *dry_run),
                 Step::Hide(wish, dry_run) => (store.hide(wish, *dry_run, keep), *dry_run),
+                Step::Delete(name, dry_run) => (store.delete(name, *dry_run, keep), *dry_run),
                 Step::Expire(at) => (store.expire(time(*at)), false),
                 Step::Reload(next) => {
                     let done = ground.reload(next.clone());
@@ -438,14 +476,40 @@ proptest! {
                 let route = snapshot.table.route(&host);
                 prop_assert_eq!(route.and_then(|r| r.host()), route.map(|_| &host));
             }
+            let refused = model::refused(&store.overlay(), &routes);
             for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
                 let name = ServerName::parse(text).unwrap();
-                let exposures = after.0.values().flat_map(|database| database.exposures.iter());
-                let mut hidden = exposures.filter(|e| e.state == ExposureState::Hidden);
-                let is_hidden = hidden.any(|e| e.host.matches(&name));
-                prop_assert_eq!(snapshot.table.is_hidden(&name), is_hidden, "{} after {:?}", text, step);
+                let found = match snapshot.table.lookup(&name) {
+                    Found::Route(route) => route.database.name.to_string(),
+                    Found::Withdrawn(_) => "refused".to_owned(),
+                    Found::Nothing => "nothing".to_owned(),
+                };
+                let expected = model::lookup(&name, &routes, &refused);
+                prop_assert_eq!(&found, &expected, "{} after {:?}", text, step);
+                let explained = snapshot.table.explain(&name);
+                let last = explained.last().unwrap();
+                let explained = match (&last.database, &last.withdrawn) {
+                    (Some(database), None) => database.clone(),
+                    (None, Some(_)) => "refused".to_owned(),
+                    (None, None) => "nothing".to_owned(),
+                    both => panic!("{both:?}"),
+                };
+                prop_assert_eq!(&explained, &expected, "{} after {:?}", text, step);
             }
             let (was, is) = (model::routes(&before), routes);
+            // What once led somewhere is refused until it leads somewhere again, or is deleted.
+            if let (Step::Hide(..) | Step::Expire(_), true, false) = (&step, done.is_ok(), dry_run) {
+                withdrawn.extend(was.keys().cloned());
+            }
+            withdrawn.retain(|host| !is.contains_key(host));
+            if let (Step::Delete(name, false), true) = (&step, done.is_ok()) {
+                withdrawn.retain(|host| refused.contains(host));
+                let overlay = store.overlay();
+                let names = overlay.hidden.keys().chain(overlay.over.keys());
+                let mut names = names.chain(overlay.exposed.keys());
+                prop_assert!(names.all(|known| **known != **name), "{:?}", overlay);
+            }
+            prop_assert!(withdrawn.is_subset(&refused), "{:?} of {:?} after {:?}", withdrawn, refused, step);
             if let (Ok(change), false) = (done, dry_run) {
                 let changed = snapshot.revision > revision;
                 prop_assert_eq!((change.changed, change.revision), (changed, snapshot.revision));
