@@ -101,11 +101,14 @@ fn complain(file: &Path, error: &CaptureError) {
 }
 
 /// Says what all of it came to, and what is wrong with the recording.
-fn conclude<R: Read>(capture: &Capture<R>, left_out: u64, output: ProbeOutput) -> io::Result<()> {
-    let summary = rows::summary(&capture.counts(), &capture.tally());
+fn conclude<R: Read>(capture: &Capture<R>, left_out: u64, output: ProbeOutput) -> Result<()> {
+    let summary = rows::summary(&capture.counts(), capture.tally());
     match output {
         ProbeOutput::Text => out::print(&summary)?,
-        ProbeOutput::Json => out::print_err(&summary),
+        ProbeOutput::Json => {
+            out::print(&rows::unread(capture.tally())?)?;
+            out::print_err(&summary);
+        }
     }
     for finding in capture.faults() {
         let rule = finding.rule;
@@ -129,6 +132,8 @@ fn exit_code<R: Read>(capture: &Capture<R>, unreadable: bool) -> ExitCode {
         ExitCode::from(1)
     } else if counts.failed > 0 {
         ExitCode::from(SOME_FAILED)
+    } else if capture.is_unread() {
+        ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
     }

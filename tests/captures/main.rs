@@ -9,6 +9,7 @@ mod expected;
 mod live;
 mod same_row;
 mod shapes;
+mod tunnels;
 mod unreadable;
 mod write;
 

@@ -81,7 +81,7 @@ fn row(report: &Report, timed: bool) -> String {
 }
 
 #[track_caller]
-fn agree(name: &str, shape: &str, timed: bool, file: &[u8], whole: &[Report]) {
+pub(super) fn agree(name: &str, shape: &str, timed: bool, file: &[u8], whole: &[Report]) {
     let (rows, faults) = read(file);
     assert!(faults.is_empty(), "{name} as {shape}: {faults:?}");
     let shown = |reports: &[Report]| -> Vec<String> {

@@ -7,6 +7,9 @@ use anyhow::Result;
 use dbgate::probe::Report;
 use dbgate::probe::capture::Tally;
 use dbgate::probe::capture::conversations::Counts;
+use dbgate::probe::capture::link::Skipped;
+use dbgate::probe::report::Schema;
+use serde::Serialize;
 
 use crate::cli::ProbeOutput;
 use crate::ctl::table::{align, count, harmless};
@@ -132,6 +135,34 @@ fn cells(row: &Report) -> [String; 9] {
         meaning,
     ]
     .map(|cell| harmless(&cell))
+}
+
+/// The packets that could not be read, by reason, as a line of JSON; nothing where all could.
+pub(super) fn unread(tally: &Tally) -> Result<String> {
+    #[derive(Serialize)]
+    struct Line {
+        schema: Schema,
+        packets: u64,
+        unread: Vec<Kind>,
+    }
+    #[derive(Serialize)]
+    struct Kind {
+        #[serde(flatten)]
+        why: Skipped,
+        packets: u64,
+    }
+    if tally.unread.is_empty() {
+        return Ok(String::new());
+    }
+    let kinds = tally.unread.iter();
+    let line = Line {
+        schema: Schema,
+        packets: tally.packets,
+        unread: kinds
+            .map(|(&why, &packets)| Kind { why, packets })
+            .collect(),
+    };
+    Ok(serde_json::to_string(&line)? + "\n")
 }
 
 /// What all of it came to, in one line.

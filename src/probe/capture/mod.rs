@@ -1,6 +1,6 @@
 //! What a recording of packets tells: from a file to one report for each conversation.
 //!
-//! [`mod@file`] gives packets, [`link`] the TCP segments in them, `reassembly` what each side said,
+//! [`mod@file`] gives packets, [`link`] the TCP segments in them (tunnels and fragments included), `reassembly` what each side said,
 //! and [`conversations`] a [`Report`] for each pair of ends. Every step is bounded in memory,
 //! whatever the file holds. Not here: printing, and what the bytes mean ([`super::facts`],
 //! [`super::diagnose`]).
@@ -13,6 +13,7 @@ pub mod link;
 mod reassembly;
 pub mod story;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Read;
 
@@ -21,7 +22,7 @@ use super::report::{Finding, Report};
 use super::rules;
 use conversations::{Conversations, Counts, Pace};
 use file::{CaptureError, Ended, Next, Packets};
-use link::Skipped;
+use link::{Decoder, Skipped};
 use story::{Recorder, Story};
 
 /// What is spoken on which port, as far as it is taken for granted.
@@ -56,52 +57,70 @@ pub enum Progress {
 }
 
 /// Packets by what they were.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// All packets.
     pub packets: u64,
     /// Ordinary ones that are not TCP.
     pub not_tcp: u64,
-    /// Those of link types that are not read.
-    pub link_type: u64,
-    /// Those in tunnels.
-    pub tunnel: u64,
-    /// Parts of IP packets.
-    pub fragment: u64,
-    /// Those cut off within their headers.
-    pub cut: u64,
-    /// Those whose headers make no sense.
-    pub malformed: u64,
+    /// Those that could not be read, and why.
+    pub unread: BTreeMap<Skipped, u64>,
 }
+
+/// The most reasons listed in a text.
+const MAX_LISTED: usize = 8;
 
 impl Tally {
     fn skip(&mut self, why: Skipped) {
-        *match why {
-            Skipped::NotTcp => &mut self.not_tcp,
-            Skipped::LinkType => &mut self.link_type,
-            Skipped::Tunnel => &mut self.tunnel,
-            Skipped::Fragment => &mut self.fragment,
-            Skipped::Cut => &mut self.cut,
-            Skipped::Malformed => &mut self.malformed,
-        } += 1;
+        match why {
+            Skipped::NotTcp => self.not_tcp += 1,
+            why => *self.unread.entry(why).or_default() += 1,
+        }
+    }
+
+    /// Takes back that this many were parts without the others.
+    fn joined(&mut self, parts: u64) {
+        if let Some(number) = self.unread.get_mut(&Skipped::Fragment) {
+            *number = number.saturating_sub(parts);
+        }
+        self.unread.retain(|_, number| *number > 0);
+    }
+
+    /// Whether there were packets, and none that could be read.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.packets > 0 && self.unread.values().sum::<u64>() == self.packets
     }
 
     /// What could not be read, in words; nothing if all could.
     #[must_use]
     pub fn unreadable(&self) -> Option<String> {
-        let kinds = [
-            (self.fragment, "IP fragments"),
-            (self.tunnel, "in tunnels"),
-            (self.link_type, "of an unknown link type"),
-            (self.cut, "cut off within their headers"),
-            (self.malformed, "with headers that make no sense"),
-        ];
-        let words: Vec<String> = kinds
+        let mut kinds: Vec<(u64, Skipped)> = self
+            .unread
             .iter()
-            .filter(|(number, _)| *number > 0)
-            .map(|(number, what)| format!("{number} {what}"))
+            .map(|(why, number)| (*number, *why))
             .collect();
-        (!words.is_empty()).then(|| format!("Of {} packets: {}.", self.packets, words.join(", ")))
+        kinds.sort_by_key(|&(number, why)| (Reverse(number), why));
+        let mut words: Vec<String> = kinds
+            .iter()
+            .take(MAX_LISTED)
+            .map(|(number, why)| format!("{number} {}", why.words()))
+            .collect();
+        let others: u64 = kinds
+            .iter()
+            .skip(MAX_LISTED)
+            .map(|(number, _)| number)
+            .sum();
+        if others > 0 {
+            words.push(format!("{others} of other kinds"));
+        }
+        let all = if self.is_unread() {
+            ", none of which could be read"
+        } else {
+            ""
+        };
+        let words = words.join(", ");
+        (!words.is_empty()).then(|| format!("Of {} packets{all}: {words}.", self.packets))
     }
 }
 
@@ -110,6 +129,7 @@ impl Tally {
 pub struct Capture<R> {
     packets: Packets<R>,
     conversations: Conversations,
+    decoder: Decoder,
     tally: Tally,
     ended: Option<Ended>,
     recorder: Option<Recorder>,
@@ -121,6 +141,7 @@ impl<R: Read> Capture<R> {
         Self {
             packets: Packets::new(source),
             conversations: Conversations::new(hints, pace),
+            decoder: Decoder::default(),
             tally: Tally::default(),
             ended: None,
             recorder: None,
@@ -164,7 +185,7 @@ impl<R: Read> Capture<R> {
                 }
             };
             self.tally.packets += 1;
-            match link::segment(&packet) {
+            match self.decoder.segment(&packet) {
                 Ok(segment) => match &mut self.recorder {
                     None => self.conversations.add(&segment, packet.at),
                     Some(recorder) => {
@@ -175,6 +196,10 @@ impl<R: Read> Capture<R> {
                     }
                 },
                 Err(why) => self.tally.skip(why),
+            }
+            match self.decoder.take_joined() {
+                0 => {}
+                parts => self.tally.joined(parts),
             }
         }
         Ok(Progress::More)
@@ -200,8 +225,15 @@ impl<R: Read> Capture<R> {
 
     /// The packets by what they were.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        self.tally
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// Whether nothing in it could be read.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        let broken = self.tally.packets == 0 && self.ended.and_then(broken_off).is_some();
+        broken || self.tally.is_unread()
     }
 
     /// The conversations by what became of them.

@@ -41,8 +41,8 @@ rules! {
         remedy "Copy the file again in binary mode, or repair it with `editcap`.";
     CAPTURE_UNREADABLE_PACKETS: "capture-unreadable-packets", Capture, Note, "capture",
         "some packets are not TCP over IP in a form that is read here",
-        means "Fragments, tunnels and other link types are skipped; the finding counts them.",
-        remedy "Capture on the interface that carries plain IP.";
+        means "Ethernet, Linux cooked, loopback and raw IP are read, VXLAN, Geneve, GRE, IP in IP, GTP-U, PPPoE and MPLS are read through, and fragments are joined. All else is skipped; the finding counts it.",
+        remedy "Capture on the interface that carries plain IP, with whole packets (tcpdump -s 0).";
     CAPTURE_DROPPED: "capture-dropped", Capture, Warn, "capture",
         "more conversations than are kept",
         means "To bound memory the oldest were finished early and not all are listed; the finding counts them.",
