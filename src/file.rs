@@ -3,7 +3,9 @@
 //! A fifo would stop whoever opens it, and `/dev/zero` has no end; the gateway's control side must
 //! survive both.
 //!
-//! Not here: what is in them. Source: open(2).
+//! Not here: what is in them; the gateway's own files ([`own`]). Source: open(2).
+
+pub mod own;
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read};
@@ -17,7 +19,10 @@ use rustix::fs::OFlags;
 /// # Errors
 /// It cannot be opened or read, is something else than a regular file, or is larger.
 pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    read_file(open(path)?, max)
+}
+
+fn read_file(file: File, max: u64) -> io::Result<Vec<u8>> {
     let length = file.metadata()?.len();
     if length > max {
         return Err(too_large(max));
@@ -39,18 +44,21 @@ pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
 /// # Errors
 /// It cannot be opened, or is something else than a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or_default();
-    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
+    regular(OpenOptions::new().read(true).custom_flags(flags).open(path))
+}
+
+/// What was opened, if it is a regular file.
+fn regular(opened: io::Result<File>) -> io::Result<File> {
     let file = match opened {
         Ok(file) => file,
-        // The answer of sockets, and of devices without a driver.
+        // The answer of sockets, of devices without a driver, and of pipes that nobody reads.
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
-            return Err(not_regular("a socket or a device"));
+            return Err(not_regular("a socket, a device or a pipe"));
         }
         Err(e) => return Err(e),
     };
-    let found = file.metadata()?.file_type();
-    match kind(found) {
+    match kind(file.metadata()?.file_type()) {
         None => Ok(file),
         Some(kind) => Err(not_regular(kind)),
     }
@@ -125,7 +133,7 @@ mod tests {
             (at("fifo"), "it is a pipe, not a regular file"),
             (
                 at("socket"),
-                "it is a socket or a device, not a regular file",
+                "it is a socket, a device or a pipe, not a regular file",
             ),
             (at("."), "it is a directory, not a regular file"),
             ("/dev/zero".into(), "it is a device, not a regular file"),

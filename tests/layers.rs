@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("backend", &["tls"]),
     ("route", &["backend", "few", "histogram", "tls"]),
     ("config", &["backend", "few", "file", "route", "tls"]),
-    ("provider", &["route"]),
+    ("provider", &["file", "route"]),
     ("net", &["backend", "tls"]),
     ("service", &["net", "wire"]),
     ("stats", &["backend", "route", "tls", "wire"]),
@@ -85,8 +85,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "backend", "config", "gateway", "provider", "reload", "route", "service", "stats",
-            "tls",
+            "backend", "config", "file", "gateway", "provider", "reload", "route", "service",
+            "stats", "tls",
         ],
     ),
     (

@@ -2,15 +2,15 @@
 //!
 //! Not here: what is in them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::CertError;
-use crate::file;
+use crate::file::{self, own};
 use crate::tls::files::{self, MAX_FILE};
 use crate::tls::pem::{self, Der, PemError};
 
@@ -157,6 +157,15 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
     }
 }
 
+/// As [`read`], of a file that nobody but this user and root can have written.
+pub(super) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
+    match own::read(path, MAX_FILE) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(cannot_read(path, source)),
+    }
+}
+
 fn cannot_read(path: &Path, source: io::Error) -> CertError {
     CertError::Read {
         path: path.to_owned(),
@@ -204,16 +213,7 @@ impl Locked {
         let mut unfinished = path.as_os_str().to_owned();
         unfinished.push(".new");
         let put = || {
-            // One left behind by a crash could be anything; `create_new` trusts none.
-            match fs::remove_file(&unfinished) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
-            let mut file: File = OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(mode)
-                .open(&unfinished)?;
+            let mut file = own::create(Path::new(&unfinished), mode)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             fs::rename(&unfinished, path)?;

@@ -37,7 +37,7 @@ pub fn gateway_pair(dir: &Path) -> Result<(PathBuf, PathBuf), CertError> {
 
 fn gateway_pair_at(dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), CertError> {
     let paths = (dir.join("gateway.crt"), dir.join("gateway.key"));
-    let kept = files::read(&paths.0)?.zip(files::read(&paths.1)?);
+    let kept = files::read_own(&paths.0)?.zip(files::read_own(&paths.1)?);
     if kept.is_some_and(|(cert, key)| is_good(&cert, &key, now + RENEWED_BEFORE)) {
         return Ok(paths);
     }

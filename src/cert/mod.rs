@@ -128,6 +128,8 @@ pub struct Outcome {
 /// Directories for tests that write files.
 #[cfg(test)]
 pub(crate) mod scratch {
+    use std::fs::DirBuilder;
+    use std::os::unix::fs::DirBuilderExt;
     use std::path::{Path, PathBuf};
     use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -140,7 +142,7 @@ pub(crate) mod scratch {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("dbgate-test-{}-{count}", std::process::id());
             let path = std::env::temp_dir().join(name);
-            std::fs::create_dir(&path).unwrap();
+            DirBuilder::new().mode(0o700).create(&path).unwrap();
             Self(path)
         }
 

@@ -4,7 +4,7 @@
 //! socket's mode and group. Lines, answers waiting to be read, and callers are all bounded.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,6 +21,7 @@ use super::message::{CommandError, ErrorKind};
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
 use crate::config::Control;
+use crate::file::own::{self, Sharing};
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
 const WAITING: usize = 64;
@@ -56,8 +57,11 @@ pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
             .mode(0o750)
             .create(dir)
             .map_err(named)?;
-        check_owner(dir).map_err(named)?;
     }
+    // Whoever can write there could put another socket in the place of the one that steers the
+    // gateway.
+    let dir = path.parent().unwrap_or(Path::new("."));
+    own::check_directory(dir, Sharing::Sticky).map_err(named)?;
     clear_stale(path).map_err(named)?;
     // Nobody may connect before mode and group are right.
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
@@ -73,23 +77,6 @@ pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
     }
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(control.mode)).map_err(named)?;
     Ok(socket)
-}
-
-/// A directory of somebody else is no place for the socket that steers the gateway: its owner
-/// could put another in its place.
-fn check_owner(dir: &Path) -> io::Result<()> {
-    let owner = std::fs::metadata(dir)?.uid();
-    let own = rustix::process::geteuid().as_raw();
-    if owner == own || owner == 0 {
-        return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::PermissionDenied,
-        format!(
-            "the directory {} belongs to another user (uid {owner}); choose a place with --socket",
-            dir.display()
-        ),
-    ))
 }
 
 fn clear_stale(path: &Path) -> io::Result<()> {

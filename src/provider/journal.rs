@@ -8,14 +8,15 @@
 //! Not here: when the file is written anew ([`super::state`]).
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use crate::file::own;
 use crate::route::overlay::{Laid, Overlay};
 
 /// An open journal.
@@ -43,12 +44,7 @@ impl Journal {
         let mut text = serde_json::to_vec(&Head { generation })?;
         text.push(b'\n');
         text.extend_from_slice(change);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(path)?;
+        let mut file = own::create(path, 0o600)?;
         file.write_all(&text)?;
         file.sync_all()?;
         Ok(Self {
@@ -58,18 +54,19 @@ impl Journal {
         })
     }
 
-    /// Adds the changes that a journal of this generation holds to the overlay; `None` where there
-    /// is none of it.
+    /// Adds the changes that a journal of this generation holds, of at most `max` bytes, to the
+    /// overlay; `None` where there is none of it.
     ///
     /// # Errors
     /// Says which line is damaged, as `InvalidData`, or that the journal cannot be read, or not be
     /// brought to the disk.
     pub(super) fn replay(
         path: &Path,
+        max: u64,
         generation: u64,
         overlay: &mut Overlay,
     ) -> io::Result<Option<Self>> {
-        let text = match std::fs::read(path) {
+        let text = match own::read(path, max) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(e),
@@ -100,7 +97,7 @@ impl Journal {
             }
         }
         tell_cut_short(path, text.get(whole..).unwrap_or_default());
-        let file = OpenOptions::new().write(true).open(path)?;
+        let file = own::open_to_write(path)?;
         // Whoever wrote it may have been killed before it was on disk; from here on it counts.
         file.sync_all()?;
         Ok(Some(Self {

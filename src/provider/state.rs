@@ -7,9 +7,9 @@
 //! async runtime have to expect a disk's time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::journal::{self, Journal};
+use crate::file::own::{self, Sharing};
 use crate::route::overlay::{Laid, Lease, Written};
 use crate::route::spec::DatabaseSpec;
 use crate::route::{Host, Overlay};
@@ -30,7 +31,7 @@ const VERSION: u64 = 2;
 /// The file that holds the overlay.
 const FILE: &str = "exposures.json";
 
-/// What [`FILE`] is while it is being written. One left behind by a crash is overwritten.
+/// What [`FILE`] is while it is being written. One left behind by a crash is removed.
 const UNFINISHED: &str = "exposures.json.new";
 
 /// What changed since [`FILE`] was written.
@@ -45,6 +46,12 @@ const WITHOUT_JOURNAL: &str = " to start without what ctl did since exposures.js
 
 /// A file up to this size, in bytes, is written anew at each change.
 const SMALL: u64 = 64 * 1024;
+
+/// The largest [`FILE`], in bytes: room for half a million databases.
+const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// The largest [`JOURNAL`], in bytes: it ends with the change that made it larger than the file.
+const MAX_JOURNAL: u64 = 2 * MAX_SIZE;
 
 /// Locked for as long as a gateway uses the directory; the file itself is empty.
 const LOCK: &str = "lock";
@@ -130,7 +137,7 @@ impl StateDir {
     /// Takes the directory for this process, making it (mode 0700) where it is missing.
     ///
     /// # Errors
-    /// It cannot be made or written, or another process has it.
+    /// It cannot be made or written, others could change what is in it, or another process has it.
     pub fn open(path: &Path) -> Result<Self, StateError> {
         let failed = |source| StateError::Open {
             path: path.to_owned(),
@@ -141,13 +148,8 @@ impl StateDir {
             .mode(0o700)
             .create(path)
             .map_err(failed)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path.join(LOCK))
-            .map_err(failed)?;
+        own::check_directory(path, Sharing::None).map_err(failed)?;
+        let lock = own::open_or_create(&path.join(LOCK)).map_err(failed)?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
             if errno == rustix::io::Errno::WOULDBLOCK {
                 StateError::InUse {
@@ -179,7 +181,7 @@ impl StateDir {
         *files = Files::default();
         let mut overlay = Overlay::default();
         let path = self.path.join(FILE);
-        match fs::read(&path) {
+        match own::read(&path, MAX_SIZE) {
             Ok(text) => {
                 let whole = understand(&text).map_err(|what| StateError::Damaged {
                     path,
@@ -199,7 +201,7 @@ impl StateDir {
             Err(source) => return Err(StateError::Read { path, source }),
         }
         let path = self.path.join(JOURNAL);
-        match Journal::replay(&path, files.generation, &mut overlay) {
+        match Journal::replay(&path, MAX_JOURNAL, files.generation, &mut overlay) {
             Ok(journal) => files.journal = journal,
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 let what = e.to_string();
@@ -283,13 +285,11 @@ impl StateDir {
             hidden,
         })?;
         text.push(b'\n');
+        if u64::try_from(text.len()).is_ok_and(|size| size > MAX_SIZE) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
         let unfinished = self.path.join(UNFINISHED);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&unfinished)?;
+        let mut file = own::create(&unfinished, 0o600)?;
         file.write_all(&text)?;
         file.sync_all()?;
         // Opened before the rename: it must not fail for want of a descriptor after it.

@@ -10,6 +10,7 @@ mod files;
 mod gate;
 mod keys;
 mod life;
+mod planted;
 mod probe;
 mod service;
 mod serving;

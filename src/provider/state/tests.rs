@@ -238,3 +238,72 @@ fn a_directory_that_cannot_be_made_is_named() {
     let error = StateDir::open(&file.join("state")).unwrap_err().to_string();
     assert!(error.contains(file.to_str().unwrap()), "{error}");
 }
+
+#[test]
+fn what_others_have_put_there_is_not_used() {
+    let planted = |name: &str, plant: &dyn Fn(&Path)| {
+        let scratch = Scratch::new();
+        plant(&scratch.path().join(name));
+        let dir = StateDir::open(scratch.path());
+        dir.and_then(|dir| dir.load().map(drop))
+            .expect_err(name)
+            .to_string()
+    };
+    let link = |path: &Path| std::os::unix::fs::symlink("/etc/hostname", path).unwrap();
+    let pipe = |path: &Path| {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path, fifo, mode, 0).unwrap();
+    };
+    let open_to_all = |path: &Path| {
+        fs::write(path, "{\"version\": 2}").unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+    };
+    let huge = |path: &Path| File::create(path).unwrap().set_len(1 << 30).unwrap();
+    for name in [LOCK, FILE, JOURNAL] {
+        let told = planted(name, &link);
+        assert!(told.contains("it is a symbolic link"), "{name}: {told}");
+        let told = planted(name, &pipe);
+        assert!(told.contains("not a regular file"), "{name}: {told}");
+        let told = planted(name, &open_to_all);
+        assert!(told.contains("others can write it"), "{name}: {told}");
+    }
+    for (name, words) in [
+        (FILE, "it is larger than 256 MiB"),
+        (JOURNAL, "it is larger than 512 MiB"),
+    ] {
+        let told = planted(name, &huge);
+        assert!(told.contains(words), "{name}: {told}");
+    }
+}
+
+#[test]
+fn nothing_is_written_through_a_link() {
+    let (scratch, journal, dir, mut now) = with_journal();
+    let target = scratch.path().join("target");
+    fs::write(&target, "kept").unwrap();
+    drop(dir);
+    std::os::unix::fs::symlink(&target, scratch.path().join(UNFINISHED)).unwrap();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    dir.load().unwrap();
+    let generation = dir.files().generation;
+    // The link is removed by the writing of the whole file, when the journal is as large.
+    let hidden = format!("{}.example", "c".repeat(60));
+    for name in (0..).take_while(|_| dir.files().generation == generation) {
+        change(&dir, &mut now, &format!("db{}", name % 200), &hidden);
+    }
+    std::os::unix::fs::symlink(&target, &journal).unwrap();
+    change(&dir, &mut now, "db1", "y.example");
+    assert_eq!(fs::read_to_string(&target).unwrap(), "kept");
+    drop(dir);
+    assert_eq!(StateDir::open(scratch.path()).unwrap().load().unwrap(), now);
+}
+
+#[test]
+fn a_directory_that_others_can_write_in_is_refused() {
+    let scratch = Scratch::new();
+    fs::set_permissions(scratch.path(), fs::Permissions::from_mode(0o775)).unwrap();
+    let told = StateDir::open(scratch.path()).unwrap_err().to_string();
+    assert!(told.contains("others can write in the directory"), "{told}");
+    assert!(!scratch.path().join(LOCK).exists());
+}
