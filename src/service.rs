@@ -11,6 +11,12 @@
 pub mod sockets;
 pub mod user;
 
+use std::env;
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -63,8 +69,30 @@ pub fn still_stopping(status: &str) {
 }
 
 fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
+    let Some(place) = env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    if let Err(error) = send(&place, states) {
         warn!(%error, "the service manager cannot be told of the state");
+    }
+}
+
+/// Sends one message. `sd_notify` knows paths only.
+fn send(place: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
+    let lines: Vec<String> = states.iter().map(ToString::to_string).collect();
+    let message = lines.join("\n") + "\n";
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address(place)?)?;
+    socket.send(message.as_bytes())?;
+    Ok(())
+}
+
+/// The socket's address: a path, or `@` and a name in the abstract namespace, which belongs to no
+/// directory and passes into containers.
+fn address(place: &OsStr) -> io::Result<SocketAddr> {
+    match place.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(place),
     }
 }
 

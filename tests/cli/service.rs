@@ -2,7 +2,9 @@
 //!
 //! Not here: a real systemd (`tests/systemd`).
 
-use std::os::unix::net::UnixDatagram;
+use std::ffi::OsStr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use rustix::process::Signal;
 
@@ -20,8 +22,21 @@ impl Managed {
         let gate = Gate::stopped(config);
         let path = gate.dir().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
+        Self::told(gate, socket, path.as_ref())
+    }
+
+    /// A manager whose socket is in the abstract namespace, where systemd has it in containers.
+    fn abstractly(config: &str) -> Self {
+        let gate = Gate::stopped(config);
+        let name = format!("dbgate-test{}", gate.dir().display());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let socket = UnixDatagram::bind_addr(&address).unwrap();
+        Self::told(gate, socket, format!("@{name}").as_ref())
+    }
+
+    fn told(gate: Gate, socket: UnixDatagram, place: &OsStr) -> Self {
         socket.set_read_timeout(Some(LIMIT)).unwrap();
-        let running = Running::start(gate.serve().env("NOTIFY_SOCKET", &path));
+        let running = Running::start(gate.serve().env("NOTIFY_SOCKET", place));
         Self {
             gate,
             socket,
@@ -179,4 +194,16 @@ fn a_service_manager_that_is_gone_is_no_reason_to_stop() {
     let running = Running::start(serve.env("NOTIFY_SOCKET", gate.dir().join("none")));
     running.err.wait(0, "the service manager cannot be told");
     gate.ctl(&["status"]).done();
+}
+
+#[test]
+fn a_socket_in_the_abstract_namespace_is_told_everything() {
+    let managed = Managed::abstractly(EMPTY);
+    managed.ready("");
+    managed.running.signal(Signal::HUP);
+    managed.reloading();
+    managed.ready("");
+    managed.running.signal(Signal::TERM);
+    let message = managed.change();
+    assert!(message.starts_with("STOPPING=1\n"), "{message:?}");
 }
