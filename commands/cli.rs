@@ -14,7 +14,7 @@ use clap_complete::Shell;
 use dbgate::backend::BackendAddr;
 use dbgate::config::parse_duration;
 use dbgate::route::{Host, Network, Protocol};
-use dbgate::tls::{ServerName, TlsMode};
+use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 
 pub(crate) use cert::*;
 pub(crate) use probe::*;
@@ -138,7 +138,7 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlCommand {
     // These two are described at their arguments.
-    Expose(ExposeArgs),
+    Expose(Box<ExposeArgs>),
     Hide(HideArgs),
     /// Delete what ctl made of a database: its names are no longer refused
     ///
@@ -261,6 +261,15 @@ pub(crate) struct ExposeArgs {
     /// Ask clients for a certificate signed by these authorities
     #[arg(long, value_name = "FILE", requires = "to")]
     pub(crate) client_ca: Option<PathBuf>,
+    /// Refuse the certificates on these revocation lists
+    #[arg(long, value_name = "FILE", requires = "client_ca")]
+    pub(crate) client_crl: Option<PathBuf>,
+    /// Names that client certificates may have, exact or *.suffix [default: all]
+    #[arg(long, value_name = "NAME", requires = "client_ca", num_args = 1..)]
+    pub(crate) client_names: Vec<ClientName>,
+    /// The user that a Postgres client may be: certificate, the name (CN) in its own
+    #[arg(long, value_name = "WHO", requires = "client_ca", value_parser = client_user())]
+    pub(crate) client_user: Option<ClientUser>,
     /// Authorities of the backends' certificates (reencrypt)
     #[arg(long, value_name = "FILE", requires = "to")]
     pub(crate) backend_ca: Option<PathBuf>,
@@ -345,6 +354,10 @@ fn protocol() -> impl TypedValueParser<Value = Protocol> {
 fn tls_mode() -> impl TypedValueParser<Value = TlsMode> {
     let all = [TlsMode::Passthrough, TlsMode::Terminate, TlsMode::Reencrypt];
     PossibleValuesParser::new(all.map(TlsMode::as_str)).try_map(|word| word.parse::<TlsMode>())
+}
+
+fn client_user() -> impl TypedValueParser<Value = ClientUser> {
+    PossibleValuesParser::new(["certificate"]).try_map(|word| word.parse::<ClientUser>())
 }
 
 fn server_name(text: &str) -> Result<ServerName, String> {

@@ -85,6 +85,9 @@ reencrypt\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l cert -d 'Certificate shown to clients' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l key -d 'Its key' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-ca -d 'Ask clients for a certificate signed by these authorities' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-crl -d 'Refuse the certificates on these revocation lists' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-names -d 'Names that client certificates may have, exact or *.suffix [default: all]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-user -d 'The user that a Postgres client may be: certificate, the name (CN) in its own' -r -f -a "certificate\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-ca -d 'Authorities of the backends\' certificates (reencrypt)' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r

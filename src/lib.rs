@@ -45,6 +45,7 @@ pub mod preface;
 pub mod probe;
 pub mod provider;
 pub mod reload;
+pub mod revocation;
 pub mod route;
 pub mod runtime;
 pub mod service;

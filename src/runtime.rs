@@ -26,6 +26,7 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::net::held::Held;
 use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
+use crate::revocation;
 use crate::route::{ChangeError, Store};
 use crate::service;
 use crate::stats::CloseReason;
@@ -151,6 +152,7 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
         config.control,
         config.log,
     );
+    revocation::watch(&gateway)?;
     Ok(Server {
         controller: Arc::new(Controller::new(gateway, reloader, state)),
         workers,

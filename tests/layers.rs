@@ -82,6 +82,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "route",
         ],
     ),
+    ("revocation", &["gateway"]),
     (
         "control",
         &[
@@ -102,6 +103,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "net",
             "provider",
             "reload",
+            "revocation",
             "route",
             "service",
             "stats",

@@ -185,6 +185,7 @@ fn sessions(answer: &Value, wide: bool) -> Page {
         Column::new("DATABASE", |s| text(&s["database"])),
         Column::new("HOST", |s| text(&s["host"])),
         Column::new("CLIENT", |s| text(&s["client"])),
+        Column::wide("USER-CERT", |s| text(&s["user_cert"])),
         Column::wide("LISTENER", |s| text(&s["listener"])),
         Column::wide("PROTOCOL", |s| text(&s["protocol"])),
         Column::wide("TLS", |s| text(&s["tls"])),

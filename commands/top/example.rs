@@ -45,6 +45,7 @@ fn session(id: u64) -> SessionRow {
         // Those without a host came to the listener's default, some without a name.
         sni: id.is_multiple_of(10).then(|| "old.db.example".into()),
         client: format!("192.0.2.{}:{}", id % 7, 40_000 + id),
+        user_cert: None,
         listener: "main".into(),
         protocol: if database == "cache" {
             "redis"

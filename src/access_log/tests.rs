@@ -45,6 +45,7 @@ fn record(id: u64, sent: &[u8]) -> Record {
         sni_status: Some(sni.status()),
         alpn: Some(crate::wire::escape(sent).into()),
         tls_version: None,
+        user_cert: Some(crate::wire::escape(sent).into()),
         database: None,
         backend: None,
         handshake_ms: 1.5,

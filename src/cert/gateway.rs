@@ -113,6 +113,7 @@ mod tests {
             cert: cert.clone(),
             key: key.clone(),
             client_ca: None,
+            client_crl: None,
             min_version: MinVersion::default(),
             alpn: &[],
         };

@@ -14,6 +14,7 @@ use super::{AccessTo, Config, Log};
 use crate::file;
 use crate::route::Host;
 use crate::route::overlay::Declared;
+use crate::tls::client::ClientVerifier;
 use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls};
 use crate::tls::{ServerName, TlsMode};
 
@@ -107,6 +108,9 @@ impl Check<'_, '_> {
             }
         }
         self.authorities(&section, "client_ca", spec.rare.client_ca.as_ref());
+        if let (Some(ca), Some(crl)) = (&spec.rare.client_ca, &spec.rare.client_crl) {
+            self.revocation(&section, ca, crl);
+        }
         if spec.tls == TlsMode::Reencrypt && spec.rare.backend_ca.is_none() {
             self.backend(&section, "tls", None);
         }
@@ -133,6 +137,7 @@ impl Check<'_, '_> {
                 cert: cert.clone(),
                 key: key.clone(),
                 client_ca: None,
+                client_crl: None,
                 min_version: MinVersion::default(),
                 alpn: &[],
             });
@@ -157,6 +162,25 @@ impl Check<'_, '_> {
             && self.readable(section, name, ca)
         {
             self.backend(section, name, Some(ca));
+        }
+    }
+
+    /// Whether a list is wrong, or keeps everybody out.
+    fn revocation(&self, section: &[&str], ca: &Path, crl: &Path) {
+        const KEY: &str = "client_crl";
+        if !self.readable(section, KEY, crl) {
+            return;
+        }
+        let told = ClientVerifier::of_files(ca, crl).and_then(|lists| lists.shut_out(self.now));
+        match told {
+            Ok(told) => {
+                for what in told {
+                    self.warn(section, KEY, format!("{}: {what}", crl.display()));
+                }
+            }
+            // What is wrong with the authorities is told of `client_ca`.
+            Err(error) if error.path() != Some(crl) => {}
+            Err(error) => self.fail(section, KEY, error.to_string()),
         }
     }
 

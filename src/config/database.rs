@@ -13,7 +13,7 @@ use crate::few::Few;
 use crate::route::overlay::Declared;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
-use crate::tls::{ServerName, TlsMode};
+use crate::tls::{ClientName, ServerName, TlsMode};
 
 /// A database of the file, with the places of its hosts.
 pub(super) struct Found {
@@ -86,6 +86,9 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
             key: section.path("key"),
             min_version: section.string("min_version", str::parse),
             client_ca: section.path("client_ca"),
+            client_crl: section.path("client_crl"),
+            client_names: client_names(&mut section),
+            client_user: section.string("client_user", str::parse),
             backend_ca: section.path("backend_ca"),
             backend_name: section.string("backend_name", |text| {
                 ServerName::parse(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
@@ -160,6 +163,22 @@ fn judge(spec: &DatabaseSpec, clear: bool, has_hosts: bool, section: &Section<'_
             "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",
         );
     }
+}
+
+fn client_names(section: &mut Section<'_, '_>) -> Vec<ClientName> {
+    const KEY: &str = "client_names";
+    let names = section.strings(KEY, "names", str::parse::<ClientName>);
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        section.error(
+            KEY,
+            "an empty list has no effect: leave client_names out, or name a certificate".to_owned(),
+        );
+    }
+    names
+        .unwrap_or_default()
+        .into_iter()
+        .map(Spanned::into_inner)
+        .collect()
 }
 
 fn networks(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Network> {

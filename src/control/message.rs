@@ -15,7 +15,7 @@ use thiserror::Error;
 use crate::backend::BackendAddr;
 use crate::route::spec::Rare;
 use crate::route::{ChangeError, DatabaseSpec, Host, Network, Protocol};
-use crate::tls::{ServerName, TlsMode};
+use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 
 /// Why a command was not carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -92,6 +92,15 @@ pub struct Expose {
     /// With `to`: authorities of client certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// With `to`: revocation lists of these authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_crl: Option<PathBuf>,
+    /// With `to`: the names by which client certificates may come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_names: Vec<ClientName>,
+    /// With `to`: the user as whom a client may log in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_user: Option<ClientUser>,
     /// With `to`: authorities of the backends' certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend_ca: Option<PathBuf>,
@@ -134,6 +143,9 @@ impl Expose {
                 || self.cert.is_some()
                 || self.key.is_some()
                 || self.client_ca.is_some()
+                || self.client_crl.is_some()
+                || !self.client_names.is_empty()
+                || self.client_user.is_some()
                 || self.backend_ca.is_some()
                 || self.backend_name.is_some()
                 || self.max_sessions.is_some()
@@ -165,6 +177,9 @@ impl Expose {
                 cert: self.cert.clone(),
                 key: self.key.clone(),
                 client_ca: self.client_ca.clone(),
+                client_crl: self.client_crl.clone(),
+                client_names: self.client_names.clone(),
+                client_user: self.client_user,
                 backend_ca: self.backend_ca.clone(),
                 backend_name: self.backend_name.clone(),
                 ..Rare::default()

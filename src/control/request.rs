@@ -24,7 +24,7 @@ pub const MAX_LINE: usize = 1024 * 1024;
     reason = "each is the command of `ctl` of that name; watch is `top`"
 )]
 pub enum Command {
-    Expose(Expose),
+    Expose(Box<Expose>),
     Hide(Hide),
     Delete(Delete),
     List,

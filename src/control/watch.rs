@@ -112,6 +112,8 @@ pub struct SessionRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
     pub client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_cert: Option<String>,
     pub listener: String,
     pub protocol: String,
     pub tls: String,

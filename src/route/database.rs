@@ -65,6 +65,7 @@ impl GatewayTls {
             cert: self.cert.clone(),
             key: self.key.clone(),
             client_ca: None,
+            client_crl: None,
             min_version: self.min_version,
             alpn: &[ALPN_POSTGRES],
         }
@@ -293,6 +294,7 @@ fn server_files(spec: &DatabaseSpec, gateway: &GatewayTls) -> ServerFiles {
         cert,
         key,
         client_ca: spec.rare.client_ca.clone(),
+        client_crl: spec.rare.client_crl.clone(),
         min_version: spec.rare.min_version.unwrap_or(gateway.min_version),
         alpn: spec.protocol.alpn(),
     }

@@ -13,7 +13,7 @@ use super::Network;
 use crate::backend::BackendAddr;
 use crate::few::Few;
 use crate::tls::config::{ALPN_POSTGRES, MinVersion};
-use crate::tls::{ServerName, TlsMode};
+use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 
 /// The longest name of a database or listener, in bytes.
 pub const MAX_NAME: usize = 63;
@@ -157,6 +157,12 @@ pub struct Rare {
     pub min_version: Option<MinVersion>,
     /// Authorities of the certificates that clients must show.
     pub client_ca: Option<PathBuf>,
+    /// Revocation lists of these authorities; a certificate that one of them has is refused.
+    pub client_crl: Option<PathBuf>,
+    /// The names by which certificates may come; empty means all.
+    pub client_names: Vec<ClientName>,
+    /// The user as whom a Postgres client may log in; anybody if absent.
+    pub client_user: Option<ClientUser>,
     /// Authorities of the backends' certificates; the system's if absent.
     pub backend_ca: Option<PathBuf>,
     /// The name that backends' certificates must carry; the name asked for if absent.
@@ -192,6 +198,9 @@ static NOTHING: Rare = Rare {
     key: None,
     min_version: None,
     client_ca: None,
+    client_crl: None,
+    client_names: Vec::new(),
+    client_user: None,
     backend_ca: None,
     backend_name: None,
     backend_cert: None,
@@ -221,6 +230,12 @@ struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     client_ca: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_crl: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    client_names: Vec<ClientName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_user: Option<ClientUser>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     backend_ca: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     backend_name: Option<ServerName>,
@@ -244,6 +259,9 @@ impl From<Written> for DatabaseSpec {
                 key: written.key,
                 min_version: written.min_version,
                 client_ca: written.client_ca,
+                client_crl: written.client_crl,
+                client_names: written.client_names,
+                client_user: written.client_user,
                 backend_ca: written.backend_ca,
                 backend_name: written.backend_name,
                 backend_cert: written.backend_cert,
@@ -268,6 +286,9 @@ impl From<DatabaseSpec> for Written {
             key: rare.key,
             min_version: rare.min_version,
             client_ca: rare.client_ca,
+            client_crl: rare.client_crl,
+            client_names: rare.client_names,
+            client_user: rare.client_user,
             backend_ca: rare.backend_ca,
             backend_name: rare.backend_name,
             backend_cert: rare.backend_cert,
@@ -314,6 +335,9 @@ impl DatabaseSpec {
                 ("cert", self.rare.cert.is_some()),
                 ("min_version", self.rare.min_version.is_some()),
                 ("client_ca", self.rare.client_ca.is_some()),
+                ("client_crl", self.rare.client_crl.is_some()),
+                ("client_names", !self.rare.client_names.is_empty()),
+                ("client_user", self.rare.client_user.is_some()),
             ] {
                 if given {
                     say(
@@ -322,6 +346,25 @@ impl DatabaseSpec {
                     );
                 }
             }
+        } else if self.rare.client_ca.is_none() {
+            for (key, given) in [
+                ("client_crl", self.rare.client_crl.is_some()),
+                ("client_names", !self.rare.client_names.is_empty()),
+                ("client_user", self.rare.client_user.is_some()),
+            ] {
+                if given {
+                    say(
+                        key,
+                        "has no meaning without client_ca: clients are not asked for a certificate",
+                    );
+                }
+            }
+        }
+        if self.rare.client_user.is_some() && self.protocol != Protocol::Postgres {
+            say(
+                "client_user",
+                "has a meaning only with protocol = \"postgres\": of other protocols the gateway does not read who logs in",
+            );
         }
         if self.tls != TlsMode::Reencrypt {
             for (key, given) in [
@@ -350,5 +393,31 @@ mod tests {
         .unwrap();
         let keys: Vec<_> = spec.problems().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["backends", "cert", "cert", "backend_ca"]);
+    }
+
+    #[test]
+    fn rules_for_client_certificates_need_clients_that_show_one() {
+        let rules = serde_json::json!({
+            "client_crl": "a.crl", "client_names": ["app"], "client_user": "certificate",
+        });
+        let all = ["client_crl", "client_names", "client_user"];
+        for (tls, protocol, client_ca, wrong) in [
+            ("passthrough", "postgres", false, &all[..]),
+            ("terminate", "postgres", false, &all),
+            ("reencrypt", "postgres", true, &[]),
+            ("terminate", "redis", true, &["client_user"]),
+        ] {
+            let mut written = rules.clone();
+            written["backends"] = serde_json::json!(["a:1"]);
+            written["protocol"] = protocol.into();
+            written["tls"] = tls.into();
+            if client_ca {
+                written["client_ca"] = "a.crt".into();
+            }
+            let spec: DatabaseSpec = serde_json::from_value(written.clone()).unwrap();
+            let keys: Vec<_> = spec.problems().into_iter().map(|(key, _)| key).collect();
+            assert_eq!(keys, wrong, "{tls}, {protocol}");
+            assert_eq!(serde_json::to_value(&spec).unwrap(), written);
+        }
     }
 }

@@ -19,6 +19,7 @@ use super::overlay::{Declared, Laid, Overlay, Written};
 use super::resolve::affected;
 use super::shards::Shards;
 use super::{Host, Table};
+use crate::tls::client::ClientVerifier;
 use crate::tls::config::{Loader, ServerTls};
 
 /// Everything that routing needs, as of one revision.
@@ -195,6 +196,12 @@ impl Store {
     /// What `ctl` did that is in force now.
     pub fn overlay(&self) -> Written {
         self.lock().overlay.written()
+    }
+
+    /// The verifiers of client certificates that have revocation lists, in use or kept for a
+    /// change that may come.
+    pub fn client_verifiers(&self) -> Vec<Arc<ClientVerifier>> {
+        self.lock().loader.client_verifiers()
     }
 
     /// Puts a newly read configuration in force, reading all certificate files again.

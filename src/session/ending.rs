@@ -101,6 +101,16 @@ impl Ending {
                 format!("dbgate: your address may not connect to \"{name}\""),
                 None,
             ),
+            CloseReason::ClientName => (
+                "28000",
+                format!("dbgate: your certificate may not connect to \"{name}\""),
+                Some("Connect with a certificate of a name that the gateway lets in (client_names)."),
+            ),
+            CloseReason::ClientUser => (
+                "28000",
+                format!("dbgate: your certificate is not for this user of \"{name}\""),
+                Some("Connect as the user that is the name (CN) in your certificate."),
+            ),
             CloseReason::DatabaseFull => (
                 "53300",
                 format!("dbgate: too many connections to \"{name}\""),
@@ -147,9 +157,12 @@ impl Ending {
     /// words for it and are only hung up on.
     #[must_use]
     pub fn plain_words(&self, protocol: Protocol) -> &'static [u8] {
-        match protocol {
+        match (protocol, self.reason) {
             // As Redis itself does with a client too many: an error before any command.
-            Protocol::Redis => b"-ERR dbgate: the database cannot be reached now\r\n",
+            (Protocol::Redis, CloseReason::ClientName) => {
+                b"-NOPERM dbgate: this certificate may not connect here\r\n"
+            }
+            (Protocol::Redis, _) => b"-ERR dbgate: the database cannot be reached now\r\n",
             _ => b"",
         }
     }

@@ -104,7 +104,8 @@ impl Facts {
             database.live().count_ending(reason.by() as usize);
         }
         let protocol = self.protocol.map(Protocol::as_str);
-        let (bytes_in, bytes_out) = self.entry.as_ref().map_or((0, 0), |entry| entry.moved());
+        let entry = self.entry.as_ref();
+        let (bytes_in, bytes_out) = entry.map_or((0, 0), |entry| entry.moved());
         let record = Arc::new(Record {
             ts,
             id: self.id,
@@ -116,8 +117,9 @@ impl Facts {
             sni_status,
             alpn: self.alpn,
             tls_version: self.tls_version.map(TlsVersion::as_str),
+            user_cert: entry.and_then(|entry| entry.user_cert()).map(Into::into),
             database: self.database.as_ref().map(|d| d.name.clone()),
-            backend: self.entry.as_ref().and_then(|entry| entry.backend()),
+            backend: entry.and_then(|entry| entry.backend()),
             handshake_ms: ms(self.ready.unwrap_or(now) - self.accepted),
             connect_ms: self.ready.zip(self.connected).map(|(a, b)| ms(b - a)),
             duration_ms: ms(now - self.accepted),

@@ -8,6 +8,7 @@ mod connect;
 mod ending;
 mod facts;
 mod greet;
+mod identity;
 mod login;
 mod run;
 mod upgrade;

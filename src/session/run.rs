@@ -19,6 +19,7 @@ use super::choose::Place;
 use super::connect::{Connected, Lead, connect};
 use super::ending::Ending;
 use super::facts::Facts;
+use super::identity;
 use super::login;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
@@ -231,7 +232,13 @@ impl Session {
                     startup,
                 } = Box::pin(slot.during(upgraded)).await.map_err(gave_way)??;
                 self.facts.note_tls(&stream);
-                (Stream::server(stream), first, startup)
+                let known = identity::check(&stream, &place.entry, startup.then_some(&first));
+                let client = Stream::server(stream);
+                if let Err(refusal) = known {
+                    let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
+                    return Err(Box::pin(told).await);
+                }
+                (client, first, startup)
             }
         };
         self.note_ready();

@@ -12,6 +12,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::answer;
 use super::ending::Ending;
+use super::identity;
 use crate::handshake::TlsOpening;
 use crate::net::{Buffered, linger};
 use crate::preface::postgres::{Responder, Step};
@@ -59,8 +60,9 @@ pub(super) async fn upgrade(
     if protocol == Protocol::Postgres {
         // In reencrypt the backend would refuse a request for encryption inside TLS, so it is
         // answered here. In terminate it is the backend's own to answer: a client in a tunnel may
-        // want TLS with the database itself.
-        let answer = database.spec.tls == TlsMode::Reencrypt;
+        // want TLS with the database itself. That TLS would hide who the client says it is.
+        let answer =
+            database.spec.tls == TlsMode::Reencrypt || database.spec.rare.client_user.is_some();
         let read = timeout_at(deadline, read_startup(&mut stream, &mut first, answer)).await;
         let refusal = match read {
             Ok(Ok(message)) => {
@@ -110,7 +112,7 @@ async fn accept(
         Ok(Err((error, client))) => {
             // The alert, if there is one to send, is written already.
             linger::close(client).await;
-            Err(Ending::new(reason(&error), error.to_string()))
+            Err(failed(&error))
         }
         Err(_) => Err(Ending::new(
             CloseReason::TlsTimeout,
@@ -119,17 +121,13 @@ async fn accept(
     }
 }
 
-/// Why a handshake failed: the client's certificate, or anything else.
-fn reason(error: &std::io::Error) -> CloseReason {
-    let tls = error
-        .get_ref()
-        .and_then(|e| e.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::NoCertificatesPresented | rustls::Error::InvalidCertificate(_)) => {
-            CloseReason::ClientCertificate
-        }
-        Some(_) => CloseReason::ClientTls,
-        None => CloseReason::GoneInHandshake,
+/// The ending of a handshake that failed: over the client's certificate, or over anything else.
+fn failed(error: &std::io::Error) -> Ending {
+    let tls = error.get_ref().and_then(|e| e.downcast_ref());
+    match (tls, tls.and_then(identity::refused)) {
+        (_, Some(why)) => Ending::new(CloseReason::ClientCertificate, why),
+        (Some(_), None) => Ending::new(CloseReason::ClientTls, error.to_string()),
+        (None, _) => Ending::new(CloseReason::GoneInHandshake, error.to_string()),
     }
 }
 

@@ -166,8 +166,13 @@ reasons! {
     ConnectsFull, Reject, "connects_full";
     /// The client's TLS handshake with the gateway failed.
     ClientTls, Reject, "client_tls_failed";
-    /// The client showed no certificate, or not one that `client_ca` signed.
+    /// The client showed no certificate, or one that `client_ca` has not signed or `client_crl`
+    /// has revoked.
     ClientCertificate, Reject, "client_certificate";
+    /// No name of the client's certificate is in `client_names`.
+    ClientName, Reject, "client_name";
+    /// The Postgres user is not the one whose certificate was shown (`client_user`).
+    ClientUser, Reject, "client_user";
     /// No backend could be connected.
     BackendUnreachable, Reject, "backend_unreachable";
     /// The backend did not answer in time.

@@ -37,6 +37,9 @@ pub struct Record {
     pub alpn: Option<Box<str>>,
     /// The version agreed on, where the gateway ends TLS.
     pub tls_version: Option<&'static str>,
+    /// Subject and SHA-256 fingerprint of the client's certificate, where the gateway asked for
+    /// one; escaped.
+    pub user_cert: Option<Box<str>>,
     /// The database reached or refused.
     pub database: Option<Arc<str>>,
     /// The backend's address.

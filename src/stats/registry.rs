@@ -44,6 +44,8 @@ pub struct Entry {
     pub bytes_out: AtomicU64,
     /// Its address, and its place in the order declared.
     backend: OnceLock<(SocketAddr, usize)>,
+    /// The certificate that its client showed.
+    user_cert: OnceLock<Box<str>>,
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     open: AtomicBool,
@@ -110,6 +112,17 @@ impl Entry {
     #[must_use]
     pub fn backend(&self) -> Option<SocketAddr> {
         self.backend.get().map(|(address, _)| *address)
+    }
+
+    /// Notes the certificate that the client showed: subject and fingerprint, safe to print.
+    pub fn shown(&self, certificate: Box<str>) {
+        let _ = self.user_cert.set(certificate);
+    }
+
+    /// The certificate that the client showed, where the gateway asked for one.
+    #[must_use]
+    pub fn user_cert(&self) -> Option<&str> {
+        self.user_cert.get().map(AsRef::as_ref)
     }
 
     /// The backend as the database declares it, once connected; a name may have several
@@ -180,6 +193,7 @@ impl Entry {
             sni: other.or_else(|| host.clone()),
             host,
             client: self.client,
+            user_cert: self.user_cert().map(ToOwned::to_owned),
             listener: self.listener.to_string(),
             protocol: self.database.spec.protocol.as_str(),
             tls: self.database.spec.tls,
@@ -205,6 +219,8 @@ pub struct SessionView {
     pub sni: Option<String>,
     /// The client's address.
     pub client: SocketAddr,
+    /// Subject and SHA-256 fingerprint of its certificate, where the gateway asked for one.
+    pub user_cert: Option<String>,
     /// Where it came in.
     pub listener: String,
     /// What it speaks.
@@ -290,6 +306,7 @@ impl Registry {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             backend: OnceLock::new(),
+            user_cert: OnceLock::new(),
             drain: AtomicU64::new(0),
             open: AtomicBool::new(false),
             cut_reason: AtomicU8::new(NO_REASON),

@@ -12,14 +12,16 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName as PkiName, UnixTime};
-use rustls::server::{NoServerSessionStorage, ParsedCertificate, WebPkiClientVerifier};
+use rustls::server::{NoServerSessionStorage, ParsedCertificate};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use serde::{Deserialize, Serialize};
 
 use super::ServerName;
+use super::client::ClientVerifier;
 pub use super::files::TlsFileError;
 use super::files::{bad_certificate, certified_key, read, roots};
+use super::ticket::NeverResumed;
 
 /// The ALPN protocol id of Postgres (registered with IANA; PostgreSQL documentation, "SSL Session
 /// Encryption").
@@ -77,6 +79,8 @@ pub struct ServerFiles {
     pub key: PathBuf,
     /// Authorities whose client certificates are required; `None` asks for none.
     pub client_ca: Option<PathBuf>,
+    /// Revocation lists of these authorities.
+    pub client_crl: Option<PathBuf>,
     /// Oldest version accepted.
     pub min_version: MinVersion,
     /// The ALPN protocols to agree to.
@@ -106,6 +110,8 @@ pub struct ServerTls {
     pub not_after: i64,
     /// The leaf certificate, DER.
     pub leaf: CertificateDer<'static>,
+    /// Judges the certificates of clients, where they are asked for one.
+    pub clients: Option<Arc<ClientVerifier>>,
 }
 
 impl ServerTls {
@@ -168,7 +174,13 @@ impl Loader {
             bytes.push(read(ca)?);
         }
         let tls = match take(&mut self.old_servers, files) {
-            Some((old, tls)) if *old == *bytes => tls,
+            Some((old, tls)) if *old == *bytes => {
+                // Other lists need no other configuration.
+                if let Some(clients) = &tls.clients {
+                    self.built |= clients.reread()?;
+                }
+                tls
+            }
             _ => {
                 self.built = true;
                 Arc::new(build_server(files, &bytes)?)
@@ -176,6 +188,15 @@ impl Loader {
         };
         Arc::make_mut(&mut self.servers).insert(files.clone(), (bytes.into(), tls.clone()));
         Ok(tls)
+    }
+
+    /// The verifiers of client certificates that have revocation lists.
+    #[must_use]
+    pub fn client_verifiers(&self) -> Vec<Arc<ClientVerifier>> {
+        let all = self.servers.values();
+        all.filter_map(|(_, tls)| tls.clients.clone())
+            .filter(|clients| clients.crl().is_some())
+            .collect()
     }
 
     /// The configuration towards backends made of these files.
@@ -229,30 +250,34 @@ fn build_server(files: &ServerFiles, bytes: &[Vec<u8>]) -> Result<ServerTls, Tls
     let builder = ServerConfig::builder_with_provider(PROVIDER.clone())
         .with_protocol_versions(files.min_version.versions())
         .map_err(|_| NO_VERSION)?;
-    let builder = match &files.client_ca {
+    let clients = match &files.client_ca {
         Some(path) => {
-            let verifier = WebPkiClientVerifier::builder_with_provider(
-                Arc::new(roots(path, next())?),
-                PROVIDER.clone(),
-            )
-            .build()
-            .map_err(|_| TlsFileError::Setup("client_ca names no authority that can be used"))?;
-            builder.with_client_cert_verifier(verifier)
+            let roots = roots(path, next())?;
+            let verifier = ClientVerifier::new(roots, files.client_crl.as_deref())?;
+            Some(Arc::new(verifier))
         }
+        None => None,
+    };
+    let builder = match &clients {
+        Some(verifier) => builder.with_client_cert_verifier(verifier.clone()),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = files.alpn.iter().map(|p| p.to_vec()).collect();
     // Tickets under keys that all threads share, in place of a list that holds the last few
     // hundred sessions. One each, since few clients of databases resume at all.
-    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new()
-        .map_err(|_| TlsFileError::Setup("the system gives no random bytes"))?;
+    config.ticketer = match &clients {
+        Some(_) => Arc::new(NeverResumed),
+        None => rustls::crypto::aws_lc_rs::Ticketer::new()
+            .map_err(|_| TlsFileError::Setup("the system gives no random bytes"))?,
+    };
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 1;
     Ok(ServerTls {
         config: Arc::new(config),
         not_after,
         leaf,
+        clients,
     })
 }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::{InconsistentKeys, RootCertStore};
@@ -17,6 +17,9 @@ use crate::file;
 
 /// The largest file that is read, in bytes; bundles of all public authorities are a third of it.
 pub const MAX_FILE: u64 = 1 << 20;
+
+/// The largest file of revocation lists that is read, in bytes: some 400,000 certificates.
+pub const MAX_CRL: u64 = 16 << 20;
 
 /// The reason why a file of certificates or keys cannot be used.
 #[derive(Debug, Error)]
@@ -53,6 +56,16 @@ pub enum TlsFileError {
         /// The file.
         path: PathBuf,
         /// Where the certificate begins.
+        line: Line,
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// A revocation list cannot be used.
+    #[error("{}: the revocation list on line {line} {what}", path.display())]
+    Crl {
+        /// The file.
+        path: PathBuf,
+        /// Where the list begins.
         line: Line,
         /// What is wrong.
         what: &'static str,
@@ -99,6 +112,7 @@ impl TlsFileError {
             | Self::Pem { path, .. }
             | Self::Key { path, .. }
             | Self::Certificate { path, .. }
+            | Self::Crl { path, .. }
             | Self::LeafNotFirst { cert: path, .. }
             | Self::KeyMismatch { key: path, .. } => Some(path),
             Self::NoSystemRoots | Self::Setup(_) => None,
@@ -111,7 +125,11 @@ impl TlsFileError {
 /// # Errors
 /// It cannot be read, or is not a regular file of at most [`MAX_FILE`] bytes.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, TlsFileError> {
-    file::read(path, MAX_FILE).map_err(|source| TlsFileError::Read {
+    read_up_to(path, MAX_FILE)
+}
+
+fn read_up_to(path: &Path, max: u64) -> Result<Vec<u8>, TlsFileError> {
+    file::read(path, max).map_err(|source| TlsFileError::Read {
         path: path.to_owned(),
         source,
     })
@@ -138,6 +156,23 @@ pub(crate) fn private_key(
 ) -> Result<(Line, PrivateKeyDer<'static>), TlsFileError> {
     let found = contents(path, bytes)?;
     found.key().map_err(|source| wrong(path, source))
+}
+
+/// The revocation lists in the bytes of a file, each with its line; at least one.
+pub(crate) fn crls(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<Vec<(Line, CertificateRevocationListDer<'static>)>, TlsFileError> {
+    let found = contents(path, bytes)?;
+    found.crls().map_err(|source| wrong(path, source))
+}
+
+/// Reads a file of revocation lists.
+///
+/// # Errors
+/// It cannot be read, or is not a regular file of at most [`MAX_CRL`] bytes.
+pub(crate) fn read_crls(path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    read_up_to(path, MAX_CRL)
 }
 
 /// The authorities in the bytes of a file.

@@ -4,6 +4,7 @@
 //! Not here: sockets, and what a protocol says before TLS starts ([`crate::preface`]).
 
 pub mod alert;
+pub mod client;
 pub mod config;
 pub mod files;
 pub mod hello;
@@ -14,6 +15,7 @@ pub mod names;
 pub mod observed;
 pub mod offer;
 pub mod pem;
+mod ticket;
 
 use std::fmt;
 use std::str::FromStr;
@@ -21,6 +23,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use alert::Alert;
+pub use client::{ClientCertificate, ClientName, ClientUser};
 pub use hello::ClientHello;
 pub use name::{ServerName, Sni};
 pub use offer::Offer;

@@ -1,4 +1,4 @@
-//! PEM: the certificates and private keys in a text, and in our own words why there are none.
+//! PEM: the certificates, private keys and revocation lists in a text, and in our own words why there are none.
 //!
 //! No error holds anything of the text but line numbers: it may be a private key that somebody
 //! damaged.
@@ -7,7 +7,7 @@
 //! OpenSSL's traditional form).
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use thiserror::Error;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -81,6 +81,12 @@ pub enum PemError {
         /// The first section.
         found: Option<(Line, Label)>,
     },
+    /// The text has other sections only.
+    #[error("holds no revocation list (-----BEGIN X509 CRL-----){}", instead_of_list(*found))]
+    NoCrl {
+        /// The first section.
+        found: Option<(Line, Label)>,
+    },
     /// The private key needs a password.
     #[error(
         "the private key on line {0} is encrypted, and there is nobody to ask for its passphrase: \
@@ -104,6 +110,8 @@ pub enum PemError {
 pub enum Der {
     /// A certificate.
     Certificate,
+    /// A revocation list.
+    Crl,
     /// A PKCS#12 store (`.p12`, `.pfx`) of certificates and keys.
     Pkcs12,
     /// Most likely a key.
@@ -114,6 +122,7 @@ impl std::fmt::Display for Der {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Certificate => "openssl x509 -inform der -in FILE -out NEW",
+            Self::Crl => "openssl crl -inform der -in FILE -out NEW",
             Self::Pkcs12 => "openssl pkcs12 -in FILE -nodes -out NEW",
             Self::Other => "openssl pkey -inform der -in FILE -out NEW",
         })
@@ -205,6 +214,12 @@ fn instead_of_certificate(found: Option<(Line, Label)>) -> String {
     format!(", but a {label} on line {line}{advice}")
 }
 
+fn instead_of_list(found: Option<(Line, Label)>) -> String {
+    found.map_or_else(String::new, |(line, label)| {
+        format!(", but a {label} on line {line}")
+    })
+}
+
 fn instead_of_key(found: Option<(Line, Label)>) -> String {
     let Some((line, label)) = found else {
         return String::new();
@@ -232,7 +247,9 @@ pub struct Contents {
     pub certificates: Vec<(Line, CertificateDer<'static>)>,
     /// In the order of the text; those that need no password.
     pub keys: Vec<(Line, PrivateKeyDer<'static>)>,
-    /// The first that needs one.
+    /// In the order of the text.
+    pub crls: Vec<(Line, CertificateRevocationListDer<'static>)>,
+    /// The first key that needs a password.
     pub encrypted: Option<Line>,
     first: Option<(Line, Label)>,
 }
@@ -247,6 +264,17 @@ impl Contents {
             return Err(PemError::NoCertificate { found: self.first });
         }
         Ok(self.certificates)
+    }
+
+    /// The revocation lists.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn crls(self) -> Result<Vec<(Line, CertificateRevocationListDer<'static>)>, PemError> {
+        if self.crls.is_empty() {
+            return Err(PemError::NoCrl { found: self.first });
+        }
+        Ok(self.crls)
     }
 
     /// The one private key.
@@ -301,6 +329,7 @@ pub fn parse(text: &[u8]) -> Result<Contents, PemError> {
                 found.certificates.push((number, der));
             }
             Label::Key => found.keys.push((number, body.decode()?)),
+            Label::Crl => found.crls.push((number, body.decode()?)),
             _ => {}
         }
     }
@@ -435,6 +464,7 @@ fn der(text: &[u8]) -> Option<Der> {
         [2, 1, 3, ..] => Der::Pkcs12,
         [2, 1, ..] => Der::Other,
         _ if x509_parser::parse_x509_certificate(text).is_ok() => Der::Certificate,
+        _ if x509_parser::parse_x509_crl(text).is_ok() => Der::Crl,
         _ => Der::Other,
     })
 }

@@ -210,7 +210,7 @@ fn hostile_hellos_forge_neither_lines_nor_fields() {
         );
         for line in log.lines() {
             let told = if format == "text" {
-                line.contains(" tls_version=- database=- backend=- ")
+                line.contains(" tls_version=- user_cert=- database=- backend=- ")
             } else {
                 let json: Value = serde_json::from_str(line).expect("JSON");
                 json["database"].is_null()

@@ -17,7 +17,7 @@ use std::{
 pub(crate) use hello::Hello;
 use socket2::{Domain, SockRef, Socket, Type};
 pub(crate) use tls::{
-    TlsClient, TlsServer, first_flight, refused_tls_server, tls_client, tls_server,
+    TlsClient, TlsServer, first_flight, refused_tls_server, tls_client, tls_client_with, tls_server,
 };
 
 use crate::{

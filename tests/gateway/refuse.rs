@@ -8,6 +8,8 @@
 mod alpn;
 mod backend;
 mod certificate;
+mod identity;
+mod revoked;
 
 use std::io::Write;
 use std::net::SocketAddr;

@@ -19,9 +19,10 @@ use std::{
 };
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
-    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints,
-    PKCS_ECDSA_P256_SHA256, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, NameConstraints, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
@@ -147,6 +148,28 @@ impl Ca {
     /// What `openssl x509 -req` makes when nobody tells it extensions: version 1 of X.509.
     pub(crate) fn version_1(&self, name: &str) -> Leaf {
         self.openssl_x509(name, "rsa:2048", "sha256", None)
+    }
+
+    /// A list of these certificates as revoked, PEM, with its next update due in this year.
+    pub(crate) fn crl(&self, revoked: &[&Leaf], next_update: i32) -> String {
+        let this_update = date_time_ymd(2020, 1, 1);
+        let serial = |leaf: &Leaf| u64::from_str_radix(&leaf.serial, 16).expect("a serial number");
+        let revoked_certs = revoked.iter().map(|leaf| RevokedCertParams {
+            serial_number: serial(leaf).into(),
+            revocation_time: this_update,
+            reason_code: None,
+            invalidity_date: None,
+        });
+        let list = CertificateRevocationListParams {
+            this_update,
+            next_update: date_time_ymd(next_update, 1, 1),
+            crl_number: new_serial().into(),
+            issuing_distribution_point: None,
+            revoked_certs: revoked_certs.collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).expect("a signed list");
+        list.pem().expect("PEM")
     }
 
     fn openssl_x509(&self, name: &str, key: &str, digest: &str, extensions: Option<&str>) -> Leaf {

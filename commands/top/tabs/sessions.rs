@@ -91,6 +91,9 @@ impl Row for Session {
             Some(addr) => Value::Addr(addr),
             None => Value::Text(&s.row.client),
         }),
+        Column::name("user_cert", "USER-CERT", HIDDEN, (16, 60), |s| {
+            Value::text(s.row.user_cert.as_deref())
+        }),
         Column::name("listener", "LISTENER", 11, (9, 16), |s| {
             Value::Text(&s.row.listener)
         }),

@@ -295,6 +295,7 @@ fn session(entry: &Entry) -> SessionRow {
         host: view.host,
         sni: entry.asked.other().map(ToOwned::to_owned),
         client: view.client.to_string(),
+        user_cert: view.user_cert,
         listener: view.listener,
         protocol: view.protocol.to_owned(),
         tls: view.tls.as_str().to_owned(),

@@ -5,7 +5,8 @@
 
 use crate::wire::{Reader, Short};
 
-/// What a `StartupMessage` says about the session, for log lines and error texts only.
+/// What a `StartupMessage` says about the session: for log lines and error texts, and for
+/// the rule that a user has to be the one of a certificate.
 ///
 /// The texts are the client's own: escape them before they reach a log. A value that is not
 /// UTF-8 counts as absent, and of a name that is there twice the last value counts.

@@ -44,6 +44,7 @@ fn a_client_resumes_however_many_others_came_in_between() {
             cert: cert.clone(),
             key: key.clone(),
             client_ca: None,
+            client_crl: None,
             min_version: version,
             alpn: &[],
         };

@@ -31,6 +31,26 @@ pub(crate) fn tls_client(tcp: TcpStream, host: &str, ca: &Ca, alpn: &[&str]) -> 
     stream
 }
 
+/// The same, with a certificate of its own.
+///
+/// # Panics
+/// When it fails.
+#[track_caller]
+pub(crate) fn tls_client_with(tcp: TcpStream, host: &str, ca: &Ca, leaf: &Leaf) -> TlsClient {
+    let certificate = CertificateDer::from(leaf.der.clone());
+    let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a key");
+    let config = ClientConfig::builder()
+        .with_root_certificates(roots(ca))
+        .with_client_auth_cert(vec![certificate], key)
+        .expect("a certificate and its key");
+    let name = ServerName::try_from(host.to_owned()).expect("a host name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a TLS client");
+    let mut stream = StreamOwned::new(session, tcp);
+    let done = stream.conn.complete_io(&mut stream.sock);
+    assert!(done.is_ok(), "the client's TLS handshake: {done:?}");
+    stream
+}
+
 /// What a client sends first: a hello that a server can answer.
 pub(crate) fn first_flight(host: &str, ca: &Ca) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -40,15 +60,19 @@ pub(crate) fn first_flight(host: &str, ca: &Ca) -> Vec<u8> {
 }
 
 fn session(host: &str, ca: &Ca, alpn: &[&str]) -> ClientConnection {
-    let mut roots = RootCertStore::empty();
-    let authority = CertificateDer::from_pem_slice(ca.pem().as_bytes()).expect("a certificate");
-    roots.add(authority).expect("an authority");
     let mut config = ClientConfig::builder()
-        .with_root_certificates(roots)
+        .with_root_certificates(roots(ca))
         .with_no_client_auth();
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
     let name = ServerName::try_from(host.to_owned()).expect("a host name");
     ClientConnection::new(Arc::new(config), name).expect("a TLS client")
+}
+
+fn roots(ca: &Ca) -> RootCertStore {
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(ca.pem().as_bytes()).expect("a certificate");
+    roots.add(authority).expect("an authority");
+    roots
 }
 
 /// Does a backend's handshake.
