@@ -361,7 +361,7 @@ fn client_user() -> impl TypedValueParser<Value = ClientUser> {
 }
 
 fn server_name(text: &str) -> Result<ServerName, String> {
-    ServerName::parse(text).map_err(|e| e.to_string())
+    ServerName::typed(text).map_err(|e| e.to_string())
 }
 
 /// A network, or a single address.

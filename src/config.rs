@@ -30,6 +30,7 @@ use toml::de::DeTable;
 
 pub use check::check;
 pub use duration::parse_duration;
+pub use listener::bind_addr;
 pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 

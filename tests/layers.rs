@@ -16,10 +16,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("tls", &["file", "wire"]),
     ("cert", &["file", "tls", "wire"]),
     ("backend", &["tls"]),
-    ("route", &["backend", "few", "histogram", "tls"]),
-    ("config", &["backend", "few", "file", "route", "tls"]),
-    ("provider", &["file", "route"]),
     ("net", &["backend", "tls"]),
+    ("route", &["backend", "few", "histogram", "tls"]),
+    ("config", &["backend", "few", "file", "net", "route", "tls"]),
+    ("provider", &["file", "route"]),
     ("service", &["net", "wire"]),
     ("stats", &["backend", "route", "tls", "wire"]),
     ("admission", &["config", "source", "stats"]),
@@ -39,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "probe",
         &[
+            "backend",
             "cert",
             "config",
             "handshake",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
-use dbgate::config::parse_duration;
+use dbgate::config::{bind_addr, parse_duration};
 use dbgate::probe::active::{Endpoint, OnlyVersion, Split};
 use dbgate::probe::facts::Hint;
 use dbgate::tls::ServerName;
@@ -243,13 +243,9 @@ fn only_version() -> impl TypedValueParser<Value = OnlyVersion> {
 }
 
 fn bind_address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        let port = text
-            .rsplit(':')
-            .next()
-            .and_then(|port| port.parse::<u16>().ok());
-        format!("write IP:PORT, as in 127.0.0.1:{}", port.unwrap_or(0))
-    })
+    let port = text.rsplit(':').next();
+    let port = port.and_then(|port| port.parse::<u16>().ok()).unwrap_or(0);
+    bind_addr(text, &format!("127.0.0.1:{port}"))
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {

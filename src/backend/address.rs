@@ -1,5 +1,6 @@
-//! The address of a backend as an operator writes it: `10.0.0.5:5432`, `[fd00::5]:5432` or
-//! `db.internal:5432`. A name is resolved at each dial, so it may move.
+//! The address of a backend as an operator writes it: `10.0.0.5:5432`, `[fd00::5]:5432`,
+//! `[fe80::1%eth0]:5432` or `db.internal:5432`. A name, and an interface, is looked up at each dial,
+//! so it may move.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -7,6 +8,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::zone::ZonedAddr;
 use crate::tls::ServerName;
 
 /// Host and port of one database server.
@@ -14,6 +16,8 @@ use crate::tls::ServerName;
 pub enum BackendAddr {
     /// A literal address; one that is IPv4-mapped is the IPv4 address.
     Ip(IpAddr, u16),
+    /// A literal address on the link of an interface.
+    Zoned(Box<ZonedAddr>, u16),
     /// A DNS name.
     Name(ServerName, u16),
 }
@@ -23,7 +27,7 @@ impl BackendAddr {
     #[must_use]
     pub fn port(&self) -> u16 {
         match self {
-            Self::Ip(_, port) | Self::Name(_, port) => *port,
+            Self::Ip(_, port) | Self::Zoned(_, port) | Self::Name(_, port) => *port,
         }
     }
 }
@@ -33,6 +37,7 @@ impl fmt::Display for BackendAddr {
         match self {
             Self::Ip(IpAddr::V4(ip), port) => write!(f, "{ip}:{port}"),
             Self::Ip(IpAddr::V6(ip), port) => write!(f, "[{ip}]:{port}"),
+            Self::Zoned(addr, port) => write!(f, "[{addr}]:{port}"),
             Self::Name(name, port) => write!(f, "{name}:{port}"),
         }
     }
@@ -53,6 +58,14 @@ impl FromStr for BackendAddr {
             return Err(format!("\"{text}\": port 0 cannot be dialled"));
         }
         if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+            if v6.contains('%') {
+                let addr = v6.parse().map_err(|()| {
+                    format!(
+                        "\"{text}\" names no interface: write the address, % and the interface, as in [fe80::1%eth0]:5432"
+                    )
+                })?;
+                return Ok(Self::Zoned(Box::new(addr), port));
+            }
             let ip: Ipv6Addr = v6.parse().map_err(|_| expected())?;
             return Ok(Self::Ip(IpAddr::V6(ip).to_canonical(), port));
         }
@@ -64,7 +77,7 @@ impl FromStr for BackendAddr {
                 )),
             };
         }
-        let name = ServerName::parse(host).map_err(|e| format!("{}: {e}", expected()))?;
+        let name = ServerName::typed(host).map_err(|e| format!("{}: {e}", expected()))?;
         Ok(Self::Name(name, port))
     }
 }
@@ -88,10 +101,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_three_ways_to_write_one() {
-        for text in ["10.0.0.5:5432", "[fd00::5]:5432", "db.internal:5432"] {
+    fn the_ways_to_write_one() {
+        for text in [
+            "10.0.0.5:5432",
+            "[fd00::5]:5432",
+            "[fe80::1%eth0]:5432",
+            "db.internal:5432",
+        ] {
             assert_eq!(text.parse::<BackendAddr>().unwrap().to_string(), text);
         }
+        let name: BackendAddr = "b\u{fc}cher.example:5432".parse().unwrap();
+        assert_eq!(name.to_string(), "xn--bcher-kva.example:5432");
+        assert!(std::mem::size_of::<BackendAddr>() <= 24);
     }
 
     #[test]
@@ -109,6 +130,8 @@ mod tests {
             "fd00::5:5432",
             "db:0",
             "db:70000",
+            "[fe80::1%]:5432",
+            "[db%eth0]:5432",
         ] {
             let error = bad.parse::<BackendAddr>().unwrap_err();
             assert!(error.contains(bad), "{bad}: {error}");

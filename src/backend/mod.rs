@@ -4,6 +4,8 @@
 
 mod address;
 mod pool;
+mod zone;
 
 pub use address::BackendAddr;
 pub use pool::{Backend, Pool, backends};
+pub use zone::ZonedAddr;

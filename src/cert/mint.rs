@@ -50,8 +50,8 @@ impl FromStr for HostName {
         }
         let told = |error: crate::tls::name::NameError| format!("\"{text}\": {error}");
         match text.strip_prefix("*.") {
-            Some(base) => ServerName::parse(base).map(Self::Wildcard).map_err(told),
-            None => ServerName::parse(text).map(Self::Dns).map_err(told),
+            Some(base) => ServerName::typed(base).map(Self::Wildcard).map_err(told),
+            None => ServerName::typed(text).map(Self::Dns).map_err(told),
         }
     }
 }

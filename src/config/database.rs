@@ -91,7 +91,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
             client_user: section.string("client_user", str::parse),
             backend_ca: section.path("backend_ca"),
             backend_name: section.string("backend_name", |text| {
-                ServerName::parse(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
+                ServerName::typed(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
             }),
             backend_cert: section.path("backend_cert"),
             backend_key: section.path("backend_key"),

@@ -8,6 +8,8 @@ use super::problem::{Report, Severity};
 use super::read::check_name;
 use super::section::Section;
 use super::{Listener, ListenerProtocol, database};
+use crate::backend::BackendAddr;
+use crate::net::zone;
 
 /// A listener of the file, with the places of its addresses and of its default.
 pub(super) struct Found {
@@ -45,14 +47,21 @@ pub(super) fn in_the_way<'f>(
     all.find(|(_, bound)| overlap(bound, addr, false))
 }
 
-/// An address to listen on. One that is IPv4-mapped is the IPv4 address: both take the same clients.
+/// Reads an address to listen on, such as `[::]:5432`. One that is IPv4-mapped is the IPv4 address:
+/// both take the same clients. An interface, as in `[fe80::1%eth0]:5432`, is looked up now, since the
+/// address is bound now.
 ///
 /// # Errors
-/// What it should be, with an example.
-pub(super) fn listening(text: &str, example: &str) -> Result<SocketAddr, String> {
-    match text.parse::<SocketAddr>() {
-        Ok(addr) => Ok(canonical(addr)),
-        Err(_) => Err(format!(
+/// What it should be, with `example`, or that the machine has no such interface.
+pub fn bind_addr(text: &str, example: &str) -> Result<SocketAddr, String> {
+    if let Ok(addr) = text.parse() {
+        return Ok(canonical(addr));
+    }
+    match text.parse() {
+        Ok(BackendAddr::Zoned(addr, port)) => {
+            zone::resolve(&addr, port).map_err(|error| format!("\"{text}\": {error}"))
+        }
+        _ => Err(format!(
             "\"{text}\" is no address to listen on: write IP:PORT, as in {example}"
         )),
     }
@@ -69,7 +78,7 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
     check_name(name, &section);
     let bind = section.strings("bind", "addresses", |text| {
-        listening(text, "0.0.0.0:5432 or [::]:5432")
+        bind_addr(text, "0.0.0.0:5432 or [::]:5432")
     });
     if !section.has("bind") || bind.as_ref().is_some_and(Vec::is_empty) {
         section.error(

@@ -211,7 +211,7 @@ fn access_to(text: &str) -> Result<AccessTo, String> {
 }
 
 fn metrics(mut section: Section<'_, '_>, listeners: &[listener::Found]) -> Option<SocketAddr> {
-    let bind = section.string("bind", |text| listener::listening(text, "127.0.0.1:9432"));
+    let bind = section.string("bind", |text| listener::bind_addr(text, "127.0.0.1:9432"));
     if let Some(bind) = &bind
         && let Some((name, addr)) = listener::in_the_way(listeners, bind)
     {

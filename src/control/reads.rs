@@ -10,7 +10,7 @@ use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, Found, Host, Origin};
-use crate::tls::Sni;
+use crate::tls::{ServerName, Sni};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();
@@ -134,10 +134,12 @@ pub(super) fn explain(
     let snapshot = gateway.store.snapshot();
     let mut walk: Vec<String> = Vec::new();
     let mut withdrawn = false;
-    let by_name = match (
-        settings.protocol,
-        Sni::from_host_name(asked.host.as_bytes()),
-    ) {
+    // As a client sends it; what is no name at all is judged as it is.
+    let sent = ServerName::typed(&asked.host);
+    let sent = sent
+        .as_ref()
+        .map_or(asked.host.as_str(), ServerName::as_str);
+    let by_name = match (settings.protocol, Sni::from_host_name(sent.as_bytes())) {
         (ListenerProtocol::Tcp, _) => {
             walk.push(format!(
                 "listener {} relays by port: names play no part",

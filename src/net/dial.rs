@@ -11,6 +11,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::zone;
 use crate::backend::BackendAddr;
 use crate::tls::ServerName;
 
@@ -34,6 +35,7 @@ const HEAD_START: Duration = Duration::from_millis(250);
 pub async fn dial(backend: &BackendAddr) -> io::Result<(TcpStream, SocketAddr)> {
     match backend {
         BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
+        BackendAddr::Zoned(addr, port) => connect(zone::resolve(addr, *port)?).await,
         BackendAddr::Name(name, port) => {
             let addrs: Vec<SocketAddr> = lookup_host((name.as_ref(), *port)).await?.collect();
             first_of(name, addrs).await
@@ -146,6 +148,17 @@ mod tests {
         // The kernel gives up on the first address after minutes.
         let reached = timeout(Duration::from_secs(30), first_of(&name, vec![hole, good])).await;
         assert_eq!(reached.unwrap().unwrap().1, good);
+    }
+
+    #[tokio::test]
+    async fn an_address_of_a_link_is_reached_by_its_interface() {
+        let listener = TcpListener::bind("[::1]:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let by = |zone: &str| format!("[::1%{zone}]:{port}").parse().unwrap();
+        let (_, addr) = dial(&by("lo")).await.unwrap();
+        assert_eq!((addr.ip(), addr.port()), ("::1".parse().unwrap(), port));
+        let error = dial(&by("nowhere0")).await.unwrap_err();
+        assert!(error.to_string().contains("nowhere0"), "{error}");
     }
 
     #[tokio::test]

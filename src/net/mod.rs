@@ -13,6 +13,7 @@ pub mod pump;
 pub mod relay;
 mod splice;
 pub mod stream;
+pub mod zone;
 
 pub use buffered::Buffered;
 pub use stream::Stream;

@@ -60,7 +60,7 @@ impl FromStr for Host {
                 "\"{text}\": a wildcard is a whole first label, as in *.example.com"
             ));
         }
-        let name = ServerName::parse(name).map_err(|e| format!("\"{text}\" is no host: {e}"))?;
+        let name = ServerName::typed(name).map_err(|e| format!("\"{text}\" is no host: {e}"))?;
         Ok(if wildcard {
             Self::Wildcard(name)
         } else {

@@ -3,7 +3,7 @@
 //! sent to any of them by then.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -187,5 +187,6 @@ fn tls_name(
             PkiName::try_from(name.as_ref().to_owned())
         }
         (None, BackendAddr::Ip(ip, _)) => Ok(PkiName::IpAddress((*ip).into())),
+        (None, BackendAddr::Zoned(addr, _)) => Ok(PkiName::from(IpAddr::from(addr.ip))),
     }
 }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::wire::escape;
@@ -39,6 +40,11 @@ pub enum NameError {
     /// More than [`MAX_LABEL`] bytes between two dots.
     #[error("a label of the name has {0} bytes, more than the {MAX_LABEL} that DNS allows")]
     LabelTooLong(usize),
+    /// Characters beyond ASCII that make no international name.
+    #[error(
+        "the name is no valid international one (UTS #46): write it as DNS has it, in its xn-- form"
+    )]
+    International,
     /// Anything but letters, digits, hyphens, underscores and dots.
     #[error("the name holds {0:?}, but only letters, digits, '-', '_' and '.' can be in one")]
     Character(char),
@@ -51,7 +57,28 @@ pub enum NameError {
 }
 
 impl ServerName {
-    /// Checks and normalises a name that a user has written or a client has sent.
+    /// Reads a name that a person has typed or configured: one with characters beyond ASCII gets the
+    /// form in which DNS, TLS and certificates have it (`xn--…`; UTS #46, not transitional).
+    ///
+    /// # Errors
+    /// [`NameError`] says what is wrong with it.
+    pub fn typed(text: &str) -> Result<Self, NameError> {
+        if text.is_ascii() {
+            return Self::parse(text);
+        }
+        // Which ASCII characters there may be, and how long it may be, is for `parse` to say.
+        let ascii = Uts46::new()
+            .to_ascii(
+                text.as_bytes(),
+                AsciiDenyList::EMPTY,
+                Hyphens::CheckFirstLast,
+                DnsLength::Ignore,
+            )
+            .map_err(|_| NameError::International)?;
+        Self::parse(&ascii)
+    }
+
+    /// Checks and normalises a name as it is sent: ASCII only.
     ///
     /// # Errors
     /// [`NameError`] says what is wrong with it.
@@ -126,7 +153,7 @@ impl Serialize for ServerName {
 impl<'de> Deserialize<'de> for ServerName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text).map_err(|e| serde::de::Error::custom(format!("\"{text}\": {e}")))
+        Self::typed(&text).map_err(|e| serde::de::Error::custom(format!("\"{text}\": {e}")))
     }
 }
 
@@ -197,6 +224,37 @@ impl Sni {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Source of the first five: UTS #46 section 4 and its test file.
+    #[test]
+    fn what_people_type_becomes_what_is_sent() {
+        for (typed, sent) in [
+            ("b\u{fc}cher.example", Ok("xn--bcher-kva.example")),
+            ("B\u{dc}CHER.Example", Ok("xn--bcher-kva.example")),
+            ("bu\u{308}cher.example", Ok("xn--bcher-kva.example")),
+            ("fa\u{df}.example", Ok("xn--fa-hia.example")),
+            ("\u{4f8b}\u{3048}\u{3002}jp", Ok("xn--r8jz45g.jp")),
+            ("xn--bcher-kva.example", Ok("xn--bcher-kva.example")),
+            ("pg_1.b\u{fc}cher.example", Ok("pg_1.xn--bcher-kva.example")),
+            ("pg1.example", Ok("pg1.example")),
+            ("b\u{fc} cher.example", Err(NameError::Character(' '))),
+            ("a\u{200b}\u{2028}b.example", Err(NameError::International)),
+            ("-\u{fc}.example", Err(NameError::International)),
+            ("\u{308}a.example", Err(NameError::International)),
+            ("\u{ff11}\u{ff12}7.0.0.1", Err(NameError::IpAddress)),
+            ("\u{3002}", Err(NameError::Empty)),
+        ] {
+            let name = ServerName::typed(typed);
+            let name = name
+                .as_ref()
+                .map(ServerName::as_str)
+                .map_err(|error| *error);
+            assert_eq!(name, sent, "{typed}");
+        }
+        // On the wire there is ASCII only.
+        let sent = Sni::from_host_name("b\u{fc}cher.example".as_bytes());
+        assert_eq!(sent.status(), "invalid");
+    }
 
     fn label(length: usize) -> String {
         "a".repeat(length)

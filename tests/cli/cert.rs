@@ -63,6 +63,17 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
+fn a_name_may_be_typed_as_it_is_read() {
+    let desk = Desk::with_ca();
+    let made = desk.cert("new b\u{fc}cher.example *.b\u{fc}cher.example");
+    assert_eq!(made.code, Some(0), "{made:?}");
+    let shown = desk.cert("show xn--bcher-kva.example.crt -o json").out;
+    for name in ["\"xn--bcher-kva.example\"", "\"*.xn--bcher-kva.example\""] {
+        assert!(shown.contains(name), "no {name} in {shown}");
+    }
+}
+
+#[test]
 fn from_nothing_to_the_lines_that_clients_need() {
     let desk = Desk::new();
     let told = desk.cert("new pg1.db.example").failed(1);

@@ -404,3 +404,57 @@ fn callers_at_the_same_time_take_turns() {
         "{codes:?}"
     );
 }
+
+/// DNS, TLS and certificates have such a name in its `xn--` form, and so it is shown.
+#[test]
+fn a_host_may_be_typed_as_it_is_read() {
+    let gate = Gate::new(EMPTY);
+    let words = [
+        "expose",
+        "shop",
+        "--host",
+        "b\u{fc}cher.example",
+        "*.B\u{dc}CHER.example",
+        "--to",
+        "db.b\u{fc}cher.example:5432",
+    ];
+    gate.ctl(&words).done();
+    let shown = gate.json(&["list"]).to_string();
+    for form in [
+        "\"xn--bcher-kva.example\"",
+        "\"*.xn--bcher-kva.example\"",
+        "db.xn--bcher-kva.example:5432",
+    ] {
+        assert!(shown.contains(form), "no {form} in {shown}");
+    }
+    for host in ["b\u{fc}cher.example", "xn--bcher-kva.example"] {
+        let told = gate.json(&["explain", host]);
+        assert_eq!(told["database"], "shop", "{told:#}");
+    }
+    let refused = gate
+        .ctl(&["expose", "shop", "--host", "\u{308}a.example"])
+        .failed(2);
+    assert!(refused.contains("UTS #46"), "{refused}");
+}
+
+/// An interface may come later: it is looked up when the address is dialled.
+#[test]
+fn a_backend_may_be_on_the_link_of_an_interface() {
+    let gate = Gate::new(EMPTY);
+    let addr = "[fe80::1%nowhere0]:5432";
+    gate.ctl(&["expose", "pg1", "--host", "a.example", "--to", addr])
+        .done();
+    let shown = gate.json(&["list"]).to_string();
+    assert!(shown.contains(addr), "{shown}");
+    let refused = gate
+        .ctl(&[
+            "expose",
+            "pg2",
+            "--host",
+            "b.example",
+            "--to",
+            "[fe80::1%]:1",
+        ])
+        .failed(2);
+    assert!(refused.contains("names no interface"), "{refused}");
+}

@@ -83,6 +83,11 @@ fn what_cannot_be_done_is_a_usage_error() {
         (&["listen", "--bind", "5432"], "as in 127.0.0.1:5432"),
         (&["listen", "--bind", ":5432"], "as in 127.0.0.1:5432"),
         (&["listen", "--bind", "localhost"], "write IP:PORT"),
+        (
+            &["listen", "--bind", "[fe80::1%nowhere0]:1"],
+            "no network interface nowhere0",
+        ),
+        (&["tls://[fe80::1%]"], "names its interface"),
         (&["lisen"], "did you mean `dbgate probe listen`?"),
         (&["pcp"], "did you mean `dbgate probe pcap`?"),
         (&["expain"], "did you mean `dbgate probe explain`?"),

@@ -90,6 +90,9 @@ drills! {
     tcp_unreachable: reach::no_network, "postgres://192.0.2.1"
         => 3 "tcp-unreachable", "no way there", "routes and VPN";
 
+    tcp_no_such_interface: reach::nothing, "postgres://[fe80::1%nowhere0]"
+        => 3 "tcp-unreachable", "no network interface nowhere0", "routes and VPN";
+
     addresses_differ: reach::one_address_is_down, "postgres://two.example.test:{port} --ca {ca} --each-address"
         => 3 "addresses-differ", "127.0.0.2", "Mend or remove";
 

@@ -59,6 +59,7 @@ fn name(plan: &Plan) -> Option<PkiName<'static>> {
     let name = match (&plan.offer.sni, &plan.dialled.0) {
         (Some(name), _) | (None, Host::Name(name)) => name.as_str().to_owned(),
         (None, Host::Ip(ip)) => return Some(PkiName::from(*ip)),
+        (None, Host::Zoned(addr)) => return Some(PkiName::from(IpAddr::from(addr.ip))),
     };
     PkiName::try_from(name).ok()
 }
@@ -74,6 +75,7 @@ fn finding(fault: &Fault, plan: &Plan, options: &Options) -> Finding {
     };
     let tunnel = match &plan.dialled.0 {
         Host::Ip(ip) => is_loopback(*ip),
+        Host::Zoned(addr) => addr.ip.is_loopback(),
         Host::Name(name) => name.as_str() == "localhost",
     };
     if tunnel && let Fault::NameMismatch { names, .. } | Fault::IpNotCovered { names, .. } = fault {

@@ -200,7 +200,7 @@ fn plan(target: &Target, host: &Host, port: u16, setup: &Setup) -> Plan {
     let direct_postgres = target.protocol == Hint::Postgres && way == Way::Direct;
     let sni = match (&options.sni, host) {
         (Sni::Name(name), _) | (Sni::Host, Host::Name(name)) => Some(name.clone()),
-        (Sni::None, _) | (Sni::Host, Host::Ip(_)) => None,
+        (Sni::None, _) | (Sni::Host, Host::Ip(_) | Host::Zoned(_)) => None,
     };
     Plan {
         protocol: target.protocol,

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::target::Host;
 use crate::net::dial::{is_exhaustion, set_options};
+use crate::net::zone;
 use crate::probe::Finding;
 use crate::probe::rules;
 
@@ -26,6 +27,12 @@ pub(in crate::probe) async fn resolve(
 ) -> Result<(Vec<SocketAddr>, Duration), Finding> {
     let name = match host {
         Host::Ip(ip) => return Ok((vec![SocketAddr::new(*ip, port)], Duration::ZERO)),
+        Host::Zoned(addr) => {
+            return match zone::resolve(addr, port) {
+                Ok(address) => Ok((vec![address], Duration::ZERO)),
+                Err(error) => Err(Finding::new(&rules::TCP_UNREACHABLE, error.to_string())),
+            };
+        }
         Host::Name(name) => name,
     };
     let start = Instant::now();

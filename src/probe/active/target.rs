@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
+use crate::backend::ZonedAddr;
 use crate::probe::facts::Hint;
 use crate::tls::ServerName;
 
@@ -19,11 +20,19 @@ pub enum Host {
     Name(ServerName),
     /// A literal address.
     Ip(IpAddr),
+    /// A literal address on the link of an interface.
+    Zoned(Box<ZonedAddr>),
 }
 
 impl Host {
     fn parse(text: &str) -> Result<Self, TargetError> {
         if let Some(v6) = text.strip_prefix('[') {
+            if v6.contains('%') {
+                let zoned = v6.strip_suffix(']').and_then(|v6| v6.parse().ok());
+                return zoned
+                    .map(|zoned| Self::Zoned(Box::new(zoned)))
+                    .ok_or(TargetError::Zone);
+            }
             let v6 = v6.strip_suffix(']').and_then(|v6| v6.parse().ok());
             return v6
                 .map(|v6| Self::Ip(IpAddr::V6(v6)))
@@ -31,7 +40,7 @@ impl Host {
         }
         match text.parse() {
             Ok(v4) => Ok(Self::Ip(IpAddr::V4(v4))),
-            Err(_) => Ok(Self::Name(ServerName::parse(text)?)),
+            Err(_) => Ok(Self::Name(ServerName::typed(text)?)),
         }
     }
 }
@@ -42,6 +51,7 @@ impl fmt::Display for Host {
             Self::Name(name) => name.fmt(f),
             Self::Ip(IpAddr::V4(ip)) => ip.fmt(f),
             Self::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]"),
+            Self::Zoned(addr) => write!(f, "[{addr}]"),
         }
     }
 }
@@ -130,6 +140,9 @@ pub enum TargetError {
     /// Brackets without an IPv6 address.
     #[error("there is no IPv6 address between the brackets")]
     Ipv6,
+    /// An address with a % that names no interface.
+    #[error("an address of one link names its interface, as in [fe80::1%eth0]:5432")]
+    Zone,
     /// An IPv6 address without brackets.
     #[error("an IPv6 address goes into brackets, as in [fd00::5]:5432")]
     Brackets,
@@ -191,7 +204,8 @@ impl Target {
         let hosts = hosts
             .split(',')
             .map(|text| {
-                let endpoint = Endpoint::parse(text)?;
+                // A URL escapes the % before an interface (RFC 6874 section 2).
+                let endpoint = Endpoint::parse(&text.replace("%25", "%"))?;
                 Ok((endpoint.host, endpoint.port.unwrap_or(*default_port)))
             })
             .collect::<Result<_, TargetError>>()?;
@@ -259,6 +273,10 @@ mod tests {
             ("tls://fd00::5:443", "Brackets"),
             ("tls://[fd00", "Ipv6"),
             ("tls://[nonsense]", "Ipv6"),
+            ("tls://[fe80::1%eth0]", "tls [fe80::1%eth0]:443"),
+            ("tls://[fe80::1%25eth0]:1", "tls [fe80::1%eth0]:1"),
+            ("tls://[fe80::1%]", "Zone"),
+            ("tls://b\u{fc}cher.example", "tls xn--bcher-kva.example:443"),
             ("tls://a..b", "Name(EmptyLabel)"),
         ] {
             assert_eq!(said(url), expected, "{url}");
@@ -289,6 +307,9 @@ mod tests {
             ("::1:5432", None),
             ("[::1]", Some("[::1]")),
             ("[::1]:15432", Some("[::1]:15432")),
+            ("[fe80::1%eth0]:15432", Some("[fe80::1%eth0]:15432")),
+            ("[fe80::1%eth0]", Some("[fe80::1%eth0]")),
+            ("[fe80::1%]:1", None),
             ("gate.example:7432", Some("gate.example:7432")),
             ("gate.example:", None),
             ("", None),

@@ -367,11 +367,7 @@ async fn a_refused_offer_is_followed_by_one_of_everything() {
     let (old, refused) = (old.concat(), Alert::HandshakeFailure.record().to_vec());
     for (wide, code, look) in [
         (old, "tls-old-ciphers-only", "TLS_RSA_WITH_AES_128_CBC_SHA"),
-        (
-            refused.clone(),
-            "tls-no-fitting-certificate",
-            "sent alert 40",
-        ),
+        (refused.clone(), "tls-no-suite-for-key", "sent alert 40"),
     ] {
         let usual = refused.clone();
         let port = serving(move |mut tcp| {

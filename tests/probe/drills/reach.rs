@@ -14,6 +14,11 @@ pub(super) fn no_such_name() -> Scene {
     Scene::empty().instead_of("/etc/nsswitch.conf", "hosts: files\n")
 }
 
+/// What is dialled says it all.
+pub(super) fn nothing() -> Scene {
+    Scene::empty()
+}
+
 /// The name server that is asked does not run.
 pub(super) fn no_name_server() -> Scene {
     Scene::empty()
