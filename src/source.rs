@@ -1,7 +1,47 @@
 //! The client network that counts as one source: an IPv4 address, or the /64 network of an IPv6
 //! address, of which any single host has all the addresses it likes.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How many there are of each source.
+#[derive(Debug, Default)]
+pub struct PerSource(Mutex<HashMap<IpAddr, u32>>);
+
+impl PerSource {
+    /// Counts one more of this client's source, unless it has `limit` of them.
+    pub fn enter(&self, client: IpAddr, limit: Option<u32>) -> bool {
+        let mut counts = self.lock();
+        let count = counts.entry(source(client)).or_default();
+        if *count >= limit.unwrap_or(u32::MAX) {
+            return false;
+        }
+        *count += 1;
+        true
+    }
+
+    /// Counts one less.
+    pub fn leave(&self, client: IpAddr) {
+        let mut counts = self.lock();
+        if let Some(count) = counts.get_mut(&source(client)) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&source(client));
+            }
+        }
+    }
+
+    /// How many there are of this client's source.
+    #[must_use]
+    pub fn count(&self, client: IpAddr) -> u32 {
+        self.lock().get(&source(client)).copied().unwrap_or(0)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The first address of the network that `client` counts with.
 #[must_use]
@@ -18,6 +58,23 @@ pub fn source(client: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_source_is_counted_up_to_its_limit_and_forgotten_at_the_end() {
+        let counts = PerSource::default();
+        let [one, same, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|ip| {
+            let ip: IpAddr = ip.parse().unwrap();
+            ip
+        });
+        assert!(counts.enter(one, Some(2)) && counts.enter(same, Some(2)));
+        assert!(!counts.enter(one, Some(2)));
+        assert!(counts.enter(other, Some(2)) && counts.enter(one, None));
+        assert_eq!((counts.count(same), counts.count(other)), (3, 1));
+        for client in [one, same, same, other] {
+            counts.leave(client);
+        }
+        assert!(counts.lock().is_empty());
+    }
 
     #[test]
     fn an_ipv6_network_is_one_source_and_an_ipv4_address_another() {

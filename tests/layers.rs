@@ -17,11 +17,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cert", &["file", "tls", "wire"]),
     ("backend", &["tls"]),
     ("net", &["backend", "tls"]),
-    ("route", &["backend", "few", "histogram", "tls"]),
+    ("route", &["backend", "few", "histogram", "source", "tls"]),
     ("config", &["backend", "few", "file", "net", "route", "tls"]),
     ("provider", &["file", "route"]),
     ("service", &["net", "wire"]),
-    ("stats", &["backend", "route", "tls", "wire"]),
+    ("stats", &["backend", "route", "source", "tls", "wire"]),
     ("admission", &["config", "source", "stats"]),
     ("access_log", &["config", "stats"]),
     (

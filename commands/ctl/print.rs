@@ -85,6 +85,7 @@ fn list(answer: &Value, wide: bool) -> Page {
         Column::new("BACKENDS", |d| text(&d["backends"])),
         Column::new("SESSIONS", |d| text(&d["sessions"])),
         Column::wide("MAX", |d| text(&d["max_sessions"])),
+        Column::wide("MAX/IP", |d| text(&d["max_sessions_per_ip"])),
         Column::wide("ALLOW", |d| text(&d["allow"])),
         Column::wide("DENY", |d| text(&d["deny"])),
         Column::new("ORIGIN", |d| text(&d["origin"])),
@@ -202,7 +203,9 @@ fn sessions(answer: &Value, wide: bool) -> Page {
 
 fn rejects(answer: &Value, wide: bool) -> Page {
     const COLUMNS: &[Column] = &[
-        Column::new("TIME", |r| text(&r["time"])),
+        Column::new("LAST", |r| text(&r["last"])),
+        Column::wide("FIRST", |r| text(&r["first"])),
+        Column::new("COUNT", |r| text(&r["count"])),
         Column::new("CLIENT", |r| text(&r["client"])),
         Column::new("LISTENER", |r| text(&r["listener"])),
         Column::wide("PROTOCOL", |r| text(&r["protocol"])),
@@ -252,6 +255,7 @@ fn status(answer: &Value) -> Page {
         ),
         ("handshakes", text(&answer["handshakes"])),
         ("rejects", text(&answer["rejects"])),
+        ("empty connects", text(&answer["empty_connects"])),
     ]);
     page.out.push('\n');
     page.rows(&answer["listeners"], LISTENERS, false, "No listeners.");

@@ -100,7 +100,9 @@ fn databases(bytes: (u64, u64)) -> Vec<DatabaseRow> {
 pub(crate) fn first() -> Update {
     let reject = |id: u64, ago: u64, reason: &str, sni: Option<&str>| RejectRow {
         id,
-        time: humantime::format_rfc3339_millis(noon() - Duration::from_secs(ago)).to_string(),
+        ts: humantime::format_rfc3339_millis(noon() - Duration::from_secs(ago)).to_string(),
+        count: 1,
+        first: humantime::format_rfc3339_millis(noon() - Duration::from_secs(ago)).to_string(),
         client: format!("203.0.113.{id}:55555"),
         listener: "main".into(),
         protocol: sni.map(|_| "postgres".into()),

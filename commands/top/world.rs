@@ -111,6 +111,8 @@ impl World {
                 let event = Event::rejected(self.events_told, &reject);
                 self.happened(event);
             }
+            // One that has grown moves to the end, as at the gateway.
+            self.rejects.retain(|known| known.row.id != reject.row.id);
             keep(&mut self.rejects, reject);
         }
         for told in update.reject_counts {
@@ -142,15 +144,19 @@ impl World {
         };
         let mut recent: BTreeMap<(String, String), BTreeMap<u64, u64>> = BTreeMap::new();
         for reject in &self.rejects {
-            let ago = time(&reject.row.time).map(|at| told.duration_since(at).unwrap_or_default());
+            let ago = time(&reject.row.ts).map(|at| told.duration_since(at).unwrap_or_default());
             let Some(ago) = ago.and_then(|ago| u64::try_from(ago.as_millis()).ok()) else {
                 continue;
             };
             if ago < KEPT_MS {
+                // How many of a longer row are that new is not told.
+                let began = time(&reject.row.first).and_then(|at| told.duration_since(at).ok());
+                let recent_row = began.is_some_and(|ago| ago.as_millis() < u128::from(KEPT_MS));
+                let new = if recent_row { reject.row.count } else { 1 };
                 // To the second, or one meter could not hold them.
                 let at = self.now.saturating_sub(ago / 1000 * 1000);
                 let key = (reject.row.listener.clone(), reject.row.reason.clone());
-                *recent.entry(key).or_default().entry(at).or_default() += 1;
+                *recent.entry(key).or_default().entry(at).or_default() += new;
             }
         }
         for (key, (count, meter)) in &mut self.reject_counts {

@@ -82,6 +82,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
         rare: Rare {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),
+            max_sessions_per_ip: section.integer("max_sessions_per_ip"),
             cert: section.path("cert"),
             key: section.path("key"),
             min_version: section.string("min_version", str::parse),

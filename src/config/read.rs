@@ -148,6 +148,7 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
     let defaults = Limits::default();
     let limits = Limits {
         max_sessions: limit(&mut section, "max_sessions", defaults.max_sessions),
+        max_sessions_per_ip: section.integer("max_sessions_per_ip"),
         max_handshakes: limit(&mut section, "max_handshakes", defaults.max_handshakes),
         max_handshakes_per_ip: limit(
             &mut section,
@@ -155,6 +156,12 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
             defaults.max_handshakes_per_ip,
         ),
     };
+    if limits.max_sessions_per_ip == Some(0) {
+        section.error(
+            "max_sessions_per_ip",
+            "max_sessions_per_ip must be at least 1: 0 would let nobody in",
+        );
+    }
     section.finish();
     limits
 }

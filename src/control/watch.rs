@@ -54,7 +54,7 @@ pub struct Update {
     /// Names of databases that are no longer there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<String>,
-    /// Clients turned away, oldest first, as `ctl rejects` tells them; those that were pushed out
+    /// Rows of clients turned away that are new or have grown, as `ctl rejects` tells them; those that were pushed out
     /// of the last 1,000 before they could be told are only counted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rejects: Vec<RejectRow>,
@@ -166,7 +166,9 @@ pub struct BackendRow {
 )]
 pub struct RejectRow {
     pub id: u64,
-    pub time: String,
+    pub ts: String,
+    pub count: u64,
+    pub first: String,
     pub client: String,
     pub listener: String,
     pub protocol: Option<String>,

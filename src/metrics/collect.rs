@@ -81,11 +81,22 @@ fn listeners(text: &mut Text, gateway: &Gateway, listeners: &[Arc<Listener>]) {
         "Sessions that ended before they reached a backend, by reason.",
     );
     for listener in listeners {
-        for reason in CloseReason::ALL.iter().filter(|reason| reason.is_reject()) {
+        let kept =
+            |reason: &&CloseReason| reason.is_reject() && **reason != CloseReason::NothingSent;
+        for reason in CloseReason::ALL.iter().filter(kept) {
             let labels = [("listener", &*listener.name), ("reason", reason.as_str())];
             let count = counts.get(&(listener.name.clone(), *reason));
             rejects.add(&labels, count.copied().unwrap_or(0));
         }
+    }
+    let empty = gateway.rejects.empty();
+    let mut connects = text.counter(
+        "dbgate_empty_connects_total",
+        "Clients that sent nothing and left: checks whether the port is open, mostly.",
+    );
+    for listener in listeners {
+        let count = empty.get(&listener.name).copied().unwrap_or(0);
+        connects.add(&[("listener", &*listener.name)], count);
     }
     let mut handshakes = text.histogram(
         "dbgate_handshake_duration_seconds",

@@ -93,6 +93,16 @@ impl Pump {
         }
     }
 
+    /// Whether the target does not take what was read, so that the source is not read either.
+    pub(super) fn is_stuck(&self) -> bool {
+        let holds = match &self.held {
+            Held::Nothing => false,
+            Held::Copied(bytes) => !bytes.is_empty(),
+            Held::Piped(pipe) => pipe.held() > 0,
+        };
+        self.finished.is_none() && (holds || self.unflushed)
+    }
+
     /// Moves what can be moved and adds it to `moved`, which nobody else writes to; ready once
     /// this direction has ended.
     pub(super) fn poll(

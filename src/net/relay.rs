@@ -29,6 +29,9 @@ const AFTER_BACKEND_END: Duration = Duration::from_secs(60);
 /// from it any more, so a reset, or a keepalive without an answer, would go unnoticed.
 const LOOK_AFTER_CLIENT: Duration = Duration::from_secs(15);
 
+/// The same while the backend takes no bytes, so that the client is not read either.
+const LOOK_WHEN_STUCK: Duration = Duration::from_secs(2);
+
 /// How a relay ended.
 #[derive(Debug)]
 pub enum End {
@@ -197,16 +200,19 @@ impl Relay {
         async move {
             let mut moved = counts.read();
             let mut since = Instant::now();
+            // A timer for each time that the backend is slow would cost more than it is worth: once
+            // set, it runs on, and is set again only if the backend is still slow then.
+            let mut looks = false;
             loop {
                 let phase = self.phase();
                 let expires = phase.patience(idle).map(|patience| since + patience);
-                let wake = match phase {
-                    Phase::ClientEnded => {
-                        let look = Instant::now() + LOOK_AFTER_CLIENT;
-                        Some(expires.map_or(look, |expires| expires.min(look)))
-                    }
-                    Phase::Open | Phase::BackendEnded => expires,
+                let look = match phase {
+                    _ if looks => Some(LOOK_WHEN_STUCK),
+                    Phase::ClientEnded => Some(LOOK_AFTER_CLIENT),
+                    Phase::Open | Phase::BackendEnded => None,
                 };
+                let look = look.map(|pause| Instant::now() + pause);
+                let wake = expires.into_iter().chain(look).min();
                 // Ends early when the phase changes, since that changes the limit.
                 let step = poll_fn(|cx| {
                     let end = self.poll_both(cx, counts);
@@ -217,6 +223,7 @@ impl Relay {
                     match end {
                         Poll::Ready(end) => Poll::Ready(Some(end)),
                         Poll::Pending if self.phase() != phase => Poll::Ready(None),
+                        Poll::Pending if !looks && self.up.is_stuck() => Poll::Ready(None),
                         Poll::Pending => Poll::Pending,
                     }
                 });
@@ -227,6 +234,7 @@ impl Relay {
                 let patience = phase.patience(idle);
                 match ended {
                     Ok(Some(end)) => return end,
+                    Ok(None) if self.phase() == phase => looks = true,
                     Ok(None) => {
                         moved = counts.read();
                         since = Instant::now();
@@ -238,12 +246,11 @@ impl Relay {
                         };
                     }
                     Err(_) => {
-                        if let (Phase::ClientEnded, Ok(Some(e))) =
-                            (phase, self.client.tcp().take_error())
-                        {
+                        if let Ok(Some(e)) = self.client.tcp().take_error() {
                             self.client_lost = true;
                             return End::ClientLost(e);
                         }
+                        looks = self.up.is_stuck();
                     }
                 }
             }

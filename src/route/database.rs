@@ -18,6 +18,7 @@ use super::{Host, Network};
 use crate::backend::{Backend, Pool, backends};
 use crate::few::Few;
 use crate::histogram::Histogram;
+use crate::source::PerSource;
 use crate::tls::TlsMode;
 use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
@@ -324,6 +325,7 @@ pub const ENDINGS: usize = 7;
 #[derive(Debug, Default)]
 pub struct Live {
     sessions: AtomicU32,
+    sources: PerSource,
     connecting: AtomicU32,
     /// Bytes from and to the clients of sessions that have ended.
     moved: [(AtomicU64, AtomicU64); PARTS],
@@ -333,17 +335,19 @@ pub struct Live {
 }
 
 impl Live {
-    /// Counts one more session, unless `limit` is reached; the session ends when the result is
-    /// dropped.
+    /// Counts one more session, unless `limit` is reached.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, limit: Option<u32>) -> Option<Entered> {
+    pub fn enter(&self, limit: Option<u32>) -> bool {
         let limit = limit.unwrap_or(u32::MAX);
+        let more = |n: u32| (n < limit).then(|| n + 1);
         self.sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| {
-                (n < limit).then(|| n + 1)
-            })
-            .ok()?;
-        Some(Entered(self.clone()))
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    /// Counts one session less.
+    pub fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Counts one more client that waits for a backend, unless `limit` is reached, until the result
@@ -356,6 +360,12 @@ impl Live {
             })
             .ok()?;
         Some(Connecting(self.clone()))
+    }
+
+    /// Sessions open now, by source.
+    #[must_use]
+    pub fn sources(&self) -> &PerSource {
+        &self.sources
     }
 
     /// Sessions open now.
@@ -397,16 +407,6 @@ impl Live {
     }
 }
 
-/// One session's place in its database's count.
-#[derive(Debug)]
-pub struct Entered(Arc<Live>);
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 /// A client that waits for a backend of its database.
 #[derive(Debug)]
 pub struct Connecting(Arc<Live>);
@@ -424,11 +424,14 @@ mod tests {
     #[test]
     fn a_limit_counts_what_is_open() {
         let live = Arc::new(Live::default());
-        let first = live.enter(Some(2)).unwrap();
-        let _second = live.enter(Some(2)).unwrap();
-        assert!(live.enter(Some(2)).is_none());
+        assert!(live.enter(Some(2)) && live.enter(Some(2)));
+        assert!(!live.enter(Some(2)));
+        live.leave();
+        assert!(live.enter(Some(2)));
+        assert_eq!(live.sessions(), 2);
+        let first = live.connect(1).unwrap();
+        assert!(live.connect(1).is_none());
         drop(first);
-        assert!(live.enter(Some(2)).is_some());
-        assert_eq!(live.sessions(), 1);
+        assert!(live.connect(1).is_some());
     }
 }

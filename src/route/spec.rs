@@ -149,6 +149,8 @@ pub struct Rare {
     pub allow: Vec<Network>,
     /// Networks that may not, even where `allow` has them.
     pub deny: Vec<Network>,
+    /// Most sessions at a time from one address.
+    pub max_sessions_per_ip: Option<u32>,
     /// Certificate shown to clients, instead of the gateway's.
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
@@ -194,6 +196,7 @@ impl Deref for Rarely {
 static NOTHING: Rare = Rare {
     allow: Vec::new(),
     deny: Vec::new(),
+    max_sessions_per_ip: None,
     cert: None,
     key: None,
     min_version: None,
@@ -221,6 +224,8 @@ struct Written {
     deny: Vec<Network>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_sessions: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_sessions_per_ip: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cert: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -255,6 +260,7 @@ impl From<Written> for DatabaseSpec {
             rare: Rare {
                 allow: written.allow,
                 deny: written.deny,
+                max_sessions_per_ip: written.max_sessions_per_ip,
                 cert: written.cert,
                 key: written.key,
                 min_version: written.min_version,
@@ -282,6 +288,7 @@ impl From<DatabaseSpec> for Written {
             allow: rare.allow,
             deny: rare.deny,
             max_sessions: spec.max_sessions,
+            max_sessions_per_ip: rare.max_sessions_per_ip,
             cert: rare.cert,
             key: rare.key,
             min_version: rare.min_version,
@@ -324,11 +331,13 @@ impl DatabaseSpec {
                 "backend_cert and backend_key belong together: give both or neither",
             );
         }
-        if self.max_sessions == Some(0) {
-            say(
-                "max_sessions",
-                "0 would let nobody in; use hide to end an exposure",
-            );
+        for (key, limit) in [
+            ("max_sessions", self.max_sessions),
+            ("max_sessions_per_ip", self.rare.max_sessions_per_ip),
+        ] {
+            if limit == Some(0) {
+                say(key, "0 would let nobody in; use hide to end an exposure");
+            }
         }
         if !self.tls.ends_client_tls() {
             for (key, given) in [

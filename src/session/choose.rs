@@ -7,16 +7,17 @@ use super::Session;
 use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
-use crate::route::database::Entered;
 use crate::route::{Database, Found, Protocol, Route, Snapshot};
 use crate::stats::CloseReason;
-use crate::stats::registry::{Asked, Registered};
+use crate::stats::registry::{Asked, Full, Registered, SessionLimits};
 use crate::tls::{Sni, TlsMode};
 
-/// The place of a session whose database is chosen: counted, and known to `ctl`.
+/// The place of a session whose database is chosen: known to `ctl`, and counted once its client's
+/// TLS is up, where that ends here.
 pub(super) struct Place {
     pub(super) entry: Registered,
-    _count: Entered,
+    /// The revision of the routes by which it was chosen.
+    revision: u64,
 }
 
 impl Session {
@@ -54,7 +55,7 @@ impl Session {
             self.facts.protocol = Some(protocol);
             let host = exposure.and_then(|place| Some((place, &database.exposure(place)?.host)));
             let asked = Asked::new(host, &opening.hello.sni);
-            let place = self.take_place(database, asked)?;
+            let place = self.take_place(database, asked, revision)?;
             // A change between the look-up and the entry in the registry would have missed this
             // session: look again.
             if self.gateway.store.snapshot().revision == revision {
@@ -65,7 +66,16 @@ impl Session {
     }
 
     /// Applies the policies of a database and enters the session in the registry.
-    fn take_place(&self, database: Arc<Database>, asked: Asked) -> Result<Place, Ending> {
+    ///
+    /// A client whose TLS ends here is counted only once that is up ([`Self::count`]): one that
+    /// cannot show its certificate must not keep others out. It is told before where it would come
+    /// in vain.
+    fn take_place(
+        &self,
+        database: Arc<Database>,
+        asked: Asked,
+        revision: u64,
+    ) -> Result<Place, Ending> {
         if !database.admits(self.facts.client.ip()) {
             return Err(Ending::new(
                 CloseReason::NotAllowed,
@@ -76,18 +86,6 @@ impl Session {
                 ),
             ));
         }
-        if self.gateway.registry.len() >= self.settings.limits.max_sessions {
-            return Err(Ending::new(
-                CloseReason::GatewayFull,
-                "limits.max_sessions is reached",
-            ));
-        }
-        let Some(count) = database.live().enter(database.spec.max_sessions) else {
-            return Err(Ending::new(
-                CloseReason::DatabaseFull,
-                format!("max_sessions of {} is reached", database.name),
-            ));
-        };
         let entry = self.gateway.registry.enter(
             self.facts.id,
             self.facts.client,
@@ -96,10 +94,45 @@ impl Session {
             database,
             asked,
         );
-        Ok(Place {
-            entry,
-            _count: count,
-        })
+        let place = Place { entry, revision };
+        if place.entry.database.spec.tls.ends_client_tls() {
+            match place.entry.full(self.limits(&place)) {
+                None => Ok(place),
+                Some(full) => Err(reached(full, &place.entry.database)),
+            }
+        } else {
+            self.count(&place)?;
+            Ok(place)
+        }
+    }
+
+    /// Counts a session towards the limits of its database and of the gateway.
+    pub(super) fn count(&self, place: &Place) -> Result<(), Ending> {
+        let counted = place.entry.count(self.limits(place));
+        counted.map_err(|full| reached(full, &place.entry.database))
+    }
+
+    /// The limits in force now: they may have changed since its database was chosen.
+    fn limits(&self, place: &Place) -> SessionLimits {
+        let settings = self.gateway.settings.load();
+        let of_database = |database: &Database| {
+            let spec = &database.spec;
+            (spec.max_sessions, spec.rare.max_sessions_per_ip)
+        };
+        let chosen = &place.entry.database;
+        let snapshot = self.gateway.store.snapshot();
+        let (database, database_per_source) = if snapshot.revision == place.revision {
+            of_database(chosen)
+        } else {
+            let now = snapshot.databases.get(&chosen.name);
+            of_database(now.unwrap_or(chosen))
+        };
+        SessionLimits {
+            all: settings.limits.max_sessions,
+            per_source: settings.limits.max_sessions_per_ip,
+            database,
+            database_per_source,
+        }
     }
 
     /// The place of a client that arrives where one database has the whole port.
@@ -122,13 +155,37 @@ impl Session {
                     ),
                 ));
             }
-            let place = self.take_place(database, Asked::default())?;
+            let place = self.take_place(database, Asked::default(), revision)?;
             if self.gateway.store.snapshot().revision == revision {
                 self.facts.entry = Some(place.entry.entry());
                 return Ok(place);
             }
         }
     }
+}
+
+/// The ending of a client that finds a limit reached.
+fn reached(full: Full, database: &Database) -> Ending {
+    let name = &database.name;
+    let (reason, detail) = match full {
+        Full::Gateway => (
+            CloseReason::GatewayFull,
+            "limits.max_sessions is reached".to_owned(),
+        ),
+        Full::GatewaySource => (
+            CloseReason::SessionsPerIp,
+            "limits.max_sessions_per_ip is reached".to_owned(),
+        ),
+        Full::Database => (
+            CloseReason::DatabaseFull,
+            format!("max_sessions of {name} is reached"),
+        ),
+        Full::DatabaseSource => (
+            CloseReason::SessionsPerIp,
+            format!("max_sessions_per_ip of {name} is reached"),
+        ),
+    };
+    Ending::new(reason, detail)
 }
 
 fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, Ending> {

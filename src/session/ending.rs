@@ -121,6 +121,11 @@ impl Ending {
                 "dbgate: the database for clients without a known name does not exist".to_owned(),
                 None,
             ),
+            CloseReason::SessionsPerIp => (
+                "53300",
+                "dbgate: too many connections from your address".to_owned(),
+                None,
+            ),
             CloseReason::HandshakesPerIp => (
                 "53300",
                 "dbgate: too many clients of your address are connecting at once".to_owned(),
@@ -162,6 +167,13 @@ impl Ending {
             (Protocol::Redis, CloseReason::ClientName) => {
                 b"-NOPERM dbgate: this certificate may not connect here\r\n"
             }
+            (
+                Protocol::Redis,
+                CloseReason::DatabaseFull
+                | CloseReason::GatewayFull
+                | CloseReason::SessionsPerIp
+                | CloseReason::ConnectsFull,
+            ) => b"-ERR dbgate: max number of clients reached\r\n",
             (Protocol::Redis, _) => b"-ERR dbgate: the database cannot be reached now\r\n",
             _ => b"",
         }

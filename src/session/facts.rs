@@ -22,6 +22,8 @@ pub(super) struct Facts {
     pub(super) client: SocketAddr,
     pub(super) accepted: Instant,
     pub(super) protocol: Option<Protocol>,
+    /// What it spoke that is no database's protocol.
+    pub(super) spoke: Option<ProxyVersion>,
     pub(super) sni: Option<Sni>,
     pub(super) alpn: Option<Box<str>>,
     pub(super) tls_version: Option<TlsVersion>,
@@ -32,6 +34,22 @@ pub(super) struct Facts {
     pub(super) ready: Option<Instant>,
     /// When the backend was ready.
     pub(super) connected: Option<Instant>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy)]
+pub(super) enum ProxyVersion {
+    V1,
+    V2,
+}
+
+impl ProxyVersion {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::V1 => "proxy-v1",
+            Self::V2 => "proxy-v2",
+        }
+    }
 }
 
 /// What the gateway and a client whose TLS ends here agreed on.
@@ -57,6 +75,7 @@ impl Facts {
             client,
             accepted: Instant::now(),
             protocol: None,
+            spoke: None,
             sni: None,
             alpn: None,
             tls_version: None,
@@ -103,7 +122,8 @@ impl Facts {
         if let Some(database) = &self.database {
             database.live().count_ending(reason.by() as usize);
         }
-        let protocol = self.protocol.map(Protocol::as_str);
+        let spoke = self.spoke.map(ProxyVersion::as_str);
+        let protocol = spoke.or(self.protocol.map(Protocol::as_str));
         let entry = self.entry.as_ref();
         let (bytes_in, bytes_out) = entry.map_or((0, 0), |entry| entry.moved());
         let record = Arc::new(Record {
@@ -134,7 +154,7 @@ impl Facts {
         if reason.is_reject() {
             let reject = Arc::new(Reject {
                 id: self.id,
-                time: ts,
+                ts,
                 client: self.client,
                 listener: listener.name.clone(),
                 protocol,
@@ -143,7 +163,10 @@ impl Facts {
                 sni_status,
                 detail,
             });
-            gateway.rejects.add(reject.clone());
+            gateway.rejects.add(&reject);
+            if reject.is_empty() {
+                return;
+            }
             if record.backend.is_none() {
                 gateway.events.tell(|| Event::Rejected(reject));
                 return;

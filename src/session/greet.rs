@@ -4,10 +4,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::ending::Ending;
+use super::facts::ProxyVersion;
 use crate::gateway::ListenerSettings;
 use crate::handshake::{HandshakeError, Opening, Stage, TlsOpening, read_opening};
 use crate::net::Buffered;
 use crate::preface::postgres::PrefaceError;
+use crate::preface::sniff::{Spoken, speaks};
 use crate::route::Protocol;
 use crate::stats::CloseReason;
 
@@ -42,6 +44,16 @@ impl Session {
                 if matches!(error, HandshakeError::Hello(_)) {
                     self.facts.protocol = Some(Protocol::Tls);
                 }
+                if let Some(version) = proxy_header(client.ahead()) {
+                    self.facts.spoke = Some(version);
+                    return Err(Ending::new(
+                        CloseReason::ProxyUntrusted,
+                        format!(
+                            "a PROXY protocol header ({}), which this listener does not take: not supported yet, so switch it off in front (send-proxy of HAProxy, proxy_protocol of nginx and load balancers)",
+                            version.as_str()
+                        ),
+                    ));
+                }
                 return Err(failed(&error, *stage));
             }
             Err(_) => return Err(timed_out(*stage)),
@@ -49,6 +61,15 @@ impl Session {
         self.facts.note_hello(&opening);
         Ok(opening)
     }
+}
+
+/// The version of the PROXY protocol that a client speaks, if it does: a load balancer that tells
+/// whom it connects for. Source: the PROXY protocol, sections 2.1 and 2.2.
+fn proxy_header(first_bytes: &[u8]) -> Option<ProxyVersion> {
+    (speaks(first_bytes) == Some(Spoken::ProxyHeader)).then(|| match first_bytes.first() {
+        Some(b'P') => ProxyVersion::V1,
+        _ => ProxyVersion::V2,
+    })
 }
 
 fn failed(error: &HandshakeError, stage: Stage) -> Ending {

@@ -26,13 +26,14 @@ use crate::admission::Slot;
 use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::handshake::{Stage, TlsOpening};
+use crate::net::hangup::{Gone, hangup};
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, End, Relay};
 use crate::net::{Buffered, Stream, linger};
 use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
-use crate::stats::registry::Entry;
+use crate::stats::registry::{Entry, Registered};
 use crate::stats::{CloseReason, Event};
 use crate::tls::TlsMode;
 
@@ -54,7 +55,7 @@ pub(super) fn run(
 
 /// A session through which bytes flow.
 struct Open {
-    place: Place,
+    entry: Registered,
     relay: Relay,
     /// Says whether the backend refused the login because of its channel binding, where that is
     /// watched.
@@ -64,7 +65,7 @@ struct Open {
 impl Open {
     fn new(place: Place, opened: Result<Opened, Ending>) -> Result<Self, Ending> {
         opened.map(|(relay, refused)| Self {
-            place,
+            entry: place.entry,
             relay,
             refused,
         })
@@ -74,7 +75,7 @@ impl Open {
     /// them.
     fn relay(self, session: &Session) -> impl Future<Output = Ending> + Send {
         let Self {
-            place,
+            entry,
             mut relay,
             refused,
         } = self;
@@ -82,10 +83,10 @@ impl Open {
         // argument for as long as the session lasts.
         async move {
             let idle = session.settings.timeouts.idle;
-            let counts = counts(&place.entry);
+            let counts = counts(&entry);
             let end = tokio::select! {
                 biased;
-                reason = place.entry.wait_cut() => Err(reason),
+                reason = entry.wait_cut() => Err(reason),
                 end = relay.run(counts, idle) => Ok(end),
             };
             let end = match end {
@@ -95,9 +96,9 @@ impl Open {
                 }
                 Err(reason) => Ending::new(reason, ""),
             };
-            // Named as a whole, or the block would capture only its entry, and the database's
-            // count of sessions would end before it begins.
-            drop(place);
+            // Named as a whole, or the block would capture only what it borrows, and the session's
+            // place would be given back before it begins.
+            drop(entry);
             end
         }
     }
@@ -188,7 +189,12 @@ impl Session {
                 let _connecting = self.begin_connect(&database)?;
                 connect(&database, &Lead::default(), patience, deadline).await
             };
-            match connected.await {
+            let connected = tokio::select! {
+                biased;
+                connected = connected => connected,
+                () = hangup(&tcp, Gone::Broken) => return Err(gone_while_connecting()),
+            };
+            match connected {
                 Ok(connected) => {
                     let client = Stream::Tcp(tcp);
                     self.establish(client, Bytes::new(), connected, &place, None)
@@ -232,7 +238,8 @@ impl Session {
                     startup,
                 } = Box::pin(slot.during(upgraded)).await.map_err(gave_way)??;
                 self.facts.note_tls(&stream);
-                let known = identity::check(&stream, &place.entry, startup.then_some(&first));
+                let known = identity::check(&stream, &place.entry, startup.then_some(&first))
+                    .and_then(|()| self.count(place));
                 let client = Stream::server(stream);
                 if let Err(refusal) = known {
                     let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
@@ -260,7 +267,13 @@ impl Session {
             }
             Ok(connected)
         };
-        match ready.await {
+        // Nobody reads from the client meanwhile.
+        let ready = tokio::select! {
+            biased;
+            ready = ready => ready,
+            () = hangup(client.tcp(), may_end(&database)) => return Err(gone_while_connecting()),
+        };
+        match ready {
             Ok(connected) => self.establish(client, first, connected, place, slot).await,
             Err(refusal) => {
                 let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
@@ -389,6 +402,26 @@ async fn handshake_stalled(relay: Relay, entry: &Entry) -> Ending {
     );
     answer::say(relay.into_client(), &refusal.alert().record()).await;
     refusal
+}
+
+/// What shows that a client of this database is gone while its backend is being reached.
+///
+/// One that has sent a hello for the backend, or a Postgres client's first message, needs an answer
+/// before it can go on. Any other may have said all it has to say, and ended its side.
+fn may_end(database: &Database) -> Gone {
+    let spec = &database.spec;
+    if spec.protocol == Protocol::Postgres || !spec.tls.ends_client_tls() {
+        Gone::Ended
+    } else {
+        Gone::Broken
+    }
+}
+
+fn gone_while_connecting() -> Ending {
+    Ending::new(
+        CloseReason::GoneWhileConnecting,
+        "the client hung up while its backend was being reached",
+    )
 }
 
 /// What a backend of this database needs before the client's bytes.

@@ -125,6 +125,8 @@ reasons! {
     StartupTimeout, Reject, "startup_timeout";
     /// Neither TLS nor Postgres.
     BadPreface, Reject, "bad_preface";
+    /// A PROXY protocol header, which this listener does not take.
+    ProxyUntrusted, Reject, "proxy_untrusted";
     /// Bytes stuffed behind an SSLRequest (the class of CVE-2021-23214).
     EarlyData, Reject, "early_data";
     /// TLS that is damaged, or no ClientHello.
@@ -156,6 +158,8 @@ reasons! {
     DatabaseFull, Reject, "database_full";
     /// The gateway has `limits.max_sessions` sessions.
     GatewayFull, Reject, "gateway_full";
+    /// This client's address has as many sessions as it may have.
+    SessionsPerIp, Reject, "sessions_per_ip";
     /// Too many clients are in their handshake, and those of this address wait for their turn.
     HandshakesFull, Reject, "handshakes_full";
     /// Many clients of this address are in their handshake, and its turn did not come.
@@ -173,6 +177,8 @@ reasons! {
     ClientName, Reject, "client_name";
     /// The Postgres user is not the one whose certificate was shown (`client_user`).
     ClientUser, Reject, "client_user";
+    /// Gone while its backend was being reached.
+    GoneWhileConnecting, Reject, "gone_while_connecting";
     /// No backend could be connected.
     BackendUnreachable, Reject, "backend_unreachable";
     /// The backend did not answer in time.

@@ -14,4 +14,4 @@ pub use detail::Detail;
 pub use event::{Event, Events};
 pub use record::Record;
 pub use registry::{Entry, Registry, SessionView};
-pub use rejects::{Reject, Rejects};
+pub use rejects::{Reject, Rejects, Row as RejectedRow};

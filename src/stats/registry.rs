@@ -15,6 +15,7 @@ use super::CloseReason;
 use crate::backend::BackendAddr;
 use crate::route::database::{Live, PARTS};
 use crate::route::{Database, Host};
+use crate::source::PerSource;
 use crate::tls::{Sni, TlsMode};
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
@@ -49,6 +50,8 @@ pub struct Entry {
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     open: AtomicBool,
+    /// Whether it counts towards the limits.
+    counted: AtomicBool,
     cut_reason: AtomicU8,
     cut: Notify,
 }
@@ -246,6 +249,35 @@ type Shard = HashMap<u64, Arc<Entry>>;
 pub struct Registry {
     shards: [Mutex<Shard>; SHARDS],
     count: AtomicUsize,
+    /// Sessions that count towards the limits.
+    counted: AtomicUsize,
+    sources: PerSource,
+}
+
+/// How many sessions there may be.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SessionLimits {
+    /// In all.
+    pub all: usize,
+    /// In all, from one source.
+    pub per_source: Option<u32>,
+    /// Of the database.
+    pub database: Option<u32>,
+    /// Of the database, from one source.
+    pub database_per_source: Option<u32>,
+}
+
+/// Which limit of sessions is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Full {
+    /// The gateway's.
+    Gateway,
+    /// The gateway's for one source.
+    GatewaySource,
+    /// The database's.
+    Database,
+    /// The database's for one source.
+    DatabaseSource,
 }
 
 /// A session's place in the registry, given back when dropped.
@@ -260,6 +292,63 @@ impl Registered {
     #[must_use]
     pub fn entry(&self) -> Arc<Entry> {
         self.entry.clone()
+    }
+
+    /// Counts the session towards the limits, once, until it ends.
+    ///
+    /// # Errors
+    /// The limit that is reached; nothing is counted then.
+    pub fn count(&self, limits: SessionLimits) -> Result<(), Full> {
+        let Self {
+            registry, entry, ..
+        } = self;
+        let client = entry.client.ip();
+        let live = entry.database.live();
+        let more = |n: usize| (n < limits.all).then_some(n + 1);
+        let all = &registry.counted;
+        if all
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_err()
+        {
+            return Err(Full::Gateway);
+        }
+        if !registry.sources.enter(client, limits.per_source) {
+            all.fetch_sub(1, Ordering::Relaxed);
+            return Err(Full::GatewaySource);
+        }
+        let full = if live.sources().enter(client, limits.database_per_source) {
+            if live.enter(limits.database) {
+                entry.counted.store(true, Ordering::Relaxed);
+                return Ok(());
+            }
+            live.sources().leave(client);
+            Full::Database
+        } else {
+            Full::DatabaseSource
+        };
+        registry.sources.leave(client);
+        all.fetch_sub(1, Ordering::Relaxed);
+        Err(full)
+    }
+
+    /// The limit that [`Self::count`] would find reached now, if any.
+    #[must_use]
+    pub fn full(&self, limits: SessionLimits) -> Option<Full> {
+        let Self {
+            registry, entry, ..
+        } = self;
+        let client = entry.client.ip();
+        let reached = |count: u32, limit: Option<u32>| limit.is_some_and(|limit| count >= limit);
+        let live = entry.database.live();
+        if registry.counted.load(Ordering::Relaxed) >= limits.all {
+            Some(Full::Gateway)
+        } else if reached(registry.sources.count(client), limits.per_source) {
+            Some(Full::GatewaySource)
+        } else if reached(live.sources().count(client), limits.database_per_source) {
+            Some(Full::DatabaseSource)
+        } else {
+            reached(live.sessions(), limits.database).then_some(Full::Database)
+        }
     }
 }
 
@@ -281,6 +370,12 @@ impl Drop for Registered {
         live.add_moved(Registry::part(entry.id), entry.moved());
         drop(shard);
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
+        if entry.counted.load(Ordering::Relaxed) {
+            live.leave();
+            live.sources().leave(entry.client.ip());
+            self.registry.sources.leave(entry.client.ip());
+            self.registry.counted.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -309,6 +404,7 @@ impl Registry {
             user_cert: OnceLock::new(),
             drain: AtomicU64::new(0),
             open: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
             cut_reason: AtomicU8::new(NO_REASON),
             cut: Notify::new(),
         });

@@ -227,10 +227,12 @@ fn sessions_and_rejects_are_told() {
     let rows = lines(&rejects);
     assert_eq!(
         rows[0],
-        ["TIME", "CLIENT", "LISTENER", "REASON", "SNI", "DETAIL"]
+        [
+            "LAST", "COUNT", "CLIENT", "LISTENER", "REASON", "SNI", "DETAIL"
+        ]
     );
     assert_eq!(
-        (rows[1][4], rows[2][4]),
+        (rows[1][5], rows[2][5]),
         ("nobody.example", "nowhere.example"),
         "{rejects}"
     );

@@ -71,7 +71,7 @@ impl Event {
         };
         Self {
             number,
-            time: row.time.clone(),
+            time: row.ts.clone(),
             kind: "rejected".to_owned(),
             database: None,
             client: Some(row.client.clone()),

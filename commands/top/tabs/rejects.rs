@@ -26,7 +26,8 @@ impl From<RejectRow> for Reject {
 
 impl Row for Reject {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::name("time", "TIME", 1, (8, 8), |r| Value::Time(&r.row.time)),
+        Column::name("time", "TIME", 1, (8, 8), |r| Value::Time(&r.row.ts)),
+        Column::number("count", "COUNT", 4, 6, |r| Value::Number(r.row.count)),
         Column::name("reason", "REASON", 0, (16, 23), |r| {
             Value::Text(&r.row.reason)
         }),

@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::route::Database;
 use crate::route::database::ExposureState;
 use crate::stats::registry::Entry;
-use crate::stats::{CloseReason, Event, Reject};
+use crate::stats::{CloseReason, Event, RejectedRow};
 
 /// Whole rows in a line, of each kind: a few hundred bytes each.
 const ROWS: usize = 256;
@@ -86,8 +86,8 @@ impl Watcher {
             databases.extend(self.database(database, bytes));
         }
         let gone = self.gone(|name| snapshot.databases.contains_key(name));
-        let (rejects, reject_total) = gateway.rejects.since(self.rejects);
-        self.rejects = reject_total;
+        let (rejects, told) = gateway.rejects.since(self.rejects);
+        self.rejects = told;
         let (events, events_missed) = self.events();
         let uptime = gateway.started.elapsed().as_millis();
         let uptime_ms = u64::try_from(uptime).unwrap_or(u64::MAX);
@@ -106,7 +106,7 @@ impl Watcher {
                 sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
                 accepted: gateway.accepted(),
                 handshakes: u64::try_from(gateway.handshakes.open()).unwrap_or(u64::MAX),
-                rejects: reject_total,
+                rejects: gateway.rejects.total(),
                 bytes_in: bytes.0,
                 bytes_out: bytes.1,
             }),
@@ -242,7 +242,7 @@ pub struct Refresh {
     moved: IntoIter<Moved>,
     closed: IntoIter<u64>,
     databases: IntoIter<DatabaseRow>,
-    rejects: IntoIter<Arc<Reject>>,
+    rejects: IntoIter<Arc<RejectedRow>>,
 }
 
 impl Refresh {
@@ -308,10 +308,14 @@ fn session(entry: &Entry) -> SessionRow {
     }
 }
 
-fn reject(reject: &Reject) -> RejectRow {
+fn reject(row: &RejectedRow) -> RejectRow {
+    let reject = &row.reject;
+    let time = |time| humantime::format_rfc3339_millis(time).to_string();
     RejectRow {
         id: reject.id,
-        time: humantime::format_rfc3339_millis(reject.time).to_string(),
+        ts: time(reject.ts),
+        count: row.count,
+        first: time(row.first),
         client: reject.client.to_string(),
         listener: reject.listener.to_string(),
         protocol: reject.protocol.map(ToOwned::to_owned),

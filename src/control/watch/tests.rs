@@ -140,17 +140,17 @@ fn rejects_and_changes_come_once() {
     let reject = |id| {
         let reject = Reject {
             id,
-            time: SystemTime::UNIX_EPOCH,
+            ts: SystemTime::UNIX_EPOCH,
             client: "192.0.2.1:1000".parse().unwrap(),
             listener: "main".into(),
             protocol: None,
             reason: CloseReason::UnknownHost,
-            sni: Some("x.example".into()),
+            sni: Some(format!("{id}.example").into()),
             sni_status: Some("ok"),
             detail: crate::stats::Detail::default(),
         };
         let reject = Arc::new(reject);
-        gateway.rejects.add(reject.clone());
+        gateway.rejects.add(&reject);
         gateway.events.tell(|| Event::Rejected(reject));
     };
     reject(7);

@@ -213,13 +213,14 @@ fn all_views_tell_the_same_while_real_clients_come_and_go() {
         ("backend_unreachable", 1),
         ("wrong_protocol", 1),
         ("database_full", 1),
-        ("nothing_sent", 2),
     ];
     let rejects = rejects.map(|(reason, count)| (("main".to_owned(), reason.to_owned()), count));
     views.same(
         "rejects",
         &[("the log", views.rejects()), ("the test", rejects.into())],
     );
+
+    assert_eq!((views.empty(), views.told_empty()), (2, [2, 2]));
 
     let client = line.addr();
     let sent = line.finish().expect("the end of a line");

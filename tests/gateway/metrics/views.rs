@@ -131,10 +131,51 @@ impl Views {
         number(&self.top["gateway"], key)
     }
 
+    /// Clients that sent nothing: the log's lines.
+    pub(super) fn empty(&self) -> usize {
+        let empty = |line: &&Value| line["reason"] == "nothing_sent";
+        self.log.iter().filter(empty).count()
+    }
+
+    /// The same by `ctl status` and the metrics.
+    pub(super) fn told_empty(&self) -> [u64; 2] {
+        [
+            number(&self.ctl["status"], "empty_connects"),
+            self.metrics
+                .value("dbgate_empty_connects_total{listener=\"main\"}"),
+        ]
+    }
+
+    /// The log's lines of who was turned away, equal ones as one with their count: the last, under
+    /// the id of the first.
+    fn reject_rows(&self) -> Vec<Value> {
+        let mut grouped: BTreeMap<String, Value> = BTreeMap::new();
+        let listed = |line: &&Value| line["close"] == "reject" && line["reason"] != "nothing_sent";
+        for line in self.log.iter().filter(listed) {
+            let client = text(line, "client");
+            let address = client
+                .rsplit_once(':')
+                .map(|(address, _)| address.to_owned());
+            let key = ["protocol", "reason", "sni"].map(|key| line[key].to_string());
+            let mut row = line.clone();
+            row["count"] = 1.into();
+            let known = grouped.entry(format!("{address:?} {key:?}"));
+            known
+                .and_modify(|known| {
+                    row["id"] = known["id"].clone();
+                    row["count"] = (number(known, "count") + 1).into();
+                    *known = row.clone();
+                })
+                .or_insert(row);
+        }
+        grouped.into_values().collect()
+    }
+
     /// Who was turned away, by listener and reason: the log's lines.
     pub(super) fn rejects(&self) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
-        for line in self.log.iter().filter(|line| line["close"] == "reject") {
+        let listed = |line: &&Value| line["close"] == "reject" && line["reason"] != "nothing_sent";
+        for line in self.log.iter().filter(listed) {
             *counts
                 .entry((text(line, "listener"), text(line, "reason")))
                 .or_insert(0) += 1;

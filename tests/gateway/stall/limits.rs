@@ -1,14 +1,15 @@
 //! Limits on open handshakes, and descriptors that run out.
 
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::gateway::Gateway;
 use crate::raw::{
-    Fake, Hello, Pki, is_accepted, plain_startup, put, request_tls, rest, ssl_request, take,
-    wait_read,
+    Fake, Hello, Pki, first_flight, is_accepted, plain_startup, put, request_tls, rest,
+    ssl_request, take, tls_client, wait_read,
 };
 use crate::testbed::{self, PATIENCE};
 
@@ -191,6 +192,149 @@ fn what_unfinished_handshakes_hold_is_bounded_in_bytes() {
     put(&mut other, &record);
     assert_turned_away(&gateway, first, INTERNAL_ERROR, "handshake_gave_way");
     wait_handshakes(&gateway, 3);
+}
+
+#[test]
+fn a_client_whose_tls_is_not_up_takes_no_place_of_its_database() {
+    let fake = Fake::start();
+    let pki = Pki::new();
+    let config = pki.tls()
+        + &pki.database("redis1", "tls", "terminate", &[fake.addr()])
+        + "max_sessions = 1\nmax_sessions_per_ip = 1\n";
+    let gateway = Gateway::start(&config);
+    let stalled = [(); 3].map(|()| {
+        let mut client = gateway.connect();
+        put(&mut client, &first_flight(HOST, &pki.ca));
+        client
+    });
+    gateway.wait_sessions(3);
+    let list = gateway.call("list", &json!({}));
+    assert_eq!(list["databases"][0]["sessions"], 0, "{list}");
+    let mut client = tls_client(gateway.connect(), HOST, &pki.ca, &[]);
+    put(&mut client, b"hello");
+    let mut backend = fake.accept();
+    assert_eq!(take(&mut backend, 5), b"hello");
+    // The limit holds: here for one that is told before its TLS is up.
+    let mut more = gateway.connect();
+    put(&mut more, &first_flight(HOST, &pki.ca));
+    assert_turned_away(&gateway, more, INTERNAL_ERROR, "sessions_per_ip");
+    drop(stalled);
+}
+
+#[test]
+fn one_address_has_only_so_many_sessions() {
+    let fake = Fake::start();
+    let pki = Pki::new();
+    let config = "[limits]\nmax_sessions_per_ip = 3\n".to_owned()
+        + &pki.database("redis1", "tls", "passthrough", &[fake.addr()])
+        + "max_sessions_per_ip = 2\n"
+        + &pki.database("redis2", "tls", "passthrough", &[fake.addr()]);
+    let gateway = Gateway::start(&config);
+    let ask = |host: &str| {
+        let mut client = gateway.connect();
+        put(&mut client, &Hello::to(host).bytes());
+        client
+    };
+    let mut sessions: Vec<_> = (0..2).map(|_| (ask(HOST), fake.accept())).collect();
+    assert_turned_away(&gateway, ask(HOST), INTERNAL_ERROR, "sessions_per_ip");
+    sessions.push((ask("redis2.example.test"), fake.accept()));
+    // What is open counts on after a change, by the name of the database.
+    gateway.configure(&config.replace("_per_ip = 2", "_per_ip = 4"));
+    gateway.ctl_ok(&["reload"]);
+    assert_eq!(rest(&mut ask(HOST)), INTERNAL_ERROR);
+    let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), gateway.addr("main"));
+    let _session = serve(other, &fake);
+    sessions.pop();
+    gateway.wait_sessions(3);
+    let _session = serve(gateway.connect(), &fake);
+}
+
+#[test]
+fn a_client_that_is_gone_is_noticed_while_its_backend_is_being_reached() {
+    let silent = Fake::start();
+    let pki = Pki::new();
+    let config = "[timeouts]\nconnect = \"60s\"\nhandshake = \"60s\"\n".to_owned()
+        + &pki.database("pg1", "postgres", "passthrough", &[silent.addr()]);
+    let gateway = Gateway::start(&config);
+    let mut client = gateway.connect();
+    put(&mut client, &Hello::to("pg1.example.test").bytes());
+    let _backend = silent.accept();
+    gateway.wait_sessions(1);
+    drop(client);
+    gateway.wait_reason("gone_while_connecting");
+    gateway.wait_sessions(0);
+}
+
+#[test]
+fn a_client_that_is_gone_is_noticed_while_its_backend_takes_nothing() {
+    let fake = Fake::start();
+    let gateway = Gateway::start(&gateway(&fake, ""));
+    let (mut client, _backend) = serve(gateway.connect(), &fake);
+    client.set_nonblocking(true).expect("a socket option");
+    let piece = [7; 8 * 1024];
+    // Until neither the backend nor the gateway takes any more.
+    let mut full = 0;
+    testbed::until(|| {
+        full = match client.write(&piece) {
+            Ok(_) => 0,
+            Err(_) => full + 1,
+        };
+        full > 20
+    });
+    assert!(full > 20, "it takes more and more");
+    // With its connection reset, as by a crash of the machine behind a NAT.
+    SockRef::from(&client)
+        .set_linger(Some(std::time::Duration::ZERO))
+        .expect("a socket option");
+    drop(client);
+    gateway.wait_reason("client_lost");
+    gateway.wait_sessions(0);
+}
+
+#[test]
+fn a_proxy_header_is_named_and_equal_rejects_are_one_row() {
+    let fake = Fake::start();
+    let gateway = Gateway::start(&gateway(&fake, ""));
+    let v2 = [&b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c"[..], &[0; 12]].concat();
+    let v1 = b"PROXY TCP4 203.0.113.9 10.1.0.1 55000 5432\r\n";
+    for header in [&v1[..], &v2, &v2] {
+        let mut client = gateway.connect();
+        put(&mut client, header);
+        assert_eq!(rest(&mut client), b"");
+    }
+    // A check of the port: counted, not kept.
+    drop(gateway.connect());
+    let mut answer = Value::Null;
+    testbed::until(|| {
+        answer = gateway.call("rejects", &json!({}));
+        let status = gateway.call("status", &json!({}));
+        let counts: u64 = (0..2)
+            .filter_map(|i| answer["rejects"][i]["count"].as_u64())
+            .sum();
+        counts == 3 && status["empty_connects"] == 1
+    });
+    let rows = answer["rejects"].as_array().expect("rows");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            (
+                row["reason"].as_str(),
+                row["protocol"].as_str(),
+                row["count"].as_u64(),
+            )
+        })
+        .collect();
+    let row = |protocol, count| (Some("proxy_untrusted"), Some(protocol), Some(count));
+    assert_eq!(told, [row("proxy-v1", 1), row("proxy-v2", 2)], "{answer:#}");
+    for row in rows {
+        assert!(
+            row["detail"]
+                .as_str()
+                .is_some_and(|d| d.contains("PROXY protocol")),
+            "{row}"
+        );
+        assert_eq!(row["ts"], row["last"]);
+    }
 }
 
 #[test]

@@ -170,6 +170,7 @@ impl Views {
             "reason",
             "sni",
             "sni_status",
+            "count",
         ];
         let facts = |row: &Value| json!(keys.map(|key| row[key].clone()));
         let list = |rows: Vec<&Value>| -> BTreeMap<u64, Value> {
@@ -177,11 +178,11 @@ impl Views {
                 .map(|row| (number(row, "id"), facts(row)))
                 .collect()
         };
-        let logged = self.log.iter().filter(|line| line["close"] == "reject");
+        let logged = self.reject_rows();
         self.same(
             "who was turned away",
             &[
-                ("the log", list(logged.collect())),
+                ("the log", list(logged.iter().collect())),
                 ("ctl", list(rows(&self.ctl["rejects"], "rejects"))),
                 ("top", list(rows(&self.top, "rejects"))),
             ],
