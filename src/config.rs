@@ -18,7 +18,6 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -34,6 +33,7 @@ pub use listener::bind_addr;
 pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 
+use crate::file;
 use crate::route::overlay::Declared;
 use crate::tls::config::MinVersion;
 use pieces::Pieces;
@@ -362,10 +362,13 @@ fn judge(config: Config, report: Report<'_>, syntax: &Syntax) -> Parsed {
     }
 }
 
+/// The largest configuration file, in bytes: room for half a million databases.
+const MAX_FILE: u64 = 256 * 1024 * 1024;
+
 /// Reads a configuration file; one that cannot be read is a problem of its own.
 #[must_use]
 pub fn load(file: &Path) -> Parsed {
-    let message = match fs::read_to_string(file) {
+    let message = match file::read_text(file, MAX_FILE) {
         Ok(text) => return parse(&text, file),
         Err(e) if e.kind() == io::ErrorKind::InvalidData => "is no UTF-8 text".to_owned(),
         Err(e) => format!("cannot be read: {e}"),

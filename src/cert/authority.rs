@@ -241,7 +241,9 @@ impl Authority {
             let end = view::rfc3339(end);
             return refused(format!("the authority ended on {end}; make another one"));
         }
-        let issuer = Issuer::from_ca_cert_der(der, pair).map_err(CertError::Mint)?;
+        let Ok(issuer) = Issuer::from_ca_cert_der(der, pair) else {
+            return refused("has a field or an extension that cannot be issued from here".into());
+        };
         Ok(Self {
             path,
             chain,

@@ -19,7 +19,7 @@ use x509_parser::extensions::ExtendedKeyUsage;
 use super::fault::{Fault, Severity};
 use super::path::{self, Cert};
 use super::view::{self, View, view_of};
-use crate::wire::printable;
+use crate::tls::error::{certificate_words, tls_words};
 
 /// The most certificates of a chain that are looked at.
 const MAX_CHAIN: usize = 16;
@@ -185,9 +185,13 @@ fn is_refused(faults: &[Fault]) -> bool {
 }
 
 fn rejected(error: &rustls::Error) -> Fault {
-    Fault::Rejected {
-        words: printable(&error.to_string()),
-    }
+    let words = match error {
+        rustls::Error::InvalidCertificate(why) => {
+            format!("a certificate in it {}", certificate_words(why))
+        }
+        other => tls_words(other),
+    };
+    Fault::Rejected { words }
 }
 
 /// Where the leaf stands, when an authority's certificate is in its place.
@@ -222,7 +226,8 @@ fn verify_chain(
         Purpose::Client => {
             WebPkiClientVerifier::builder_with_provider(Arc::new(store), PROVIDER.clone())
                 .build()
-                .map_err(|error| rustls::Error::General(error.to_string()))?
+                // There is no authority at all.
+                .map_err(|_| rustls::CertificateError::UnknownIssuer)?
                 .verify_client_cert(leaf, intermediates, now)
                 .map(drop)
         }

@@ -73,7 +73,7 @@ pub enum CertError {
     #[error("{0}")]
     Name(String),
     /// The certificate cannot be made.
-    #[error("cannot make a certificate: {0}")]
+    #[error("cannot make a certificate: the key cannot sign, or a name cannot be written in one")]
     Mint(rcgen::Error),
     /// The system gives no random bytes.
     #[error("cannot make a certificate: the system gives no random bytes")]

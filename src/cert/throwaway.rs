@@ -31,7 +31,7 @@ pub fn throwaway(
     };
     let pem = leaf.sign(&key, None, now)?;
     let cert = CertificateDer::from_pem_slice(pem.as_bytes())
-        .map_err(|error| CertError::Refused(error.to_string()))?;
+        .map_err(|_| CertError::Refused("the certificate that was made is damaged".into()))?;
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     Ok((cert, key.into()))
 }

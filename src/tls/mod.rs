@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod client;
 pub mod config;
+pub mod error;
 pub mod files;
 pub mod hello;
 pub mod ja4;

@@ -417,5 +417,5 @@ fn a_reason_of_its_own_is_told_in_the_verifiers_words() {
     let root = Made::root("Root", plain);
     let judgement = expect(&[&root.leaf(strange)], &[&root], NAME, &["cert-rejected"]);
     let text = judgement.faults[0].to_string();
-    assert!(text.contains("CriticalExtension"), "{text}");
+    assert!(text.contains("marked critical and not known"), "{text}");
 }
