@@ -194,7 +194,7 @@ fn sessions_and_rejects_are_told() {
         "{table}"
     );
     let wide = gate.ctl(&["sessions", "-o", "wide"]).done();
-    assert_eq!(lines(&wide)[0].len(), 12, "{wide}");
+    assert_eq!(lines(&wide)[0].len(), 13, "{wide}");
     let json = gate.json(&["sessions"]);
     let keys: Vec<&str> = json["sessions"][0]
         .as_object()
@@ -210,6 +210,7 @@ fn sessions_and_rejects_are_told() {
             "host",
             "sni",
             "client",
+            "user_cert",
             "listener",
             "protocol",
             "tls",
