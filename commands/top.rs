@@ -1,7 +1,7 @@
 //! `dbgate top`: a running gateway at a glance, kept up to date.
 //!
 //! Exit codes: 0 done, 1 the gateway refused or the terminal failed, 2 usage (no terminal to show
-//! it on included), 3 gateway not reachable at the start, 128 and more ended by a signal.
+//! it on included), 3 gateway not reachable at the start, 128 and more ended by a signal (129 also where the terminal is gone).
 //!
 //! The parts: the connection ([`link`]) and the terminal ([`terminal`]) have threads of their own
 //! and pass on what comes; the state ([`app`]) takes it in, and is drawn ([`view`]).
@@ -25,7 +25,7 @@ pub(crate) mod world;
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use dbgate::control::client::ClientError;
 use ratatui::crossterm::event::KeyEvent;
@@ -44,6 +44,9 @@ const WAITING: usize = 64;
 
 /// How often the screen is drawn though nothing has come: times on it go on.
 const TICK: Duration = Duration::from_secs(1);
+
+/// The longest time without a frame while something keeps coming.
+const LONGEST_FRAME: Duration = Duration::from_millis(100);
 
 /// Something that the state takes in.
 pub(crate) enum Input {
@@ -112,7 +115,11 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
     let skin = skin(args.theme, args.ascii, |name| std::env::var(name).ok());
     let ended = watch(&mut app, &mut screen, skin, &waiting, &sender);
     drop(screen);
-    ended.map_err(broken)
+    match ended {
+        // As SIGHUP would have ended it, which may come later, or to others only.
+        Err(error) if terminal::is_gone(&error) => Ok(ended_by(Signal::HUP)),
+        ended => ended.map_err(broken),
+    }
 }
 
 /// Two refreshes, so that there are rates.
@@ -142,33 +149,40 @@ fn watch(
     sender: &Sender,
 ) -> io::Result<u8> {
     let mut draw = true;
+    let mut drawn: Option<Instant> = None;
     loop {
         app.now = SystemTime::now();
-        if draw {
+        // What waits is taken in before it is drawn, so that keys are not kept waiting by a storm
+        // of resizes; one that does not end is drawn all the same.
+        let mut next = waiting.try_recv().ok();
+        let due = drawn.is_none_or(|at| at.elapsed() >= LONGEST_FRAME);
+        if draw && (next.is_none() || due) {
             screen.draw(|frame| view::draw(frame, app, skin))?;
+            drawn = Some(Instant::now());
+            draw = false;
         }
-        let input = match waiting.recv_timeout(TICK) {
-            Ok(input) => input,
-            Err(RecvTimeoutError::Timeout) => {
-                draw = true;
-                continue;
-            }
-            Err(RecvTimeoutError::Disconnected) => return Ok(0),
+        if next.is_none() {
+            next = match waiting.recv_timeout(TICK) {
+                Ok(input) => Some(input),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return Ok(0),
+            };
+        }
+        let Some(input) = next else {
+            draw = true;
+            continue;
         };
         app.now = SystemTime::now();
-        draw = true;
+        // Only the last line of a refresh is worth a frame.
+        let mut worth = true;
         match input {
-            // Only the last line of a refresh is worth a frame.
-            Input::Told(Told::Update(update)) => draw = app.apply(*update),
+            Input::Told(Told::Update(update)) => worth = app.apply(*update),
             Input::Told(Told::Answer(answer)) => app.answered(&answer),
             Input::Lost(why) => app.lost(why),
             Input::Back => app.back(),
             Input::Resize => {}
             Input::Closed(error) => return Err(error),
-            // As shells tell it.
-            Input::Signal(signal) => {
-                return Ok(u8::try_from(128 + signal.as_raw()).unwrap_or(REFUSED));
-            }
+            Input::Signal(signal) => return Ok(ended_by(signal)),
             Input::Key(key) => match app.key(key) {
                 Wish::Nothing => {}
                 Wish::Quit => return Ok(0),
@@ -181,7 +195,13 @@ fn watch(
                 }
             },
         }
+        draw |= worth;
     }
+}
+
+/// The exit code after a signal, as shells tell it.
+fn ended_by(signal: Signal) -> u8 {
+    u8::try_from(128 + signal.as_raw()).unwrap_or(REFUSED)
 }
 
 /// How everything looks: what was asked for, else what the environment `says`.

@@ -1,6 +1,7 @@
 //! The terminal: taken over once, and given back whatever happens.
 
 use std::io::{self, BufWriter, Stdout, Write, stdout};
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread;
@@ -14,6 +15,7 @@ use ratatui::crossterm::terminal::{
 };
 use ratatui::crossterm::{execute, queue, terminal};
 use ratatui::{Frame, Terminal};
+use rustix::io::Errno;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,7 +29,9 @@ const PIECE: usize = 256 * 1024;
 
 /// The screen, ours until this is dropped.
 pub(crate) struct Screen {
-    terminal: Terminal<CrosstermBackend<BufWriter<Stdout>>>,
+    /// Its own drop complains on standard error when the cursor cannot be shown, and panics where
+    /// that is gone, too; [`give_back`] shows the cursor.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>,
 }
 
 impl Screen {
@@ -53,7 +57,9 @@ impl Screen {
         let terminal = Terminal::new(CrosstermBackend::new(out)).inspect_err(|_| {
             give_back();
         })?;
-        Ok(Self { terminal })
+        Ok(Self {
+            terminal: ManuallyDrop::new(terminal),
+        })
     }
 
     /// Draws a frame; terminals that can do so show it as a whole or not at all.
@@ -170,6 +176,13 @@ pub(crate) fn start_signals(inputs: SyncSender<Input>) -> io::Result<()> {
             let _ = inputs.send(Input::Signal(number));
         })?;
     Ok(())
+}
+
+/// Whether an error of the terminal says that it is gone: its window was closed, the connection
+/// that it belonged to broke.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    matches!(errno, Some(Errno::IO | Errno::NXIO | Errno::PIPE))
 }
 
 /// Whether the terminal can show anything that moves.

@@ -1,11 +1,14 @@
 //! `dbgate top`: without a terminal, and in one.
 
+use std::fs;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::gate::{EMPTY, Gate, Ran, closed, dbgate, echo};
+use crate::gate::{EMPTY, Gate, LIMIT, Ran, closed, dbgate, echo};
 use crate::terminal::Terminal;
 
 fn top(gate: &Gate, words: &[&str]) -> Command {
@@ -313,4 +316,50 @@ fn without_a_gateway_the_terminal_is_left_alone() {
     let terminal = start(&gate, "");
     terminal.shows("no gateway can be reached");
     restored(terminal, "3");
+}
+
+#[test]
+fn a_key_is_heard_in_a_storm_of_resizes() {
+    let gate = with_database();
+    let mut terminal = start(&gate, "--tab databases");
+    terminal.shows("a.example");
+    let pid = pid(&terminal);
+    let storm = || (0..20).for_each(|_| kill_process(pid, Signal::WINCH).unwrap());
+    for _ in 0..50 {
+        storm();
+        terminal.type_in("?");
+        terminal.shows("dbgate top: keys");
+        storm();
+        terminal.type_in(" ");
+        terminal.until("no help", |screen| {
+            !screen.contents().contains("dbgate top: keys")
+        });
+    }
+    terminal.type_in("q");
+    restored(terminal, "0");
+}
+
+#[test]
+fn it_ends_quietly_with_its_terminal() {
+    let gate = with_database();
+    let code = gate.dir().join("code");
+    // The shell outlives the terminal, and tells how top ended.
+    let mut terminal = Terminal::run(&format!(
+        "stty rows 24 cols 100; trap '' HUP; \
+         '{}' top --interval 100ms --tab databases --socket '{}'; echo $? >'{}'",
+        env!("CARGO_BIN_EXE_dbgate"),
+        gate.socket().display(),
+        code.display(),
+    ));
+    terminal.shows("a.example");
+    terminal.child.kill().unwrap();
+    let until = Instant::now() + LIMIT;
+    let ended = loop {
+        let text = fs::read_to_string(&code).unwrap_or_default();
+        if text.ends_with('\n') || Instant::now() > until {
+            break text;
+        }
+        thread::yield_now();
+    };
+    assert_eq!(ended, "129\n");
 }
