@@ -55,13 +55,13 @@ impl Failure {
                 };
                 Self::new(code, harmless_lines(&e.message))
             }
-            ClientError::Io(e)
-                if matches!(e.kind(), IoErrorKind::WouldBlock | IoErrorKind::TimedOut) =>
-            {
+            ClientError::Silent(after) => {
                 let path = socket.display();
                 Self::new(
                     NOT_REACHABLE,
-                    format!("the gateway at {path} does not answer"),
+                    format!(
+                        "the gateway at {path} has not answered within {after:?}, and was given up\n  A change that was asked for may still be made, such as when its disk is slow: look again."
+                    ),
                 )
             }
             broken => Self::new(NOT_REACHABLE, format!("{}: {broken}", socket.display())),

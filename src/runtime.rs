@@ -23,6 +23,7 @@ use crate::gateway::{Gateway, Settings};
 use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
 use crate::metrics::{Metrics, MetricsError};
+use crate::net::descriptors;
 use crate::net::held::Held;
 use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
@@ -45,6 +46,10 @@ const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The least time between two looks at exposures whose time is over.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Descriptors that sessions may not take: for callers of the control socket, those who ask for
+/// metrics, files of a reload.
+const KEPT_BACK: u64 = 64;
 
 /// Descriptors that the process needs besides its sessions.
 const OWN_DESCRIPTORS: u64 = 200;
@@ -129,7 +134,7 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
     let overlay = state.load()?;
     let gateway_tls = gateway_tls(&config, state.path())?;
     let settings = settings(&config);
-    raise_descriptor_limit(&settings);
+    raise_descriptor_limit(&settings, options.threads);
     let store = Store::new(config.databases, gateway_tls, overlay)?;
     for note in store.snapshot().all_notes() {
         warn!("{note}");
@@ -292,9 +297,9 @@ async fn next_expiry(controller: &Controller) {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, and says so if that is too low for the
-/// configured number of sessions.
-fn raise_descriptor_limit(settings: &Settings) {
+/// Raises the soft limit on open files to the hard one, keeps some back for the control side, and
+/// says so if the limit is too low for the configured number of sessions.
+fn raise_descriptor_limit(settings: &Settings, threads: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     // Where it cannot be raised, the check below still tells.
@@ -310,6 +315,9 @@ fn raise_descriptor_limit(settings: &Settings) {
         .saturating_mul(2)
         .saturating_add(OWN_DESCRIPTORS);
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    // Each accept loop may hold one client for which there is no room.
+    let held = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(2);
+    descriptors::keep_back(KEPT_BACK.saturating_add(held), limit);
     if limit < wanted {
         warn!(
             limit,

@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use dbgate::control::client::CONNECT_TIMEOUT;
 use rustix::process::{getegid, geteuid, getgroups};
 
 /// Where a gateway that runs as a system service listens.
@@ -74,6 +75,9 @@ fn reason(path: &Path, error: &io::Error) -> String {
                 "It exists, but you may not open it: it belongs to {}; {}.",
                 owner(&meta),
                 caller()
+            ),
+            ErrorKind::WouldBlock => format!(
+                "It exists, but nobody has taken the connection within {CONNECT_TIMEOUT:?}: the gateway is stopped or stuck, or too many callers wait."
             ),
             _ => format!("It exists, but: {error}."),
         },

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use dbgate::control::client::ClientError;
+use dbgate::control::client::{CONNECT_TIMEOUT, ClientError, broken, connect};
 use dbgate::control::message::{CommandError, Watch};
 use dbgate::control::request;
 use dbgate::control::watch::Update;
@@ -49,6 +49,8 @@ pub(crate) enum Told {
 pub(crate) struct Connection {
     lines: BufReader<UnixStream>,
     line: Vec<u8>,
+    /// How long the gateway may say nothing.
+    silence: Duration,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +64,7 @@ impl Connection {
     /// # Errors
     /// Nobody can be reached there, or the gateway does not know the subscription.
     pub(crate) fn open(path: &Path, interval: Duration) -> Result<Self, ClientError> {
-        let mut stream = UnixStream::connect(path).map_err(ClientError::Connect)?;
+        let mut stream = connect(path, CONNECT_TIMEOUT).map_err(ClientError::Connect)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
@@ -71,6 +73,7 @@ impl Connection {
         let mut connection = Self {
             lines: BufReader::with_capacity(64 * 1024, stream),
             line: Vec::new(),
+            silence: PATIENCE,
         };
         let answer: Json = serde_json::from_slice(connection.line()?)?;
         if answer["ok"] != true {
@@ -82,6 +85,7 @@ impl Connection {
         let stream = connection.lines.get_ref();
         stream.set_read_timeout(Some(silence))?;
         stream.set_write_timeout(Some(SENDING))?;
+        connection.silence = silence;
         Ok(connection)
     }
 
@@ -109,8 +113,8 @@ impl Connection {
         self.line.clear();
         let read = (&mut self.lines)
             .take(LONGEST_LINE)
-            .read_until(b'\n', &mut self.line)?;
-        if read == 0 {
+            .read_until(b'\n', &mut self.line);
+        if read.map_err(|e| broken(e, self.silence))? == 0 {
             return Err(ClientError::Closed);
         }
         Ok(&self.line)

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::Value;
+use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
 use super::message::{CommandError, Nothing};
 use super::request;
 
-/// How long a gateway may take to answer: far more than any command needs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a gateway may take to take a connection.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a gateway may take to answer. A change is answered when a disk has it.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest answer, in bytes: many times what the largest gateway has to tell.
 const MAX_ANSWER: u64 = 64 << 20;
@@ -28,6 +32,9 @@ pub enum ClientError {
     /// The connection broke.
     #[error("the connection to the gateway broke: {0}")]
     Io(#[from] io::Error),
+    /// Nothing came for so long. What was asked for may still be done.
+    #[error("no answer from the gateway within {0:?}")]
+    Silent(Duration),
     /// The gateway hung up.
     #[error("the gateway closed the connection without an answer")]
     Closed,
@@ -44,6 +51,21 @@ pub enum ClientError {
 pub struct Client {
     stream: BufReader<UnixStream>,
     next_id: u64,
+    answer_timeout: Duration,
+}
+
+/// Connects to the control socket at `path`.
+///
+/// # Errors
+/// Nobody listens there, it may not be opened, or its queue is full for as long as `timeout`
+/// (`WouldBlock`).
+pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    // A connect waits for a place in the queue, and for no longer than a write would.
+    socket.set_write_timeout(Some(timeout))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    socket.set_write_timeout(None)?;
+    Ok(socket.into())
 }
 
 impl Client {
@@ -52,12 +74,21 @@ impl Client {
     /// # Errors
     /// There is none, nobody listens on it, or it may not be opened.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
-        let stream = UnixStream::connect(path).map_err(ClientError::Connect)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        Self::connect_within(path, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
+    }
+
+    fn connect_within(
+        path: &Path,
+        connect_timeout: Duration,
+        answer_timeout: Duration,
+    ) -> Result<Self, ClientError> {
+        let stream = connect(path, connect_timeout).map_err(ClientError::Connect)?;
+        stream.set_read_timeout(Some(answer_timeout))?;
+        stream.set_write_timeout(Some(answer_timeout))?;
         Ok(Self {
             stream: BufReader::new(stream),
             next_id: 1,
+            answer_timeout,
         })
     }
 
@@ -69,7 +100,8 @@ impl Client {
         let id = self.next_id;
         self.next_id += 1;
         let line = request::request(id, cmd, params) + "\n";
-        self.stream.get_mut().write_all(line.as_bytes())?;
+        let written = self.stream.get_mut().write_all(line.as_bytes());
+        written.map_err(|e| broken(e, self.answer_timeout))?;
         loop {
             let answer = self.line()?;
             if answer.get("id").and_then(Value::as_u64) != Some(id) || answer.get("event").is_some()
@@ -110,9 +142,44 @@ impl Client {
         let mut line = String::new();
         // One that is longer is cut, and then it is no JSON.
         let mut bounded = self.stream.by_ref().take(MAX_ANSWER);
-        if bounded.read_line(&mut line)? == 0 {
+        let read = bounded.read_line(&mut line);
+        if read.map_err(|e| broken(e, self.answer_timeout))? == 0 {
             return Err(ClientError::Closed);
         }
         Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// What an error of a connection means that waits for no longer than `timeout`.
+#[must_use]
+pub fn broken(error: io::Error, timeout: Duration) -> ClientError {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silent(timeout),
+        _ => ClientError::Io(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_gateway_that_is_stuck_is_given_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("control.sock");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        socket.listen(0).unwrap();
+        // The queue of nobody who accepts: one that is never answered, then no place any more.
+        let mut first = Client::connect_within(&path, SOON, SOON).unwrap();
+        let error = first.call("status", &Nothing {}).unwrap_err();
+        assert!(matches!(error, ClientError::Silent(SOON)), "{error}");
+        let error = Client::connect_within(&path, SOON, SOON).unwrap_err();
+        let ClientError::Connect(error) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     }
 }

@@ -7,10 +7,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::descriptors;
 use super::zone;
 use crate::backend::BackendAddr;
 use crate::tls::ServerName;
@@ -76,7 +77,12 @@ async fn first_of(
 }
 
 async fn connect(addr: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
-    let tcp = TcpStream::connect(addr).await?;
+    let socket = match addr {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    descriptors::check(&socket)?;
+    let tcp = socket.connect(addr).await?;
     set_options(&SockRef::from(&tcp))?;
     Ok((tcp, addr))
 }

@@ -4,6 +4,7 @@
 //! Not here: what the bytes mean.
 
 pub mod buffered;
+pub mod descriptors;
 pub mod dial;
 pub mod hangup;
 pub mod held;

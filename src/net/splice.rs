@@ -14,6 +14,7 @@ mod linux {
     use std::io;
     use std::os::fd::{AsFd, OwnedFd};
 
+    use crate::net::descriptors;
     use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
 
     /// A pipe's capacity, in bytes.
@@ -60,6 +61,10 @@ mod linux {
 
         fn new() -> Option<Self> {
             let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).ok()?;
+            // Either end may have got the higher number.
+            descriptors::check(&read)
+                .and(descriptors::check(&write))
+                .ok()?;
             fcntl_setpipe_size(&write, CAPACITY).ok()?;
             Some(Self {
                 read,

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::run::run;
 use crate::gateway::{Gateway, Listener};
+use crate::net::descriptors::{has_room, may_serve};
 use crate::net::dial::is_exhaustion;
 
 /// The first pause after descriptors ran out; doubled up to [`LONGEST_PAUSE`].
@@ -23,6 +25,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The longest pause: how late a client may be served after descriptors came back.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+const NO_ROOM: &str = "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions";
 
 /// While clients come, each loop wakes itself this often.
 ///
@@ -126,6 +130,18 @@ pub async fn accept(
         match accepted {
             None => {}
             Some(Ok((tcp, client))) => {
+                if !may_serve(&tcp) {
+                    if accepting.take().is_some() {
+                        warn!(listener = %listener.name, error = %io::Error::from(Errno::MFILE), "{NO_ROOM}");
+                    }
+                    // It has come, so it is the first to be served once there is room.
+                    tokio::select! {
+                        _ = stop.wait_for(|stop| *stop) => return,
+                        () = room(&tcp) => {}
+                    }
+                    info!(listener = %listener.name, "accepting clients again");
+                    accepting = Some(Accepting::new(&listener));
+                }
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
                 let (gateway, listener) = (gateway.clone(), listener.clone());
                 let Some(other) = crew.freer(&mine) else {
@@ -141,8 +157,7 @@ pub async fn accept(
             }
             Some(Err(error)) if exhausted => {
                 if accepting.is_some() {
-                    warn!(listener = %listener.name, %error,
-                        "cannot accept clients: raise the limit on open files (LimitNOFILE) or lower limits.max_sessions");
+                    warn!(listener = %listener.name, %error, "{NO_ROOM}");
                     accepting = None;
                 }
                 sleep(pause).await;
@@ -155,6 +170,15 @@ pub async fn accept(
                 sleep(FIRST_PAUSE).await;
             }
         }
+    }
+}
+
+/// Waits until sessions have given descriptors back.
+async fn room(any: &TcpStream) {
+    let mut pause = FIRST_PAUSE;
+    while !has_room(any) {
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

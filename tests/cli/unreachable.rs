@@ -3,7 +3,10 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
 use std::process::Command;
+
+use socket2::{Domain, SockAddr, Socket, Type};
 
 use crate::gate::{EMPTY, Gate, LIMIT, Ran, dbgate};
 
@@ -137,4 +140,22 @@ fn the_socket_is_found_as_serve_finds_it() {
     let mut by_config = dbgate();
     by_config.args(["ctl", "status"]).current_dir(gate.dir());
     Ran::of(&mut by_config).done();
+}
+
+#[test]
+fn a_gateway_that_takes_nobody_is_given_up() {
+    let gate = Gate::stopped(EMPTY);
+    // A socket whose queue is full, and nobody who accepts.
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+    socket
+        .bind(&SockAddr::unix(gate.socket()).unwrap())
+        .unwrap();
+    socket.listen(0).unwrap();
+    let _waiting = UnixStream::connect(gate.socket()).unwrap();
+    let mut top = dbgate();
+    top.args(["top", "--once", "--socket"]).arg(gate.socket());
+    for mut command in [gate.command(&["list"]), top] {
+        let told = reason(&gate, &mut command);
+        assert!(told.contains("taken the connection within 5s"), "{told}");
+    }
 }

@@ -387,3 +387,39 @@ fn running_out_of_descriptors_ends_no_session_and_passes() {
     // Once for each of its two threads that have a listening socket of their own.
     assert!((1..=2).contains(&log.matches(WORDS).count()), "{log}");
 }
+
+#[test]
+fn clients_that_take_all_descriptors_leave_some_to_whoever_looks() {
+    const DESCRIPTORS: usize = 64;
+    const WORDS: &str = "cannot accept clients";
+    let fake = Fake::start();
+    let config = gateway(
+        &fake,
+        "max_sessions = 1000\n[timeouts]\nhandshake = \"60s\"\n[metrics]\nbind = \"127.0.0.1:0\"",
+    );
+    let limit = format!("--nofile={DESCRIPTORS}:{DESCRIPTORS}");
+    let gateway = Gateway::start_under(&config, &["prlimit", &limit]);
+    let status = gateway.call("status", &json!({}));
+    let metrics: SocketAddr = status["metrics"].as_str().unwrap().parse().unwrap();
+    let addr = gateway.addr("main");
+    // Each of them is worth two descriptors, its own and that of the backend.
+    let hello = Hello::to(HOST).bytes();
+    let clients: Vec<TcpStream> = (0..2 * DESCRIPTORS)
+        .map(|_| {
+            let mut client = connect_from(Ipv4Addr::LOCALHOST, addr);
+            put(&mut client, &hello);
+            client
+        })
+        .collect();
+    gateway.wait_log(WORDS);
+    for cmd in ["status", "list", "sessions", "reload"] {
+        gateway.call(cmd, &json!({}));
+    }
+    assert!(gateway.ctl_ok(&["status"]).contains("sessions"));
+    let mut scrape = TcpStream::connect(metrics).expect("a connection");
+    scrape.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    put(&mut scrape, b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n");
+    assert!(rest(&mut scrape).starts_with(b"HTTP/1.1 200"));
+    drop(clients);
+    gateway.wait_log("accepting clients again");
+}
