@@ -5,6 +5,7 @@
 
 mod collect;
 mod http;
+mod page;
 mod text;
 
 use std::io;
@@ -16,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::error;
 
+use self::page::Pages;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
 use crate::net::held::Held;
@@ -35,6 +37,7 @@ pub struct MetricsError {
 struct Sources {
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners>,
+    pages: Arc<Pages>,
 }
 
 /// A socket that is being served, until it is dropped.
@@ -78,7 +81,11 @@ impl Metrics {
     #[must_use]
     pub fn new(gateway: Arc<Gateway>, listeners: Arc<Listeners>, held: Arc<Held>) -> Self {
         Self {
-            sources: Arc::new(Sources { gateway, listeners }),
+            sources: Arc::new(Sources {
+                gateway,
+                listeners,
+                pages: Arc::default(),
+            }),
             held,
             served: Mutex::new(None),
         }

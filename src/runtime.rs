@@ -159,7 +159,7 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
     );
     revocation::watch(&gateway)?;
     Ok(Server {
-        controller: Arc::new(Controller::new(gateway, reloader, state)),
+        controller: Arc::new(Controller::new(gateway, reloader, state)?),
         workers,
         socket,
         terminate: signal(SignalKind::terminate())?,
@@ -208,22 +208,19 @@ impl Server {
         } = self;
         let control = tokio::spawn(server::serve(socket, controller.clone()));
         service::ready(&controller.status());
+        let leases = tokio::spawn(end_leases(controller.clone()));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
                     let caller = Caller { who: "SIGHUP".into() };
-                    // What is wrong is in the log already.
-                    let _ = controller.reload(&caller);
+                    // What is wrong is in the log.
+                    drop(controller.on_disk(move |controller| controller.reload(&caller)));
                 }
-                () = next_expiry(&controller) => {
-                    controller.expire();
-                    service::status(&controller.status());
-                }
-                () = controller.leases.notified() => service::status(&controller.status()),
             }
         }
+        leases.abort();
         let gateway = controller.gateway();
         let patience = gateway.settings.load().timeouts.drain;
         controller.reloader().stop_accepting();
@@ -246,6 +243,9 @@ impl Server {
         };
         let _ = tokio::time::timeout(GRACE, gone).await;
         control.abort();
+        // A change that is under way; one that takes longer is in force after the next start or it
+        // is not, and nobody was told either.
+        let _ = tokio::time::timeout(GRACE, controller.on_disk(|_| ())).await;
         workers.stop();
         controller.gateway().access_log.finish(LAST_LINES);
         info!("stopped");
@@ -285,6 +285,20 @@ fn waiting(gateway: &Gateway) -> String {
     let sessions = gateway.registry.len();
     let plural = if sessions == 1 { "" } else { "s" };
     format!("stopping: waiting for {sessions} session{plural} to end")
+}
+
+/// Ends exposures whose time is over, for ever.
+async fn end_leases(controller: Arc<Controller>) {
+    loop {
+        tokio::select! {
+            () = next_expiry(&controller) => {
+                // A panic is in the log.
+                let _ = controller.on_disk(Controller::expire).await;
+            }
+            () = controller.leases.notified() => {}
+        }
+        service::status(&controller.status());
+    }
 }
 
 async fn next_expiry(controller: &Controller) {

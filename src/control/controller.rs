@@ -7,14 +7,16 @@ mod delete;
 mod reload;
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
+use super::disk::Disk;
 use super::message::{CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running};
 use super::reads;
 use super::request::Command;
@@ -43,25 +45,32 @@ pub struct Controller {
     gateway: Arc<Gateway>,
     reloader: Reloader,
     state: StateDir,
+    disk: Disk,
     drains: AtomicU64,
     /// What was wrong when the configuration was read last; empty if nothing was.
     failed: Mutex<String>,
     /// Told when leases may have changed.
     pub leases: Notify,
+    /// Held once by each `watch`, and once by this.
+    pub(super) watches: Arc<()>,
 }
 
 impl Controller {
-    /// A controller of this gateway.
-    #[must_use]
-    pub fn new(gateway: Arc<Gateway>, reloader: Reloader, state: StateDir) -> Self {
-        Self {
+    /// A controller of this gateway. Call it inside the tokio runtime of the control side.
+    ///
+    /// # Errors
+    /// There can be no thread for what waits for a disk.
+    pub fn new(gateway: Arc<Gateway>, reloader: Reloader, state: StateDir) -> io::Result<Self> {
+        Ok(Self {
             gateway,
             reloader,
             state,
+            disk: Disk::start()?,
             drains: AtomicU64::new(1),
             failed: Mutex::default(),
             leases: Notify::new(),
-        }
+            watches: Arc::default(),
+        })
     }
 
     /// The gateway.
@@ -76,11 +85,49 @@ impl Controller {
         &self.reloader
     }
 
-    /// Carries out one command that has one answer.
+    /// Carries out one command that has one answer: what may have to wait for a disk on its thread,
+    /// one after the other, all else at once.
     ///
     /// # Errors
     /// Why it was not; nothing has changed then.
-    pub fn execute(&self, command: &Command, caller: &Caller) -> Result<Value, CommandError> {
+    pub async fn execute(
+        self: &Arc<Self>,
+        command: Command,
+        caller: &Caller,
+    ) -> Result<Value, CommandError> {
+        match command {
+            Command::List
+            | Command::Show(_)
+            | Command::Explain(_)
+            | Command::Sessions(_)
+            | Command::Rejects
+            | Command::Status
+            | Command::Export
+            | Command::Events
+            | Command::Watch(_)
+            | Command::Kill(_)
+            | Command::Drain(_) => self.carry_out(&command, caller),
+            _ => {
+                let caller = caller.clone();
+                let done = self.on_disk(move |controller| controller.carry_out(&command, &caller));
+                done.await.unwrap_or_else(|_| {
+                    let words = "the gateway failed over it; its log says more";
+                    Err(CommandError::new(ErrorKind::Refused, words))
+                })
+            }
+        }
+    }
+
+    /// Gives the disk's thread something to do, after all that was given before.
+    pub fn on_disk<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let controller = self.clone();
+        self.disk.give(move || job(&controller))
+    }
+
+    fn carry_out(&self, command: &Command, caller: &Caller) -> Result<Value, CommandError> {
         match command {
             Command::Expose(expose) => self.expose(expose, caller),
             Command::Hide(hide) => self.hide(hide, caller),

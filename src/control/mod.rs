@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod controller;
+mod disk;
 pub mod message;
 mod reads;
 pub mod request;

@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -14,6 +15,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::controller::{Caller, Controller};
@@ -28,6 +30,15 @@ const WAITING: usize = 64;
 
 /// Subscriptions on one connection: each holds what its caller knows already.
 const SUBSCRIPTIONS: usize = 8;
+
+/// How long a caller may take nothing of what it is sent.
+const STALLED: Duration = Duration::from_secs(10);
+
+/// Rows that all `watch`es together may hold: each knows every database, some hundred bytes each.
+const WATCHED_ROWS: usize = 400_000;
+
+/// `watch`es at a time, however many databases there are.
+const WATCHES: std::ops::RangeInclusive<usize> = 4..=64;
 
 /// Callers at a time.
 const CALLERS: usize = 256;
@@ -150,20 +161,50 @@ async fn converse(stream: UnixStream, controller: Arc<Controller>) -> io::Result
     };
     let (reader, writer) = stream.into_split();
     let (answers, waiting) = mpsc::channel(WAITING);
-    let write = tokio::spawn(write_lines(writer, waiting));
-    let read = read_requests(reader, &controller, &caller, answers).await;
-    // The writer ends when everything that waits is written, or the caller is gone.
-    let _ = write.await;
-    read
+    let mut write = tokio::spawn(write_lines(writer, waiting, caller.who.clone()));
+    tokio::select! {
+        read = read_requests(reader, &controller, &caller, answers) => {
+            // The writer ends when everything that waits is written, or the caller is gone.
+            let _ = write.await;
+            read
+        }
+        // Nobody takes answers any more: there is no use in further requests.
+        _ = &mut write => Ok(()),
+    }
 }
 
-async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<String>) {
+async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<String>, who: String) {
     while let Some(mut line) = lines.recv().await {
         line.push('\n');
-        if writer.write_all(line.as_bytes()).await.is_err() {
-            return;
+        let mut left = line.as_bytes();
+        while !left.is_empty() {
+            match timeout(STALLED, writer.write(left)).await {
+                Ok(Ok(written @ 1..)) => left = left.get(written..).unwrap_or_default(),
+                Ok(_) => return,
+                // It cannot be told: what it was told last it has not taken either.
+                Err(_) => {
+                    warn!(
+                        who,
+                        "hung up on a caller of the control socket that takes nothing of what it is sent"
+                    );
+                    return;
+                }
+            }
         }
     }
+}
+
+/// Why there can be no further `watch` now.
+fn too_many_watches(controller: &Controller) -> Option<CommandError> {
+    let databases = controller.gateway().store.snapshot().databases.len();
+    let most = (WATCHED_ROWS / databases.max(1)).clamp(*WATCHES.start(), *WATCHES.end());
+    let now = Arc::strong_count(&controller.watches) - 1;
+    (now >= most).then(|| {
+        let text = format!(
+            "{now} callers watch this gateway (`dbgate top`), which is the most beside {databases} databases: end one of them"
+        );
+        CommandError::new(ErrorKind::Refused, text)
+    })
 }
 
 async fn read_requests(
@@ -221,8 +262,12 @@ async fn read_requests(
             if (events.is_some() || watched.is_some()) && subscriptions.len() >= SUBSCRIPTIONS {
                 let text = format!("at most {SUBSCRIPTIONS} subscriptions on one connection");
                 Err(CommandError::new(ErrorKind::Refused, text))
+            } else if watched.is_some()
+                && let Some(error) = too_many_watches(controller)
+            {
+                Err(error)
             } else {
-                controller.execute(&command, caller)
+                controller.execute(command, caller).await
             };
         let refused = done.is_err();
         if answers.send(request::answer(&id, done)).await.is_err() {
@@ -235,7 +280,12 @@ async fn read_requests(
             subscriptions.spawn(follow(id, events, answers.clone()));
         } else if let Some(interval) = watched {
             let gateway = controller.gateway().clone();
-            subscriptions.spawn(watch::serve(id, gateway, interval, answers.clone()));
+            let watch = watch::serve(id, gateway, interval, answers.clone());
+            let counted = controller.watches.clone();
+            subscriptions.spawn(async move {
+                watch.await;
+                drop(counted);
+            });
         }
     }
 }

@@ -58,7 +58,16 @@ struct Bound {
 pub struct Listeners {
     workers: Arc<Workers>,
     held: Arc<Held>,
-    bound: Mutex<Vec<Bound>>,
+    bound: Mutex<All>,
+}
+
+/// Locked for moments only: whoever asks whether this process is ready must not wait for a reload
+/// that waits for a disk.
+#[derive(Default)]
+struct All {
+    bound: Vec<Bound>,
+    /// Nothing is accepted any more, whatever a reload that is under way would add.
+    stopped: bool,
 }
 
 /// New sockets that are bound but do not listen yet.
@@ -73,7 +82,6 @@ struct Fresh {
 /// A change of the listeners that can no longer fail; dropped, it changes nothing.
 pub struct Prepared<'a> {
     listeners: &'a Listeners,
-    bound: MutexGuard<'a, Vec<Bound>>,
     fresh: Vec<Fresh>,
     settings: Vec<(Arc<Listener>, ListenerSettings)>,
     wanted: Vec<(Arc<str>, SocketAddr, bool)>,
@@ -86,7 +94,7 @@ impl Listeners {
         Self {
             workers,
             held,
-            bound: Mutex::new(Vec::new()),
+            bound: Mutex::default(),
         }
     }
 
@@ -95,11 +103,10 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound; nothing has changed.
     pub fn prepare(&self, configs: &[config::Listener]) -> Result<Prepared<'_>, BindError> {
-        let bound = self.lock();
+        let bound = &self.lock().bound;
         let all: Vec<SocketAddr> = configs.iter().flat_map(|l| l.bind.clone()).collect();
         let mut prepared = Prepared {
             listeners: self,
-            bound,
             fresh: Vec::new(),
             settings: Vec::new(),
             wanted: configs
@@ -113,8 +120,7 @@ impl Listeners {
                 protocol: config.protocol,
                 default: config.default.clone(),
             };
-            let listener = prepared
-                .bound
+            let listener = bound
                 .iter()
                 .find(|b| *b.listener.name == config.name)
                 .map_or_else(
@@ -124,12 +130,14 @@ impl Listeners {
             for &addr in &config.bind {
                 let v6_only = listen::needs_v6_only(addr, &all);
                 let key = (listener.name.clone(), addr, v6_only);
-                if !prepared.bound.iter().any(|b| b.key() == key) {
+                if !bound.iter().any(|b| b.key() == key) {
                     let count = self.workers.count();
                     let lent = self.held.lend(addr, v6_only, count);
                     let sockets = match lent {
                         Ok(Some(sockets)) => Ok(sockets),
-                        Ok(None) => listen::bind(addr, v6_only, count, prepared.leaves(addr)),
+                        Ok(None) => {
+                            listen::bind(addr, v6_only, count, prepared.leaves(bound, addr))
+                        }
                         Err(e) => Err(e),
                     };
                     let sockets = sockets
@@ -156,7 +164,7 @@ impl Listeners {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Listener>> {
         let mut all: Vec<Arc<Listener>> = Vec::new();
-        for bound in self.lock().iter() {
+        for bound in &self.lock().bound {
             if !all.iter().any(|l| Arc::ptr_eq(l, &bound.listener)) {
                 all.push(bound.listener.clone());
             }
@@ -168,6 +176,7 @@ impl Listeners {
     #[must_use]
     pub fn addresses(&self, listener: &Arc<Listener>) -> Vec<SocketAddr> {
         self.lock()
+            .bound
             .iter()
             .filter(|b| Arc::ptr_eq(&b.listener, listener))
             .map(|b| b.actual)
@@ -176,10 +185,12 @@ impl Listeners {
 
     /// Stops accepting everywhere; sessions go on.
     pub fn stop_accepting(&self) {
-        self.lock().clear();
+        let mut all = self.lock();
+        all.stopped = true;
+        all.bound.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Bound>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -210,9 +221,8 @@ impl Bound {
 
 impl Prepared<'_> {
     /// Whether this address is taken only by listeners that go with this change.
-    fn leaves(&self, addr: SocketAddr) -> bool {
-        let mut in_the_way = self
-            .bound
+    fn leaves(&self, bound: &[Bound], addr: SocketAddr) -> bool {
+        let mut in_the_way = bound
             .iter()
             .filter(|b| listen::overlap(b.actual, addr))
             .peekable();
@@ -220,12 +230,16 @@ impl Prepared<'_> {
     }
 
     /// Puts the change in force: new addresses accept, those no longer wanted stop.
-    pub fn commit(mut self) {
+    pub fn commit(self) {
+        let mut all = self.listeners.lock();
+        if all.stopped {
+            return;
+        }
         for (listener, settings) in self.settings {
             listener.settings.store(Arc::new(settings));
         }
         let wanted = self.wanted;
-        self.bound.retain(|b| wanted.contains(&b.key()));
+        all.bound.retain(|b| wanted.contains(&b.key()));
         for fresh in self.fresh {
             for socket in &fresh.sockets {
                 if let Err(error) = listen::listen(socket) {
@@ -236,7 +250,7 @@ impl Prepared<'_> {
             self.listeners
                 .workers
                 .assign(&fresh.listener, fresh.sockets, &stopped);
-            self.bound.push(Bound {
+            all.bound.push(Bound {
                 listener: fresh.listener,
                 configured: fresh.configured,
                 v6_only: fresh.v6_only,
@@ -244,7 +258,7 @@ impl Prepared<'_> {
                 stop,
             });
         }
-        self.bound.sort_by_key(|b| {
+        all.bound.sort_by_key(|b| {
             wanted
                 .iter()
                 .position(|w| *w == b.key())

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::UNIX_EPOCH;
 
+use hyper::body::Bytes;
+
 use super::Sources;
 use super::text::Text;
 use crate::gateway::{Gateway, Listener};
@@ -16,8 +18,8 @@ use crate::route::Database;
 use crate::route::database::Live;
 use crate::stats::{CloseReason, ClosedBy};
 
-/// All metrics, in the text format.
-pub(super) fn collect(sources: &Sources) -> String {
+/// All metrics, in the text format, in pieces.
+pub(super) fn collect(sources: &Sources) -> Vec<Bytes> {
     let gateway = &sources.gateway;
     let mut text = Text::default();
     databases(&mut text, gateway);

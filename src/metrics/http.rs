@@ -1,31 +1,38 @@
-//! The three answers, over HTTP/1.1: one request a connection, everything bounded.
+//! The three answers, over HTTP/1.1: one request a connection, everything bounded. When all places
+//! are taken, whoever has moved least gives way: nobody can close this port to others by being slow.
 //!
 //! Source: RFC 9110 and RFC 9112, by hyper; the paths `/healthz` and `/readyz` are those of
 //! Kubernetes.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::debug;
 
+use super::page::{Page, Pieces, Progress};
 use super::{Sources, collect, text};
 
-/// Connections at a time; those that come in between wait in the kernel's queue.
+/// Connections at a time.
 const CONNECTIONS: usize = 16;
 
 /// From accept until the answer is read.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// From so many databases on, some 2 KiB each, a page of metrics is shared.
+const MANY: usize = 500;
+
+/// How long an answer may stand still.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// What a request's line and headers may take, in bytes: the least that hyper allows.
 const REQUEST: usize = 8 * 1024;
@@ -40,14 +47,23 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Serves until it is dropped.
 pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
-    while let Ok(place) = places.clone().acquire_owned().await {
+    let mut open: Vec<Weak<Progress>> = Vec::new();
+    loop {
         match listener.accept().await {
             Ok((tcp, _)) => {
+                open.retain(|other| other.strong_count() > 0);
+                if open.len() >= CONNECTIONS {
+                    give_way(&mut open);
+                }
+                let progress = Progress::new();
+                open.push(Arc::downgrade(&progress));
                 let sources = sources.clone();
                 tokio::spawn(async move {
-                    let _place = place;
-                    let _ = timeout(DEADLINE, converse(tcp, &sources)).await;
+                    tokio::select! {
+                        () = converse(tcp, &sources, &progress) => {}
+                        () = progress.given_up(STALLED) => {}
+                        () = sleep(DEADLINE) => {}
+                    }
                 });
             }
             Err(error) => {
@@ -58,10 +74,19 @@ pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>) {
     }
 }
 
-async fn converse(tcp: TcpStream, sources: &Sources) {
-    let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(&request, sources);
-        async move { Ok::<_, Infallible>(response) }
+/// Cuts the connection that has not moved for longest.
+fn give_way(open: &mut Vec<Weak<Progress>>) {
+    let all = open.iter().filter_map(Weak::upgrade);
+    if let Some(slowest) = all.min_by_key(|other| other.moved()) {
+        slowest.cut();
+        open.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(&slowest)));
+    }
+}
+
+async fn converse(tcp: TcpStream, sources: &Arc<Sources>, progress: &Arc<Progress>) {
+    let service = service_fn(async |request: Request<Incoming>| {
+        let response = answer(&request, sources).await;
+        Ok::<_, Infallible>(response.map(|page| Pieces::new(page, progress)))
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
@@ -75,7 +100,7 @@ async fn converse(tcp: TcpStream, sources: &Sources) {
     }
 }
 
-fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<String> {
+async fn answer(request: &Request<Incoming>, sources: &Arc<Sources>) -> Response<Arc<Page>> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let mut refusal = said(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         let headers = refusal.headers_mut();
@@ -84,7 +109,13 @@ fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<String> {
     }
     match request.uri().path() {
         "/metrics" => {
-            let mut response = Response::new(collect::collect(sources));
+            let Some(page) = metrics(sources).await else {
+                return said(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "no metrics; the log says more\n",
+                );
+            };
+            let mut response = Response::new(page);
             let headers = response.headers_mut();
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(text::CONTENT_TYPE));
             response
@@ -101,8 +132,18 @@ fn answer(request: &Request<Incoming>, sources: &Sources) -> Response<String> {
     }
 }
 
-fn said(status: StatusCode, words: &str) -> Response<String> {
-    let mut response = Response::new(words.to_owned());
+/// The page of metrics. Few databases are told as they are at this moment.
+async fn metrics(sources: &Arc<Sources>) -> Option<Arc<Page>> {
+    if sources.gateway.store.snapshot().databases.len() < MANY {
+        return Some(Page::new(collect::collect(sources)));
+    }
+    let of = sources.clone();
+    sources.pages.get(move || collect::collect(&of)).await
+}
+
+fn said(status: StatusCode, words: &'static str) -> Response<Arc<Page>> {
+    let page = Page::new(vec![Bytes::from_static(words.as_bytes())]);
+    let mut response = Response::new(page);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(PLAIN));

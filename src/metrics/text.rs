@@ -4,6 +4,8 @@
 
 use std::fmt::{Display, Write};
 
+use hyper::body::Bytes;
+
 use crate::histogram::{BOUNDS, Counted};
 
 /// How the text is declared.
@@ -12,13 +14,20 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 /// Names and values of labels.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
+/// Where a piece of the text ends, in bytes, give or take a line. The text of many databases is
+/// large: in pieces it is never copied because it has grown, and is sent as it is.
+const PIECE: usize = 64 * 1024;
+
 /// Metrics as they are added, family by family.
 #[derive(Default)]
-pub(super) struct Text(String);
+pub(super) struct Text {
+    pieces: Vec<Bytes>,
+    last: String,
+}
 
 /// One family: metrics of one name, told apart by labels.
 pub(super) struct Family<'t> {
-    text: &'t mut String,
+    text: &'t mut Text,
     name: &'static str,
 }
 
@@ -40,16 +49,22 @@ impl Text {
 
     fn family(&mut self, name: &'static str, kind: &str, help: &str) -> Family<'_> {
         // Writing to a String cannot fail, here and below.
-        let _ = write!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-        Family {
-            text: &mut self.0,
-            name,
-        }
+        let _ = write!(self.last, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        Family { text: self, name }
     }
 
-    /// The whole text.
-    pub(super) fn finish(self) -> String {
-        self.0
+    /// The whole text, in pieces.
+    pub(super) fn finish(mut self) -> Vec<Bytes> {
+        self.pieces.push(self.last.into());
+        self.pieces
+    }
+
+    fn end_line(&mut self) {
+        if self.last.len() >= PIECE {
+            let next = String::with_capacity(PIECE + PIECE / 16);
+            let full = std::mem::replace(&mut self.last, next);
+            self.pieces.push(full.into());
+        }
     }
 }
 
@@ -71,14 +86,15 @@ impl Family<'_> {
     }
 
     fn sample(&mut self, suffix: &str, labels: Labels<'_>, le: Option<&str>, value: impl Display) {
-        let _ = write!(self.text, "{}{suffix}", self.name);
+        let _ = write!(self.text.last, "{}{suffix}", self.name);
         let mut separator = '{';
         for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
-            let _ = write!(self.text, "{separator}{name}=\"{}\"", escaped(value));
+            let _ = write!(self.text.last, "{separator}{name}=\"{}\"", escaped(value));
             separator = ',';
         }
         let close = if separator == ',' { "}" } else { "" };
-        let _ = writeln!(self.text, "{close} {value}");
+        let _ = writeln!(self.text.last, "{close} {value}");
+        self.text.end_line();
     }
 }
 
@@ -126,6 +142,6 @@ took_seconds_bucket{listener="main",le="+Inf"} 2
 took_seconds_sum{listener="main"} 20.0015
 took_seconds_count{listener="main"} 2
 "#;
-        assert_eq!(text.finish(), expected);
+        assert_eq!(text.finish().concat(), expected.as_bytes());
     }
 }

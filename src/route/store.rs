@@ -156,6 +156,8 @@ impl Drop for Edit<'_> {
 pub struct Store {
     inner: Mutex<Inner>,
     current: ArcSwap<Snapshot>,
+    /// When the next lease runs out; apart, because a change that waits for a disk holds `inner`.
+    expiry: Mutex<Option<SystemTime>>,
 }
 
 impl Store {
@@ -179,6 +181,7 @@ impl Store {
         }
         .whole(config, &overlay)?;
         Ok(Self {
+            expiry: Mutex::new(overlay.next_expiry()),
             inner: Mutex::new(Inner {
                 gateway,
                 overlay,
@@ -312,7 +315,7 @@ impl Store {
 
     /// When the next lease runs out.
     pub fn next_expiry(&self) -> Option<SystemTime> {
-        self.lock().overlay.next_expiry()
+        *self.expiry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes a change, or leaves everything as it was.
@@ -354,6 +357,8 @@ impl Store {
                 persist(&lasting, edit.overlay).map_err(ChangeError::State)?;
             }
             edit.keep();
+            *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) =
+                inner.overlay.next_expiry();
             inner.loader = loader;
             self.replace(before, after);
         }

@@ -5,6 +5,7 @@ mod add_up;
 mod agree;
 mod crowd;
 mod dashboard;
+mod slow;
 mod unready;
 mod views;
 
@@ -181,7 +182,7 @@ fn a_crowd_that_says_nothing_keeps_nobody_out() {
     let connect = |_| TcpStream::connect(to).expect("a connection");
     let silent: Vec<TcpStream> = (0..40).map(connect).collect();
     let before = ground.gateway.descriptors();
-    // Served after those before it have run into their deadline.
+    // Those that came first give way.
     let answer = get(to, "/healthz");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(before < 100, "{before} descriptors for {}", silent.len());
