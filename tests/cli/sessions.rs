@@ -125,3 +125,31 @@ fn kill_takes_ids_or_a_database() {
     );
     closed(&mut three);
 }
+
+#[test]
+fn a_hide_after_a_hide_says_how_many_sessions_it_touches() {
+    let gate = gate();
+    let follower = gate.follow();
+    let mut a = gate.session("a.example");
+    let hide = |more: &[&str]| gate.ctl(&[&["hide", "db"], more].concat()).done();
+    hide(&["--keep"]);
+    assert_eq!(
+        hide(&["--keep"]),
+        "unchanged: nothing of db to hide (revision 3)\n"
+    );
+    assert_eq!(
+        hide(&["--kill", "--dry-run"]),
+        "dry run: db is hidden already\n1 session is closed at once\n"
+    );
+    alive(&mut a);
+    assert_eq!(
+        hide(&["--kill"]),
+        "db is hidden already (revision 3)\n1 session is closed at once\n"
+    );
+    closed(&mut a);
+    follower.out.wait(0, "\"event\":\"session_closed\"");
+    assert_eq!(
+        hide(&["--kill"]),
+        "unchanged: nothing of db to hide (revision 3)\n"
+    );
+}

@@ -87,11 +87,17 @@ pub(super) fn hide(answer: &Value) -> Page {
     let revision = text(&answer["revision"]);
     let dry = flag(answer, "dry_run");
     if !flag(answer, "changed") {
-        page.line(&if dry {
-            "dry run: nothing would change".to_owned()
-        } else {
-            format!("unchanged: nothing of {name} to hide (revision {revision})")
+        // What a hide before let be, this one may end.
+        let touches = answer["sessions"] != 0 && answer["running"] != "keep";
+        page.line(&match (touches, dry) {
+            (true, true) => format!("dry run: {name} is hidden already"),
+            (true, false) => format!("{name} is hidden already (revision {revision})"),
+            (false, true) => "dry run: nothing would change".to_owned(),
+            (false, false) => format!("unchanged: nothing of {name} to hide (revision {revision})"),
         });
+        if touches {
+            page.line(&ending_of(answer));
+        }
         return page;
     }
     let under = match hosts {
