@@ -9,15 +9,25 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
+use super::disk;
 use crate::file::own;
 use crate::route::overlay::{Laid, Overlay};
+
+/// How well a change is kept.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Kept {
+    /// It is on disk.
+    Synced,
+    /// It is there for the next process, and could not be taken back; why the disk may not have it.
+    Unsynced(io::Error),
+}
 
 /// An open journal.
 #[derive(Debug)]
@@ -39,14 +49,15 @@ struct Head {
 type Line = BTreeMap<String, Laid>;
 
 impl Journal {
-    /// Begins one, in the place of any other, whose first change is this.
+    /// Begins one, in the place of any other, whose first change is this. What it leaves behind where
+    /// it fails is the caller's to undo.
     pub(super) fn begin(path: &Path, generation: u64, change: &[u8]) -> io::Result<Self> {
         let mut text = serde_json::to_vec(&Head { generation })?;
         text.push(b'\n');
         text.extend_from_slice(change);
-        let mut file = own::create(path, 0o600)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
+        let file = disk::create(path)?;
+        disk::write(&file, &text)?;
+        disk::sync(&file)?;
         Ok(Self {
             file,
             kept: length(&text),
@@ -112,26 +123,36 @@ impl Journal {
         self.kept
     }
 
-    /// Keeps a change: once this returns it survives a crash of the machine.
+    /// Keeps a change: once this returns it survives a crash of the machine, unless it is
+    /// [`Kept::Unsynced`].
     ///
     /// # Errors
     /// The disk is full or broken; the change is not kept then, all before it are.
-    pub(super) fn append(&mut self, change: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, change: &[u8]) -> io::Result<Kept> {
         if self.torn {
-            self.file.set_len(self.kept)?;
+            disk::set_len(&self.file, self.kept)?;
+            self.torn = false;
         }
         self.torn = true;
-        let written = self.file.write_all_at(change, self.kept);
-        let done = written.and_then(|()| self.file.sync_data());
-        if done.is_ok() {
-            self.kept += length(change);
-        } else {
-            // Whoever reads it after a crash must not find what was refused.
-            self.file.set_len(self.kept)?;
-            self.file.sync_data()?;
-        }
+        // What is not written to its end has no line feed, and is not kept whatever comes.
+        disk::write_at(&self.file, change, self.kept)?;
+        let kept = match disk::sync_data(&self.file) {
+            Ok(()) => Kept::Synced,
+            // Whoever reads it after a crash must not find what was refused. A line with a zero is
+            // none, either.
+            Err(error) => match disk::set_len(&self.file, self.kept)
+                .or_else(|_| disk::write_at(&self.file, b"\0", self.kept))
+            {
+                Ok(()) => {
+                    let _ = disk::sync_data(&self.file);
+                    return Err(error);
+                }
+                Err(_) => Kept::Unsynced(error),
+            },
+        };
+        self.kept += length(change);
         self.torn = false;
-        done
+        Ok(kept)
     }
 }
 

@@ -2,5 +2,6 @@
 //!
 //! Not here: laying them over the configuration ([`crate::route::overlay`]).
 
+mod disk;
 mod journal;
 pub mod state;

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+use tracing::warn;
 
-use super::journal::{self, Journal};
+use super::disk;
+use super::journal::{self, Journal, Kept};
 use crate::file::own::{self, Sharing};
 use crate::route::overlay::{Laid, Lease, Written};
 use crate::route::spec::DatabaseSpec;
@@ -33,6 +35,9 @@ const FILE: &str = "exposures.json";
 
 /// What [`FILE`] is while it is being written. One left behind by a crash is removed.
 const UNFINISHED: &str = "exposures.json.new";
+
+/// What [`FILE`] was before, while a change may have to be taken back.
+const BEFORE: &str = "exposures.json.old";
 
 /// What changed since [`FILE`] was written.
 const JOURNAL: &str = "exposures.journal";
@@ -214,7 +219,7 @@ impl StateDir {
             Err(source) => return Err(StateError::Read { path, source }),
         }
         // As for the journal: what is told from here on must not be lost to a power cut.
-        self.directory()
+        disk::directory(&self.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| StateError::Read {
                 path: self.path.clone(),
@@ -226,14 +231,26 @@ impl StateDir {
     /// Keeps a change, which has made `overlay` of what it was before: once this returns it
     /// survives a crash of the machine, and before that what was kept last does.
     ///
+    /// Where it can neither be brought to the disk nor taken back it counts as kept, with a warning
+    /// in the log: it is what the next process will find.
+    ///
     /// # Errors
     /// The directory cannot be written; what was kept last is still there.
     pub fn save(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<()> {
-        self.keep(change, overlay)
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))
+        let kept = self
+            .keep(change, overlay)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
+        if let Kept::Unsynced(error) = kept {
+            warn!(
+                directory = %self.path.display(),
+                %error,
+                "a change is made, but may be lost if the machine loses power: the disk did not take it, and it cannot be taken back"
+            );
+        }
+        Ok(())
     }
 
-    fn keep(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<()> {
+    fn keep(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<Kept> {
         let mut files = self.files();
         let Files {
             generation,
@@ -246,31 +263,51 @@ impl StateDir {
             if let Some(journal) = journal {
                 return journal.append(&line);
             }
-            let path = self.path.join(JOURNAL);
-            let begun = Journal::begin(&path, *generation, &line);
-            *journal = Some(
-                begun
-                    .and_then(|begun| self.directory()?.sync_all().map(|()| begun))
-                    .inspect_err(
-                        // Whoever reads it after a crash must not find what was refused.
-                        |_| drop(fs::remove_file(&path)),
-                    )?,
-            );
-            return Ok(());
+            return self.begin_journal(*generation, &line, journal);
         }
         // Should writing fail half way, nobody knows to which file the journal belongs: the next
         // change then writes it anew, too.
         *generation += 1;
         *journal = None;
         *size = 0;
-        *size = self.write(*generation, overlay)?;
+        let kept;
+        (*size, kept) = self.write(*generation, overlay)?;
         // Of no use any more, and of no harm if it stays: it belongs to the file before.
-        let _ = fs::remove_file(self.path.join(JOURNAL));
-        Ok(())
+        let _ = disk::remove(&self.path.join(JOURNAL));
+        Ok(kept)
+    }
+
+    /// Begins the journal with a change.
+    fn begin_journal(
+        &self,
+        generation: u64,
+        line: &[u8],
+        journal: &mut Option<Journal>,
+    ) -> io::Result<Kept> {
+        // Opened first: it must not fail for want of a descriptor when there is something to undo.
+        let directory = disk::directory(&self.path)?;
+        let path = self.path.join(JOURNAL);
+        let begun = Journal::begin(&path, generation, line);
+        let error = match begun.and_then(|begun| disk::sync(&directory).map(|()| begun)) {
+            Ok(begun) => {
+                *journal = Some(begun);
+                return Ok(Kept::Synced);
+            }
+            Err(error) => error,
+        };
+        // Whoever reads it after a crash must not find what was refused.
+        if disk::remove(&path).is_err() && disk::create(&path).is_err() {
+            *journal = Journal::replay(&path, MAX_JOURNAL, generation, &mut Overlay::default())?;
+            if fs::read(&path)?.ends_with(line) {
+                return Ok(Kept::Unsynced(error));
+            }
+        }
+        let _ = disk::sync(&directory);
+        Err(error)
     }
 
     /// Writes the file anew and gives its size.
-    fn write(&self, generation: u64, overlay: &Overlay) -> io::Result<u64> {
+    fn write(&self, generation: u64, overlay: &Overlay) -> io::Result<(u64, Kept)> {
         let Written {
             databases,
             exposed,
@@ -288,21 +325,35 @@ impl StateDir {
         if u64::try_from(text.len()).is_ok_and(|size| size > MAX_SIZE) {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        let unfinished = self.path.join(UNFINISHED);
-        let mut file = own::create(&unfinished, 0o600)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
+        let [file, unfinished, before] =
+            [FILE, UNFINISHED, BEFORE].map(|name| self.path.join(name));
+        let new = disk::create(&unfinished)?;
+        disk::write(&new, &text)?;
+        disk::sync(&new)?;
         // Opened before the rename: it must not fail for want of a descriptor after it.
-        let directory = self.directory()?;
-        fs::rename(&unfinished, self.path.join(FILE))?;
-        directory.sync_all()?;
-        Ok(u64::try_from(text.len()).unwrap_or(u64::MAX))
-    }
-
-    /// The directory, to be synced: a file that is new, or has a new name, is on disk only once its
-    /// directory is.
-    fn directory(&self) -> io::Result<File> {
-        File::open(&self.path)
+        let directory = disk::directory(&self.path)?;
+        let was_there = file.exists();
+        if was_there {
+            disk::remove(&before)?;
+            disk::link(&file, &before)?;
+        }
+        disk::rename(&unfinished, &file)?;
+        let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+        let Err(error) = disk::sync(&directory) else {
+            let _ = disk::remove(&before);
+            return Ok((size, Kept::Synced));
+        };
+        // Whoever reads it after a crash must not find what was refused.
+        let undone = if was_there {
+            disk::rename(&before, &file)
+        } else {
+            disk::remove(&file)
+        };
+        if undone.is_err() {
+            return Ok((size, Kept::Unsynced(error)));
+        }
+        let _ = disk::sync(&directory);
+        Err(error)
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {

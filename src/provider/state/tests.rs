@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use super::disk::faults::{self, Plan};
 use super::*;
 use crate::cert::scratch::Scratch;
 
@@ -27,8 +28,12 @@ fn save(dir: &StateDir, overlay: &Overlay) {
 
 /// An overlay whose file is large enough for a journal.
 fn large() -> Overlay {
+    large_of(1_000)
+}
+
+fn large_of(databases: usize) -> Overlay {
     let mut overlay = Overlay::default();
-    for i in 0..1_000 {
+    for i in 0..databases {
         let hosts = format!(
             r#"{{"hidden": ["a{i}.example", "{}.example"]}}"#,
             "b".repeat(60)
@@ -306,4 +311,125 @@ fn a_directory_that_others_can_write_in_is_refused() {
     let told = StateDir::open(scratch.path()).unwrap_err().to_string();
     assert!(told.contains("others can write in the directory"), "{told}");
     assert!(!scratch.path().join(LOCK).exists());
+}
+
+/// What a change is made of, before and after: with no file, a small one, a large one, a journal
+/// beside it, one that is as large.
+fn stages() -> Vec<Stage> {
+    fn journal(path: &Path, full: bool) -> Overlay {
+        let dir = StateDir::open(path).unwrap();
+        let mut now = large_of(700);
+        save(&dir, &now);
+        change(&dir, &mut now, "db1", "x.example");
+        if full {
+            let long = "y".repeat(60);
+            let has_room = || {
+                let files = dir.files();
+                files.journal.as_ref().unwrap().len() <= files.size
+            };
+            while has_room() {
+                let hidden = (0..2_000).map(|i| format!("{i}.{long}.example").parse().unwrap());
+                let laid = Laid {
+                    hidden: hidden.collect(),
+                    ..Laid::default()
+                };
+                now.put("db2", laid.clone());
+                dir.save(&BTreeMap::from([("db2", laid)]), &now).unwrap();
+            }
+        }
+        now
+    }
+    fn written(path: &Path, overlay: Overlay) -> Overlay {
+        save(&StateDir::open(path).unwrap(), &overlay);
+        overlay
+    }
+    type Way = fn(&Path) -> Overlay;
+    let ways: [(&str, Way); 5] = [
+        ("no file", |_| Overlay::default()),
+        ("a small file", |path| written(path, overlay())),
+        ("a large file", |path| written(path, large_of(700))),
+        ("a journal", |path| journal(path, false)),
+        ("a full journal", |path| journal(path, true)),
+    ];
+    ways.into_iter()
+        .map(|(name, way)| {
+            let scratch = Scratch::new();
+            let overlay = way(scratch.path());
+            Stage {
+                name,
+                scratch,
+                overlay,
+            }
+        })
+        .collect()
+}
+
+/// A state directory, and what it holds.
+struct Stage {
+    name: &'static str,
+    scratch: Scratch,
+    overlay: Overlay,
+}
+
+impl Stage {
+    /// A copy of the directory.
+    fn copy(&self) -> Scratch {
+        let copy = Scratch::new();
+        for entry in fs::read_dir(self.scratch.path()).unwrap() {
+            let entry = entry.unwrap();
+            fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+        }
+        copy
+    }
+}
+
+/// Whatever call fails, alone or with those that follow: what was refused is gone for the next
+/// process, what was not is there, and this process and the next go on as before.
+#[test]
+fn an_answer_holds_whatever_call_fails() {
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    for stage in stages() {
+        let (mut refused, mut unsynced) = (0, 0);
+        for (errno, more, restart) in [(EIO, 0, false), (ENOSPC, 1, true), (EIO, 99, true)] {
+            for first in 0.. {
+                let scratch = stage.copy();
+                let mut dir = StateDir::open(scratch.path()).unwrap();
+                assert_eq!(dir.load().unwrap(), stage.overlay);
+                let now = laid(r#"{"hidden": ["new.example"]}"#);
+                let mut after = stage.overlay.clone();
+                after.put("new", now.clone());
+                let last = first + more;
+                let plan = Plan { first, last, errno };
+                let changed = BTreeMap::from([("new", now)]);
+                let (done, calls) = faults::with(plan, || dir.save(&changed, &after));
+                let failed = calls > first;
+                let what = format!("{}, {plan:?}, {done:?}", stage.name);
+                assert!(failed || done.is_ok(), "{what}");
+                refused += u32::from(done.is_err());
+                unsynced += u32::from(done.is_ok() && failed);
+                let mut expected = if done.is_ok() {
+                    after
+                } else {
+                    stage.overlay.clone()
+                };
+                if restart {
+                    drop(dir);
+                    dir = StateDir::open(scratch.path()).unwrap();
+                    assert_eq!(dir.load().unwrap(), expected, "{what}");
+                }
+                change(&dir, &mut expected, "more", "more.example");
+                drop(dir);
+                assert_eq!(found(scratch.path()), expected, "{what}");
+                if !failed {
+                    break;
+                }
+            }
+        }
+        assert!(
+            refused > 0 && unsynced > 0,
+            "{}: {refused}, {unsynced}",
+            stage.name
+        );
+    }
 }
