@@ -52,15 +52,30 @@ impl Pool {
         }
     }
 
-    /// Every one of these backends once, beginning with the one whose turn it is.
-    pub fn in_turn<'a>(&'a self, addrs: &'a [BackendAddr]) -> impl Iterator<Item = Backend<'a>> {
-        let start = match addrs.len() {
+    /// The place of the backend whose turn it is.
+    pub fn turn(&self) -> usize {
+        match self.failing.len() {
             0 | 1 => 0,
             n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
-        };
-        let all = backends(addrs, Some(self));
-        let (before, from) = (all.clone().take(start), all.skip(start));
-        from.chain(before)
+        }
+    }
+
+    /// The backend tried after `tried` others, where `turn` is the place of the first; `None` once
+    /// each was tried.
+    #[must_use]
+    pub fn in_turn<'a>(
+        &'a self,
+        addrs: &'a [BackendAddr],
+        turn: usize,
+        tried: usize,
+    ) -> Option<Backend<'a>> {
+        let place = (turn + tried).checked_rem(addrs.len())?;
+        let addr = addrs.get(place).filter(|_| tried < addrs.len())?;
+        Some(Backend {
+            addr,
+            place,
+            failing: self.failing.get(place),
+        })
     }
 }
 
@@ -68,7 +83,7 @@ impl Pool {
 pub fn backends<'a>(
     addrs: &'a [BackendAddr],
     pool: Option<&'a Pool>,
-) -> impl Iterator<Item = Backend<'a>> + Clone {
+) -> impl Iterator<Item = Backend<'a>> {
     addrs.iter().enumerate().map(move |(place, addr)| Backend {
         addr,
         place,
@@ -83,9 +98,14 @@ mod tests {
     #[test]
     fn each_session_starts_one_further_and_sees_all() {
         let addrs = ["a:1", "b:1", "c:1"].map(|a| a.parse().unwrap());
-        let pool = Pool::new(addrs.len());
-        let round = || pool.in_turn(&addrs).map(|b| b.addr.to_string() + " ");
+        let (addrs, pool) = (&addrs[..], &Pool::new(addrs.len()));
+        let round = || {
+            let turn = pool.turn();
+            let nth = move |tried| pool.in_turn(addrs, turn, tried);
+            (0..).map_while(nth).map(|b| b.addr.to_string() + " ")
+        };
         let rounds: Vec<String> = (0..4).map(|_| round().collect()).collect();
+        assert!(Pool::new(0).in_turn(&[], 0, 0).is_none());
         assert_eq!(
             rounds,
             [

@@ -50,6 +50,31 @@ pub trait Tap {
     fn see(&mut self, bytes: &[u8]) -> bool;
 }
 
+impl<T: Tap + ?Sized> Tap for Box<T> {
+    fn see(&mut self, bytes: &[u8]) -> bool {
+        (**self).see(bytes)
+    }
+}
+
+/// Gone once it has seen enough.
+impl<T: Tap> Tap for Option<T> {
+    fn see(&mut self, bytes: &[u8]) -> bool {
+        if self.as_mut().is_some_and(|tap| !tap.see(bytes)) {
+            *self = None;
+        }
+        self.is_some()
+    }
+}
+
+/// Sees nothing.
+pub(super) struct Untapped;
+
+impl Tap for Untapped {
+    fn see(&mut self, _: &[u8]) -> bool {
+        false
+    }
+}
+
 enum Held {
     Nothing,
     Copied(Bytes),
@@ -111,7 +136,7 @@ impl Pump {
         moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<Box<dyn Tap + Send>>,
+        tap: &mut dyn Tap,
     ) -> Poll<()> {
         if self.finished.is_some() {
             return Poll::Ready(());
@@ -128,7 +153,7 @@ impl Pump {
         moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<Box<dyn Tap + Send>>,
+        tap: &mut dyn Tap,
     ) -> Poll<Outcome> {
         let mut turn = 0;
         while turn < TURN {
@@ -167,6 +192,40 @@ impl Pump {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Moves the source's first bytes only, and leaves the target alone where the source ends
+    /// without any: ready with their number, 0 if there are none.
+    ///
+    /// The direction can go on by [`Self::poll`] either way.
+    pub(super) fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: &AtomicU64,
+        source: &mut Stream,
+        target: &mut Stream,
+        tap: &mut dyn Tap,
+    ) -> Poll<usize> {
+        match ready!(self.poll_copy(cx, moved, source, target, tap)) {
+            Ok(n) => {
+                self.source_ended = n == 0;
+                Poll::Ready(n)
+            }
+            Err(Outcome::ReadFailed(e)) => {
+                self.broken = Some(e);
+                Poll::Ready(0)
+            }
+            // It has said something; only the target takes no more.
+            Err(outcome) => {
+                self.finished = Some(outcome);
+                Poll::Ready(1)
+            }
+        }
+    }
+
+    /// What broke the source's connection, where nothing of it has been delivered yet.
+    pub(super) fn broken(&self) -> Option<&io::Error> {
+        self.broken.as_ref()
     }
 
     fn give_pipe_back(&mut self) {
@@ -232,7 +291,7 @@ impl Pump {
         moved: &AtomicU64,
         source: &mut Stream,
         target: &mut Stream,
-        tap: &mut Option<Box<dyn Tap + Send>>,
+        tap: &mut dyn Tap,
     ) -> Poll<Result<usize, Outcome>> {
         BUFFER.with_borrow_mut(|scratch| {
             let bare = (source.bare().is_some(), target.bare().is_some());
@@ -248,11 +307,7 @@ impl Pump {
             if read == 0 {
                 return Poll::Ready(Ok(0));
             }
-            if let Some(watcher) = tap
-                && !watcher.see(bytes)
-            {
-                *tap = None;
-            }
+            tap.see(bytes);
             while !bytes.is_empty() {
                 match Pin::new(&mut *target).poll_write(cx, bytes) {
                     Poll::Ready(Ok(0)) => {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::Stream;
-use super::pump::{Outcome, Pump, Tap};
+use super::pump::{Outcome, Pump, Tap, Untapped};
 
 /// A client that has got the backend's last byte and its end, and neither ends its own side nor
 /// sends anything for this long, will not meet the backend again. (The other way round there is no
@@ -46,6 +46,19 @@ pub enum End {
     BackendLost(io::Error),
     /// Nothing moved for the idle time.
     Idle,
+}
+
+/// What came first of a relay whose backend has not answered yet.
+#[derive(Debug, PartialEq, Eq)]
+pub enum First {
+    /// The backend has sent its first bytes.
+    Answered,
+    /// More of the client's bytes went to the backend.
+    Sent,
+    /// The client has ended its side, or is gone: whatever the backend does now may be due to that.
+    ClientEnded,
+    /// The backend has ended without a byte; says why where its connection broke.
+    Unanswered(Option<String>),
 }
 
 /// Where a relay counts the bytes that it has delivered; nobody else adds to them meanwhile.
@@ -104,7 +117,7 @@ impl Relay {
         let (client, backend) = (&mut self.client, &mut self.backend);
         let up = self
             .up
-            .poll(cx, counts.bytes_in, client, backend, &mut None);
+            .poll(cx, counts.bytes_in, client, backend, &mut Untapped);
         let down = self
             .down
             .poll(cx, counts.bytes_out, backend, client, &mut self.tap);
@@ -148,6 +161,40 @@ impl Relay {
             _ if client_first => End::Client,
             _ => End::Backend,
         })
+    }
+
+    /// Relays until the backend has sent its first bytes or has ended without any, or until more
+    /// than `bytes_in` of the client's were sent to it; `flight` sees the client's as they pass.
+    ///
+    /// A client whose backend has ended so has seen nothing of it, neither bytes nor their end.
+    pub async fn until_answered(
+        &mut self,
+        counts: Counts<'_>,
+        bytes_in: u64,
+        flight: &mut (dyn Tap + Send),
+    ) -> First {
+        poll_fn(|cx| {
+            let (client, backend) = (&mut self.client, &mut self.backend);
+            // Should the backend take no more, its own end tells; it may have answered before.
+            let _ = self.up.poll(cx, counts.bytes_in, client, backend, flight);
+            if self.up.source_ended || matches!(self.up.finished, Some(Outcome::ReadFailed(_))) {
+                return Poll::Ready(First::ClientEnded);
+            }
+            let tap = &mut self.tap;
+            match self
+                .down
+                .poll_first(cx, counts.bytes_out, backend, client, tap)
+            {
+                Poll::Ready(0) => {
+                    let why = self.down.broken().map(ToString::to_string);
+                    Poll::Ready(First::Unanswered(why))
+                }
+                Poll::Ready(_) => Poll::Ready(First::Answered),
+                Poll::Pending if counts.read().0 > bytes_in => Poll::Ready(First::Sent),
+                Poll::Pending => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Relays until both sides have moved more than `(bytes_in, bytes_out)`, or the relay ends.

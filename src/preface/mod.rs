@@ -6,10 +6,12 @@
 //! them owns the socket, the buffer and the deadline.
 //!
 //! Protocols that start with TLS at byte 0 (Redis, Mongo, Postgres with `sslnegotiation=direct`)
-//! have no preface.
+//! have no preface; of Redis and MongoDB it is known here how a client introduces itself.
 
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
+pub mod redis;
 pub mod sniff;
 
 pub use postgres::{PrefaceError, Responder, Step};

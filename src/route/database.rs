@@ -226,9 +226,17 @@ impl Database {
         self.counted().map_or(0, |live| live.sessions())
     }
 
-    /// Every backend once, beginning with the one whose turn it is.
-    pub fn backends_in_turn(&self) -> impl Iterator<Item = Backend<'_>> {
-        self.used().pool.in_turn(&self.spec.backends)
+    /// The place of the backend whose turn it is.
+    #[must_use]
+    pub fn turn(&self) -> usize {
+        self.used().pool.turn()
+    }
+
+    /// The backend tried after `tried` others, where `turn` is the place of the first; `None` once
+    /// each was tried.
+    #[must_use]
+    pub fn in_turn(&self, turn: usize, tried: usize) -> Option<Backend<'_>> {
+        self.used().pool.in_turn(&self.spec.backends, turn, tried)
     }
 
     /// Every backend, in the order declared.

@@ -1,6 +1,6 @@
 //! Reaching a backend: dial, lead with the SSLRequest where Postgres wants one, open TLS in
-//! reencrypt. The backends are tried in turn until one is ready; nothing of the client has been
-//! sent to any of them by then.
+//! reencrypt. The backends are tried in turn until one is connected; whether it serves the client
+//! shows when that has spoken ([`super::establish`]).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -17,7 +17,8 @@ use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
 use super::ending::Ending;
-use crate::backend::BackendAddr;
+use super::login;
+use crate::backend::{Backend, BackendAddr};
 use crate::net::dial::{dial, is_exhaustion};
 use crate::net::{Buffered, Stream};
 use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
@@ -25,7 +26,7 @@ use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::ServerName;
 
-/// A backend that is ready for the client's bytes.
+/// A backend that takes the client's bytes.
 pub(super) struct Connected {
     pub(super) stream: Stream,
     pub(super) address: SocketAddr,
@@ -37,79 +38,171 @@ pub(super) struct Connected {
 
 /// What to do once the TCP connection stands; by default nothing.
 #[derive(Default)]
-pub(super) struct Lead<'a> {
+pub(super) struct Lead {
     /// Send an SSLRequest and wait for the `S`.
     pub(super) ssl_request: bool,
-    /// Open TLS with this configuration.
-    pub(super) tls: Option<&'a Arc<ClientConfig>>,
     /// The name that the client asked for, sent on as SNI: MongoDB picks its host list by it.
-    pub(super) sni: Option<&'a ServerName>,
+    pub(super) sni: Option<ServerName>,
     /// The ALPN protocol that was agreed with the client, where only the two ends know what it
     /// means.
     pub(super) alpn: Option<Vec<u8>>,
+    /// Send this StartupMessage and read ahead what answers it, as [`login`] does.
+    pub(super) login: Option<Bytes>,
 }
 
-/// Connects to the first backend that is ready, each within `patience`.
-///
-/// The first is always tried; a further one only before `deadline`, so that a client is not kept
-/// for ever by a long list of dead backends.
-///
-/// # Errors
-/// Why the last one tried was not ready.
-pub(super) async fn connect(
-    database: &Database,
-    lead: &Lead<'_>,
-    patience: Duration,
+/// The backends of a database, as one session tries them: each at most once, from the one whose
+/// turn it is.
+pub(super) struct Backends {
+    database: Arc<Database>,
+    lead: Lead,
+    /// How long each may take to be connected, and then to answer.
+    timeout: Duration,
     deadline: Instant,
-) -> Result<Connected, Ending> {
-    let mut last = Ending::new(
-        CloseReason::BackendUnreachable,
-        "the database has no backend",
-    );
-    for (tried, backend) in database.backends_in_turn().enumerate() {
-        if tried > 0 && Instant::now() >= deadline {
-            break;
+    turn: usize,
+    tried: usize,
+    last: Ending,
+}
+
+impl Backends {
+    /// The backends of `database`, each tried for `timeout` at most.
+    ///
+    /// The first is always tried; a further one only before `deadline`, so that a client is not
+    /// kept for ever by a long list of dead backends.
+    pub(super) fn new(
+        database: Arc<Database>,
+        lead: Lead,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Self {
+        let none = "the database has no backend";
+        Self {
+            turn: database.turn(),
+            tried: 0,
+            database,
+            lead,
+            timeout,
+            deadline,
+            last: Ending::new(CloseReason::BackendUnreachable, none),
         }
-        let mut dialled = false;
-        let reached = timeout(patience, reach(backend.addr, lead, &mut dialled)).await;
-        let refusal = match reached {
-            Ok(Ok((stream, address))) => {
-                if backend.report(true) {
-                    info!(database = %database.name, backend = %backend.addr, "backend answers again");
+    }
+
+    /// How long each may take to be connected, and then to answer.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Whether there is time for a further one.
+    pub(super) fn in_time(&self) -> bool {
+        Instant::now() < self.deadline
+    }
+
+    /// Gives further ones time until `deadline` at least.
+    pub(super) fn extend(&mut self, deadline: Instant) {
+        self.deadline = self.deadline.max(deadline);
+    }
+
+    /// Connects to the next backend that can be connected.
+    ///
+    /// # Errors
+    /// Why the last one tried was not ready.
+    pub(super) async fn next(&mut self) -> Result<Connected, Ending> {
+        while self.tried == 0 || self.in_time() {
+            let Some(backend) = self.database.in_turn(self.turn, self.tried) else {
+                break;
+            };
+            self.tried += 1;
+            match reach(&self.database, backend.addr, &self.lead, self.timeout).await {
+                Ok((stream, address, answer)) => {
+                    return Ok(Connected {
+                        stream,
+                        address,
+                        place: backend.place,
+                        answer,
+                    });
                 }
-                return Ok(Connected {
-                    stream,
-                    address,
-                    place: backend.place,
-                    answer: Bytes::new(),
-                });
+                Err(refusal) if refusal.reason == CloseReason::Resources => return Err(refusal),
+                Err(refusal) => self.last = fails(&self.database, backend, &refusal),
             }
-            Ok(Err(refusal)) if refusal.reason == CloseReason::Resources => return Err(refusal),
-            Ok(Err(refusal)) => refusal,
-            Err(_) if dialled => Ending::new(
+        }
+        Err(self.give_up())
+    }
+
+    /// The refusal of the last one tried.
+    pub(super) fn give_up(&mut self) -> Ending {
+        let given = Ending::new(self.last.reason, "");
+        std::mem::replace(&mut self.last, given)
+    }
+
+    /// How many bytes of the client each was sent to log in.
+    pub(super) fn login_bytes(&self) -> u64 {
+        let bytes = self.lead.login.as_ref().map_or(0, Bytes::len);
+        u64::try_from(bytes).unwrap_or(0)
+    }
+
+    /// Notes why the backend that was connected last did not serve the client.
+    pub(super) fn failed(&mut self, refusal: &Ending) {
+        let last = self.tried.saturating_sub(1);
+        if let Some(backend) = self.database.in_turn(self.turn, last) {
+            self.last = fails(&self.database, backend, refusal);
+        }
+    }
+
+    /// Notes that the backend which was connected last has answered the client.
+    pub(super) fn answered(&self) {
+        let last = self.tried.saturating_sub(1);
+        if let Some(backend) = self.database.in_turn(self.turn, last)
+            && backend.report(true)
+        {
+            info!(database = %self.database.name, backend = %backend.addr, "backend answers again");
+        }
+    }
+}
+
+/// Notes that a backend fails, and gives the refusal to tell.
+fn fails(database: &Database, backend: Backend<'_>, refusal: &Ending) -> Ending {
+    if backend.report(false) {
+        warn!(database = %database.name, backend = %backend.addr, reason = %refusal.reason,
+            detail = %refusal.detail, "backend fails");
+    }
+    let detail = format!("backend {}: {}", backend.addr, refusal.detail);
+    Ending::new(refusal.reason, detail)
+}
+
+/// Connects to one backend and leads, all within `limit`, then logs in where that is asked for,
+/// within `limit` once more.
+async fn reach(
+    database: &Database,
+    addr: &BackendAddr,
+    lead: &Lead,
+    limit: Duration,
+) -> Result<(Stream, SocketAddr, Bytes), Ending> {
+    let mut dialled = false;
+    let tls = database.backend_tls.as_ref();
+    let reached = timeout(limit, dial_and_lead(addr, lead, tls, &mut dialled)).await;
+    let (mut stream, address) = reached.unwrap_or_else(|_| {
+        Err(if dialled {
+            Ending::new(
                 CloseReason::BackendSilent,
                 "connected, but the backend did not answer in time",
-            ),
-            Err(_) => Ending::new(
+            )
+        } else {
+            Ending::new(
                 CloseReason::BackendUnreachable,
                 "no connection within timeouts.connect",
-            ),
-        };
-        if backend.report(false) {
-            warn!(database = %database.name, backend = %backend.addr, reason = %refusal.reason,
-                detail = %refusal.detail, "backend fails");
-        }
-        last = Ending::new(
-            refusal.reason,
-            format!("backend {}: {}", backend.addr, refusal.detail),
-        );
-    }
-    Err(last)
+            )
+        })
+    })?;
+    let answer = match &lead.login {
+        Some(startup) => Box::pin(login::begin(&mut stream, startup, limit)).await?,
+        None => Bytes::new(),
+    };
+    Ok((stream, address, answer))
 }
 
-async fn reach(
+async fn dial_and_lead(
     addr: &BackendAddr,
-    lead: &Lead<'_>,
+    lead: &Lead,
+    tls: Option<&Arc<ClientConfig>>,
     dialled: &mut bool,
 ) -> Result<(Stream, SocketAddr), Ending> {
     let (mut tcp, address) = dial(addr).await.map_err(|e| {
@@ -124,10 +217,10 @@ async fn reach(
     if lead.ssl_request {
         request_tls(&mut tcp).await?;
     }
-    let Some(config) = lead.tls else {
+    let Some(config) = tls else {
         return Ok((Stream::Tcp(tcp), address));
     };
-    let name = tls_name(lead.sni, addr)
+    let name = tls_name(lead.sni.as_ref(), addr)
         .map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
     let connector = TlsConnector::from(config.clone());
     let tcp = Buffered::new(tcp);

@@ -20,6 +20,8 @@ pub struct Ending {
     pub detail: Detail,
     /// The alert where the reason alone does not decide it.
     alert: Option<Alert>,
+    /// The client has sent a request that the backend may have executed.
+    after_request: bool,
 }
 
 impl Ending {
@@ -29,6 +31,16 @@ impl Ending {
             reason,
             detail: detail.into(),
             alert: None,
+            after_request: false,
+        }
+    }
+
+    /// The same for a client that has sent a request which the backend may have executed.
+    #[must_use]
+    pub fn after_request(self) -> Self {
+        Self {
+            after_request: true,
+            ..self
         }
     }
 
@@ -174,6 +186,9 @@ impl Ending {
                 | CloseReason::SessionsPerIp
                 | CloseReason::ConnectsFull,
             ) => b"-ERR dbgate: max number of clients reached\r\n",
+            (Protocol::Redis, _) if self.after_request => {
+                b"-ERR dbgate: the database closed the connection without an answer; whether it executed the command is not known\r\n"
+            }
             (Protocol::Redis, _) => b"-ERR dbgate: the database cannot be reached now\r\n",
             _ => b"",
         }

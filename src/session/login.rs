@@ -29,6 +29,12 @@ pub(super) async fn begin(
         let mut answer = BytesMut::new();
         loop {
             let ended = backend.read_buf(&mut answer).await.map_err(lost)? == 0;
+            if ended && answer.is_empty() {
+                return Err(Ending::new(
+                    CloseReason::BackendClosedEarly,
+                    "the backend closed instead of answering the StartupMessage",
+                ));
+            }
             match without_channel_binding(&answer) {
                 Some(offer) => return Ok(offer.into()),
                 // The client may make of it what it likes.

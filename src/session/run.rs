@@ -2,13 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 use tracing::warn;
 
 use super::Session;
@@ -16,25 +13,23 @@ use super::accept::Arrived;
 use super::admit::gave_way;
 use super::answer;
 use super::choose::Place;
-use super::connect::{Connected, Lead, connect};
+use super::connect::{Backends, Lead};
 use super::ending::Ending;
+use super::establish::Ready;
 use super::facts::Facts;
+use super::flight::{Flight, From};
 use super::identity;
-use super::login;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
 use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::handshake::{Stage, TlsOpening};
 use crate::net::hangup::{Gone, hangup};
-use crate::net::pump::Tap;
-use crate::net::relay::{Counts, End, Relay};
+use crate::net::relay::{End, Relay};
 use crate::net::{Buffered, Stream, linger};
-use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
-use crate::stats::registry::{Entry, Registered};
-use crate::stats::{CloseReason, Event};
+use crate::stats::CloseReason;
 use crate::tls::TlsMode;
 
 /// Serves one client to its end.
@@ -53,62 +48,17 @@ pub(super) fn run(
     session.run(tcp)
 }
 
-/// A session through which bytes flow.
-struct Open {
-    entry: Registered,
-    relay: Relay,
-    /// Says whether the backend refused the login because of its channel binding, where that is
-    /// watched.
-    refused: Option<Arc<AtomicBool>>,
-}
-
-impl Open {
-    fn new(place: Place, opened: Result<Opened, Ending>) -> Result<Self, Ending> {
-        opened.map(|(relay, refused)| Self {
-            entry: place.entry,
-            relay,
-            refused,
-        })
-    }
-
-    /// Moves bytes until one side ends or somebody cuts the session, and delivers the last of
-    /// them.
-    fn relay(self, session: &Session) -> impl Future<Output = Ending> + Send {
-        let Self {
-            entry,
-            mut relay,
-            refused,
-        } = self;
-        // A block uses in place what it captures; an async fn would keep a second copy of each
-        // argument for as long as the session lasts.
-        async move {
-            let idle = session.settings.timeouts.idle;
-            let counts = counts(&entry);
-            let end = tokio::select! {
-                biased;
-                reason = entry.wait_cut() => Err(reason),
-                end = relay.run(counts, idle) => Ok(end),
-            };
-            let end = match end {
-                Ok(end) => {
-                    let refused = refused.is_some_and(|refused| refused.load(Relaxed));
-                    Box::pin(session.finish(relay, end, refused)).await
-                }
-                Err(reason) => Ending::new(reason, ""),
-            };
-            // Named as a whole, or the block would capture only what it borrows, and the session's
-            // place would be given back before it begins.
-            drop(entry);
-            end
-        }
-    }
-}
-
 impl Session {
     fn run(mut self, tcp: Arrived) -> impl Future<Output = ()> + Send {
         // A box that is gone once bytes flow: an idle session carries nothing of its beginning.
         let opening = Box::pin(async move {
-            match self.open(tcp).await {
+            // A box of its own: a client may take its time before it says anything to the backend.
+            let ready = Box::pin(self.open(tcp)).await;
+            let open = match ready {
+                Ok((place, ready)) => self.establish(place, ready).await,
+                Err(end) => Err(end),
+            };
+            match open {
                 Ok(open) => Some((self, open)),
                 Err(end) => {
                     self.tell(end);
@@ -125,8 +75,8 @@ impl Session {
         }
     }
 
-    /// From the first byte of the client to a connection between it and its database.
-    async fn open(&mut self, tcp: Arrived) -> Result<Open, Ending> {
+    /// From the first byte of the client to a connection with its database.
+    async fn open(&mut self, tcp: Arrived) -> Result<(Place, Ready), Ending> {
         let tcp = tcp
             .settle()
             .map_err(|e| Ending::new(CloseReason::Resources, e.to_string()))?;
@@ -159,12 +109,12 @@ impl Session {
                 return Err(told.unwrap_or_else(gave_way));
             }
         };
-        let opened = tokio::select! {
+        let ready = tokio::select! {
             biased;
             reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
-            opened = self.serve(client, opening, &place, slot, deadline) => opened,
+            ready = self.serve(client, opening, &place, slot, deadline) => ready,
         };
-        Open::new(place, opened)
+        ready.map(|ready| (place, ready))
     }
 
     /// A client of a listener that relays by port: no name, no preface.
@@ -173,7 +123,7 @@ impl Session {
         tcp: TcpStream,
         listener: &ListenerSettings,
         deadline: Instant,
-    ) -> Result<Open, Ending> {
+    ) -> Result<(Place, Ready), Ending> {
         let place = match self.place_by_port(listener) {
             Ok(place) => place,
             Err(refusal) => {
@@ -183,11 +133,13 @@ impl Session {
         };
         let database = place.entry.database.clone();
         self.note_ready();
-        let patience = self.settings.timeouts.connect;
+        let from = From::Port(database.spec.protocol);
+        let limit = self.settings.timeouts.connect;
+        let mut backends = Backends::new(database.clone(), Lead::default(), limit, deadline);
         let story = async {
             let connected = async {
                 let _connecting = self.begin_connect(&database)?;
-                connect(&database, &Lead::default(), patience, deadline).await
+                backends.next().await
             };
             let connected = tokio::select! {
                 biased;
@@ -195,23 +147,25 @@ impl Session {
                 () = hangup(&tcp, Gone::Broken) => return Err(gone_while_connecting()),
             };
             match connected {
-                Ok(connected) => {
-                    let client = Stream::Tcp(tcp);
-                    self.establish(client, Bytes::new(), connected, &place, None)
-                        .await
-                }
+                Ok(connected) => Ok(Ready {
+                    client: Stream::Tcp(tcp),
+                    flight: Flight::new(from, Bytes::new()),
+                    connected,
+                    backends,
+                    waits: None,
+                }),
                 Err(refusal) => {
                     linger::close(tcp).await;
                     Err(refusal)
                 }
             }
         };
-        let opened = tokio::select! {
+        let ready = tokio::select! {
             biased;
             reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
-            opened = story => opened,
+            ready = story => ready,
         };
-        Open::new(place, opened)
+        ready.map(|ready| (place, ready))
     }
 
     /// Ends the client's TLS where the mode says so, and connects.
@@ -222,12 +176,13 @@ impl Session {
         place: &Place,
         mut slot: Slot,
         deadline: Instant,
-    ) -> Result<Opened, Ending> {
+    ) -> Result<Ready, Ending> {
         let database = place.entry.database.clone();
-        let (client, mut first, startup) = match &database.server_tls {
+        let (client, mut first, startup, from) = match &database.server_tls {
             None => {
                 let (tcp, hello) = client.into_parts();
-                (Stream::Tcp(tcp), hello, false)
+                let from = From::Hello(opening.hello.wire_len);
+                (Stream::Tcp(tcp), hello, false, from)
             }
             Some(tls) => {
                 let config = tls.config.clone();
@@ -245,7 +200,7 @@ impl Session {
                     let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
                     return Err(Box::pin(told).await);
                 }
-                (client, first, startup)
+                (client, first, startup, From::Inside(database.spec.protocol))
             }
         };
         self.note_ready();
@@ -253,28 +208,32 @@ impl Session {
         let slot = slot
             .settle()
             .filter(|_| !database.spec.tls.ends_client_tls());
-        let lead = lead(&database, &opening);
-        let patience = self.settings.timeouts.connect;
+        let mut lead = lead(&database, &opening);
         let in_tunnel = startup && !opening.speaks_postgres();
-        let ready = async {
-            let _connecting = self.begin_connect(&database)?;
-            let mut connected = connect(&database, &lead, patience, deadline).await?;
-            if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
-                let login = login::begin(&mut connected.stream, &first, patience);
-                connected.answer = Box::pin(login).await?;
-                place.entry.count_in(first.len());
-                first.clear();
-            }
-            Ok(connected)
+        if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
+            lead.login = Some(std::mem::take(&mut first));
+        }
+        let limit = self.settings.timeouts.connect;
+        let mut backends = Backends::new(database.clone(), lead, limit, deadline);
+        let connected = async {
+            let connecting = self.begin_connect(&database)?;
+            Ok((backends.next().await?, connecting))
         };
         // Nobody reads from the client meanwhile.
-        let ready = tokio::select! {
+        let connected = tokio::select! {
             biased;
-            ready = ready => ready,
+            connected = connected => connected,
             () = hangup(client.tcp(), may_end(&database)) => return Err(gone_while_connecting()),
         };
-        match ready {
-            Ok(connected) => self.establish(client, first, connected, place, slot).await,
+        match connected {
+            Ok((connected, connecting)) => Ok(Ready {
+                client,
+                // A client that has said nothing yet may take its time before it does.
+                waits: (!first.is_empty()).then_some((connecting, slot)),
+                flight: Flight::new(from, first),
+                connected,
+                backends,
+            }),
             Err(refusal) => {
                 let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
                 Err(Box::pin(told).await)
@@ -282,40 +241,8 @@ impl Session {
         }
     }
 
-    /// Brings client and backend together, in passthrough up to the end of their handshake.
-    async fn establish(
-        &mut self,
-        client: Stream,
-        first: Bytes,
-        connected: Connected,
-        place: &Place,
-        slot: Option<Slot>,
-    ) -> Result<Opened, Ending> {
-        let entry = &place.entry;
-        let database = &entry.database;
-        self.tell_open(connected.address, database);
-        entry.opened(connected.address, connected.place);
-        let (watch, refused) = LoginWatch::of(database).unzip();
-        let hello = u64::try_from(first.len()).unwrap_or(0);
-        let mut relay = Relay::new(client, connected.stream, (first, connected.answer), watch);
-        if hello > 0 && !database.spec.tls.ends_client_tls() {
-            // The handshake is between client and backend; it is up, as far as can be seen from
-            // here, once each has answered the other.
-            let timeouts = &self.settings.timeouts;
-            let deadline =
-                (self.facts.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
-            match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
-                Ok(None) => {}
-                Ok(Some(end)) => return Err(Box::pin(self.finish(relay, end, false)).await),
-                Err(_) => return Err(Box::pin(handshake_stalled(relay, entry)).await),
-            }
-        }
-        drop(slot);
-        Ok((relay, refused))
-    }
-
     /// Closes so that the last bytes arrive, and tells what the end means.
-    async fn finish(&self, relay: Relay, end: End, login_refused: bool) -> Ending {
+    pub(super) async fn finish(&self, relay: Relay, end: End, login_refused: bool) -> Ending {
         if !relay.client_has_ended() {
             linger::close(relay.into_client()).await;
         }
@@ -365,43 +292,10 @@ impl Session {
         self.listener.handshakes.observe(took);
     }
 
-    fn tell_open(&mut self, address: SocketAddr, database: &Database) {
-        let now = Instant::now();
-        self.facts.connected = Some(now);
-        if let Some(ready) = self.facts.ready {
-            database.live().connects.observe(now - ready);
-        }
-        self.gateway.sessions_total.fetch_add(1, Relaxed);
-        self.gateway.events.tell(|| Event::SessionOpened {
-            ts: SystemTime::now(),
-            id: self.facts.id,
-            database: database.name.clone(),
-            client: self.facts.client,
-            backend: address,
-        });
-    }
-
     fn tell(self, end: Ending) {
         let log = self.settings.access;
         self.facts.tell(end, &self.gateway, &self.listener, log);
     }
-}
-
-/// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
-/// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay, entry: &Entry) -> Ending {
-    if entry.moved().1 > 0 {
-        return Ending::new(
-            CloseReason::TlsTimeout,
-            "the backend answered the ClientHello, the client did not go on",
-        );
-    }
-    let refusal = Ending::new(
-        CloseReason::BackendSilent,
-        "the backend did not answer the ClientHello",
-    );
-    answer::say(relay.into_client(), &refusal.alert().record()).await;
-    refusal
 }
 
 /// What shows that a client of this database is gone while its backend is being reached.
@@ -425,7 +319,7 @@ fn gone_while_connecting() -> Ending {
 }
 
 /// What a backend of this database needs before the client's bytes.
-fn lead<'a>(database: &'a Database, opening: &'a TlsOpening) -> Lead<'a> {
+fn lead(database: &Database, opening: &TlsOpening) -> Lead {
     let postgres = database.spec.protocol == Protocol::Postgres;
     let ssl_request = match database.spec.tls {
         TlsMode::Terminate => false,
@@ -439,52 +333,9 @@ fn lead<'a>(database: &'a Database, opening: &'a TlsOpening) -> Lead<'a> {
         .flatten();
     Lead {
         ssl_request,
-        tls: database.backend_tls.as_ref(),
-        sni: opening.hello.sni.name(),
+        sni: opening.hello.sni.name().cloned(),
         alpn: agreed,
-    }
-}
-
-/// Where the relay counts what it moves.
-fn counts(entry: &Entry) -> Counts<'_> {
-    Counts {
-        bytes_in: &entry.bytes_in,
-        bytes_out: &entry.bytes_out,
-    }
-}
-
-/// A relay, and the word about the login that it watches.
-type Opened = (Relay, Option<Arc<AtomicBool>>);
-
-/// Watches a login that passes through reencrypt for the channel-binding failure.
-struct LoginWatch {
-    watch: AuthWatch,
-    refused: Arc<AtomicBool>,
-}
-
-impl LoginWatch {
-    /// A watch where the failure can happen: where gateway and backend both do TLS with Postgres.
-    fn of(database: &Database) -> Option<(Box<dyn Tap + Send>, Arc<AtomicBool>)> {
-        let both =
-            database.spec.tls == TlsMode::Reencrypt && database.spec.protocol == Protocol::Postgres;
-        both.then(|| {
-            let refused = Arc::<AtomicBool>::default();
-            let watch = Self {
-                watch: AuthWatch::default(),
-                refused: refused.clone(),
-            };
-            (Box::new(watch) as Box<dyn Tap + Send>, refused)
-        })
-    }
-}
-
-impl Tap for LoginWatch {
-    fn see(&mut self, bytes: &[u8]) -> bool {
-        let event = self.watch.feed(bytes);
-        if event == AuthEvent::ChannelBindingFailed {
-            self.refused.store(true, Relaxed);
-        }
-        event == AuthEvent::Watching
+        login: None,
     }
 }
 

@@ -183,6 +183,8 @@ reasons! {
     BackendUnreachable, Reject, "backend_unreachable";
     /// The backend did not answer in time.
     BackendSilent, Reject, "backend_silent";
+    /// The backend closed before it answered the client's first bytes.
+    BackendClosedEarly, Reject, "backend_closed_early";
     /// The backend said `N` to our SSLRequest.
     BackendNoTls, Reject, "backend_refused_tls";
     /// The backend answered our SSLRequest with something else than one byte.

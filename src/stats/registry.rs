@@ -44,7 +44,7 @@ pub struct Entry {
     /// Bytes from the backend to the client.
     pub bytes_out: AtomicU64,
     /// Its address, and its place in the order declared.
-    backend: OnceLock<(SocketAddr, usize)>,
+    backend: Mutex<Option<(SocketAddr, usize)>>,
     /// The certificate that its client showed.
     user_cert: OnceLock<Box<str>>,
     /// The drain that this session is under; 0 for none.
@@ -92,15 +92,16 @@ impl Asked {
 
 impl Entry {
     /// Says that the backend is connected and bytes flow: where, and which of those declared it
-    /// is, counted from 0.
+    /// is, counted from 0. Once more where the next backend takes the place of one that did not
+    /// answer.
     pub fn opened(&self, backend: SocketAddr, place: usize) {
-        let _ = self.backend.set((backend, place));
+        let mut connected = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        *connected = Some((backend, place));
         self.open.store(true, Ordering::Relaxed);
     }
 
     /// Counts bytes of the client that went to the backend before the relay began.
-    pub fn count_in(&self, bytes: usize) {
-        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    pub fn count_in(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
     }
 
@@ -114,7 +115,7 @@ impl Entry {
     /// The backend's address, once connected.
     #[must_use]
     pub fn backend(&self) -> Option<SocketAddr> {
-        self.backend.get().map(|(address, _)| *address)
+        self.connected().map(|(address, _)| address)
     }
 
     /// Notes the certificate that the client showed: subject and fingerprint, safe to print.
@@ -132,8 +133,12 @@ impl Entry {
     /// addresses.
     #[must_use]
     pub fn declared(&self) -> Option<&BackendAddr> {
-        let (_, place) = self.backend.get()?;
-        self.database.spec.backends.get(*place)
+        let (_, place) = self.connected()?;
+        self.database.spec.backends.get(place)
+    }
+
+    fn connected(&self) -> Option<(SocketAddr, usize)> {
+        *self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `connecting`, `open` or `draining`.
@@ -400,7 +405,7 @@ impl Registry {
             accepted,
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            backend: OnceLock::new(),
+            backend: Mutex::new(None),
             user_cert: OnceLock::new(),
             drain: AtomicU64::new(0),
             open: AtomicBool::new(false),

@@ -6,6 +6,7 @@
 
 mod backend;
 mod limits;
+mod unanswered;
 
 use std::io::Read;
 use std::net::SocketAddr;

@@ -250,7 +250,7 @@ fn a_backend_that_does_not_answer_a_hello_is_told_to_the_client() {
 }
 
 #[test]
-fn a_backend_that_closes_at_a_hello_closes_the_client() {
+fn a_backend_that_closes_at_a_hello_is_told_to_the_client() {
     let fake = Fake::start();
     let stage = Stage::start(SHORT_HANDSHAKE, &[fake.addr()]);
     let mut client = stage.gateway.connect();
@@ -258,9 +258,9 @@ fn a_backend_that_closes_at_a_hello_closes_the_client() {
     let mut backend = fake.accept();
     take(&mut backend, hello("redis1").len());
     drop(backend);
-    assert_eq!(rest(&mut client), b"");
+    assert_eq!(rest(&mut client), INTERNAL_ERROR);
     drop(client);
-    stage.assert_ended("backend_closed", "closes at the hello");
+    stage.assert_rejected("backend_closed_early", "closes at the hello");
 }
 
 #[test]
