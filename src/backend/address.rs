@@ -1,6 +1,6 @@
 //! The address of a backend as an operator writes it: `10.0.0.5:5432`, `[fd00::5]:5432`,
-//! `[fe80::1%eth0]:5432` or `db.internal:5432`. A name, and an interface, is looked up at each dial,
-//! so it may move.
+//! `[fe80::1%eth0]:5432` or `db.internal:5432`. A name is looked up anew every few seconds, an
+//! interface at each dial, so both may move.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};

@@ -7,11 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use thiserror::Error;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::descriptors;
+use super::resolve::{self, LookupError};
 use super::zone;
 use crate::backend::BackendAddr;
 use crate::tls::ServerName;
@@ -27,19 +29,76 @@ pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 /// What one address of a name gets before the next is tried beside it.
 const HEAD_START: Duration = Duration::from_millis(250);
 
+/// Why a backend was not reached.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// Its name leads nowhere.
+    #[error("{0} does not resolve: {1}")]
+    Name(ServerName, LookupError),
+    /// No address of it was connected; the last one's error.
+    #[error("{0}")]
+    Connect(#[from] io::Error),
+}
+
+impl DialError {
+    /// Whether this machine is at fault, not the peer: it ran out of descriptors, memory or threads.
+    #[must_use]
+    pub fn is_exhaustion(&self) -> bool {
+        match self {
+            Self::Name(_, error) => *error == LookupError::NoThread,
+            Self::Connect(error) => is_exhaustion(error),
+        }
+    }
+}
+
 /// Connects to the first address of a backend that accepts, and tells which it was.
 ///
-/// A name is resolved each time, so a backend may move. The caller sets the deadline.
+/// A name is looked up anew every few seconds ([`super::resolve`]) and after nobody answered, so a
+/// backend may move. The caller sets the deadline, and reads in `resolved` what there was no time
+/// for.
 ///
 /// # Errors
 /// The last address's error, or that the name has no address.
-pub async fn dial(backend: &BackendAddr) -> io::Result<(TcpStream, SocketAddr)> {
+pub async fn dial(
+    backend: &BackendAddr,
+    resolved: &mut bool,
+) -> Result<(TcpStream, SocketAddr), DialError> {
     match backend {
-        BackendAddr::Ip(ip, port) => connect(SocketAddr::new(*ip, *port)).await,
-        BackendAddr::Zoned(addr, port) => connect(zone::resolve(addr, *port)?).await,
+        BackendAddr::Ip(ip, port) => {
+            *resolved = true;
+            Ok(connect(SocketAddr::new(*ip, *port)).await?)
+        }
+        BackendAddr::Zoned(addr, port) => {
+            *resolved = true;
+            Ok(connect(zone::resolve(addr, *port)?).await?)
+        }
         BackendAddr::Name(name, port) => {
-            let addrs: Vec<SocketAddr> = lookup_host((name.as_ref(), *port)).await?.collect();
-            first_of(name, addrs).await
+            let found = resolve::lookup(name).await;
+            let found = found.map_err(|error| DialError::Name(name.clone(), error))?;
+            *resolved = true;
+            let addrs = found.iter().map(|ip| SocketAddr::new(*ip, *port)).collect();
+            // In doubt too where the caller's deadline ends the attempt.
+            let unless_reached = Doubt(Some(name));
+            let connected = first_of(name, addrs).await?;
+            unless_reached.lift();
+            Ok(connected)
+        }
+    }
+}
+
+/// Has a name looked up anew next time, unless its backend is reached.
+struct Doubt<'a>(Option<&'a ServerName>);
+
+impl Doubt<'_> {
+    fn lift(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Doubt<'_> {
+    fn drop(&mut self) {
+        if let Some(name) = self.0 {
+            resolve::doubt(name);
         }
     }
 }
@@ -161,9 +220,9 @@ mod tests {
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let by = |zone: &str| format!("[::1%{zone}]:{port}").parse().unwrap();
-        let (_, addr) = dial(&by("lo")).await.unwrap();
+        let (_, addr) = dial(&by("lo"), &mut false).await.unwrap();
         assert_eq!((addr.ip(), addr.port()), ("::1".parse().unwrap(), port));
-        let error = dial(&by("nowhere0")).await.unwrap_err();
+        let error = dial(&by("nowhere0"), &mut false).await.unwrap_err();
         assert!(error.to_string().contains("nowhere0"), "{error}");
     }
 

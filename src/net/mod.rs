@@ -12,6 +12,7 @@ pub mod linger;
 pub mod listen;
 pub mod pump;
 pub mod relay;
+pub mod resolve;
 mod splice;
 pub mod stream;
 pub mod zone;

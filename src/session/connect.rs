@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::ending::Ending;
 use super::login;
 use crate::backend::{Backend, BackendAddr};
-use crate::net::dial::{dial, is_exhaustion};
+use crate::net::dial::{DialError, dial};
 use crate::net::{Buffered, Stream};
 use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
 use crate::route::Database;
@@ -176,22 +176,10 @@ async fn reach(
     lead: &Lead,
     limit: Duration,
 ) -> Result<(Stream, SocketAddr, Bytes), Ending> {
-    let mut dialled = false;
+    let mut stage = Stage::default();
     let tls = database.backend_tls.as_ref();
-    let reached = timeout(limit, dial_and_lead(addr, lead, tls, &mut dialled)).await;
-    let (mut stream, address) = reached.unwrap_or_else(|_| {
-        Err(if dialled {
-            Ending::new(
-                CloseReason::BackendSilent,
-                "connected, but the backend did not answer in time",
-            )
-        } else {
-            Ending::new(
-                CloseReason::BackendUnreachable,
-                "no connection within timeouts.connect",
-            )
-        })
-    })?;
+    let reached = timeout(limit, dial_and_lead(addr, lead, tls, &mut stage)).await;
+    let (mut stream, address) = reached.unwrap_or_else(|_| Err(stage.timed_out(addr)))?;
     let answer = match &lead.login {
         Some(startup) => Box::pin(login::begin(&mut stream, startup, limit)).await?,
         None => Bytes::new(),
@@ -199,21 +187,48 @@ async fn reach(
     Ok((stream, address, answer))
 }
 
+/// How far a backend was reached.
+#[derive(Default)]
+struct Stage {
+    resolved: bool,
+    connected: bool,
+}
+
+impl Stage {
+    /// Why there is no connection, or no answer on it, after `timeouts.connect`.
+    fn timed_out(&self, addr: &BackendAddr) -> Ending {
+        match addr {
+            _ if self.connected => Ending::new(
+                CloseReason::BackendSilent,
+                "connected, but the backend did not answer in time",
+            ),
+            BackendAddr::Name(name, _) if !self.resolved => Ending::new(
+                CloseReason::BackendUnresolved,
+                format!("{name} did not resolve within timeouts.connect"),
+            ),
+            _ => Ending::new(
+                CloseReason::BackendUnreachable,
+                "no connection within timeouts.connect",
+            ),
+        }
+    }
+}
+
 async fn dial_and_lead(
     addr: &BackendAddr,
     lead: &Lead,
     tls: Option<&Arc<ClientConfig>>,
-    dialled: &mut bool,
+    stage: &mut Stage,
 ) -> Result<(Stream, SocketAddr), Ending> {
-    let (mut tcp, address) = dial(addr).await.map_err(|e| {
-        let reason = if is_exhaustion(&e) {
-            CloseReason::Resources
-        } else {
-            CloseReason::BackendUnreachable
+    let (mut tcp, address) = dial(addr, &mut stage.resolved).await.map_err(|e| {
+        let reason = match &e {
+            _ if e.is_exhaustion() => CloseReason::Resources,
+            DialError::Name(..) => CloseReason::BackendUnresolved,
+            DialError::Connect(_) => CloseReason::BackendUnreachable,
         };
         Ending::new(reason, e.to_string())
     })?;
-    *dialled = true;
+    stage.connected = true;
     if lead.ssl_request {
         request_tls(&mut tcp).await?;
     }

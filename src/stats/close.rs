@@ -181,6 +181,8 @@ reasons! {
     GoneWhileConnecting, Reject, "gone_while_connecting";
     /// No backend could be connected.
     BackendUnreachable, Reject, "backend_unreachable";
+    /// The backend's name does not resolve.
+    BackendUnresolved, Reject, "backend_unresolved";
     /// The backend did not answer in time.
     BackendSilent, Reject, "backend_silent";
     /// The backend closed before it answered the client's first bytes.
