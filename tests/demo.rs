@@ -50,7 +50,7 @@ fn it_tells_the_whole_story_and_leaves_nothing_behind() {
             "\n  orders.demo.localhost   orders   (certificate of the database, verified)",
             "\n  billing.demo.localhost  billing  (certificate of the gateway, verified)",
             "\ndbgate ctl hide billing\n",
-            "  billing.demo.localhost  FATAL: dbgate: no database is published under \"billing.demo.localhost\"\n",
+            "  billing.demo.localhost  FATAL: dbgate: the database published under \"billing.demo.localhost\" is not available\n",
             " HINT: ",
             "\n  orders.demo.localhost   orders   (the session from before, open all the time)",
             "\ndbgate ctl expose billing\n",

@@ -75,7 +75,7 @@ fn list_marks_what_leads_nowhere() {
     let wide = gate.ctl(&["list", "-o", "wide"]).done();
     assert_eq!(
         lines(&wide)[1][6..],
-        ["7", "127.0.0.0/8", "-", "config"],
+        ["7", "-", "127.0.0.0/8", "-", "config"],
         "{wide}"
     );
     let json = gate.json(&["list"]);
