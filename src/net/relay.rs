@@ -328,10 +328,14 @@ impl Phase {
     }
 }
 
-/// The same error for the one who is told; the direction keeps its own.
+/// A copy of an error; what rustls says stays what it is.
 fn again(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(
-        || io::Error::new(error.kind(), error.to_string()),
-        io::Error::from_raw_os_error,
-    )
+    if let Some(code) = error.raw_os_error() {
+        return io::Error::from_raw_os_error(code);
+    }
+    let tls = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match tls {
+        Some(tls) => io::Error::new(error.kind(), rustls::Error::clone(tls)),
+        None => io::Error::new(error.kind(), error.to_string()),
+    }
 }

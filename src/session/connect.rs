@@ -24,7 +24,7 @@ use crate::net::{Buffered, Stream};
 use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
 use crate::route::Database;
 use crate::stats::CloseReason;
-use crate::tls::ServerName;
+use crate::tls::{ServerName, error};
 
 /// A backend that takes the client's bytes.
 pub(super) struct Connected {
@@ -248,13 +248,13 @@ async fn dial_and_lead(
         }
         None => connector.connect(name, tcp).await,
     };
-    let stream = connected.map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
+    let stream = connected.map_err(|e| Ending::new(CloseReason::BackendTls, error::words(&e)))?;
     Ok((Stream::Client(Box::new(stream)), address))
 }
 
 /// Asks a Postgres backend for TLS and reads its one byte.
 async fn request_tls(tcp: &mut TcpStream) -> Result<(), Ending> {
-    let lost = |e: io::Error| Ending::new(CloseReason::BackendBadReply, e.to_string());
+    let lost = |e: io::Error| Ending::new(CloseReason::BackendBadReply, error::words(&e));
     tcp.write_all(&SSL_REQUEST).await.map_err(lost)?;
     // Room for two, to see what must not be there: bytes that came with the `S` were never
     // encrypted, and would be taken for the beginning of TLS (CVE-2021-23222).

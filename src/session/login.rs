@@ -11,6 +11,7 @@ use super::ending::Ending;
 use crate::net::Stream;
 use crate::preface::postgres::{MAX_ANSWER, without_channel_binding};
 use crate::stats::CloseReason;
+use crate::tls::error;
 
 /// Sends the client's StartupMessage and gives what the backend answers, without the login methods
 /// that the client could not use and would take for an attack.
@@ -22,7 +23,7 @@ pub(super) async fn begin(
     startup: &[u8],
     patience: Duration,
 ) -> Result<Bytes, Ending> {
-    let lost = |e: std::io::Error| Ending::new(CloseReason::BackendBadReply, e.to_string());
+    let lost = |e: std::io::Error| Ending::new(CloseReason::BackendBadReply, error::words(&e));
     let exchange = async {
         backend.write_all(startup).await.map_err(lost)?;
         backend.flush().await.map_err(lost)?;

@@ -30,7 +30,7 @@ use crate::net::{Buffered, Stream, linger};
 use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
-use crate::tls::TlsMode;
+use crate::tls::{TlsMode, error};
 
 /// Serves one client to its end.
 pub(super) fn run(
@@ -264,8 +264,8 @@ impl Session {
         match end {
             End::Client => Ending::new(CloseReason::ClientClosed, ""),
             End::Backend => Ending::new(CloseReason::BackendClosed, ""),
-            End::ClientLost(e) => Ending::new(CloseReason::ClientLost, e.to_string()),
-            End::BackendLost(e) => Ending::new(CloseReason::BackendLost, e.to_string()),
+            End::ClientLost(e) => Ending::new(CloseReason::ClientLost, error::words(&e)),
+            End::BackendLost(e) => Ending::new(CloseReason::BackendLost, error::words(&e)),
             End::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
         }
     }

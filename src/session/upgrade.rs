@@ -18,7 +18,7 @@ use crate::net::{Buffered, linger};
 use crate::preface::postgres::{Responder, Step};
 use crate::route::{Database, Protocol};
 use crate::stats::CloseReason;
-use crate::tls::TlsMode;
+use crate::tls::{TlsMode, error};
 use crate::wire;
 
 /// Room made for each read of a StartupMessage, in bytes: more than nearly all of them.
@@ -126,8 +126,8 @@ fn failed(error: &std::io::Error) -> Ending {
     let tls = error.get_ref().and_then(|e| e.downcast_ref());
     match (tls, tls.and_then(identity::refused)) {
         (_, Some(why)) => Ending::new(CloseReason::ClientCertificate, why),
-        (Some(_), None) => Ending::new(CloseReason::ClientTls, error.to_string()),
-        (None, _) => Ending::new(CloseReason::GoneInHandshake, error.to_string()),
+        (Some(error), None) => Ending::new(CloseReason::ClientTls, error::tls_words(error)),
+        (None, _) => Ending::new(CloseReason::GoneInHandshake, error::words(error)),
     }
 }
 
@@ -190,8 +190,8 @@ async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
                 stream
                     .write_all(&[reply])
                     .await
-                    .map_err(|e| gone(&e.to_string()))?;
-                stream.flush().await.map_err(|e| gone(&e.to_string()))?;
+                    .map_err(|e| gone(&error::words(&e)))?;
+                stream.flush().await.map_err(|e| gone(&error::words(&e)))?;
             }
             Step::Cancel(_) => return Ok(First::Cancel),
             Step::Startup(_) => return Ok(First::Startup),
@@ -202,7 +202,7 @@ async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
         match stream.read_buf(input).await {
             Ok(0) => return Err(gone("the client hung up")),
             Ok(_) => {}
-            Err(e) => return Err(gone(&e.to_string())),
+            Err(e) => return Err(gone(&error::words(&e))),
         }
     }
 }

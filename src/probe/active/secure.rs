@@ -29,6 +29,7 @@ use super::options::{OnlyVersion, Split};
 use super::setup::PROVIDER;
 use crate::cert;
 use crate::probe::tap::Tap;
+use crate::tls::error::tls_words;
 use crate::tls::{ServerName, names};
 
 /// A recorded connection, with a hello that may be cut.
@@ -85,7 +86,7 @@ impl NoTls {
             .and_then(|inner| inner.downcast_ref::<rustls::Error>());
         match tls {
             Some(rustls::Error::AlertReceived(alert)) => Self::Alert(*alert),
-            Some(other) => Self::Unacceptable(other.to_string()),
+            Some(other) => Self::Unacceptable(tls_words(other)),
             None => Self::Ended,
         }
     }
@@ -101,7 +102,7 @@ pub(super) async fn handshake(
     let (config, name) = match settings(offer, &witness) {
         Ok(settings) => settings,
         Err(error) => {
-            let why = NoTls::Unacceptable(error.to_string());
+            let why = NoTls::Unacceptable(tls_words(&error));
             return (Err(why), Shown::default());
         }
     };

@@ -17,6 +17,7 @@ use crate::cert;
 use crate::net::{Buffered, linger};
 use crate::probe::facts::Hint;
 use crate::probe::tap::Tap;
+use crate::tls::error::tls_words;
 use crate::tls::{Alert, ClientHello};
 
 /// The name in the certificate for a client that asked for none.
@@ -136,7 +137,9 @@ fn refused(error: &io::Error) -> Outcome {
         Some(rustls::Error::AlertReceived(alert)) => {
             Outcome::Refused(Alert::from_code(u8::from(*alert)))
         }
-        Some(rustls::Error::PeerIncompatible(why)) => Outcome::NothingInCommon(format!("{why:?}")),
-        Some(error) => Outcome::Damaged(error.to_string()),
+        Some(error @ rustls::Error::PeerIncompatible(_)) => {
+            Outcome::NothingInCommon(tls_words(error))
+        }
+        Some(error) => Outcome::Damaged(tls_words(error)),
     }
 }

@@ -284,7 +284,7 @@ impl Heard {
                 let offers = self.report.hello.as_ref();
                 let versions = offers.map(|hello| hello.versions.join(" "));
                 let versions = versions.unwrap_or_default();
-                let detail = format!("it offers TLS {versions}; what is missing: {why}");
+                let detail = format!("it offers TLS {versions}; {why}");
                 Finding::new(&rules::CLIENT_NOTHING_IN_COMMON, detail)
             }
             Outcome::Damaged(why) => {

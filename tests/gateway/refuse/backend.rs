@@ -152,7 +152,7 @@ fn a_backend_whose_certificate_is_not_the_right_one() {
     let foreign = Postgres::debian("foreign", &stranger.leaf(&[HOST]));
     let expired = Postgres::debian("expired", &pki.ca.expired(&[HOST]));
     for (port, keys, cause) in [
-        (foreign.port(), "", "UnknownIssuer"),
+        (foreign.port(), "", "unknown issuer"),
         (
             server.port(),
             "backend_name = \"other.example.test\"\n",
