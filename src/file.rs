@@ -39,13 +39,23 @@ pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// Opens a regular file for reading and never waits for anybody.
+/// Opens a regular file for reading, without waiting for whoever may be at the other end of
+/// anything else.
 ///
 /// # Errors
 /// It cannot be opened, or is something else than a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    regular(OpenOptions::new().read(true).custom_flags(flags).open(path))
+    let open = |flags: OFlags| {
+        let flags = (flags | OFlags::NOCTTY).bits().cast_signed();
+        OpenOptions::new().read(true).custom_flags(flags).open(path)
+    };
+    let opened = match open(OFlags::NONBLOCK) {
+        // Only a regular file can have a lease (fcntl(2), F_SETLEASE), and the system takes it
+        // back from a holder that keeps it for too long.
+        Err(e) if e.kind() == io::ErrorKind::WouldBlock => open(OFlags::empty()),
+        opened => opened,
+    };
+    regular(opened)
 }
 
 /// What was opened, if it is a regular file.
