@@ -2,9 +2,9 @@
 //! mDNS, LDAP), so that a resolver which does not answer costs no more than the names it is asked.
 //!
 //! - At most one look-up at a time for each name, shared by all who wait for it, each on a thread
-//!   of [`MOST_THREADS`]; what is beyond waits its turn. The callers set the deadline.
-//! - An answer is good for [`Ages::fresh`]. While the resolver is silent, or says that it cannot
-//!   tell now, the last one serves until it is [`Ages::stale`] old (RFC 8767); a name of which it
+//!   of `MOST_THREADS`; what is beyond waits its turn. The callers set the deadline.
+//! - An answer is good for `Ages::fresh`. While the resolver is silent, or says that it cannot
+//!   tell now, the last one serves until it is `Ages::stale` old (RFC 8767); a name of which it
 //!   says that there is none is forgotten at once.
 //!
 //! A DNS library of our own choice would know TTLs and need no threads, and would not see what
