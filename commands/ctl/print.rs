@@ -152,6 +152,14 @@ fn show(answer: &Value) -> Page {
     page.rows(&database["exposures"], EXPOSURES, false, "No hosts.");
     page.out.push('\n');
     page.rows(&database["backends"], BACKENDS, false, "No backends.");
+    for backend in items(&database["backends"]) {
+        if !backend["reason"].is_null() {
+            let [addr, reason, since, remedy] =
+                ["addr", "reason", "since", "remedy"].map(|key| text(&backend[key]));
+            let line = format!("{addr} fails since {since}: {reason}; {remedy}\n");
+            page.out.push_str(&line);
+        }
+    }
     page
 }
 
@@ -213,6 +221,7 @@ fn rejects(answer: &Value, wide: bool) -> Page {
         Column::new("SNI", |r| text(&r["sni"])),
         Column::wide("SNI-STATUS", |r| text(&r["sni_status"])),
         Column::new("DETAIL", |r| text(&r["detail"])),
+        Column::wide("REMEDY", |r| text(&r["remedy"])),
     ];
     const COUNTS: &[Column] = &[
         Column::new("LISTENER", |c| text(&c["listener"])),

@@ -112,6 +112,7 @@ pub(crate) fn first() -> Update {
         detail: sni
             .map(|sni| format!("no database under {sni}"))
             .unwrap_or_default(),
+        remedy: None,
     };
     Update {
         uptime_ms: 1_000_000,

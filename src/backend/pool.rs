@@ -1,9 +1,9 @@
 //! The backends of one database and the order in which a session tries them.
 //!
-//! Not here: health checks. A backend is only known to be failing by the dials that failed, and
-//! it is still tried when its turn comes.
+//! Not here: health checks. A backend is only known to be failing by the sessions that it failed,
+//! and it is still tried when its turn comes.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::BackendAddr;
 
@@ -14,30 +14,64 @@ pub struct Backend<'a> {
     pub addr: &'a BackendAddr,
     /// Its place in the order declared, from 0.
     pub place: usize,
-    failing: Option<&'a AtomicBool>,
+    state: Option<&'a AtomicU64>,
+}
+
+/// Since when a backend fails, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// The first of the failures in a row, in seconds of Unix time.
+    pub since: u64,
+    /// The last failure, a number of whoever reports it.
+    pub why: u8,
+}
+
+impl Failing {
+    /// In one word, so that sessions need no lock; 0 says that nothing fails.
+    fn pack(self) -> u64 {
+        (self.since << 9) | (u64::from(self.why) << 1) | 1
+    }
+
+    fn unpack(word: u64) -> Option<Self> {
+        let why = u8::try_from((word >> 1) & 0xff).ok()?;
+        let since = word >> 9;
+        (word & 1 == 1).then_some(Self { since, why })
+    }
 }
 
 impl Backend<'_> {
-    /// Notes how a dial ended and tells whether that is news, so that trouble is logged once per
-    /// change of state and not once per client.
+    /// Notes that it has answered, and tells whether that is news, so that trouble is logged once
+    /// per change of state and not once per client.
     #[must_use]
-    pub fn report(&self, ok: bool) -> bool {
-        self.failing
-            .is_some_and(|failing| failing.swap(!ok, Ordering::Relaxed) == ok)
+    pub fn answered(&self) -> bool {
+        self.state
+            .is_some_and(|state| state.swap(0, Ordering::Relaxed) != 0)
     }
 
-    /// Whether the last dial failed.
+    /// Notes that it has failed for the reason `why` at `now`, in seconds of Unix time, and tells
+    /// whether that is news.
     #[must_use]
-    pub fn is_failing(&self) -> bool {
-        self.failing
-            .is_some_and(|failing| failing.load(Ordering::Relaxed))
+    pub fn failed(&self, why: u8, now: u64) -> bool {
+        let Some(state) = self.state else {
+            return false;
+        };
+        let before = self.failing();
+        let since = before.map_or(now, |failing| failing.since);
+        state.store(Failing { since, why }.pack(), Ordering::Relaxed);
+        before.is_none()
+    }
+
+    /// Why it fails, unless it has answered since.
+    #[must_use]
+    pub fn failing(&self) -> Option<Failing> {
+        Failing::unpack(self.state?.load(Ordering::Relaxed))
     }
 }
 
 /// What is remembered of the backends of one database; their addresses are in its declaration.
 #[derive(Debug)]
 pub struct Pool {
-    failing: Box<[AtomicBool]>,
+    states: Box<[AtomicU64]>,
     turn: AtomicUsize,
 }
 
@@ -45,16 +79,16 @@ impl Pool {
     /// A pool of so many backends.
     #[must_use]
     pub fn new(backends: usize) -> Self {
-        let failing = std::iter::repeat_with(AtomicBool::default);
+        let states = std::iter::repeat_with(AtomicU64::default);
         Self {
-            failing: failing.take(backends).collect(),
+            states: states.take(backends).collect(),
             turn: AtomicUsize::new(0),
         }
     }
 
     /// The place of the backend whose turn it is.
     pub fn turn(&self) -> usize {
-        match self.failing.len() {
+        match self.states.len() {
             0 | 1 => 0,
             n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
         }
@@ -74,7 +108,7 @@ impl Pool {
         Some(Backend {
             addr,
             place,
-            failing: self.failing.get(place),
+            state: self.states.get(place),
         })
     }
 }
@@ -87,7 +121,7 @@ pub fn backends<'a>(
     addrs.iter().enumerate().map(move |(place, addr)| Backend {
         addr,
         place,
-        failing: pool.and_then(|pool| pool.failing.get(place)),
+        state: pool.and_then(|pool| pool.states.get(place)),
     })
 }
 
@@ -122,10 +156,18 @@ mod tests {
         let addrs = ["a:1".parse().unwrap()];
         let pool = Pool::new(1);
         let backend = backends(&addrs, Some(&pool)).next().unwrap();
-        let news: Vec<bool> = [true, false, false, true, true]
-            .map(|ok| backend.report(ok))
-            .to_vec();
-        assert_eq!(news, [false, true, false, true, false]);
-        assert!(!backends(&addrs, None).any(|backend| backend.is_failing()));
+        assert!(!backend.answered());
+        assert!(backend.failed(3, 1000));
+        assert!(!backend.failed(255, 2000));
+        let failing = Failing {
+            since: 1000,
+            why: 255,
+        };
+        assert_eq!(backend.failing(), Some(failing));
+        assert!(backend.answered());
+        assert!(!backend.answered());
+        assert_eq!(backend.failing(), None);
+        let undialled = backends(&addrs, None).next().unwrap();
+        assert!(!undialled.failed(0, 0) && undialled.failing().is_none());
     }
 }

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::message::{CommandError, ErrorKind, Explain, Sessions};
+use crate::backend::Backend;
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, Found, Host, Origin};
+use crate::stats::CloseReason;
 use crate::tls::{ServerName, Sni};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
@@ -70,10 +72,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
             })
         })
         .collect();
-    let backends: Vec<Value> = database
-        .backends()
-        .map(|b| json!({"addr": b.addr, "state": if b.is_failing() { "failing" } else { "ok" }}))
-        .collect();
+    let backends: Vec<Value> = database.backends().map(backend).collect();
     let certificate = database.server_tls.as_ref().and_then(|tls| {
         let expires = std::time::Duration::from_secs(u64::try_from(tls.not_after).ok()?);
         let expires = std::time::SystemTime::UNIX_EPOCH.checked_add(expires)?;
@@ -88,6 +87,23 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
         "certificate": certificate,
         "sessions": database.sessions(),
     }}))
+}
+
+/// A backend as `show` tells it; one that fails with the reason, since when, and what mends it.
+fn backend(backend: Backend<'_>) -> Value {
+    let Some(failing) = backend.failing() else {
+        return json!({"addr": backend.addr, "state": "ok"});
+    };
+    let since = std::time::Duration::from_secs(failing.since);
+    let since = std::time::SystemTime::UNIX_EPOCH.checked_add(since);
+    let reason = CloseReason::from_index(failing.why);
+    json!({
+        "addr": backend.addr,
+        "state": "failing",
+        "since": since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
+        "reason": reason,
+        "remedy": reason.and_then(CloseReason::remedy),
+    })
 }
 
 /// An unknown database, with the nearest name there is.

@@ -176,6 +176,7 @@ pub struct RejectRow {
     pub sni: Option<String>,
     pub sni_status: Option<String>,
     pub detail: String,
+    pub remedy: Option<String>,
 }
 
 /// How many clients a listener turned away for a reason.

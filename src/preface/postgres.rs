@@ -295,5 +295,28 @@ pub fn read_ssl_reply(byte: u8) -> Result<(), SslReplyError> {
     }
 }
 
+/// The longest message of an error that is passed on, in bytes.
+const MAX_SAID: usize = 200;
+
+/// What an error says that a server answered to an `SSLRequest`, from its `E` on; `None` while it is
+/// not all there. Not safe to print, and nobody vouches for it: it came without TLS.
+///
+/// A server that cannot start a process answers as in protocol 2: the text and a NUL, without a
+/// length (`report_fork_failure_to_client`).
+#[must_use]
+pub fn error_before_tls(input: &[u8]) -> Option<String> {
+    let message = if let Some(error) = ServerError::parse(input) {
+        error.message
+    } else {
+        let text = input.strip_prefix(b"E")?;
+        // A length of less than 16 MiB begins with a NUL, no text does.
+        let text = text.first().filter(|byte| **byte != 0).map(|_| text)?;
+        Reader::new(text).until_nul().ok()?
+    };
+    let message = message.trim_ascii();
+    let kept = message.get(..MAX_SAID).unwrap_or(message);
+    (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned())
+}
+
 #[cfg(test)]
 mod tests;

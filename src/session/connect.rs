@@ -5,9 +5,9 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName as PkiName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,7 +21,7 @@ use super::login;
 use crate::backend::{Backend, BackendAddr};
 use crate::net::dial::{DialError, dial};
 use crate::net::{Buffered, Stream};
-use crate::preface::postgres::{SSL_REQUEST, SslReplyError, read_ssl_reply};
+use crate::preface::postgres::{SSL_REQUEST, SslReplyError, error_before_tls, read_ssl_reply};
 use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, error};
@@ -121,7 +121,7 @@ impl Backends {
                     });
                 }
                 Err(refusal) if refusal.reason == CloseReason::Resources => return Err(refusal),
-                Err(refusal) => self.last = fails(&self.database, backend, &refusal),
+                Err(refusal) => self.last = fails(&self.database, backend, refusal),
             }
         }
         Err(self.give_up())
@@ -140,7 +140,7 @@ impl Backends {
     }
 
     /// Notes why the backend that was connected last did not serve the client.
-    pub(super) fn failed(&mut self, refusal: &Ending) {
+    pub(super) fn failed(&mut self, refusal: Ending) {
         let last = self.tried.saturating_sub(1);
         if let Some(backend) = self.database.in_turn(self.turn, last) {
             self.last = fails(&self.database, backend, refusal);
@@ -151,7 +151,7 @@ impl Backends {
     pub(super) fn answered(&self) {
         let last = self.tried.saturating_sub(1);
         if let Some(backend) = self.database.in_turn(self.turn, last)
-            && backend.report(true)
+            && backend.answered()
         {
             info!(database = %self.database.name, backend = %backend.addr, "backend answers again");
         }
@@ -159,13 +159,14 @@ impl Backends {
 }
 
 /// Notes that a backend fails, and gives the refusal to tell.
-fn fails(database: &Database, backend: Backend<'_>, refusal: &Ending) -> Ending {
-    if backend.report(false) {
+fn fails(database: &Database, backend: Backend<'_>, refusal: Ending) -> Ending {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    if backend.failed(refusal.reason.index(), now) {
         warn!(database = %database.name, backend = %backend.addr, reason = %refusal.reason,
-            detail = %refusal.detail, "backend fails");
+            detail = %refusal.detail, remedy = refusal.reason.remedy(), "backend fails");
     }
-    let detail = format!("backend {}: {}", backend.addr, refusal.detail);
-    Ending::new(refusal.reason, detail)
+    refusal.of_backend(backend.addr)
 }
 
 /// Connects to one backend and leads, all within `limit`, then logs in where that is asked for,
@@ -259,29 +260,47 @@ async fn request_tls(tcp: &mut TcpStream) -> Result<(), Ending> {
     // Room for two, to see what must not be there: bytes that came with the `S` were never
     // encrypted, and would be taken for the beginning of TLS (CVE-2021-23222).
     let mut reply = [0; 2];
-    match tcp.read(&mut reply).await.map_err(lost)? {
-        0 => Err(Ending::new(
-            CloseReason::BackendBadReply,
-            "the backend closed the connection instead of answering the SSLRequest",
+    let len = tcp.read(&mut reply).await.map_err(lost)?;
+    let bad = |detail: String| Ending::new(CloseReason::BackendBadReply, detail);
+    match reply.get(..len).unwrap_or_default() {
+        [] => Err(bad(
+            "the backend closed the connection instead of answering the SSLRequest".to_owned(),
         )),
-        1 => {
-            let [byte, _] = reply;
-            read_ssl_reply(byte).map_err(|e| {
-                let reason = match byte {
-                    b'N' => CloseReason::BackendNoTls,
-                    _ => CloseReason::BackendBadReply,
-                };
-                Ending::new(reason, e.to_string())
+        begin @ [b'E', ..] => {
+            let mut all = BytesMut::from(begin);
+            // The rest follows at once, if it does.
+            let _ = timeout(REST_OF_ERROR, read_error(tcp, &mut all)).await;
+            let error = SslReplyError::ErrorResponse;
+            Err(match error_before_tls(&all) {
+                Some(said) => bad(format!("{error}: {said}")).with_said(said),
+                None => bad(error.to_string()),
             })
         }
-        _ if reply.first() == Some(&b'E') => Err(Ending::new(
-            CloseReason::BackendBadReply,
-            SslReplyError::ErrorResponse.to_string(),
+        [byte] => read_ssl_reply(*byte).map_err(|e| {
+            let reason = match byte {
+                b'N' => CloseReason::BackendNoTls,
+                _ => CloseReason::BackendBadReply,
+            };
+            Ending::new(reason, e.to_string())
+        }),
+        _ => Err(bad(
+            "the backend sent unencrypted bytes behind its answer to the SSLRequest".to_owned(),
         )),
-        _ => Err(Ending::new(
-            CloseReason::BackendBadReply,
-            "the backend sent unencrypted bytes behind its answer to the SSLRequest",
-        )),
+    }
+}
+
+/// What is read at most of an error that answers the SSLRequest, in bytes.
+const MOST_SAID: usize = 2048;
+
+/// How long the rest of an error may take whose first bytes are there.
+const REST_OF_ERROR: Duration = Duration::from_millis(500);
+
+/// Reads on until an error is complete, the backend ends, or there is too much of it.
+async fn read_error(tcp: &mut TcpStream, reply: &mut BytesMut) {
+    while error_before_tls(reply).is_none() && reply.len() < MOST_SAID {
+        if !matches!(tcp.read_buf(reply).await, Ok(1..)) {
+            return;
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! do with them: 57P03 makes libpq try the next host, 28000 makes pgjdbc retry with or without
 //! TLS, so it stands only where that helps.
 
+use crate::backend::BackendAddr;
 use crate::preface::postgres::ErrorResponse;
 use crate::route::Protocol;
 use crate::stats::{CloseReason, Detail};
@@ -22,6 +23,8 @@ pub struct Ending {
     alert: Option<Alert>,
     /// The client has sent a request that the backend may have executed.
     after_request: bool,
+    /// What the backend said instead of serving the client.
+    said: Option<Detail>,
 }
 
 impl Ending {
@@ -32,6 +35,25 @@ impl Ending {
             detail: detail.into(),
             alert: None,
             after_request: false,
+            said: None,
+        }
+    }
+
+    /// The same, with the backend's own words for it.
+    #[must_use]
+    pub fn with_said(self, said: String) -> Self {
+        Self {
+            said: Some(said.into()),
+            ..self
+        }
+    }
+
+    /// The same, with the backend named in the sentence for the operator.
+    #[must_use]
+    pub fn of_backend(self, backend: &BackendAddr) -> Self {
+        Self {
+            detail: format!("backend {backend}: {}", self.detail).into(),
+            ..self
         }
     }
 
@@ -54,6 +76,11 @@ impl Ending {
     }
 
     /// The alert that says it best to a client that has sent its hello.
+    ///
+    /// TLS has none for "no such address" or "nobody answers there": both are `internal_error`, and
+    /// `ctl rejects` tells them apart. A database that has no TLS is `handshake_failure`, since no
+    /// handshake with it can succeed; one that is full is `user_canceled`, by RFC 8446 for "some
+    /// reason unrelated to a protocol failure".
     #[must_use]
     pub fn alert(&self) -> Alert {
         if let Some(alert) = self.alert {
@@ -69,6 +96,8 @@ impl Ending {
             CloseReason::WrongProtocol | CloseReason::NoApplicationProtocol => {
                 Alert::NoApplicationProtocol
             }
+            CloseReason::BackendNoTls => Alert::HandshakeFailure,
+            CloseReason::DatabaseFull | CloseReason::GatewayFull => Alert::UserCanceled,
             _ => Alert::InternalError,
         }
     }
@@ -164,10 +193,29 @@ impl Ending {
             severity: "FATAL",
             code,
             message: &message,
-            detail: None,
+            detail: self.backend_says().as_deref(),
             hint,
         }
         .encode()
+    }
+
+    /// What is wrong with the backend, as far as a client may know it.
+    fn backend_says(&self) -> Option<String> {
+        if let Some(said) = &self.said {
+            return Some(format!("It said, before TLS: {said}"));
+        }
+        let text = match self.reason {
+            CloseReason::BackendUnresolved => "The name of its server does not resolve.",
+            CloseReason::BackendUnreachable => "Nothing answers at the address of its server.",
+            CloseReason::BackendSilent => "Its server accepts connections and does not answer.",
+            CloseReason::BackendClosedEarly => {
+                "Its server accepted the connection and closed it without an answer."
+            }
+            CloseReason::BackendNoTls => "Its server has no TLS, which the gateway asks of it.",
+            CloseReason::BackendTls => "The TLS handshake with its server failed.",
+            _ => return None,
+        };
+        Some(text.to_owned())
     }
 
     /// What a client of a protocol other than Postgres is told once its TLS is up; some have no

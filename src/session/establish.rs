@@ -164,7 +164,7 @@ impl Session {
                 Outcome::Idle => return Err(Box::pin(self.finish(relay, End::Idle, false)).await),
                 Outcome::Failed(refusal) => refusal,
             };
-            backends.failed(&refusal);
+            backends.failed(refusal);
             client = relay.into_client();
             let next = match flight.meaning() {
                 Meaning::Nothing | Meaning::Greeting => Box::pin(backends.next()).await,

@@ -162,6 +162,7 @@ impl Facts {
                 sni,
                 sni_status,
                 detail,
+                remedy: reason.remedy(),
             });
             gateway.rejects.add(&reject);
             if reject.is_empty() {

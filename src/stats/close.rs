@@ -204,8 +204,47 @@ impl CloseReason {
         self.by() == ClosedBy::Reject
     }
 
-    /// The reason with this number; the numbers are private to one process.
-    pub(super) fn from_index(index: u8) -> Option<Self> {
+    /// A step for the operator that mends it, where the reason alone tells which.
+    #[must_use]
+    pub fn remedy(self) -> Option<&'static str> {
+        Some(match self {
+            Self::BackendUnresolved => {
+                "check the backend's name with `getent hosts NAME` on the gateway's machine"
+            }
+            Self::BackendUnreachable => {
+                "check that the server runs and listens at this address, and that no firewall is between"
+            }
+            Self::BackendSilent | Self::BackendClosedEarly => {
+                "look at the server, its log and its limit of connections: it accepts and does not serve"
+            }
+            Self::BackendNoTls => {
+                "no TLS there: switch it on at the server, or let the gateway do TLS with `--tls terminate`"
+            }
+            Self::BackendBadReply => {
+                "check that the port is the database's own: `dbgate probe` tells what speaks there"
+            }
+            Self::BackendTls => {
+                "compare `backend_ca` and `backend_name` with the server's certificate: `dbgate cert show HOST:PORT`"
+            }
+            Self::DatabaseFull => {
+                "raise `max_sessions` of the database, or find who holds them: `dbgate ctl sessions NAME`"
+            }
+            Self::GatewayFull => {
+                "raise `limits.max_sessions`, or find who holds them: `dbgate ctl sessions`"
+            }
+            _ => return None,
+        })
+    }
+
+    /// The number of this reason; the numbers are private to one process.
+    #[must_use]
+    pub fn index(self) -> u8 {
+        self as u8
+    }
+
+    /// The reason with this number.
+    #[must_use]
+    pub fn from_index(index: u8) -> Option<Self> {
         Self::ALL.get(usize::from(index)).copied()
     }
 }

@@ -36,6 +36,8 @@ pub struct Reject {
     pub sni_status: Option<&'static str>,
     /// A sentence for people.
     pub detail: Detail,
+    /// What mends it, where that is known.
+    pub remedy: Option<&'static str>,
 }
 
 impl Reject {
@@ -183,6 +185,7 @@ mod tests {
             sni: sni.map(Into::into),
             sni_status: None,
             detail: Detail::default(),
+            remedy: None,
         }
     }
 

@@ -35,6 +35,12 @@ const EVERYWHERE: &[&str] = &["*.example.test"];
 const UNRECOGNIZED_NAME: &str = "unrecognized name";
 const ACCESS_DENIED: &str = "alert access denied";
 const INTERNAL_ERROR: &str = "alert internal error";
+
+/// As psql prints the alert for a database without TLS.
+const HANDSHAKE_FAILURE: &str = "alert handshake failure";
+
+/// As psql prints the alert for a database that is full: `user_canceled`.
+const USER_CANCELED: &str = "alert user cancelled";
 const NO_PROTOCOL: &str = "alert no application protocol";
 
 const NEEDS_TLS: &str = "FATAL:  dbgate: this endpoint requires TLS; use sslmode=require or higher";
@@ -278,7 +284,7 @@ fn full(keys: &str, limits: &str, words: &str, reason: &str) {
     let pki = Pki::new();
     let leaf = pki.ca.leaf(&["pg1.example.test"]);
     let server = Postgres::named("full").tls(&leaf).plain().start();
-    for (mode, words) in MODES.into_iter().zip([INTERNAL_ERROR, words, words]) {
+    for (mode, words) in MODES.into_iter().zip([USER_CANCELED, words, words]) {
         let database = pki.database("pg1", "postgres", mode, &[server.addr()]);
         let gateway = Gateway::start(&format!("{limits}{}{database}{keys}", pki.tls()));
         let target = Target::postgres("pg1.example.test", gateway.port(), &pki.ca);

@@ -50,6 +50,9 @@ impl Row for Reject {
         Column::name("detail", "DETAIL", 5, (20, 160), |r| {
             Value::Text(&r.row.detail)
         }),
+        Column::name("remedy", "REMEDY", HIDDEN, (20, 160), |r| {
+            Value::text(r.row.remedy.as_deref())
+        }),
         Column::number("id", "ID", HIDDEN, 6, |r| Value::Number(r.row.id)),
     ];
 

@@ -323,6 +323,7 @@ fn reject(row: &RejectedRow) -> RejectRow {
         sni: reject.sni.as_deref().map(ToOwned::to_owned),
         sni_status: reject.sni_status.map(ToOwned::to_owned),
         detail: reject.detail.to_string(),
+        remedy: reject.remedy.map(ToOwned::to_owned),
     }
 }
 
@@ -333,7 +334,7 @@ fn row(database: &Database, bytes: Bytes) -> DatabaseRow {
     };
     let backends = database.backends().map(|backend| BackendRow {
         addr: backend.addr.to_string(),
-        state: if backend.is_failing() {
+        state: if backend.failing().is_some() {
             "failing"
         } else {
             "ok"

@@ -148,6 +148,7 @@ fn rejects_and_changes_come_once() {
             sni: Some(format!("{id}.example").into()),
             sni_status: Some("ok"),
             detail: crate::stats::Detail::default(),
+            remedy: None,
         };
         let reject = Arc::new(reject);
         gateway.rejects.add(&reject);

@@ -241,3 +241,31 @@ fn only_s_lets_tls_start_with_a_backend() {
         "the two halves understand each other"
     );
 }
+
+#[test]
+fn an_error_before_tls_is_read_in_both_forms() {
+    let error = ErrorResponse {
+        severity: "FATAL",
+        code: "53300",
+        message: "sorry, too many clients already",
+        detail: None,
+        hint: None,
+    }
+    .encode();
+    let old = b"Ecould not fork new process for connection: out of memory\n\0";
+    let said = "could not fork new process for connection: out of memory";
+    for (bytes, said) in [(&error[..], "sorry, too many clients already"), (old, said)] {
+        assert_eq!(error_before_tls(bytes).as_deref(), Some(said));
+        for end in 0..bytes.len() {
+            assert_eq!(error_before_tls(&bytes[..end]), None, "{end}");
+        }
+    }
+    let long = [b"E", &[b'x'; 5000][..], b"\0"].concat();
+    assert_eq!(
+        error_before_tls(&long).map(|said| said.len()),
+        Some(MAX_SAID)
+    );
+    for none in [&b""[..], b"N", b"E\0", b"E\0\0\0\x05\0"] {
+        assert_eq!(error_before_tls(none), None, "{}", none.escape_ascii());
+    }
+}

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{INTERNAL_ERROR, MODES, assert_refused};
+use super::{HANDSHAKE_FAILURE, INTERNAL_ERROR, MODES, assert_refused};
 use crate::certs::Ca;
 use crate::clients::{Client, Target};
 use crate::gateway::Gateway;
@@ -121,7 +121,7 @@ fn a_backend_without_tls() {
     let pki = Pki::new();
     let server = Postgres::named("plain").plain().start();
     for (mode, words) in [
-        ("passthrough", INTERNAL_ERROR),
+        ("passthrough", HANDSHAKE_FAILURE),
         ("reencrypt", CANNOT_BE_REACHED),
     ] {
         let gateway = gateway(&pki, mode, server.port(), "");
@@ -136,6 +136,13 @@ fn a_backend_without_tls() {
         let reject = gateway.wait_reject("backend_refused_tls");
         let detail = reject["detail"].as_str().unwrap_or_default();
         assert!(detail.contains("the backend refused TLS"), "{reject}");
+        let remedy = reject["remedy"].as_str().unwrap_or_default();
+        assert!(remedy.contains("--tls terminate"), "{reject}");
+        let shown = gateway.ctl_ok(&["show", "pg1"]);
+        assert!(
+            shown.contains("backend_refused_tls; no TLS there"),
+            "{shown}"
+        );
     }
     let gateway = gateway(&pki, "terminate", server.port(), "");
     assert_eq!(

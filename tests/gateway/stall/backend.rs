@@ -17,6 +17,9 @@ const SHORT_CONNECT: &str = "[timeouts]\nhandshake = \"60s\"\nconnect = \"1s\"\n
 /// What a TLS client reads whose backend fails: the alert `internal_error`.
 const INTERNAL_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x50";
 
+/// What it reads whose backend has no TLS: the alert `handshake_failure`.
+const HANDSHAKE_FAILURE: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
+
 /// What a backend does with a connection, instead of serving it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -190,9 +193,15 @@ impl Patient {
 
     /// It reads why, and the proper end.
     #[track_caller]
-    fn assert_told(self, name: &str, what: &str) {
+    fn assert_told(self, name: &str, reason: &str, what: &str) {
         match self {
-            Self::Passthrough(mut tcp) => assert_eq!(rest(&mut tcp), INTERNAL_ERROR, "{what}"),
+            Self::Passthrough(mut tcp) => {
+                let alert = match reason {
+                    "backend_refused_tls" => HANDSHAKE_FAILURE,
+                    _ => INTERNAL_ERROR,
+                };
+                assert_eq!(rest(&mut tcp), alert, "{what}");
+            }
             Self::Inside(mut tls) => {
                 let words = rest(&mut tls);
                 let text = words.escape_ascii().to_string();
@@ -223,7 +232,7 @@ fn a_backend_that_fails_is_told_to_the_client() {
             let stage = Stage::start(SHORT_CONNECT, &[faulty.addr]);
             let client = Patient::new(&stage, name);
             let held = faulty.play(asks(name));
-            client.assert_told(name, &what);
+            client.assert_told(name, reason, &what);
             drop(held);
             stage.assert_rejected(reason, &what);
         }
@@ -242,7 +251,7 @@ fn a_backend_that_does_not_answer_a_hello_is_told_to_the_client() {
             fake.accept()
         };
         take(&mut backend, hello(name).len());
-        client.assert_told(name, name);
+        client.assert_told(name, "backend_silent", name);
         assert_eq!(rest(&mut backend), b"", "{name}");
         drop(backend);
         stage.assert_rejected("backend_silent", name);
@@ -313,7 +322,7 @@ fn when_all_backends_fail_the_client_is_told_about_the_last() {
             let stage = Stage::start(SHORT_CONNECT, &[first.addr, second.addr]);
             let client = Patient::new(&stage, name);
             let held = (first.play(true), second.play(true));
-            client.assert_told(name, &what);
+            client.assert_told(name, reason, &what);
             drop(held);
             stage.assert_rejected(reason, &what);
             let reject = stage.gateway.wait_reject(reason);
@@ -323,5 +332,28 @@ fn when_all_backends_fail_the_client_is_told_about_the_last() {
                 "{what}: {reject}"
             );
         }
+    }
+}
+
+#[test]
+fn what_a_backend_says_before_tls_is_told() {
+    const SAID: &[u8] = b"Ecould not fork new process: \x1b[2J out of memory\n\0";
+    for name in ["pg1", "pg3"] {
+        let faulty = Faulty::new(Fault::Says(SAID));
+        let stage = Stage::start(SHORT_CONNECT, &[faulty.addr]);
+        let client = Patient::new(&stage, name);
+        let _held = faulty.play(true);
+        if let Patient::Inside(mut tls) = client {
+            let words = rest(&mut tls).escape_ascii().to_string();
+            let said = r"It said, before TLS: could not fork new process: ";
+            assert!(words.contains(said), "{words}");
+            assert!(!words.contains(r"\x1b["), "{words}");
+        } else {
+            client.assert_told(name, "backend_bad_reply", name);
+        }
+        let reject = stage.gateway.wait_reject("backend_bad_reply");
+        let detail = reject["detail"].as_str().unwrap_or_default();
+        assert!(detail.contains("could not fork new process: "), "{reject}");
+        stage.gateway.wait_log("could not fork new process: ");
     }
 }
