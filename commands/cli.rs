@@ -205,9 +205,17 @@ pub(crate) enum CtlCommand {
     },
     /// The gateway itself: version, uptime, listeners, counts
     Status,
-    /// Read the configuration again: all of it, or nothing
+    /// Read the configuration again, all of it or nothing, and say what changed
     Reload,
-    /// What runs against what the configuration file says
+    /// What runs against what the configuration file says: every section, and certificates that
+    /// were renewed
+    ///
+    /// Each difference is shown with the value that runs, that of the file, and what a reload does
+    /// about it: at once, for new sessions, ending sessions, or nothing before a restart. What ctl
+    /// did comes first.
+    ///
+    /// Exit codes: 0 no differences, 1 differences, 2 they could not be compared, 3 gateway not
+    /// reachable.
     Diff,
     /// The running databases and hosts as TOML
     Export,

@@ -1,7 +1,8 @@
 //! `dbgate ctl`: one command to a running gateway, and its answer as a table or JSON.
 //!
 //! Exit codes: 0 done, 1 the gateway refused, 2 usage, 3 gateway not reachable, 4 conflict,
-//! 5 not found.
+//! 5 not found. `diff` is apart: 0 the same, 1 differences, 2 they could not be compared, 3 gateway
+//! not reachable.
 
 mod print;
 pub(crate) mod table;
@@ -24,6 +25,9 @@ use table::harmless_lines;
 
 pub(crate) const REFUSED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
+/// As `diff` and `kubectl diff` have it.
+const DIFFERENT: u8 = 1;
+const NOT_COMPARED: u8 = 2;
 const NOT_REACHABLE: u8 = 3;
 const CONFLICT: u8 = 4;
 const NOT_FOUND: u8 = 5;
@@ -77,8 +81,15 @@ impl Failure {
 
 /// Carries out one command and says what came of it.
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
+    let is_diff = matches!(args.command, CtlCommand::Diff);
     match execute(args) {
         Ok(code) => ExitCode::from(code),
+        // That nothing could be compared must not look like differences.
+        Err(failure) if is_diff && failure.code == DIFFERENT => Failure {
+            code: NOT_COMPARED,
+            ..failure
+        }
+        .tell(),
         Err(failure) => failure.tell(),
     }
 }
@@ -111,11 +122,16 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
     }
     write(&page.out)?;
     out::print_err(&page.err);
-    let missing = matches!(command, CtlCommand::Kill { .. })
-        && answer["missing"]
+    let any = |key: &str| {
+        answer[key]
             .as_array()
-            .is_some_and(|ids| !ids.is_empty());
-    Ok(if missing { NOT_FOUND } else { 0 })
+            .is_some_and(|items| !items.is_empty())
+    };
+    Ok(match command {
+        CtlCommand::Kill { .. } if any("missing") => NOT_FOUND,
+        CtlCommand::Diff if any("differences") => DIFFERENT,
+        _ => 0,
+    })
 }
 
 fn write(text: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@
 
 mod check;
 mod database;
+pub mod difference;
 mod duration;
 mod listener;
 mod paths;

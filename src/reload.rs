@@ -1,21 +1,20 @@
 //! Reading the configuration again: everything in it is checked and built before anything
 //! changes.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::access_log::Sink;
 use crate::cert::{self, CertError};
-use crate::config::{self, AccessTo, Config, Control, Log};
+use crate::config::difference::{self, Differences};
+use crate::config::{self, AccessTo, Config, Log};
 use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::net::held::Held;
 use crate::route::database::GatewayTls;
-use crate::route::overlay::Declared;
 use crate::route::store::Change;
 
 /// What a reload needs to know of the running process.
@@ -25,22 +24,28 @@ pub struct Reloader {
     listeners: Arc<Listeners>,
     metrics: Metrics,
     held: Arc<Held>,
-    control: Control,
-    log: Mutex<Log>,
+    /// The configuration that is in force; its databases are in the store.
+    running: Mutex<Config>,
     stopping: AtomicBool,
 }
 
-/// A reload that is in force.
+/// How many databases a reload names that have changed; the others it counts.
+const MOST_NAMED: usize = 1_000;
+
+/// A reload that is in force, or what one would come to.
 #[derive(Debug)]
 pub struct Reloaded {
     /// What it did to the routes.
     pub change: Change,
+    /// What was other in the file, with what only a restart puts in force.
+    pub differences: Differences,
     /// What the file says that an operator should think about.
     pub warnings: Vec<String>,
 }
 
 impl Reloader {
-    /// A reloader of this file; without one it reads only certificates again.
+    /// A reloader of this file; without one it reads only certificates again. `running` is the
+    /// configuration in force, without its databases.
     #[must_use]
     pub fn new(
         config_file: Option<PathBuf>,
@@ -48,8 +53,7 @@ impl Reloader {
         listeners: Arc<Listeners>,
         metrics: Metrics,
         held: Arc<Held>,
-        control: Control,
-        log: Log,
+        running: Config,
     ) -> Self {
         Self {
             config_file,
@@ -57,8 +61,7 @@ impl Reloader {
             listeners,
             metrics,
             held,
-            control,
-            log: Mutex::new(log),
+            running: Mutex::new(running),
             stopping: AtomicBool::new(false),
         }
     }
@@ -112,12 +115,33 @@ impl Reloader {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// The databases that the file declares now.
+    /// What a reload would come to; nothing changes.
     ///
     /// # Errors
-    /// Every problem of the file.
-    pub fn read_databases(&self) -> Result<BTreeMap<Arc<str>, Declared>, Vec<String>> {
-        self.read().map(|(config, _)| config.databases)
+    /// Every problem of the file, or the first of the files of certificates that it names. Addresses
+    /// are not bound, so one that cannot be bound is not told.
+    pub fn preview(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
+        let one = |problem: &dyn std::error::Error| vec![problem.to_string()];
+        let (config, warnings) = self.read()?;
+        let running = self.lock();
+        let tls = if config.tls.files.is_none() && running.tls.files.is_none() {
+            // It is made anew where its end is near, which is for a reload to do.
+            GatewayTls {
+                min_version: config.tls.min_version,
+                ..gateway.store.gateway_tls()
+            }
+        } else {
+            gateway_tls(&config, &self.state_dir).map_err(|e| one(&e))?
+        };
+        let snapshot = gateway.store.snapshot();
+        let differences = difference::compare(&running, &snapshot, &config, usize::MAX);
+        drop(snapshot);
+        let change = gateway.store.preview_config(config.databases, tls);
+        Ok(Reloaded {
+            change: change.map_err(|e| one(&e))?,
+            differences,
+            warnings,
+        })
     }
 
     /// Reads the file and puts it in force.
@@ -143,18 +167,18 @@ impl Reloader {
 
     fn try_reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
         let one = |problem: &dyn std::error::Error| vec![problem.to_string()];
-        let (config, mut warnings) = self.read()?;
+        let (mut config, mut warnings) = self.read()?;
         let tls = gateway_tls(&config, &self.state_dir).map_err(|e| one(&e))?;
-        let mut running = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        if config.control != self.control || config.log.format != running.format {
+        let mut running = self.lock();
+        if config.control != running.control || config.log.format != running.log.format {
             warnings.push("[control] and log.format take effect at the next start".into());
         }
         let log = Log {
-            format: running.format,
+            format: running.log.format,
             ..config.log.clone()
         };
         // A file is opened anew, since it may have been moved away.
-        let reopen = log != *running || matches!(log.access_to, AccessTo::File(_));
+        let reopen = log != running.log || matches!(log.access_to, AccessTo::File(_));
         let sink = if reopen {
             Some(Sink::open(&log).map_err(|e| one(&e))?)
         } else {
@@ -166,20 +190,40 @@ impl Reloader {
             .prepare(&config.listeners)
             .map_err(|e| one(&e))?;
         let settings = settings(&config);
+        let differences =
+            difference::compare(&running, &gateway.store.snapshot(), &config, MOST_NAMED);
+        let databases = std::mem::take(&mut config.databases);
         let change = gateway
             .store
-            .replace_config(config.databases, tls)
+            .replace_config(databases, tls)
             .map_err(|e| one(&e))?;
         listeners.commit();
         metrics.commit();
         gateway.settings.store(Arc::new(settings));
+        let access = log.access;
+        let mut in_force = running.log.clone();
+        in_force.access = access;
         if let Some(sink) = sink {
             match gateway.access_log.switch(sink) {
-                Ok(()) => *running = log,
+                Ok(()) => in_force = log,
                 Err(e) => warnings.push(format!("the access log stays where it was: {e}")),
             }
         }
-        Ok(Reloaded { change, warnings })
+        *running = Config {
+            control: running.control.clone(),
+            log: in_force,
+            ..config
+        };
+        Ok(Reloaded {
+            change,
+            differences,
+            warnings,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Config> {
+        // It is replaced as a whole.
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn read(&self) -> Result<(Config, Vec<String>), Vec<String>> {

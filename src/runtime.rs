@@ -127,7 +127,7 @@ pub struct Server {
     clippy::unused_async,
     reason = "sockets and signals need a runtime around them; an async fn has one"
 )]
-pub async fn start(config: Config, options: Options, held: Held) -> Result<Server, StartError> {
+pub async fn start(mut config: Config, options: Options, held: Held) -> Result<Server, StartError> {
     check_use(&config, &held)?;
     let held = Arc::new(held);
     let state = StateDir::open(&options.state_dir)?;
@@ -135,7 +135,8 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
     let gateway_tls = gateway_tls(&config, state.path())?;
     let settings = settings(&config);
     raise_descriptor_limit(&settings, options.threads);
-    let store = Store::new(config.databases, gateway_tls, overlay)?;
+    let databases = std::mem::take(&mut config.databases);
+    let store = Store::new(databases, gateway_tls, overlay)?;
     for note in store.snapshot().all_notes() {
         warn!("{note}");
     }
@@ -154,8 +155,7 @@ pub async fn start(config: Config, options: Options, held: Held) -> Result<Serve
         listeners,
         metrics,
         held,
-        config.control,
-        config.log,
+        config,
     );
     revocation::watch(&gateway)?;
     Ok(Server {

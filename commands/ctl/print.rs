@@ -4,6 +4,7 @@
 //! error, so that a pipe carries data only.
 
 mod changes;
+mod differences;
 
 use serde_json::Value;
 
@@ -69,7 +70,7 @@ pub(crate) fn answer(command: &CtlCommand, answer: &Value, wide: bool) -> Page {
         CtlCommand::Drain { .. } => changes::drain(answer),
         CtlCommand::Status => status(answer),
         CtlCommand::Reload => changes::reload(answer),
-        CtlCommand::Diff => diff(answer, wide),
+        CtlCommand::Diff => differences::diff(answer, wide),
         CtlCommand::Export => export(answer),
         // Followed, not answered.
         CtlCommand::Events { .. } => Page::default(),
@@ -269,17 +270,6 @@ fn status(answer: &Value) -> Page {
     page.out.push('\n');
     page.rows(&answer["listeners"], LISTENERS, false, "No listeners.");
     page.notes(&answer["notes"]);
-    page
-}
-
-fn diff(answer: &Value, wide: bool) -> Page {
-    const COLUMNS: &[Column] = &[
-        Column::new("KIND", |d| text(&d["kind"])),
-        Column::new("DATABASE", |d| text(&d["database"])),
-        Column::new("WHAT", |d| text(&d["what"])),
-    ];
-    let mut page = Page::default();
-    page.rows(&answer["differences"], COLUMNS, wide, "No differences.");
     page
 }
 

@@ -1,5 +1,6 @@
 //! Durations as people write them: `500ms`, `10s`, `5m`, `1h30m`, `30d`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The longest duration: ten years, so that adding one to any clock cannot overflow.
@@ -58,9 +59,43 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration as [`parse_duration`] reads it, in as few units as there need be.
+pub(super) fn written(duration: Duration) -> String {
+    let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    for (unit, millis) in UNITS.iter().rev() {
+        if left >= *millis {
+            // Writing to a String cannot fail.
+            let _ = write!(text, "{}{unit}", left / millis);
+            left %= millis;
+        }
+    }
+    if text.is_empty() {
+        text.push_str("0s");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        for (millis, text) in [
+            (0, "0s"),
+            (500, "500ms"),
+            (10_000, "10s"),
+            (300_000, "5m"),
+            (5_400_000, "1h30m"),
+            (90_001, "1m30s1ms"),
+            (2_592_000_000, "30d"),
+        ] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(written(duration), text);
+            assert_eq!(parse_duration(text), Ok(duration));
+        }
+    }
 
     #[test]
     fn durations_add_up() {

@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Where the journal of systemd takes entries.
-const JOURNAL: &str = "/run/systemd/journal/socket";
+pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
 
 /// Reads all sections.
 ///

@@ -4,6 +4,7 @@
 //! Not here: reading requests ([`super::message`]) and sockets ([`super::server`]).
 
 mod delete;
+mod diff;
 mod reload;
 
 use std::collections::{HashMap, HashSet};
@@ -141,7 +142,7 @@ impl Controller {
             Command::Sessions(filter) => reads::sessions(&self.gateway, filter),
             Command::Rejects => Ok(reads::rejects(&self.gateway)),
             Command::Status => Ok(reads::status(&self.gateway, &self.reloader)),
-            Command::Diff => reads::diff(&self.gateway, &self.reloader),
+            Command::Diff => self.diff(),
             Command::Export => reads::export(&self.gateway),
             Command::Events => Ok(json!({"subscribed": true})),
             Command::Watch(watch) => Ok(json!({"interval_ms": watch.interval()?.as_millis()})),

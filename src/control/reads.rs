@@ -10,7 +10,7 @@ use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
-use crate::route::{Database, Found, Host, Origin};
+use crate::route::{Database, Found, Host};
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, Sni};
 
@@ -298,54 +298,6 @@ pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
         "listeners": listeners,
         "notes": snapshot.all_notes().collect::<Vec<_>>(),
     })
-}
-
-/// What runs against what the file says: the overlay, and edits not yet reloaded.
-pub(super) fn diff(gateway: &Gateway, reloader: &Reloader) -> Result<Value, CommandError> {
-    let mut rows: Vec<Value> = Vec::new();
-    let mut add = |kind: &str, database: &str, what: String| {
-        rows.push(json!({"kind": kind, "database": database, "what": what}));
-    };
-    let overlay = gateway.store.overlay();
-    for name in overlay.databases.keys() {
-        add("runtime", name, "made by ctl".into());
-    }
-    for (name, hosts) in &overlay.exposed {
-        for host in hosts.keys() {
-            add("runtime", name, format!("host {host} exposed by ctl"));
-        }
-    }
-    for (name, hosts) in &overlay.hidden {
-        for host in hosts {
-            add("runtime", name, format!("host {host} hidden by ctl"));
-        }
-    }
-    let snapshot = gateway.store.snapshot();
-    let on_disk = reloader.read_databases().map_err(|problems| {
-        CommandError::new(
-            ErrorKind::Refused,
-            format!("the configuration cannot be read\n{}", problems.join("\n")),
-        )
-    })?;
-    for (name, declared) in &on_disk {
-        match snapshot.declared(name) {
-            None => add("file", name, "new in the file, not loaded yet".into()),
-            Some(loaded) if !loaded.is_declared_as(declared) => {
-                add("file", name, "changed in the file, not loaded yet".into());
-            }
-            Some(_) => {}
-        }
-    }
-    for database in snapshot.by_name() {
-        if database.origin == Origin::Config && !on_disk.contains_key(&*database.name) {
-            add(
-                "file",
-                &database.name,
-                "gone from the file, still loaded".into(),
-            );
-        }
-    }
-    Ok(json!({"differences": rows}))
 }
 
 /// The running set as a configuration that would have the same routes.

@@ -10,6 +10,7 @@ pub mod database;
 pub mod host;
 mod network;
 pub mod overlay;
+pub mod renewed;
 mod resolve;
 pub mod shards;
 pub mod spec;

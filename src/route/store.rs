@@ -16,6 +16,7 @@ pub use super::change::{ChangeError, Expose, Hide};
 use super::change::{Changed, forget, lay_exposure, lift_exposure};
 use super::database::{Database, GatewayTls, Origin};
 use super::overlay::{Declared, Laid, Overlay, Written};
+use super::renewed::{self, RenewedFile};
 use super::resolve::affected;
 use super::shards::Shards;
 use super::{Host, Table};
@@ -89,6 +90,8 @@ pub struct Change {
     pub freed: Vec<Host>,
     /// Notes of the new snapshot that the one before did not have.
     pub news: Vec<String>,
+    /// Files of certificates, keys and authorities that hold something else now.
+    pub renewed: Vec<RenewedFile>,
 }
 
 /// Keeps the lasting part of a change before it takes effect: what it makes of each database that
@@ -207,6 +210,11 @@ impl Store {
         self.lock().loader.client_verifiers()
     }
 
+    /// What the gateway shows where a database names nothing of its own.
+    pub fn gateway_tls(&self) -> GatewayTls {
+        self.lock().gateway.clone()
+    }
+
     /// Puts a newly read configuration in force, reading all certificate files again.
     ///
     /// # Errors
@@ -215,6 +223,27 @@ impl Store {
         &self,
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
+    ) -> Result<Change, ChangeError> {
+        self.try_config(config, gateway, false)
+    }
+
+    /// What [`Store::replace_config`] would do; nothing changes.
+    ///
+    /// # Errors
+    /// As it would.
+    pub fn preview_config(
+        &self,
+        config: BTreeMap<Arc<str>, Declared>,
+        gateway: GatewayTls,
+    ) -> Result<Change, ChangeError> {
+        self.try_config(config, gateway, true)
+    }
+
+    fn try_config(
+        &self,
+        config: BTreeMap<Arc<str>, Declared>,
+        gateway: GatewayTls,
+        dry_run: bool,
     ) -> Result<Change, ChangeError> {
         let mut inner = self.lock();
         let mut loader = inner.loader.clone();
@@ -229,7 +258,9 @@ impl Store {
         }
         .whole(config, &inner.overlay)?;
         if same && !loader.has_built() {
-            inner.loader = loader;
+            if !dry_run {
+                inner.loader = loader;
+            }
             return Ok(Change {
                 revision: before.revision,
                 ..Change::default()
@@ -238,10 +269,17 @@ impl Store {
         let gone = before.databases.iter().map(|d| &*d.name);
         let gone = gone.filter(|name| !after.databases.contains_key(name));
         let names = after.databases.iter().map(|d| &*d.name).chain(gone);
-        let change = compare(&before, &after, names);
-        inner.gateway = gateway;
-        inner.loader = loader;
-        self.replace(before, after);
+        let mut change = compare(&before, &after, names);
+        change.renewed = renewed::named(
+            &loader.renewed(&inner.loader),
+            (&before, &after),
+            (&inner.gateway, &gateway),
+        );
+        if !dry_run {
+            inner.gateway = gateway;
+            inner.loader = loader;
+            self.replace(before, after);
+        }
         Ok(change)
     }
 

@@ -10,6 +10,7 @@ mod verifier;
 use serde::{Deserialize, Serialize};
 
 pub use certificate::ClientCertificate;
+pub(super) use certificate::{address, ascii, hex};
 pub use name::ClientName;
 pub use verifier::ClientVerifier;
 

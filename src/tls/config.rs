@@ -3,6 +3,8 @@
 //!
 //! Not here: when files are read again; the store asks for that at a reload.
 
+mod renewed;
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::path::PathBuf;
@@ -22,6 +24,7 @@ use super::client::ClientVerifier;
 pub use super::files::TlsFileError;
 use super::files::{bad_certificate, certified_key, read, roots};
 use super::ticket::NeverResumed;
+pub use renewed::Renewed;
 
 /// The ALPN protocol id of Postgres (registered with IANA; PostgreSQL documentation, "SSL Session
 /// Encryption").

@@ -265,7 +265,7 @@ fn export_and_diff_tell_what_ctl_did() {
     ])
     .done();
     gate.ctl(&["hide", "pg1", "--host", "b.example"]).done();
-    let diff = gate.ctl(&["diff"]).done();
+    let diff = gate.ctl(&["diff"]).differs();
     for line in [
         ["KIND", "DATABASE", "WHAT"],
         ["runtime", "pg2", "made by ctl"],

@@ -347,11 +347,11 @@ fn a_reload_is_all_or_nothing() {
     );
     assert!(told.contains("did you mean `hosts`?"), "{told}");
     assert!(told.contains(&format!("{file}:9:13: error: ")), "{told}");
-    gate.ctl(&["diff"]).failed(1);
+    gate.ctl(&["diff"]).failed(2);
     assert_eq!(gate.revision(), 1);
 
     gate.configure(&TWO.replace("a.example", "c.example"));
-    let diff = gate.ctl(&["diff"]).done();
+    let diff = gate.ctl(&["diff"]).differs();
     assert!(
         diff.contains("changed in the file, not loaded yet"),
         "{diff}"
@@ -359,6 +359,7 @@ fn a_reload_is_all_or_nothing() {
     assert_eq!(
         gate.ctl(&["reload"]).done(),
         "reloaded (revision 2)\n\
+         [database.pg1] changed\n  hosts: a.example, b.example → c.example, b.example (new sessions)\n\
          pg1 is reachable under c.example\n\
          pg1 is no longer reachable under a.example\n"
     );

@@ -66,6 +66,12 @@ impl Ran {
         self.out
     }
 
+    /// Standard output of a `diff` that found something.
+    pub(crate) fn differs(self) -> String {
+        assert_eq!((self.code, self.err.as_str()), (Some(1), ""), "{self:?}");
+        self.out
+    }
+
     /// Standard error of a command that was not done, and said nothing else.
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.out.as_str()), (Some(code), ""), "{self:?}");

@@ -74,7 +74,7 @@ fn a_hidden_host_of_the_configuration_stays_hidden_until_it_is_exposed() {
     gate.kill();
     gate.start();
     assert_eq!(hidden(&gate), json!(["b.example"]));
-    let diff = gate.ctl(&["diff"]).done();
+    let diff = gate.ctl(&["diff"]).differs();
     assert!(diff.contains("host b.example hidden by ctl"), "{diff}");
     let back = gate.ctl(&["expose", "pg1"]).done();
     assert!(

@@ -6,6 +6,7 @@
 mod answers;
 mod cert;
 mod changes;
+mod diff;
 mod files;
 mod gate;
 mod keys;

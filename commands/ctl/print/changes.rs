@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use serde_json::Value;
 
-use super::{Page, flag, items};
+use super::{Page, differences, flag, items};
 use crate::cli::ExposeArgs;
 use crate::ctl::table::{count, harmless, span, text};
 
@@ -197,10 +197,17 @@ pub(super) fn drain(answer: &Value) -> Page {
 
 pub(super) fn reload(answer: &Value) -> Page {
     let mut page = Page::default();
-    page.line(&format!(
-        "reloaded (revision {})",
-        text(&answer["revision"])
-    ));
+    let done = if flag(answer, "changed") {
+        "reloaded"
+    } else {
+        "unchanged"
+    };
+    page.line(&format!("{done} (revision {})", text(&answer["revision"])));
+    differences::sections(&mut page, items(&answer["changes"]));
+    let more = answer["more_databases"].as_u64().unwrap_or_default();
+    if more > 0 {
+        page.line(&format!("{more} more databases changed"));
+    }
     for (key, what) in [
         ("exposed", "is reachable under"),
         ("withdrawn", "is no longer reachable under"),

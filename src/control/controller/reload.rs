@@ -7,9 +7,14 @@ use serde_json::{Value, json};
 use tracing::{info, warn};
 
 use super::super::message::{CommandError, ErrorKind, Running};
+use super::diff::{Tense, rows_of};
 use super::{Caller, Controller, join, millis, pairs};
+use crate::config::difference::Effect;
 use crate::service::{self, user};
 use crate::stats::Event;
+
+/// The changed sections that a log line names; the rest is counted.
+const SHOWN_SECTIONS: usize = 8;
 
 /// The addresses that a status names; the rest is counted.
 const SHOWN_ADDRESSES: usize = 3;
@@ -55,20 +60,30 @@ impl Controller {
         });
         match reloaded {
             Ok(reloaded) => {
-                let change = reloaded.change;
-                let sessions = self.touched(&change);
-                self.tell(&change);
-                self.recall(&change);
+                let change = &reloaded.change;
+                let sessions = self.touched(change);
+                let rows = rows_of(&reloaded, &sessions, Tense::Past);
+                let more = reloaded.differences.more;
+                let changed = more > 0
+                    || change.changed
+                    || rows
+                        .iter()
+                        .any(|row| row["effect"] != Effect::Restart.as_str());
+                self.tell(change);
+                self.recall(change);
                 let patience = self.patience(None);
                 self.end(&sessions, Running::Drain, patience);
                 self.leases.notify_one();
                 info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
-                    withdrawn = change.withdrawn.len(), sessions = sessions.len(), "reload");
+                    withdrawn = change.withdrawn.len(), changes = %named(&rows), sessions = sessions.len(), "reload");
                 for warning in reloaded.warnings.iter().chain(&change.news) {
                     warn!("{warning}");
                 }
                 Ok(json!({
                     "revision": revision,
+                    "changed": changed,
+                    "changes": rows,
+                    "more_databases": more,
                     "exposed": pairs(&change.exposed),
                     "withdrawn": pairs(&change.withdrawn),
                     "sessions": sessions.len(),
@@ -110,5 +125,18 @@ impl Controller {
     fn keep_failure(&self, problem: &str) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         problem.clone_into(&mut failed);
+    }
+}
+
+/// The sections of these changes, each once.
+fn named(changes: &[Value]) -> String {
+    let mut sections: Vec<&str> = changes
+        .iter()
+        .filter_map(|c| c["section"].as_str())
+        .collect();
+    sections.dedup();
+    match sections.split_at_checked(SHOWN_SECTIONS) {
+        Some((shown, more @ [_, ..])) => format!("{} and {} more", join(shown), more.len()),
+        _ => join(&sections),
     }
 }

@@ -96,7 +96,7 @@ impl ClientCertificate {
 
 /// A text in ASCII, safe to print and capped: letters of other scripts look like those of names
 /// that are let in.
-fn ascii(text: &str) -> String {
+pub(in crate::tls) fn ascii(text: &str) -> String {
     let mut ascii = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_ascii() {
@@ -108,7 +108,8 @@ fn ascii(text: &str) -> String {
     wire::printable(&ascii)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal digits.
+pub(in crate::tls) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
@@ -116,7 +117,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn address(bytes: &[u8]) -> Option<String> {
+/// The address in a certificate, where it is one.
+pub(in crate::tls) fn address(bytes: &[u8]) -> Option<String> {
     let ip = match bytes.len() {
         4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
         _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),

@@ -1,0 +1,168 @@
+//! What runs against what the files say, and what a reload does about it, in the words that `diff`
+//! and `reload` share.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::super::message::{CommandError, ErrorKind};
+use super::{Controller, millis};
+use crate::config::difference::{Difference, Effect, Place};
+use crate::gateway::Gateway;
+use crate::reload::Reloaded;
+use crate::service::user;
+use crate::stats::Entry;
+
+impl Controller {
+    /// What `ctl` did, and what is other in the files than in the gateway that runs.
+    ///
+    /// # Errors
+    /// The files cannot be read, or a reload would refuse them.
+    pub(super) fn diff(&self) -> Result<Value, CommandError> {
+        let preview = self.reloader.preview(&self.gateway).map_err(|problems| {
+            let problems: Vec<_> = problems.iter().map(|p| user::with_user(p)).collect();
+            CommandError::new(
+                ErrorKind::Refused,
+                format!("nothing can be compared\n{}", problems.join("\n")),
+            )
+        })?;
+        let ended = self.touched(&preview.change);
+        let mut rows = by_ctl(&self.gateway);
+        rows.extend(rows_of(&preview, &ended, Tense::Future));
+        Ok(json!({
+            "differences": rows,
+            "sessions": ended.len(),
+            "drain_ms": millis(self.patience(None)),
+        }))
+    }
+}
+
+/// Whether a difference is one still.
+#[derive(Clone, Copy)]
+pub(super) enum Tense {
+    /// The files are not in force yet.
+    Future,
+    /// They are.
+    Past,
+}
+
+impl Tense {
+    fn of_section(self, place: Place) -> &'static str {
+        match (self, place) {
+            (Self::Future, Place::Both) => "changed in the file, not loaded yet",
+            (Self::Future, Place::File) => "new in the file, not loaded yet",
+            (Self::Future, Place::Running) => "gone from the file, still loaded",
+            (Self::Past, Place::Both) => "changed",
+            (Self::Past, Place::File) => "new",
+            (Self::Past, Place::Running) => "gone",
+        }
+    }
+
+    fn of_content(self) -> &'static str {
+        match self {
+            Self::Future => "renewed on disk, not loaded yet",
+            Self::Past => "renewed",
+        }
+    }
+}
+
+/// The differences between files and gateway, a row for each key. `ended` are the sessions whose
+/// database or host is gone with them.
+pub(super) fn rows_of(reloaded: &Reloaded, ended: &[Arc<Entry>], tense: Tense) -> Vec<Value> {
+    let mut sessions: HashMap<&str, usize> = HashMap::new();
+    for entry in ended {
+        *sessions.entry(&entry.database.name).or_default() += 1;
+    }
+    let keys = reloaded.differences.keys.iter().map(|found| {
+        let what = match (tense, found.effect) {
+            // It is no more in force than before.
+            (Tense::Past, Effect::Restart) => Tense::Future.of_section(found.place),
+            _ => tense.of_section(found.place),
+        };
+        row(
+            &found.section,
+            &found.key,
+            what,
+            (&found.running, &found.file),
+            &effect(found, &sessions),
+        )
+    });
+    let renewed = reloaded.change.renewed.iter().map(|renewed| {
+        let section = match &renewed.database {
+            Some(name) => format!("database.{name}"),
+            None => "tls".to_owned(),
+        };
+        let content = &renewed.content;
+        row(
+            &section,
+            renewed.key,
+            tense.of_content(),
+            (&json!(content.running), &json!(content.file)),
+            Effect::NewSessions.as_str(),
+        )
+    });
+    keys.chain(renewed).collect()
+}
+
+fn row(
+    section: &str,
+    key: &str,
+    what: &str,
+    (running, file): (&Value, &Value),
+    effect: &str,
+) -> Value {
+    json!({
+        "kind": "file",
+        "database": section.strip_prefix("database."),
+        "what": what,
+        "section": section,
+        "key": key,
+        "running": running,
+        "file": file,
+        "effect": effect,
+    })
+}
+
+/// What a reload does about a difference: sessions end where their database is gone, or the host by
+/// which they came.
+fn effect(found: &Difference, sessions: &HashMap<&str, usize>) -> String {
+    let ended = found
+        .section
+        .strip_prefix("database.")
+        .filter(|_| found.place == Place::Running || found.key == "hosts")
+        .map(|name| sessions.get(name).copied().unwrap_or_default());
+    match ended {
+        Some(0) if found.place != Place::Running => found.effect.as_str().to_owned(),
+        Some(1) => "ends 1 session".to_owned(),
+        Some(n) => format!("ends {n} sessions"),
+        None => found.effect.as_str().to_owned(),
+    }
+}
+
+fn by_ctl(gateway: &Gateway) -> Vec<Value> {
+    let row = |name: &str, key: Option<&str>, what: String| {
+        json!({
+            "kind": "runtime",
+            "database": name,
+            "what": what,
+            "section": format!("database.{name}"),
+            "key": key,
+            "running": null,
+            "file": null,
+            "effect": "kept",
+        })
+    };
+    let overlay = gateway.store.overlay();
+    let made = overlay.databases.keys();
+    let made = made.map(|name| row(name, None, "made by ctl".to_owned()));
+    let exposed = overlay.exposed.iter().flat_map(|(name, hosts)| {
+        let said = |host| row(name, Some("hosts"), format!("host {host} exposed by ctl"));
+        hosts.keys().map(said)
+    });
+    let hidden = overlay.hidden.iter().flat_map(|(name, hosts)| {
+        let said = |host| row(name, Some("hosts"), format!("host {host} hidden by ctl"));
+        hosts.iter().map(said)
+    });
+    made.chain(exposed).chain(hidden).collect()
+}
