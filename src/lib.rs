@@ -53,4 +53,5 @@ pub mod session;
 pub mod source;
 pub mod stats;
 pub mod tls;
+pub mod traffic;
 pub mod wire;

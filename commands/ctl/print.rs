@@ -131,6 +131,9 @@ fn show(answer: &Value) -> Page {
     const BACKENDS: &[Column] = &[
         Column::new("BACKEND", |b| text(&b["addr"])),
         Column::new("STATE", |b| text(&b["state"])),
+        Column::new("SESSIONS", |b| text(&b["sessions"])),
+        Column::new("IN", |b| size(&b["bytes_in"])),
+        Column::new("OUT", |b| size(&b["bytes_out"])),
     ];
     let mut page = Page::default();
     let database = &answer["database"];

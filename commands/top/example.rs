@@ -79,6 +79,9 @@ fn database(name: &str, addr: &str, bytes: (u64, u64)) -> DatabaseRow {
         backends: vec![BackendRow {
             addr: addr.into(),
             state: if name == "cache" { "failing" } else { "ok" }.into(),
+            sessions: 13,
+            bytes_in: bytes.0,
+            bytes_out: bytes.1,
         }],
         sessions: 13,
         max_sessions: (name == "billing").then_some(50),

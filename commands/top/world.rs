@@ -180,7 +180,7 @@ impl World {
         let now = self.now;
         self.sessions.values_mut().for_each(|s| s.settle(now));
         self.databases.values_mut().for_each(|d| d.settle(now));
-        self.backends = backends::gather(self.databases.values(), self.sessions.values());
+        self.backends = backends::gather(self.databases.values(), self.sessions.values(), now);
     }
 
     /// The window of the rates, in milliseconds: shorter than usual in the beginning.

@@ -7,5 +7,5 @@ mod pool;
 mod zone;
 
 pub use address::BackendAddr;
-pub use pool::{Backend, Failing, Pool, backends};
+pub use pool::{Backend, Failing, Known, Pool, backends};
 pub use zone::ZonedAddr;

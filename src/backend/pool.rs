@@ -4,8 +4,10 @@
 //! and it is still tried when its turn comes.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::BackendAddr;
+use crate::traffic::{Bytes, Traffic};
 
 /// One address of a pool, and what is known of it.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +16,7 @@ pub struct Backend<'a> {
     pub addr: &'a BackendAddr,
     /// Its place in the order declared, from 0.
     pub place: usize,
-    state: Option<&'a AtomicU64>,
+    known: Option<&'a Arc<Known>>,
 }
 
 /// Since when a backend fails, and why.
@@ -44,34 +46,59 @@ impl Backend<'_> {
     /// per change of state and not once per client.
     #[must_use]
     pub fn answered(&self) -> bool {
-        self.state
-            .is_some_and(|state| state.swap(0, Ordering::Relaxed) != 0)
+        self.known
+            .is_some_and(|known| known.state.swap(0, Ordering::Relaxed) != 0)
     }
 
     /// Notes that it has failed for the reason `why` at `now`, in seconds of Unix time, and tells
     /// whether that is news.
     #[must_use]
     pub fn failed(&self, why: u8, now: u64) -> bool {
-        let Some(state) = self.state else {
+        let Some(known) = self.known else {
             return false;
         };
         let before = self.failing();
         let since = before.map_or(now, |failing| failing.since);
-        state.store(Failing { since, why }.pack(), Ordering::Relaxed);
+        let state = Failing { since, why }.pack();
+        known.state.store(state, Ordering::Relaxed);
         before.is_none()
     }
 
     /// Why it fails, unless it has answered since.
     #[must_use]
     pub fn failing(&self) -> Option<Failing> {
-        Failing::unpack(self.state?.load(Ordering::Relaxed))
+        Failing::unpack(self.known?.state.load(Ordering::Relaxed))
+    }
+}
+
+/// What is remembered of one backend for as long as it is declared.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Whether and why it fails, packed.
+    state: AtomicU64,
+    /// Made at the end of its first session.
+    ended: OnceLock<Box<Traffic>>,
+}
+
+impl Known {
+    /// Adds the bytes of a session of this part that has left it.
+    pub fn add_ended(&self, part: usize, bytes: Bytes) {
+        if bytes != (0, 0) {
+            self.ended.get_or_init(Box::default).add(part, bytes);
+        }
+    }
+
+    /// The bytes of the sessions of this part that have left it.
+    #[must_use]
+    pub fn ended(&self, part: usize) -> Bytes {
+        self.ended.get().map_or((0, 0), |ended| ended.part(part))
     }
 }
 
 /// What is remembered of the backends of one database; their addresses are in its declaration.
 #[derive(Debug)]
 pub struct Pool {
-    states: Box<[AtomicU64]>,
+    known: Box<[Arc<Known>]>,
     turn: AtomicUsize,
 }
 
@@ -79,16 +106,40 @@ impl Pool {
     /// A pool of so many backends.
     #[must_use]
     pub fn new(backends: usize) -> Self {
-        let states = std::iter::repeat_with(AtomicU64::default);
+        let known = std::iter::repeat_with(Arc::default);
         Self {
-            states: states.take(backends).collect(),
+            known: known.take(backends).collect(),
             turn: AtomicUsize::new(0),
         }
     }
 
+    /// A pool of the backends of `addrs`, which remembers those that were in this one as `before`.
+    #[must_use]
+    pub fn changed(&self, before: &[BackendAddr], addrs: &[BackendAddr]) -> Self {
+        let known = addrs.iter().enumerate().map(|(place, addr)| {
+            // One that is listed twice is two.
+            let nth = addrs.iter().take(place).filter(|a| *a == addr).count();
+            let mut before = before.iter().zip(&self.known).filter(|(a, _)| *a == addr);
+            before
+                .nth(nth)
+                .map(|(_, known)| known.clone())
+                .unwrap_or_default()
+        });
+        Self {
+            known: known.collect(),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// What is remembered of each backend, in the order declared.
+    #[must_use]
+    pub fn known(&self) -> &[Arc<Known>] {
+        &self.known
+    }
+
     /// The place of the backend whose turn it is.
     pub fn turn(&self) -> usize {
-        match self.states.len() {
+        match self.known.len() {
             0 | 1 => 0,
             n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
         }
@@ -108,7 +159,7 @@ impl Pool {
         Some(Backend {
             addr,
             place,
-            state: self.states.get(place),
+            known: self.known.get(place),
         })
     }
 }
@@ -121,7 +172,7 @@ pub fn backends<'a>(
     addrs.iter().enumerate().map(move |(place, addr)| Backend {
         addr,
         place,
-        state: pool.and_then(|pool| pool.states.get(place)),
+        known: pool.and_then(|pool| pool.known.get(place)),
     })
 }
 
@@ -169,5 +220,23 @@ mod tests {
         assert_eq!(backend.failing(), None);
         let undialled = backends(&addrs, None).next().unwrap();
         assert!(!undialled.failed(0, 0) && undialled.failing().is_none());
+    }
+
+    #[test]
+    fn a_backend_is_remembered_by_its_address() {
+        let [a, b, c] = ["a:1", "b:1", "c:1"].map(|a| a.parse::<BackendAddr>().unwrap());
+        let before = [a, b.clone()];
+        let pool = Pool::new(2);
+        let second = backends(&before, Some(&pool)).nth(1).unwrap();
+        assert!(second.failed(3, 1000));
+        pool.known()[1].add_ended(3, (1, 2));
+        let now = [b, c];
+        let pool = pool.changed(&before, &now);
+        let failing: Vec<bool> = backends(&now, Some(&pool))
+            .map(|backend| backend.failing().is_some())
+            .collect();
+        assert_eq!(failing, [true, false]);
+        let ended: Vec<Bytes> = pool.known().iter().map(|known| known.ended(3)).collect();
+        assert_eq!(ended, [(1, 2), (0, 0)]);
     }
 }

@@ -12,6 +12,7 @@ use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, Found, Host};
 use crate::stats::CloseReason;
+use crate::stats::registry::BackendUse;
 use crate::tls::{ServerName, Sni};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
@@ -72,7 +73,12 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
             })
         })
         .collect();
-    let backends: Vec<Value> = database.backends().map(backend).collect();
+    let uses = gateway.registry.by_backend(&[database]);
+    let uses = uses.first().map_or(&[][..], Vec::as_slice);
+    let backends: Vec<Value> = database
+        .backends()
+        .map(|b| backend(b, uses.get(b.place).copied().unwrap_or_default()))
+        .collect();
     let certificate = database.server_tls.as_ref().and_then(|tls| {
         let expires = std::time::Duration::from_secs(u64::try_from(tls.not_after).ok()?);
         let expires = std::time::SystemTime::UNIX_EPOCH.checked_add(expires)?;
@@ -90,9 +96,15 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
 }
 
 /// A backend as `show` tells it; one that fails with the reason, since when, and what mends it.
-fn backend(backend: Backend<'_>) -> Value {
+fn backend(backend: Backend<'_>, at: BackendUse) -> Value {
     let Some(failing) = backend.failing() else {
-        return json!({"addr": backend.addr, "state": "ok"});
+        return json!({
+            "addr": backend.addr,
+            "state": "ok",
+            "sessions": at.sessions,
+            "bytes_in": at.moved.0,
+            "bytes_out": at.moved.1,
+        });
     };
     let since = std::time::Duration::from_secs(failing.since);
     let since = std::time::SystemTime::UNIX_EPOCH.checked_add(since);
@@ -103,6 +115,9 @@ fn backend(backend: Backend<'_>) -> Value {
         "since": since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
         "reason": reason,
         "remedy": reason.and_then(CloseReason::remedy),
+        "sessions": at.sessions,
+        "bytes_in": at.moved.0,
+        "bytes_out": at.moved.1,
     })
 }
 

@@ -155,6 +155,12 @@ pub struct BackendRow {
     pub addr: String,
     /// `ok` or `failing`.
     pub state: String,
+    /// Sessions there now.
+    pub sessions: u32,
+    /// Bytes from clients since the start.
+    pub bytes_in: u64,
+    /// Bytes to clients since the start.
+    pub bytes_out: u64,
 }
 
 /// A client turned away: the fields of `ctl rejects`.

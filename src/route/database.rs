@@ -15,7 +15,7 @@ use super::overlay::{Declared, Lease};
 use super::shards::Keyed;
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
-use crate::backend::{Backend, Pool, backends};
+use crate::backend::{Backend, Known, Pool, backends};
 use crate::few::Few;
 use crate::histogram::Histogram;
 use crate::source::PerSource;
@@ -23,6 +23,7 @@ use crate::tls::TlsMode;
 use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
 };
+use crate::traffic::Traffic;
 
 /// Where a database or one of its hosts was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +184,7 @@ impl Database {
             let pool = if before.spec.backends == spec.backends {
                 was.pool.clone()
             } else {
-                Arc::new(Pool::new(spec.backends.len()))
+                Arc::new(was.pool.changed(&before.spec.backends, &spec.backends))
             };
             let live = was.live.clone();
             let _ = used.set(Box::new(Used { live, pool }));
@@ -237,6 +238,13 @@ impl Database {
     #[must_use]
     pub fn in_turn(&self, turn: usize, tried: usize) -> Option<Backend<'_>> {
         self.used().pool.in_turn(&self.spec.backends, turn, tried)
+    }
+
+    /// What is remembered of each backend, in the order declared; nothing while there has been no
+    /// session.
+    #[must_use]
+    pub fn known_backends(&self) -> &[Arc<Known>] {
+        self.used.get().map_or(&[], |used| used.pool.known())
     }
 
     /// Every backend, in the order declared.
@@ -322,10 +330,6 @@ fn backend_files(spec: &DatabaseSpec) -> BackendFiles {
     }
 }
 
-/// Parts into which the bytes of ended sessions are divided; whoever keeps the live sessions
-/// divides those likewise, and reads a part of both in one piece.
-pub const PARTS: usize = 16;
-
 /// How many kinds of endings are counted apart.
 pub const ENDINGS: usize = 7;
 
@@ -335,8 +339,8 @@ pub struct Live {
     sessions: AtomicU32,
     sources: PerSource,
     connecting: AtomicU32,
-    /// Bytes from and to the clients of sessions that have ended.
-    moved: [(AtomicU64, AtomicU64); PARTS],
+    /// Bytes of sessions that have ended.
+    pub ended: Traffic,
     endings: [AtomicU64; ENDINGS],
     /// How long it took to reach a backend.
     pub connects: Histogram,
@@ -380,23 +384,6 @@ impl Live {
     #[must_use]
     pub fn sessions(&self) -> u32 {
         self.sessions.load(Ordering::Relaxed)
-    }
-
-    /// Adds the bytes from and to the client of a session of this part that has ended.
-    pub fn add_moved(&self, part: usize, (bytes_in, bytes_out): (u64, u64)) {
-        if let Some((of_in, of_out)) = self.moved.get(part) {
-            of_in.fetch_add(bytes_in, Ordering::Relaxed);
-            of_out.fetch_add(bytes_out, Ordering::Relaxed);
-        }
-    }
-
-    /// Bytes from and to the clients of the sessions of this part that have ended.
-    #[must_use]
-    pub fn moved(&self, part: usize) -> (u64, u64) {
-        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
-        self.moved
-            .get(part)
-            .map_or((0, 0), |(of_in, of_out)| (read(of_in), read(of_out)))
     }
 
     /// Counts one more session that has ended in this way, a number below [`ENDINGS`].

@@ -102,7 +102,11 @@ impl Session {
         Open::new(place, opened)
     }
 
-    async fn until_established(&mut self, entry: &Entry, ready: Ready) -> Result<Opened, Ending> {
+    async fn until_established(
+        &mut self,
+        entry: &Registered,
+        ready: Ready,
+    ) -> Result<Opened, Ending> {
         let database = &entry.database;
         self.tell_open(ready.connected.address, database);
         entry.count_in(ready.backends.login_bytes());
@@ -137,7 +141,7 @@ impl Session {
     /// does not.
     async fn until_answered(
         &self,
-        entry: &Entry,
+        entry: &Registered,
         mut client: Stream,
         mut flight: Flight,
         mut connected: Connected,

@@ -12,11 +12,12 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::CloseReason;
-use crate::backend::BackendAddr;
-use crate::route::database::{Live, PARTS};
+use crate::backend::{BackendAddr, Known};
+use crate::route::database::Live;
 use crate::route::{Database, Host};
 use crate::source::PerSource;
 use crate::tls::{Sni, TlsMode};
+use crate::traffic::{Bytes, PARTS};
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
 const SHARDS: usize = PARTS;
@@ -91,15 +92,6 @@ impl Asked {
 }
 
 impl Entry {
-    /// Says that the backend is connected and bytes flow: where, and which of those declared it
-    /// is, counted from 0. Once more where the next backend takes the place of one that did not
-    /// answer.
-    pub fn opened(&self, backend: SocketAddr, place: usize) {
-        let mut connected = self.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        *connected = Some((backend, place));
-        self.open.store(true, Ordering::Relaxed);
-    }
-
     /// Counts bytes of the client that went to the backend before the relay began.
     pub fn count_in(&self, bytes: u64) {
         self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
@@ -135,6 +127,12 @@ impl Entry {
     pub fn declared(&self) -> Option<&BackendAddr> {
         let (_, place) = self.connected()?;
         self.database.spec.backends.get(place)
+    }
+
+    /// What is remembered of its backend, once connected.
+    fn known_backend(&self) -> Option<&Arc<Known>> {
+        let (_, place) = self.connected()?;
+        self.database.known_backends().get(place)
     }
 
     fn connected(&self) -> Option<(SocketAddr, usize)> {
@@ -247,6 +245,22 @@ pub struct SessionView {
     pub state: &'static str,
 }
 
+/// What sessions have done at one backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BackendUse {
+    /// Sessions there now.
+    pub sessions: u32,
+    /// Bytes from and to clients, by all sessions that there are and have been.
+    pub moved: Bytes,
+}
+
+impl BackendUse {
+    fn add(&mut self, (bytes_in, bytes_out): Bytes) {
+        self.moved.0 += bytes_in;
+        self.moved.1 += bytes_out;
+    }
+}
+
 type Shard = HashMap<u64, Arc<Entry>>;
 
 /// All live sessions.
@@ -297,6 +311,22 @@ impl Registered {
     #[must_use]
     pub fn entry(&self) -> Arc<Entry> {
         self.entry.clone()
+    }
+
+    /// Says that the backend is connected and bytes flow: where, and which of those declared it
+    /// is, counted from 0. Once more where the next backend takes the place of one that did not
+    /// answer: what went to that one stays counted there.
+    pub fn opened(&self, backend: SocketAddr, place: usize) {
+        let entry = &self.entry;
+        // Under the lock, so that no total falls meanwhile.
+        let shard = self.registry.shard(entry.id);
+        if let Some(before) = entry.known_backend() {
+            before.add_ended(Registry::part(entry.id), entry.moved());
+        }
+        let mut connected = entry.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        *connected = Some((backend, place));
+        drop((connected, shard));
+        entry.open.store(true, Ordering::Relaxed);
     }
 
     /// Counts the session towards the limits, once, until it ends.
@@ -372,7 +402,11 @@ impl Drop for Registered {
         shard.remove(&entry.id);
         // Under the lock, so that its bytes are counted once at any time.
         let live = entry.database.live();
-        live.add_moved(Registry::part(entry.id), entry.moved());
+        let (part, moved) = (Registry::part(entry.id), entry.moved());
+        live.ended.add(part, moved);
+        if let Some(backend) = entry.known_backend() {
+            backend.add_ended(part, moved);
+        }
         drop(shard);
         self.registry.count.fetch_sub(1, Ordering::Relaxed);
         if entry.counted.load(Ordering::Relaxed) {
@@ -476,10 +510,45 @@ impl Registry {
                 }
             }
             for (place, live) in &used {
-                add(*place, live.moved(part));
+                add(*place, live.ended.part(part));
             }
         }
         totals
+    }
+
+    /// What was done at each backend of each of these databases, in their order; nothing for those
+    /// that no session has used. Bytes never fall.
+    ///
+    /// The bytes of a client go to several backends where the first do not answer, and count for
+    /// each of them.
+    #[must_use]
+    pub fn by_backend(&self, databases: &[&Arc<Database>]) -> Vec<Vec<BackendUse>> {
+        let mut uses: Vec<Vec<BackendUse>> = Vec::with_capacity(databases.len());
+        let mut places: HashMap<*const Known, (usize, usize)> = HashMap::new();
+        for (at, database) in databases.iter().enumerate() {
+            let known = database.known_backends();
+            let known = known.iter().map(Arc::as_ptr).enumerate();
+            places.extend(known.map(|(place, known)| (known, (at, place))));
+            uses.push(vec![BackendUse::default(); database.known_backends().len()]);
+        }
+        for (part, shard) in self.shards.iter().enumerate() {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for entry in shard.values() {
+                let place = entry.known_backend().map(Arc::as_ptr);
+                if let Some((at, place)) = place.and_then(|known| places.get(&known))
+                    && let Some(used) = uses.get_mut(*at).and_then(|used| used.get_mut(*place))
+                {
+                    used.sessions += 1;
+                    used.add(entry.moved());
+                }
+            }
+            for (database, uses) in databases.iter().zip(&mut uses) {
+                for (known, used) in database.known_backends().iter().zip(uses) {
+                    used.add(known.ended(part));
+                }
+            }
+        }
+        uses
     }
 
     fn shard(&self, id: u64) -> MutexGuard<'_, Shard> {
@@ -505,9 +574,9 @@ mod tests {
     use crate::route::database::{GatewayTls, Origin};
     use crate::tls::config::{Loader, MinVersion};
 
-    fn database() -> Arc<Database> {
-        let text = "[database.a]\nbackends = [\"10.0.0.5:6379\"]\n";
-        let mut config = config::parse(text, std::path::Path::new("gate.toml"))
+    fn database(backends: &str) -> Arc<Database> {
+        let text = format!("[database.a]\nprotocol = \"redis\"\nbackends = [{backends}]\n");
+        let mut config = config::parse(&text, std::path::Path::new("gate.toml"))
             .config
             .unwrap();
         let declared = config.databases.remove("a").unwrap();
@@ -551,10 +620,35 @@ mod tests {
     }
 
     #[test]
+    fn what_went_to_a_backend_stays_counted_there() {
+        let registry = Arc::new(Registry::default());
+        let database = database("\"10.0.0.5:6379\", \"10.0.0.6:6379\"");
+        let client = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let (asked, now) = (Asked::default(), Instant::now());
+        let session = registry.enter(1, client, "main".into(), now, database.clone(), asked);
+        let uses = || {
+            let uses = registry.by_backend(&[&database]).remove(0);
+            uses.iter()
+                .map(|used| (used.sessions, used.moved))
+                .collect::<Vec<_>>()
+        };
+        let _ = database.live();
+        assert_eq!(uses(), [(0, (0, 0)), (0, (0, 0))]);
+        session.opened(client, 0);
+        session.count_in(7);
+        assert_eq!(uses(), [(1, (7, 0)), (0, (0, 0))]);
+        session.opened(client, 1);
+        session.count_in(3);
+        assert_eq!(uses(), [(0, (7, 0)), (1, (10, 0))]);
+        drop(session);
+        assert_eq!(uses(), [(0, (7, 0)), (0, (10, 0))]);
+    }
+
+    #[test]
     fn a_total_never_falls_and_counts_everybody_once() {
         const THREADS: u64 = 4;
         const SESSIONS: u64 = 2_000;
-        let (registry, database) = (Arc::new(Registry::default()), database());
+        let (registry, database) = (Arc::new(Registry::default()), database("\"10.0.0.5:6379\""));
         let client = SocketAddr::from(([192, 0, 2, 1], 4711));
         let session = |id| {
             let (listener, now) = ("main".into(), Instant::now());
@@ -569,6 +663,11 @@ mod tests {
             entry.count_in(1);
             entry.count_in(2);
             entry.bytes_out.store(5, Ordering::Relaxed);
+            entry.opened(client, 0);
+        };
+        let at_backend = || {
+            let uses = registry.by_backend(&[&database]).remove(0);
+            uses.first().map_or((0, 0), |used| used.moved)
         };
         let total = || registry.moved(&[&database])[0];
         thread::scope(|scope| {
@@ -576,6 +675,7 @@ mod tests {
             let work = |thread| move || (0..SESSIONS).for_each(|n| session(THREADS * n + thread));
             let workers: Vec<_> = (0..THREADS).map(|t| scope.spawn(work(t))).collect();
             let mut before = (0, 0);
+            let mut backend_before = (0, 0);
             while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
                 let now = total();
                 assert!(
@@ -583,8 +683,15 @@ mod tests {
                     "{now:?} after {before:?}"
                 );
                 before = now;
+                let now = at_backend();
+                assert!(
+                    now.0 >= backend_before.0 && now.1 >= backend_before.1,
+                    "{now:?} after {backend_before:?}"
+                );
+                backend_before = now;
             }
         });
+        assert_eq!(at_backend(), total());
         assert_eq!(total(), (3 * THREADS * SESSIONS, 5 * THREADS * SESSIONS));
         assert!(registry.is_empty());
     }

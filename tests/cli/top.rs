@@ -127,6 +127,48 @@ fn once_as_json_holds_what_all_tabs_hold() {
 }
 
 #[test]
+fn a_backend_keeps_what_ended_sessions_moved() {
+    let gate = with_database();
+    let events = gate.follow();
+    let mut seen = 0;
+    for _ in 0..3 {
+        drop(gate.session("a.example"));
+        (_, seen) = events.out.wait(seen, "session_closed");
+    }
+    let open = gate.session("a.example");
+    let counts = |row: &Value| ["sessions", "bytes_in", "bytes_out"].map(|key| row[key].clone());
+    let shown = |addr: &str, database: &[Value; 3]| {
+        let words = ["--once", "-o", "json", "--interval", "100ms"];
+        let all: Value = serde_json::from_str(&Ran::of(&mut top(&gate, &words)).done()).unwrap();
+        assert_eq!(counts(&all["databases"][0]), *database, "{all:#}");
+        let backends = all["backends"].as_array().unwrap();
+        let backend = backends.iter().find(|b| b["backend"] == addr).unwrap();
+        assert_eq!(counts(backend), *database, "{all:#}");
+        let show = gate.json(&["show", "db"]);
+        let backends = show["database"]["backends"].as_array().unwrap();
+        let backend = backends.iter().find(|b| b["addr"] == addr).unwrap();
+        assert_eq!(counts(backend), *database, "{show:#}");
+    };
+    let list = gate.json(&["list"]);
+    let database = counts(&list["databases"][0]);
+    let open_in = gate.json(&["sessions"])["sessions"][0]["bytes_in"].clone();
+    assert_eq!(
+        (&database[0], database[1].as_u64()),
+        (&1.into(), open_in.as_u64().map(|bytes| 4 * bytes)),
+        "{list:#}"
+    );
+    let addr = list["databases"][0]["backends"][0].as_str().unwrap();
+    shown(addr, &database);
+    // Also where the backends change, by the address: now it is the second of two.
+    let other = echo().to_string();
+    let expose = ["expose", "db", "--host", "a.example", "--replace"];
+    let to = ["--to", &other, "--to", addr, "--protocol", "tls"];
+    gate.ctl(&[&expose[..], &to].concat()).done();
+    shown(addr, &database);
+    drop(open);
+}
+
+#[test]
 fn a_name_is_found_behind_a_wildcard() {
     let gate = with_database();
     gate.ctl(&["expose", "db", "--host", "*.wild.example"])

@@ -57,6 +57,40 @@ fn rates_are_over_the_window() {
 }
 
 #[test]
+fn a_backend_moves_what_its_ended_sessions_moved() {
+    let mut app = app();
+    let mut last = first().databases.remove(0);
+    (last.bytes_in, last.bytes_out) = (400_000, 3_500_000);
+    let backend = last.backends.first_mut().unwrap();
+    (backend.bytes_in, backend.bytes_out, backend.sessions) = (400_000, 3_500_000, 0);
+    app.apply(Update {
+        uptime_ms: 1_008_000,
+        closed: (1..=41).collect(),
+        databases: vec![last],
+        ..Update::default()
+    });
+    app.look_at(Tab::Databases);
+    let of = |tab: Tab, id: &str| {
+        let row = app.world().row(tab, &Id::Name(id.into())).unwrap();
+        let shown = row.fields().into_iter();
+        let wanted = |name: &str| ["in", "out", "bytes_in", "bytes_out"].contains(&name);
+        shown
+            .filter(|(head, _)| wanted(head.name))
+            .map(|(head, value)| format!("{} {}", head.name, value.show()))
+            .collect::<Vec<_>>()
+    };
+    let backend = of(Tab::Backends, "billing 10.0.0.6:5433");
+    assert_eq!(backend, of(Tab::Databases, "billing"));
+    let moved = [
+        "in 12.5 kB",
+        "out 187.5 kB",
+        "bytes_in 400.0 kB",
+        "bytes_out 3.5 MB",
+    ];
+    assert_eq!(backend, moved);
+}
+
+#[test]
 fn another_gateway_begins_anew() {
     let mut app = app();
     let mut again = first();

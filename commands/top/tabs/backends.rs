@@ -1,4 +1,4 @@
-//! The servers of the databases, and what the live sessions do there.
+//! The servers of the databases, and what sessions do and have done there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +18,19 @@ pub(crate) struct Backend {
     /// Its address as declared.
     pub(crate) addr: String,
     state: String,
+    declared: bool,
     protocol: String,
     sessions: u64,
     rates: (f64, f64),
     bytes: (u64, u64),
 }
 
-/// The backends of all databases, and those that are no longer declared but still have sessions.
+/// The backends of all databases at `now`, and those that are no longer declared but still have
+/// sessions: of these only what the sessions have done.
 pub(crate) fn gather<'a>(
     databases: impl Iterator<Item = &'a Database>,
     sessions: impl Iterator<Item = &'a Session>,
+    now: u64,
 ) -> Vec<Backend> {
     let mut found: BTreeMap<&str, Vec<Backend>> = BTreeMap::new();
     for database in databases {
@@ -37,10 +40,11 @@ pub(crate) fn gather<'a>(
             database: row.name.clone(),
             addr: backend.addr.clone(),
             state: backend.state.clone(),
+            declared: true,
             protocol: row.protocol.clone(),
-            sessions: 0,
-            rates: (0.0, 0.0),
-            bytes: (0, 0),
+            sessions: backend.sessions.into(),
+            rates: database.rates_at(&backend.addr, now),
+            bytes: (backend.bytes_in, backend.bytes_out),
         });
         found.insert(&row.name, backends.collect());
     }
@@ -57,6 +61,7 @@ pub(crate) fn gather<'a>(
                 database: session.row.database.clone(),
                 addr: addr.to_owned(),
                 state: "gone".to_owned(),
+                declared: false,
                 protocol: session.row.protocol.clone(),
                 sessions: 0,
                 rates: (0.0, 0.0),
@@ -64,7 +69,9 @@ pub(crate) fn gather<'a>(
             });
             backends.len() - 1
         });
-        if let Some(backend) = backends.get_mut(at) {
+        if let Some(backend) = backends.get_mut(at)
+            && !backend.declared
+        {
             backend.sessions += 1;
             backend.rates.0 += session.rates.0;
             backend.rates.1 += session.rates.1;

@@ -1,5 +1,6 @@
 //! What clients can reach.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use dbgate::control::watch::DatabaseRow;
@@ -17,6 +18,8 @@ pub(crate) struct Database {
     backends: Vec<String>,
     /// Its bytes over the last minute.
     pub(crate) meter: Meter,
+    /// The same at each backend that has moved any.
+    by_backend: HashMap<String, Meter>,
     rates: (f64, f64),
 }
 
@@ -28,6 +31,7 @@ impl Database {
             row: DatabaseRow::default(),
             backends: Vec::new(),
             meter: Meter::default(),
+            by_backend: HashMap::new(),
             rates: (0.0, 0.0),
         };
         database.replace(row, (now, now));
@@ -38,6 +42,19 @@ impl Database {
     pub(crate) fn replace(&mut self, row: DatabaseRow, (before, now): (u64, u64)) {
         let bytes = (row.bytes_in, row.bytes_out);
         self.meter.note_move(before, now, bytes);
+        self.by_backend
+            .retain(|addr, _| row.backends.iter().any(|b| b.addr == *addr));
+        for backend in &row.backends {
+            let bytes = (backend.bytes_in, backend.bytes_out);
+            if let Some(meter) = self.by_backend.get_mut(&backend.addr) {
+                meter.note_move(before, now, bytes);
+            } else if bytes != (0, 0) {
+                let mut meter = Meter::default();
+                meter.note(before, (0, 0));
+                meter.note(now, bytes);
+                self.by_backend.insert(backend.addr.clone(), meter);
+            }
+        }
         self.backends = row
             .backends
             .iter()
@@ -47,6 +64,12 @@ impl Database {
             })
             .collect();
         self.row = row;
+    }
+
+    /// Bytes a second at one of its backends.
+    pub(crate) fn rates_at(&self, backend: &str, now: u64) -> (f64, f64) {
+        let meter = self.by_backend.get(backend);
+        meter.map_or((0.0, 0.0), |meter| meter.rates(now, WINDOW_MS))
     }
 
     /// Time has gone on.

@@ -17,7 +17,7 @@ use super::{BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals,
 use crate::gateway::Gateway;
 use crate::route::Database;
 use crate::route::database::ExposureState;
-use crate::stats::registry::Entry;
+use crate::stats::registry::{BackendUse, Entry};
 use crate::stats::{CloseReason, Event, RejectedRow};
 
 /// Whole rows in a line, of each kind: a few hundred bytes each.
@@ -82,8 +82,9 @@ impl Watcher {
         let mut databases = Vec::new();
         let all = snapshot.by_name();
         let totals = gateway.registry.moved(&all);
-        for (database, bytes) in all.into_iter().zip(totals) {
-            databases.extend(self.database(database, bytes));
+        let uses = gateway.registry.by_backend(&all);
+        for ((database, bytes), uses) in all.into_iter().zip(totals).zip(uses) {
+            databases.extend(self.database(database, bytes, &uses));
         }
         let gone = self.gone(|name| snapshot.databases.contains_key(name));
         let (rejects, told) = gateway.rejects.since(self.rejects);
@@ -172,9 +173,14 @@ impl Watcher {
     }
 
     /// The row of a database, if it has changed.
-    fn database(&mut self, database: &Database, bytes: Bytes) -> Option<DatabaseRow> {
+    fn database(
+        &mut self,
+        database: &Database,
+        bytes: Bytes,
+        uses: &[BackendUse],
+    ) -> Option<DatabaseRow> {
         let known = self.databases.get(&database.name);
-        let row = row(database, bytes);
+        let row = row(database, bytes, uses);
         if known == Some(&row) {
             return None;
         }
@@ -327,19 +333,25 @@ fn reject(row: &RejectedRow) -> RejectRow {
     }
 }
 
-fn row(database: &Database, bytes: Bytes) -> DatabaseRow {
+fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
     let hosts = |state: &ExposureState| -> Vec<String> {
         let exposures = database.exposures.iter().filter(|e| e.state == *state);
         exposures.map(|e| e.host.to_string()).collect()
     };
-    let backends = database.backends().map(|backend| BackendRow {
-        addr: backend.addr.to_string(),
-        state: if backend.failing().is_some() {
+    let backends = database.backends().map(|backend| {
+        let state = if backend.failing().is_some() {
             "failing"
         } else {
             "ok"
+        };
+        let at = uses.get(backend.place).copied().unwrap_or_default();
+        BackendRow {
+            addr: backend.addr.to_string(),
+            state: state.to_owned(),
+            sessions: at.sessions,
+            bytes_in: at.moved.0,
+            bytes_out: at.moved.1,
         }
-        .to_owned(),
     });
     DatabaseRow {
         name: database.name.to_string(),
