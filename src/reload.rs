@@ -29,8 +29,9 @@ pub struct Reloader {
     stopping: AtomicBool,
 }
 
-/// How many databases a reload names that have changed; the others it counts.
-const MOST_NAMED: usize = 1_000;
+/// How many databases are named that differ, the others are counted: an answer about 100,000 of them
+/// would take half a gigabyte.
+const MOST_NAMED: usize = 10_000;
 
 /// A reload that is in force, or what one would come to.
 #[derive(Debug)]
@@ -134,7 +135,7 @@ impl Reloader {
             gateway_tls(&config, &self.state_dir).map_err(|e| one(&e))?
         };
         let snapshot = gateway.store.snapshot();
-        let differences = difference::compare(&running, &snapshot, &config, usize::MAX);
+        let differences = difference::compare(&running, &snapshot, &config, MOST_NAMED);
         drop(snapshot);
         let change = gateway.store.preview_config(config.databases, tls);
         Ok(Reloaded {

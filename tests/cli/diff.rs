@@ -225,3 +225,17 @@ fn what_ctl_did_is_a_difference() {
             "effect": "kept"}])
     );
 }
+
+#[test]
+fn of_very_many_databases_the_first_are_named_and_the_others_counted() {
+    let gate = Gate::new(EMPTY);
+    let database =
+        |n| format!("[database.d{n}]\nprotocol = \"tls\"\nbackends = [\"10.0.0.1:5432\"]\n");
+    let many: String = (0..10_003).map(database).collect();
+    gate.configure(&format!("{EMPTY}{many}"));
+    let told = gate.ctl(&["diff"]).differs();
+    assert_eq!(told.lines().last(), Some("and 3 more databases"));
+    assert_eq!(told.matches("] new in the file").count(), 10_000);
+    let reloaded = gate.ctl(&["reload"]).done();
+    assert_eq!(reloaded.lines().last(), Some("and 3 more databases"));
+}

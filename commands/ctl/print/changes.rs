@@ -204,10 +204,7 @@ pub(super) fn reload(answer: &Value) -> Page {
     };
     page.line(&format!("{done} (revision {})", text(&answer["revision"])));
     differences::sections(&mut page, items(&answer["changes"]));
-    let more = answer["more_databases"].as_u64().unwrap_or_default();
-    if more > 0 {
-        page.line(&format!("{more} more databases changed"));
-    }
+    differences::more(&mut page, answer);
     for (key, what) in [
         ("exposed", "is reachable under"),
         ("withdrawn", "is no longer reachable under"),

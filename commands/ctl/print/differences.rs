@@ -26,11 +26,20 @@ pub(super) fn diff(answer: &Value, wide: bool) -> Page {
         page.out.push('\n');
     }
     sections(&mut page, &of_files);
+    more(&mut page, answer);
     let sessions = answer["sessions"].as_u64().unwrap_or_default();
     if sessions > 0 {
         page.line(&format!("a reload ends {}", count(sessions, "session")));
     }
     page
+}
+
+/// The databases that are counted and not named.
+pub(super) fn more(page: &mut Page, answer: &Value) {
+    let more = answer["more_databases"].as_u64().unwrap_or_default();
+    if more > 0 {
+        page.line(&format!("and {}", count(more, "more database")));
+    }
 }
 
 /// A line for each section, and below it one for each of its keys.

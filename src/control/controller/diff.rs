@@ -32,6 +32,7 @@ impl Controller {
         rows.extend(rows_of(&preview, &ended, Tense::Future));
         Ok(json!({
             "differences": rows,
+            "more_databases": preview.differences.more,
             "sessions": ended.len(),
             "drain_ms": millis(self.patience(None)),
         }))
