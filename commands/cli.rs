@@ -231,6 +231,8 @@ pub(crate) enum CtlCommand {
 ///
 /// NAME is declared in the configuration, or new: then --to says where it is. The same command
 /// twice changes nothing. Without --host it takes back what `hide` did to NAME.
+/// The gateway also looks at the backends, for two seconds at most, and warns of what a session
+/// would meet there.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "dbgate ctl expose <NAME> [--host <HOST>...] [--to <ADDR>...] [OPTIONS]",
@@ -245,6 +247,7 @@ Examples:
   What `hide` took from a database of the configuration:
     dbgate ctl expose pg3"
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct ExposeArgs {
     /// The database
     pub(crate) name: String,
@@ -305,6 +308,9 @@ pub(crate) struct ExposeArgs {
     /// Only tell what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Do not look whether the backends answer
+    #[arg(long)]
+    pub(crate) no_check: bool,
 }
 
 /// End an exposure.

@@ -263,6 +263,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         ephemeral: args.ephemeral,
         replace: args.replace,
         dry_run: args.dry_run,
+        check: !args.no_check,
     })
 }
 

@@ -738,7 +738,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__expose)
-            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --ttl --ephemeral --replace --dry-run --socket --output --help --version"
+            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --ttl --ephemeral --replace --dry-run --no-check --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -101,6 +101,7 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ephemeral -d 'Do not keep it over a restart'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l replace -d 'Replace what ctl declared before, or take over a host that ctl gave to another database'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l dry-run -d 'Only tell what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l no-check -d 'Do not look whether the backends answer'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r -f -a "(__fish_dbgate_live)"

@@ -95,7 +95,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "control",
         &[
             "backend", "config", "file", "gateway", "provider", "reload", "route", "service",
-            "stats", "tls",
+            "session", "stats", "tls",
         ],
     ),
     (

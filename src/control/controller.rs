@@ -24,10 +24,11 @@ use super::request::Command;
 use crate::gateway::Gateway;
 use crate::provider::state::StateDir;
 use crate::reload::Reloader;
-use crate::route::Host;
 use crate::route::overlay::Lease;
 use crate::route::spec::check_name;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
+use crate::route::{Database, Host};
+use crate::session::check;
 use crate::stats::registry::Entry;
 use crate::stats::{CloseReason, Event};
 
@@ -108,13 +109,26 @@ impl Controller {
             | Command::Watch(_)
             | Command::Kill(_)
             | Command::Drain(_) => self.carry_out(&command, caller),
+            Command::Expose(wish) => {
+                let caller = caller.clone();
+                let check = wish.check;
+                let done = self.on_disk(move |controller| controller.expose(&wish, &caller));
+                let (mut answer, database) = done.await.unwrap_or_else(|_| Err(failed()))?;
+                // Neither on the disk's thread nor before the change: nobody waits for a backend
+                // but who asked.
+                let warnings = match database {
+                    Some(database) if check => check::warnings(&database).await,
+                    _ => Vec::new(),
+                };
+                if let Some(fields) = answer.as_object_mut() {
+                    fields.insert("warnings".to_owned(), json!(warnings));
+                }
+                Ok(answer)
+            }
             _ => {
                 let caller = caller.clone();
                 let done = self.on_disk(move |controller| controller.carry_out(&command, &caller));
-                done.await.unwrap_or_else(|_| {
-                    let words = "the gateway failed over it; its log says more";
-                    Err(CommandError::new(ErrorKind::Refused, words))
-                })
+                done.await.unwrap_or_else(|_| Err(failed()))
             }
         }
     }
@@ -130,7 +144,7 @@ impl Controller {
 
     fn carry_out(&self, command: &Command, caller: &Caller) -> Result<Value, CommandError> {
         match command {
-            Command::Expose(expose) => self.expose(expose, caller),
+            Command::Expose(wish) => self.expose(wish, caller).map(|(answer, _)| answer),
             Command::Hide(hide) => self.hide(hide, caller),
             Command::Delete(delete) => self.delete(delete, caller),
             Command::Kill(kill) => self.kill(kill, caller),
@@ -149,7 +163,12 @@ impl Controller {
         }
     }
 
-    fn expose(&self, wish: &Expose, caller: &Caller) -> Result<Value, CommandError> {
+    /// Exposes a database; the answer, and the database as it is now, or would be.
+    fn expose(
+        &self,
+        wish: &Expose,
+        caller: &Caller,
+    ) -> Result<(Value, Option<Arc<Database>>), CommandError> {
         check_name(&wish.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
         if wish.ttl_ms.is_some_and(|ms| ms == 0 || ms > LONGEST_TTL_MS) {
             return Err(CommandError::new(
@@ -202,7 +221,7 @@ impl Controller {
             .get(wish.name.as_str())
             .map(|d| d.active_hosts().map(ToString::to_string).collect())
             .unwrap_or_default();
-        Ok(json!({
+        let answer = json!({
             "database": wish.name,
             "changed": change.changed,
             "dry_run": wish.dry_run,
@@ -210,7 +229,8 @@ impl Controller {
             "hosts": if wish.dry_run { texts(&wish.hosts) } else { hosts },
             "sessions": sessions.len(),
             "notes": change.news,
-        }))
+        });
+        Ok((answer, change.database))
     }
 
     fn hide(&self, wish: &Hide, caller: &Caller) -> Result<Value, CommandError> {
@@ -473,6 +493,12 @@ impl Controller {
             Duration::from_millis,
         )
     }
+}
+
+/// The answer to a change that panicked.
+fn failed() -> CommandError {
+    let words = "the gateway failed over it; its log says more";
+    CommandError::new(ErrorKind::Refused, words)
 }
 
 /// Databases and hosts of theirs. A reload can name very many, and sessions must not wait while

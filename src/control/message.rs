@@ -68,6 +68,10 @@ impl From<ChangeError> for CommandError {
 /// Makes a database reachable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of `ctl expose`"
+)]
 pub struct Expose {
     /// The database.
     pub name: String,
@@ -128,6 +132,9 @@ pub struct Expose {
     /// Only tells what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// Looks at the backends too, and warns of what is wrong with them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check: bool,
 }
 
 impl Expose {

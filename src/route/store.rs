@@ -92,6 +92,8 @@ pub struct Change {
     pub news: Vec<String>,
     /// Files of certificates, keys and authorities that hold something else now.
     pub renewed: Vec<RenewedFile>,
+    /// The database that is exposed, as it is after the change; in a dry run, as it would be.
+    pub database: Option<Arc<Database>>,
 }
 
 /// Keeps the lasting part of a change before it takes effect: what it makes of each database that
@@ -368,9 +370,11 @@ impl Store {
         let edit = Edit::begin(&mut inner.overlay, changed);
         let before = self.current.load_full();
         let mut names = affected(&edit.before, edit.overlay);
+        let exposed = |snapshot: &Snapshot| snapshot.databases.get(wished?).cloned();
         if names.is_empty() {
             return Ok(Change {
                 revision: before.revision,
+                database: exposed(&before),
                 ..Change::default()
             });
         }
@@ -388,7 +392,10 @@ impl Store {
             wished,
         }
         .part(&names, hosts, edit.overlay)?;
-        let change = compare(&before, &after, names.into_iter());
+        let change = Change {
+            database: exposed(&after),
+            ..compare(&before, &after, names.into_iter())
+        };
         if !dry_run {
             let lasting = edit.lasting();
             if !lasting.is_empty() {

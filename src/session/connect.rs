@@ -180,7 +180,8 @@ async fn reach(
     let mut stage = Stage::default();
     let tls = database.backend_tls.as_ref();
     let reached = timeout(limit, dial_and_lead(addr, lead, tls, &mut stage)).await;
-    let (mut stream, address) = reached.unwrap_or_else(|_| Err(stage.timed_out(addr)))?;
+    let timed_out = |_| Err(stage.timed_out(addr, "timeouts.connect"));
+    let (mut stream, address) = reached.unwrap_or_else(timed_out)?;
     let answer = match &lead.login {
         Some(startup) => Box::pin(login::begin(&mut stream, startup, limit)).await?,
         None => Bytes::new(),
@@ -190,14 +191,14 @@ async fn reach(
 
 /// How far a backend was reached.
 #[derive(Default)]
-struct Stage {
+pub(super) struct Stage {
     resolved: bool,
     connected: bool,
 }
 
 impl Stage {
-    /// Why there is no connection, or no answer on it, after `timeouts.connect`.
-    fn timed_out(&self, addr: &BackendAddr) -> Ending {
+    /// Why there is no connection, or no answer on it, within a time of this name.
+    pub(super) fn timed_out(&self, addr: &BackendAddr, limit: &str) -> Ending {
         match addr {
             _ if self.connected => Ending::new(
                 CloseReason::BackendSilent,
@@ -205,17 +206,18 @@ impl Stage {
             ),
             BackendAddr::Name(name, _) if !self.resolved => Ending::new(
                 CloseReason::BackendUnresolved,
-                format!("{name} did not resolve within timeouts.connect"),
+                format!("{name} did not resolve within {limit}"),
             ),
             _ => Ending::new(
                 CloseReason::BackendUnreachable,
-                "no connection within timeouts.connect",
+                format!("no connection within {limit}"),
             ),
         }
     }
 }
 
-async fn dial_and_lead(
+/// Connects to one backend and leads; how far it came is in `stage`.
+pub(super) async fn dial_and_lead(
     addr: &BackendAddr,
     lead: &Lead,
     tls: Option<&Arc<ClientConfig>>,
@@ -305,7 +307,7 @@ async fn read_error(tcp: &mut TcpStream, reply: &mut BytesMut) {
 }
 
 /// The name to send to a backend as SNI, and to verify unless `backend_name` says another.
-fn tls_name(
+pub(super) fn tls_name(
     sni: Option<&ServerName>,
     addr: &BackendAddr,
 ) -> Result<PkiName<'static>, rustls::pki_types::InvalidDnsNameError> {

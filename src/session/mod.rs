@@ -3,6 +3,7 @@
 pub mod accept;
 mod admit;
 mod answer;
+pub mod check;
 mod choose;
 mod connect;
 mod ending;

@@ -43,7 +43,7 @@ fn expose_says_what_changed_and_the_second_time_that_nothing_did() {
     assert_eq!(
         gate.json(&words),
         json!({"database": "pg1", "changed": false, "dry_run": false, "revision": 2,
-            "hosts": ["my-postgres.example"], "sessions": 0, "notes": []})
+            "hosts": ["my-postgres.example"], "sessions": 0, "notes": [], "warnings": []})
     );
     // Only Postgres has a line to try.
     let redis = [

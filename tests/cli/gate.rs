@@ -275,8 +275,14 @@ impl Gate {
         ctl
     }
 
+    /// What `ctl` makes of these words. The backends that are exposed here are made up, so nobody
+    /// looks at them; tests/gateway does (`refuse::check`).
     pub(crate) fn ctl(&self, words: &[&str]) -> Ran {
-        Ran::of(&mut self.command(words))
+        let mut words = words.to_vec();
+        if let Some(at) = words.iter().position(|word| *word == "expose") {
+            words.insert(at + 1, "--no-check");
+        }
+        Ran::of(&mut self.command(&words))
     }
 
     pub(crate) fn json(&self, words: &[&str]) -> Value {

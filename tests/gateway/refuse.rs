@@ -8,6 +8,7 @@
 mod alpn;
 mod backend;
 mod certificate;
+mod check;
 mod identity;
 mod revoked;
 

@@ -165,9 +165,13 @@ fn a_hello_cut_anywhere_arrives_unchanged() {
     let played = Played::start("postgres", "passthrough");
     let by_psql = fs::read(testbed::source("data/hello/psql15-after-sslrequest.bin"))
         .expect("a hello of psql");
-    played
-        .gateway
-        .ctl_ok(&["expose", "pg1", "--host", "my-postgres.example"]);
+    played.gateway.ctl_ok(&[
+        "expose",
+        "pg1",
+        "--no-check",
+        "--host",
+        "my-postgres.example",
+    ]);
     let by_hand = Hello::to("pg1.example.test").alpn("postgresql").bytes();
     for (hello, sslrequest) in [(by_psql, true), (by_hand, false)] {
         for cut in 1..hello.len() {
@@ -181,9 +185,13 @@ fn a_hello_cut_anywhere_arrives_unchanged() {
 #[test]
 fn any_hello_and_what_follows_arrive_unchanged() {
     let played = Played::start("postgres", "passthrough");
-    played
-        .gateway
-        .ctl_ok(&["expose", "pg1", "--host", "my-postgres.example"]);
+    played.gateway.ctl_ok(&[
+        "expose",
+        "pg1",
+        "--no-check",
+        "--host",
+        "my-postgres.example",
+    ]);
     let post_quantum = fs::read(testbed::source(
         "data/hello/libpq18-direct-post-quantum.bin",
     ))

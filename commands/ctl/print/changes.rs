@@ -35,6 +35,11 @@ pub(super) fn expose(answer: &Value, args: &ExposeArgs) -> Page {
         }
     });
     page.notes(&answer["notes"]);
+    for warning in items(&answer["warnings"]) {
+        let [backend, detail, remedy] =
+            ["backend", "detail", "remedy"].map(|key| text(&warning[key]));
+        page.remark(&format!("warning: backend {backend}: {detail}; {remedy}"));
+    }
     page
 }
 
