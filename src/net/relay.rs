@@ -200,7 +200,8 @@ impl Relay {
     /// Relays until both sides have moved more than `(bytes_in, bytes_out)`, or the relay ends.
     ///
     /// In passthrough this is how the gateway knows that a TLS handshake goes on without seeing
-    /// into it: the backend has answered the hello, and the client has answered that.
+    /// into it: the backend has answered the hello, and the client has answered that. A client that
+    /// has ended its side before can do no such thing, so the relay ends with it.
     pub async fn until_moved(
         &mut self,
         counts: Counts<'_>,
@@ -213,6 +214,7 @@ impl Relay {
             match end {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
                 Poll::Pending if moved_in > bytes_in && moved_out > bytes_out => Poll::Ready(None),
+                Poll::Pending if self.up.source_ended => Poll::Ready(Some(End::Client)),
                 Poll::Pending => Poll::Pending,
             }
         })

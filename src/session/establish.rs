@@ -165,7 +165,7 @@ impl Session {
                     return Ok((relay, refused));
                 }
                 Outcome::Undecided => return Ok((relay, refused)),
-                Outcome::Idle => return Err(Box::pin(self.finish(relay, End::Idle, false)).await),
+                Outcome::Ended(end) => return Err(Box::pin(self.finish(relay, end, false)).await),
                 Outcome::Failed(refusal) => refusal,
             };
             backends.failed(refusal);
@@ -221,6 +221,9 @@ impl Session {
             entry.count_in(flight.newly_sent(sent.load(Relaxed)));
             let why = match first {
                 Ok(First::Answered) => return Outcome::Answered,
+                Ok(First::ClientEnded) if flight.needs_answer() && relay.client_has_ended() => {
+                    return Outcome::Ended(End::Client);
+                }
                 Ok(First::ClientEnded) => return Outcome::Undecided,
                 Ok(First::Sent) => {
                     if meaning == Meaning::Nothing {
@@ -239,7 +242,7 @@ impl Session {
                         "the backend did not answer the client's first bytes within timeouts.connect",
                     ));
                 }
-                Err(_) => return Outcome::Idle,
+                Err(_) => return Outcome::Ended(End::Idle),
             };
             return match meaning {
                 // The end of a connection that nobody used.
@@ -274,8 +277,8 @@ enum Outcome {
     Answered,
     /// Whether it would have answered cannot be known: the relay goes on to its end.
     Undecided,
-    /// Nothing moved for `timeouts.idle`.
-    Idle,
+    /// The client has hung up, or nothing moved for `timeouts.idle`.
+    Ended(End),
     /// It has closed, or is silent, where it should have answered.
     Failed(Ending),
 }

@@ -114,6 +114,12 @@ impl Flight {
         !matches!(self.from, From::Hello(_))
     }
 
+    /// Whether the client cannot go on without an answer to its greeting, so that one which has
+    /// ended its side is gone.
+    pub(super) fn needs_answer(&self) -> bool {
+        self.from == From::Inside(Protocol::Postgres) && self.meaning() == Meaning::Greeting
+    }
+
     /// Whether the client is one of a listener that relays by port.
     pub(super) fn is_by_port(&self) -> bool {
         matches!(self.from, From::Port(_))

@@ -1,7 +1,7 @@
 //! Backends that take a connection and then do not answer what the client says first: the next one
 //! gets it where it cannot have had an effect, else the client reads what happened.
 
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 
 use serde_json::Value;
 
@@ -266,6 +266,42 @@ fn a_command_may_take_longer_than_a_greeting() {
     assert_eq!(take(&mut next, 6), b"PING\r\n");
     put(&mut first, b"*0\r\n");
     assert_eq!(take(&mut client, 4), b"*0\r\n");
+}
+
+#[test]
+fn a_client_that_has_ended_cannot_wait_for_the_answer() {
+    // The others may have said all they have to say.
+    let needs = |protocol: &str| matches!(protocol, "postgres" | "tls");
+    for (protocol, mode, flight) in greetings() {
+        if !needs(protocol) {
+            continue;
+        }
+        let what = format!("{protocol} in {mode}");
+        let stage = Stage::start(protocol, mode, LONG);
+        let mut client = stage.client();
+        put(&mut client, &flight);
+        let mut backend = stage.accept(&stage.first);
+        assert_eq!(take(&mut backend, flight.len()), flight, "{what}");
+        stage.gateway.wait_sessions(1);
+        client.tcp().shutdown(Shutdown::Write).expect("a FIN");
+        stage.gateway.wait_sessions(0);
+        stage.gateway.wait_reason("client_closed");
+    }
+}
+
+#[test]
+fn a_client_that_does_not_answer_the_server_hello_and_ends_is_gone() {
+    let stage = Stage::start("tls", "passthrough", LONG);
+    let mut client = stage.client();
+    let hello = Hello::to("db.example.test").bytes();
+    put(&mut client, &hello);
+    let mut backend = stage.accept(&stage.first);
+    assert_eq!(take(&mut backend, hello.len()), hello);
+    put(&mut backend, b"\x16\x03\x03");
+    assert_eq!(take(&mut client, 3), b"\x16\x03\x03");
+    client.tcp().shutdown(Shutdown::Write).expect("a FIN");
+    stage.gateway.wait_sessions(0);
+    stage.gateway.wait_reason("client_closed");
 }
 
 #[test]
