@@ -44,7 +44,7 @@ pub struct Warning {
 }
 
 /// Looks at all backends at the same time; those that would not do, in the order declared, within
-/// [`LIMIT`].
+/// `LIMIT`.
 pub async fn warnings(database: &Arc<Database>) -> Vec<Warning> {
     let mut looks = JoinSet::new();
     for (place, addr) in database.spec.backends.iter().enumerate() {
