@@ -55,8 +55,15 @@ pub fn certificate_words(why: &CertificateError) -> String {
         CertificateError::UnknownIssuer => {
             "leads to no authority that is trusted here (unknown issuer)"
         }
-        CertificateError::NotValidForNameContext { expected, .. } => {
-            return format!("is not for {}, the name asked for", expected.to_str());
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let fault = format!("is not for {}, the name asked for", expected.to_str());
+            return match presented.as_slice() {
+                [] => fault,
+                names => format!("{fault}; it is for {}", listed(names)),
+            };
         }
         CertificateError::NotValidForName => "is not for the name asked for",
         CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
@@ -84,6 +91,21 @@ pub fn certificate_words(why: &CertificateError) -> String {
         }
     };
     fault.to_owned()
+}
+
+/// The first names of a certificate, which the library wraps in the kind of each.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 3;
+    let plain = |name: &String| {
+        let inner = name.strip_prefix("DnsName(\"");
+        let inner = inner.and_then(|inner| inner.strip_suffix("\")"));
+        inner.unwrap_or(name).to_owned()
+    };
+    let mut listed: Vec<String> = names.iter().take(MOST).map(plain).collect();
+    if names.len() > MOST {
+        listed.push(format!("{} more", names.len() - MOST));
+    }
+    listed.join(", ")
 }
 
 /// The thing that two ends do not have in common.
