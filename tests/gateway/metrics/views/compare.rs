@@ -43,24 +43,18 @@ impl Views {
             );
             let live: Vec<&Value> = open.values().filter(its).collect();
             let ended: Vec<&Value> = self.log.iter().filter(its).collect();
+            let of_backends = ["bytes_in", "bytes_out"].map(|key| self.of_backends(&name, key));
             self.same(
                 &format!("bytes of {name}"),
                 &[
                     ("ctl list", moved([self.listed(&name)])),
                     ("top", moved([&listed])),
+                    ("top's backends", of_backends.into()),
                     ("metrics", self.counted(&name)),
                     (
                         "ctl sessions and the log",
                         plus(moved(live.clone()), moved(ended.clone())),
                     ),
-                ],
-            );
-            let live_by_top = [("bytes_in"), ("bytes_out")].map(|key| self.of_backends(&name, key));
-            self.same(
-                &format!("bytes of the open sessions of {name}"),
-                &[
-                    ("ctl sessions", moved(live.clone())),
-                    ("top's backends", live_by_top.into()),
                 ],
             );
             for close in CLOSES {
