@@ -201,7 +201,8 @@ impl Relay {
     ///
     /// In passthrough this is how the gateway knows that a TLS handshake goes on without seeing
     /// into it: the backend has answered the hello, and the client has answered that. A client that
-    /// has ended its side before can do no such thing, so the relay ends with it.
+    /// has ended its side with nothing behind the hello can do no such thing, so the relay ends
+    /// with it.
     pub async fn until_moved(
         &mut self,
         counts: Counts<'_>,
@@ -214,7 +215,9 @@ impl Relay {
             match end {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
                 Poll::Pending if moved_in > bytes_in && moved_out > bytes_out => Poll::Ready(None),
-                Poll::Pending if self.up.source_ended => Poll::Ready(Some(End::Client)),
+                Poll::Pending if self.up.source_ended && moved_in <= bytes_in => {
+                    Poll::Ready(Some(End::Client))
+                }
                 Poll::Pending => Poll::Pending,
             }
         })
