@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use crate::gateway::{Gateway, Listener};
-use crate::session::accept::{Crew, accept};
+use crate::session::accept::{Accepting, Crew, accept};
 
 /// A socket for one worker to accept on.
 struct Assignment {
     listener: Arc<Listener>,
+    accepting: Accepting,
     socket: TcpListener,
     stop: watch::Receiver<bool>,
 }
@@ -80,6 +81,7 @@ impl Workers {
         for (worker, socket) in workers.iter().cycle().zip(sockets) {
             let assignment = Assignment {
                 listener: listener.clone(),
+                accepting: Accepting::new(listener.clone()),
                 socket,
                 stop: stop.clone(),
             };
@@ -113,6 +115,7 @@ async fn work(
 ) {
     while let Some(Assignment {
         listener,
+        accepting,
         socket,
         stop,
     }) = assignments.recv().await
@@ -120,7 +123,7 @@ async fn work(
         match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => {
                 let (gateway, crew) = (gateway.clone(), crew.clone());
-                tokio::spawn(accept(gateway, listener, crew, socket, stop));
+                tokio::spawn(accept(gateway, listener, crew, socket, stop, accepting));
             }
             Err(error) => error!(listener = %listener.name, %error, "cannot accept clients"),
         }

@@ -85,7 +85,8 @@ impl Arrived {
     }
 }
 
-/// Accepts clients until `stop` says true or its sender is gone.
+/// Accepts clients until `stop` says true or its sender is gone. `accepting` counts the loop from
+/// before it first runs, so that a gateway that is ready says so at once.
 ///
 /// When descriptors run out the loop pauses and tries again: waiting clients stay in the kernel's
 /// queue, running sessions go on and give descriptors back.
@@ -95,10 +96,11 @@ pub async fn accept(
     crew: Arc<Crew>,
     socket: TcpListener,
     mut stop: watch::Receiver<bool>,
+    accepting: Accepting,
 ) {
     let mine = Handle::current();
     // None while descriptors have run out.
-    let mut accepting = Some(Accepting::new(&listener));
+    let mut accepting = Some(accepting);
     let mut pause = FIRST_PAUSE;
     let mut pulse = pin!(sleep(PULSE));
     // Whether it beats, and whether a client has come since the last beat.
@@ -124,7 +126,7 @@ pub async fn accept(
         let exhausted = matches!(&accepted, Some(Err(error)) if is_exhaustion(error));
         if accepting.is_none() && !exhausted {
             info!(listener = %listener.name, "accepting clients again");
-            accepting = Some(Accepting::new(&listener));
+            accepting = Some(Accepting::new(listener.clone()));
             pause = FIRST_PAUSE;
         }
         match accepted {
@@ -140,7 +142,7 @@ pub async fn accept(
                         () = room(&tcp) => {}
                     }
                     info!(listener = %listener.name, "accepting clients again");
-                    accepting = Some(Accepting::new(&listener));
+                    accepting = Some(Accepting::new(listener.clone()));
                 }
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
                 let (gateway, listener) = (gateway.clone(), listener.clone());
@@ -183,16 +185,18 @@ async fn room(any: &TcpStream) {
 }
 
 /// An accept loop that takes clients, counted until it is dropped.
-struct Accepting<'a>(&'a Listener);
+pub struct Accepting(Arc<Listener>);
 
-impl<'a> Accepting<'a> {
-    fn new(listener: &'a Listener) -> Self {
+impl Accepting {
+    /// One more loop of this listener.
+    #[must_use]
+    pub fn new(listener: Arc<Listener>) -> Self {
         listener.accepting.fetch_add(1, Ordering::Relaxed);
         Self(listener)
     }
 }
 
-impl Drop for Accepting<'_> {
+impl Drop for Accepting {
     fn drop(&mut self) {
         self.0.accepting.fetch_sub(1, Ordering::Relaxed);
     }
