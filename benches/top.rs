@@ -6,7 +6,7 @@
 //! cargo bench --bench top -- 20000 30
 //! ```
 //!
-//! The gateway is a real one with its control socket; its sessions are entries of the registry
+//! The gateway is a real one with its control socket; its sessions are entries of `dbgate::sessions`
 //! whose counters are moved, without sockets. `top` is its own connection, state and view, drawn
 //! at 120x40 into a terminal that goes nowhere. Each side is a thread, and the kernel says how
 //! long it ran. Ends with 1 where a side needs more than 5 % of a core at one refresh a second.
@@ -30,7 +30,7 @@ use dbgate::config;
 use dbgate::gateway::Gateway;
 use dbgate::net::held::Held;
 use dbgate::runtime::{self, Options};
-use dbgate::stats::registry::{Asked, Registered};
+use dbgate::sessions::{RequestedHost, SessionGuard};
 use dbgate::tls::Sni;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
@@ -195,7 +195,7 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
 }
 
 /// So many sessions, spread over the databases.
-fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
+fn enter(gateway: &Gateway, count: usize) -> Vec<SessionGuard> {
     let snapshot = gateway.store.snapshot();
     let databases = snapshot.by_name();
     let listener: Arc<str> = "main".into();
@@ -207,13 +207,13 @@ fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
         )
             .into();
         let host = database.active_hosts().next().map(|host| (0, host));
-        let entry = gateway.registry.enter(
+        let entry = gateway.sessions.enter(
             id,
             client,
             listener.clone(),
             Instant::now(),
             (*database).clone(),
-            Asked::new(host, &Sni::None),
+            RequestedHost::new(host, &Sni::None),
         );
         entry.opened(([10, 0, 0, 1], 5432).into(), 0);
         entry
@@ -222,7 +222,7 @@ fn enter(gateway: &Gateway, count: usize) -> Vec<Registered> {
 }
 
 /// Lets the first `moving` sessions move some bytes.
-fn step(live: &[Registered], moving: usize) {
+fn step(live: &[SessionGuard], moving: usize) {
     for (entry, bytes) in live.iter().take(moving).zip(1000..) {
         entry.bytes_in.fetch_add(bytes, Ordering::Relaxed);
         entry.bytes_out.fetch_add(bytes * 20, Ordering::Relaxed);

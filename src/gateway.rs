@@ -13,7 +13,8 @@ use crate::admission::Handshakes;
 use crate::config::{Limits, ListenerProtocol, Timeouts};
 use crate::histogram::Histogram;
 use crate::route::Store;
-use crate::stats::{Events, Registry, Rejects};
+use crate::sessions::Sessions;
+use crate::stats::{Events, Rejects};
 
 /// The settings that a session reads when it starts; a reload replaces them for new sessions.
 #[derive(Clone, Debug)]
@@ -33,7 +34,7 @@ pub struct Gateway {
     /// Settings.
     pub settings: ArcSwap<Settings>,
     /// Live sessions.
-    pub registry: Arc<Registry>,
+    pub sessions: Arc<Sessions>,
     /// Clients turned away.
     pub rejects: Rejects,
     /// What happens, for followers.
@@ -60,7 +61,7 @@ impl Gateway {
         Self {
             store,
             settings: ArcSwap::from_pointee(settings),
-            registry: Arc::default(),
+            sessions: Arc::default(),
             rejects: Rejects::default(),
             events: Events::default(),
             handshakes: Arc::default(),

@@ -224,7 +224,7 @@ impl Server {
         let gateway = controller.gateway();
         let patience = gateway.settings.load().timeouts.drain;
         controller.reloader().stop_accepting();
-        info!(sessions = gateway.registry.len(), drain = ?patience, "stopping: no new clients");
+        info!(sessions = gateway.sessions.len(), drain = ?patience, "stopping: no new clients");
         service::stopping(&waiting(gateway));
         tokio::select! {
             () = last_session_ends(gateway) => {}
@@ -233,11 +233,11 @@ impl Server {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        for entry in gateway.registry.select(|_| true) {
+        for entry in gateway.sessions.select(|_| true) {
             entry.cut(CloseReason::Shutdown);
         }
         let gone = async {
-            while !gateway.registry.is_empty() {
+            while !gateway.sessions.is_empty() {
                 sleep(LOOK).await;
             }
         };
@@ -268,7 +268,7 @@ fn check_use(config: &Config, held: &Held) -> Result<(), StartError> {
 }
 
 async fn last_session_ends(gateway: &Gateway) {
-    while !gateway.registry.is_empty() || gateway.handshakes.open() > 0 {
+    while !gateway.sessions.is_empty() || gateway.handshakes.open() > 0 {
         sleep(LOOK).await;
     }
 }
@@ -282,7 +282,7 @@ async fn report(gateway: &Gateway) {
 }
 
 fn waiting(gateway: &Gateway) -> String {
-    let sessions = gateway.registry.len();
+    let sessions = gateway.sessions.len();
     let plural = if sessions == 1 { "" } else { "s" };
     format!("stopping: waiting for {sessions} session{plural} to end")
 }

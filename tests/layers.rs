@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("histogram", &[]),
-    ("few", &[]),
+    ("one_or_many", &[]),
     ("source", &[]),
     ("file", &[]),
     ("traffic", &[]),
@@ -20,14 +20,25 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["backend", "tls"]),
     (
         "route",
-        &["backend", "few", "histogram", "source", "tls", "traffic"],
+        &[
+            "backend",
+            "one_or_many",
+            "histogram",
+            "source",
+            "tls",
+            "traffic",
+        ],
     ),
-    ("config", &["backend", "few", "file", "net", "route", "tls"]),
+    (
+        "config",
+        &["backend", "one_or_many", "file", "net", "route", "tls"],
+    ),
     ("provider", &["file", "route"]),
     ("service", &["net", "wire"]),
+    ("stats", &["route", "source", "tls", "wire"]),
     (
-        "stats",
-        &["backend", "route", "source", "tls", "traffic", "wire"],
+        "sessions",
+        &["backend", "route", "source", "stats", "tls", "traffic"],
     ),
     ("admission", &["config", "source", "stats"]),
     ("access_log", &["config", "stats"]),
@@ -39,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "histogram",
             "route",
+            "sessions",
             "stats",
         ],
     ),
@@ -67,6 +79,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "net",
             "preface",
             "route",
+            "sessions",
             "stats",
             "tls",
             "wire",
@@ -95,7 +108,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "control",
         &[
             "backend", "config", "file", "gateway", "provider", "reload", "route", "service",
-            "session", "stats", "tls",
+            "session", "sessions", "stats", "tls",
         ],
     ),
     (

@@ -9,7 +9,7 @@ use super::problem::Report;
 use super::read::check_name;
 use super::section::Section;
 use crate::backend::BackendAddr;
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 use crate::route::overlay::Declared;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
@@ -22,7 +22,7 @@ pub(super) struct Found {
     /// Whether protocol and mode are as the user meant them: neither was reported.
     pub(super) clear: bool,
     /// The byte offset of each host.
-    places: Few<usize>,
+    places: OneOrMany<usize>,
 }
 
 /// Reads all databases, in the order of the file.
@@ -68,7 +68,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     let backends = section
         .strings("backends", "addresses", str::parse::<BackendAddr>)
         .unwrap_or_default();
-    let backends: Few<_> = backends.into_iter().map(Spanned::into_inner).collect();
+    let backends: OneOrMany<_> = backends.into_iter().map(Spanned::into_inner).collect();
     let protocol = protocol.or_else(|| guess_protocol(&section, &backends));
     let hosts = section
         .strings("hosts", "host names", str::parse::<Host>)

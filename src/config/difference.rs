@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::duration::written;
 use super::read::JOURNAL;
 use super::{AccessTo, Config, Control, Limits, Listener, Log, LogFormat, Timeouts, TlsSection};
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 use crate::route::overlay::Declared;
 use crate::route::{Host, Snapshot};
 
@@ -150,7 +150,7 @@ fn databases(
     let running = |name: &str| {
         let database = snapshot.declared(name)?;
         let hosts = database.config_hosts().cloned().collect();
-        let (spec, hosts): (_, Few<Host>) = (database.spec.clone(), hosts);
+        let (spec, hosts): (_, OneOrMany<Host>) = (database.spec.clone(), hosts);
         Some(Declared { spec, hosts })
     };
     for (name, declared) in file {

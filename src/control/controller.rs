@@ -29,7 +29,7 @@ use crate::route::spec::check_name;
 use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
 use crate::route::{Database, Host};
 use crate::session::check;
-use crate::stats::registry::Entry;
+use crate::sessions::LiveSession;
 use crate::stats::{CloseReason, Event};
 
 /// The longest lease: ten years, so that its end is a date that can be told.
@@ -316,7 +316,7 @@ impl Controller {
                 let mut found = Vec::new();
                 let mut missing = Vec::new();
                 for id in ids {
-                    match self.gateway.registry.get(*id) {
+                    match self.gateway.sessions.get(*id) {
                         Some(entry) => found.push(entry),
                         None => missing.push(*id),
                     }
@@ -372,27 +372,27 @@ impl Controller {
     }
 
     /// The sessions that came in by something that is no longer there.
-    fn touched(&self, change: &Change) -> Vec<Arc<Entry>> {
+    fn touched(&self, change: &Change) -> Vec<Arc<LiveSession>> {
         if change.withdrawn.is_empty() && change.removed.is_empty() {
             return Vec::new();
         }
         let removed: HashSet<&str> = change.removed.iter().map(|name| &**name).collect();
         let withdrawn = Pairs::new(&change.withdrawn);
         self.gateway
-            .registry
+            .sessions
             .select(|entry| removed.contains(&*entry.database.name) || withdrawn.hold(entry))
     }
 
     /// The sessions that came in by hosts of this wish which no longer lead to the database: a
     /// `hide` before let them be, and another may end them.
-    fn left_behind(&self, wish: &Hide) -> Vec<Arc<Entry>> {
+    fn left_behind(&self, wish: &Hide) -> Vec<Arc<LiveSession>> {
         let snapshot = self.gateway.store.snapshot();
         let active: Vec<Host> = snapshot
             .databases
             .get(wish.name.as_str())
             .map(|d| d.active_hosts().cloned().collect())
             .unwrap_or_default();
-        self.gateway.registry.select(|entry| {
+        self.gateway.sessions.select(|entry| {
             *entry.database.name == wish.name
                 && entry.host().is_some_and(|host| {
                     !active.contains(host) && (wish.hosts.is_empty() || wish.hosts.contains(host))
@@ -420,7 +420,7 @@ impl Controller {
     }
 
     /// Ends sessions the way that was asked for.
-    fn end(&self, sessions: &[Arc<Entry>], running: Running, patience: Duration) {
+    fn end(&self, sessions: &[Arc<LiveSession>], running: Running, patience: Duration) {
         match running {
             Running::Keep => {}
             Running::Kill => {
@@ -438,7 +438,7 @@ impl Controller {
                 tokio::spawn(async move {
                     tokio::time::sleep(patience).await;
                     // Those exposed again in the meantime are no longer under this drain.
-                    for entry in gateway.registry.select(|e| e.drain() == drain) {
+                    for entry in gateway.sessions.select(|e| e.drain() == drain) {
                         entry.cut(CloseReason::Drained);
                     }
                 });
@@ -452,8 +452,8 @@ impl Controller {
             return;
         }
         let exposed = Pairs::new(&change.exposed);
-        let registry = &self.gateway.registry;
-        for entry in registry.select(|entry| entry.drain() != 0 && exposed.hold(entry)) {
+        let sessions = &self.gateway.sessions;
+        for entry in sessions.select(|entry| entry.drain() != 0 && exposed.hold(entry)) {
             entry.set_drain(0);
         }
     }
@@ -478,8 +478,8 @@ impl Controller {
         }
     }
 
-    fn sessions_of(&self, name: &str) -> Result<Vec<Arc<Entry>>, CommandError> {
-        let sessions = self.gateway.registry.select(|e| &*e.database.name == name);
+    fn sessions_of(&self, name: &str) -> Result<Vec<Arc<LiveSession>>, CommandError> {
+        let sessions = self.gateway.sessions.select(|e| &*e.database.name == name);
         // A removed database may have sessions that still run.
         if sessions.is_empty() && !self.gateway.store.snapshot().databases.contains_key(name) {
             return Err(reads::no_database(&self.gateway, name));
@@ -511,7 +511,7 @@ impl<'a> Pairs<'a> {
     }
 
     /// Whether a session came in by one of them.
-    fn hold(&self, entry: &Entry) -> bool {
+    fn hold(&self, entry: &LiveSession) -> bool {
         let host = entry.host();
         host.is_some_and(|host| self.0.contains(&(&*entry.database.name, host)))
     }

@@ -11,14 +11,14 @@ use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, Found, Host};
+use crate::sessions::BackendUse;
 use crate::stats::CloseReason;
-use crate::stats::registry::BackendUse;
 use crate::tls::{ServerName, Sni};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();
     let all = snapshot.by_name();
-    let moved = gateway.registry.moved(&all);
+    let moved = gateway.sessions.moved(&all);
     let rows: Vec<Value> = all
         .into_iter()
         .zip(moved)
@@ -73,7 +73,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
             })
         })
         .collect();
-    let uses = gateway.registry.by_backend(&[database]);
+    let uses = gateway.sessions.by_backend(&[database]);
     let uses = uses.first().map_or(&[][..], Vec::as_slice);
     let backends: Vec<Value> = database
         .backends()
@@ -238,7 +238,7 @@ pub(super) fn explain(
         ));
     }
     let settings = database.as_ref().map(|database| {
-        let moved = gateway.registry.moved(&[database]);
+        let moved = gateway.sessions.moved(&[database]);
         row(database, moved.first().copied().unwrap_or_default())
     });
     Ok(json!({
@@ -254,7 +254,7 @@ pub(super) fn explain(
 pub(super) fn sessions(gateway: &Gateway, filter: &Sessions) -> Result<Value, CommandError> {
     let wanted = filter.database.as_deref();
     let rows: Vec<Value> = gateway
-        .registry
+        .sessions
         .select(|e| wanted.is_none_or(|name| &*e.database.name == name))
         .iter()
         .map(|e| json!(e.view()))
@@ -302,7 +302,7 @@ pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
         "revision": snapshot.revision,
         "databases": snapshot.databases.len(),
         "hosts": snapshot.table.len(),
-        "sessions": gateway.registry.len(),
+        "sessions": gateway.sessions.len(),
         "sessions_total": gateway.sessions_total.load(std::sync::atomic::Ordering::Relaxed),
         "handshakes": gateway.handshakes.open(),
         "log_lines_lost": gateway.access_log.lost(),

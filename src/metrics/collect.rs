@@ -56,7 +56,7 @@ fn databases(text: &mut Text, gateway: &Gateway) {
         "dbgate_bytes_total",
         "Bytes relayed from clients (in) and to clients (out), open sessions included.",
     );
-    for (database, (bytes_in, bytes_out)) in all.iter().zip(gateway.registry.moved(&all)) {
+    for (database, (bytes_in, bytes_out)) in all.iter().zip(gateway.sessions.moved(&all)) {
         for (direction, moved) in [("in", bytes_in), ("out", bytes_out)] {
             let labels = [("database", &*database.name), ("direction", direction)];
             bytes.add(&labels, moved);

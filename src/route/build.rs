@@ -12,7 +12,7 @@ use super::resolve::Resolver;
 use super::shards::Shards;
 use super::spec::DatabaseSpec;
 use super::{Change, ChangeError, Host, Snapshot, Table};
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 use crate::tls::config::Loader;
 
 /// The making of a snapshot.
@@ -146,7 +146,7 @@ impl Building<'_> {
         name: &Arc<str>,
         spec: DatabaseSpec,
         origin: Origin,
-        exposures: Few<Exposure>,
+        exposures: OneOrMany<Exposure>,
     ) -> Result<Arc<Database>, ChangeError> {
         let before = self.before.databases.get(name);
         let (gateway, loader) = (self.gateway, &mut *self.loader);

@@ -16,8 +16,8 @@ use super::shards::Keyed;
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
 use crate::backend::{Backend, Known, Pool, backends};
-use crate::few::Few;
 use crate::histogram::Histogram;
+use crate::one_or_many::OneOrMany;
 use crate::source::PerSource;
 use crate::tls::TlsMode;
 use crate::tls::config::{
@@ -134,7 +134,7 @@ pub struct Database {
     /// How the gateway speaks TLS to its backends; present in reencrypt.
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
-    pub exposures: Few<Exposure>,
+    pub exposures: OneOrMany<Exposure>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -157,7 +157,7 @@ impl Database {
         name: &Arc<str>,
         spec: DatabaseSpec,
         origin: Origin,
-        exposures: Few<Exposure>,
+        exposures: OneOrMany<Exposure>,
         gateway: &GatewayTls,
         loader: &mut Loader,
         before: Option<&Arc<Self>>,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Host;
 use super::spec::DatabaseSpec;
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 
 /// A database with its hosts, as one origin declares it.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Declared {
     /// Protocol, backends, TLS and limits.
     pub spec: DatabaseSpec,
     /// The hosts under which it is exposed.
-    pub hosts: Few<Host>,
+    pub hosts: OneOrMany<Host>,
 }
 
 /// How long a runtime exposure lasts.
@@ -135,7 +135,7 @@ pub struct Written {
 
 /// Databases by a host that they have something to do with.
 #[derive(Clone, Debug, Default)]
-struct Names(HashMap<Host, Few<Arc<str>>>);
+struct Names(HashMap<Host, OneOrMany<Arc<str>>>);
 
 impl Names {
     fn add(&mut self, host: &Host, name: &Arc<str>) {
@@ -148,7 +148,7 @@ impl Names {
         let Some(names) = self.0.remove(host) else {
             return;
         };
-        let others: Few<_> = names.iter().filter(|n| *n != name).cloned().collect();
+        let others: OneOrMany<_> = names.iter().filter(|n| *n != name).cloned().collect();
         if !others.is_empty() {
             self.0.insert(host.clone(), others);
         }

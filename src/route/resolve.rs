@@ -14,7 +14,7 @@ use super::overlay::{Laid, Overlay};
 use super::spec::DatabaseSpec;
 use super::table::{Why, Withdrawn};
 use super::{Host, Snapshot};
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 
 /// A database as it results from configuration and overlay.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub(super) struct Resolved {
     /// Which of the two.
     pub(super) origin: Origin,
     /// Its hosts, active or not.
-    pub(super) exposures: Few<Exposure>,
+    pub(super) exposures: OneOrMany<Exposure>,
 }
 
 /// An overlay upon a configuration.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Network;
 use crate::backend::BackendAddr;
-use crate::few::Few;
+use crate::one_or_many::OneOrMany;
 use crate::tls::config::{ALPN_POSTGRES, MinVersion};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 
@@ -137,7 +137,7 @@ pub struct DatabaseSpec {
     /// Most sessions at a time.
     pub max_sessions: Option<u32>,
     /// Its servers, tried in turn.
-    pub backends: Few<BackendAddr>,
+    pub backends: OneOrMany<BackendAddr>,
     /// All else; read as if it were there, also where nothing of it is declared.
     pub rare: Rarely,
 }
@@ -215,7 +215,7 @@ static NOTHING: Rare = Rare {
 #[serde(deny_unknown_fields)]
 struct Written {
     protocol: Protocol,
-    backends: Few<BackendAddr>,
+    backends: OneOrMany<BackendAddr>,
     #[serde(default)]
     tls: TlsMode,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -8,14 +8,14 @@ use super::ending::Ending;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
 use crate::route::{Database, Found, Protocol, Route, Snapshot};
+use crate::sessions::{LimitReached, RequestedHost, SessionGuard, SessionLimits};
 use crate::stats::CloseReason;
-use crate::stats::registry::{Asked, Full, Registered, SessionLimits};
 use crate::tls::{Sni, TlsMode};
 
 /// The place of a session whose database is chosen: known to `ctl`, and counted once its client's
 /// TLS is up, where that ends here.
 pub(super) struct Place {
-    pub(super) entry: Registered,
+    pub(super) entry: SessionGuard,
     /// The revision of the routes by which it was chosen.
     revision: u64,
 }
@@ -54,7 +54,7 @@ impl Session {
             }
             self.facts.protocol = Some(protocol);
             let host = exposure.and_then(|place| Some((place, &database.exposure(place)?.host)));
-            let asked = Asked::new(host, &opening.hello.sni);
+            let asked = RequestedHost::new(host, &opening.hello.sni);
             let place = self.take_place(database, asked, revision)?;
             // A change between the look-up and the entry in the registry would have missed this
             // session: look again.
@@ -73,7 +73,7 @@ impl Session {
     fn take_place(
         &self,
         database: Arc<Database>,
-        asked: Asked,
+        asked: RequestedHost,
         revision: u64,
     ) -> Result<Place, Ending> {
         if !database.admits(self.facts.client.ip()) {
@@ -86,7 +86,7 @@ impl Session {
                 ),
             ));
         }
-        let entry = self.gateway.registry.enter(
+        let entry = self.gateway.sessions.enter(
             self.facts.id,
             self.facts.client,
             self.listener.name.clone(),
@@ -155,7 +155,7 @@ impl Session {
                     ),
                 ));
             }
-            let place = self.take_place(database, Asked::default(), revision)?;
+            let place = self.take_place(database, RequestedHost::default(), revision)?;
             if self.gateway.store.snapshot().revision == revision {
                 self.facts.entry = Some(place.entry.entry());
                 return Ok(place);
@@ -165,22 +165,22 @@ impl Session {
 }
 
 /// The ending of a client that finds a limit reached.
-fn reached(full: Full, database: &Database) -> Ending {
+fn reached(full: LimitReached, database: &Database) -> Ending {
     let name = &database.name;
     let (reason, detail) = match full {
-        Full::Gateway => (
+        LimitReached::Gateway => (
             CloseReason::GatewayFull,
             "limits.max_sessions is reached".to_owned(),
         ),
-        Full::GatewaySource => (
+        LimitReached::GatewaySource => (
             CloseReason::SessionsPerIp,
             "limits.max_sessions_per_ip is reached".to_owned(),
         ),
-        Full::Database => (
+        LimitReached::Database => (
             CloseReason::DatabaseFull,
             format!("max_sessions of {name} is reached"),
         ),
-        Full::DatabaseSource => (
+        LimitReached::DatabaseSource => (
             CloseReason::SessionsPerIp,
             format!("max_sessions_per_ip of {name} is reached"),
         ),

@@ -24,7 +24,7 @@ use crate::net::{Stream, linger};
 use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
-use crate::stats::registry::{Entry, Registered};
+use crate::sessions::{LiveSession, SessionGuard};
 use crate::stats::{CloseReason, Event};
 use crate::tls::TlsMode;
 
@@ -41,7 +41,7 @@ pub(super) struct Ready {
 
 /// A session through which bytes flow.
 pub(super) struct Open {
-    entry: Registered,
+    entry: SessionGuard,
     relay: Relay,
     /// Says whether the backend refused the login because of its channel binding, where that is
     /// watched.
@@ -104,7 +104,7 @@ impl Session {
 
     async fn until_established(
         &mut self,
-        entry: &Registered,
+        entry: &SessionGuard,
         ready: Ready,
     ) -> Result<Opened, Ending> {
         let database = &entry.database;
@@ -141,7 +141,7 @@ impl Session {
     /// does not.
     async fn until_answered(
         &self,
-        entry: &Registered,
+        entry: &SessionGuard,
         mut client: Stream,
         mut flight: Flight,
         mut connected: Connected,
@@ -193,7 +193,7 @@ impl Session {
     async fn first_answer(
         &self,
         relay: &mut Relay,
-        entry: &Entry,
+        entry: &LiveSession,
         flight: &mut Flight,
         backends: &mut Backends,
     ) -> Outcome {
@@ -293,7 +293,7 @@ fn closed_early(why: Option<String>) -> Ending {
 
 /// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
 /// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay, entry: &Entry) -> Ending {
+async fn handshake_stalled(relay: Relay, entry: &LiveSession) -> Ending {
     if entry.moved().1 > 0 {
         return Ending::new(
             CloseReason::TlsTimeout,
@@ -309,7 +309,7 @@ async fn handshake_stalled(relay: Relay, entry: &Entry) -> Ending {
 }
 
 /// Where the relay counts what it moves.
-fn counts(entry: &Entry) -> Counts<'_> {
+fn counts(entry: &LiveSession) -> Counts<'_> {
     Counts {
         bytes_in: &entry.bytes_in,
         bytes_out: &entry.bytes_out,

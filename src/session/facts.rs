@@ -12,7 +12,7 @@ use crate::gateway::{Gateway, Listener};
 use crate::handshake::TlsOpening;
 use crate::net::Buffered;
 use crate::route::{Database, Protocol};
-use crate::stats::registry::Entry;
+use crate::sessions::LiveSession;
 use crate::stats::{Event, Record, Reject};
 use crate::tls::Sni;
 
@@ -29,7 +29,7 @@ pub(super) struct Facts {
     pub(super) tls_version: Option<TlsVersion>,
     pub(super) database: Option<Arc<Database>>,
     /// Its place in the registry, once it has one: which backend it reached, what it has moved.
-    pub(super) entry: Option<Arc<Entry>>,
+    pub(super) entry: Option<Arc<LiveSession>>,
     /// When the database was chosen and the client's TLS was up.
     pub(super) ready: Option<Instant>,
     /// When the backend was ready.

@@ -8,8 +8,8 @@ use tokio_rustls::server::TlsStream;
 use super::ending::Ending;
 use crate::net::Buffered;
 use crate::preface::postgres::Startup;
+use crate::sessions::LiveSession;
 use crate::stats::CloseReason;
-use crate::stats::registry::Entry;
 use crate::tls::{ClientCertificate, ClientUser};
 
 /// The longest user name that Postgres does not cut (`NAMEDATALEN` less one), in bytes.
@@ -22,7 +22,7 @@ const LONGEST_USER: usize = 63;
 /// The rule that keeps the client out.
 pub(super) fn check(
     stream: &TlsStream<Buffered>,
-    entry: &Entry,
+    entry: &LiveSession,
     startup: Option<&[u8]>,
 ) -> Result<(), Ending> {
     let shown = stream.get_ref().1.peer_certificates();

@@ -6,12 +6,10 @@ pub mod close;
 pub mod detail;
 pub mod event;
 pub mod record;
-pub mod registry;
 pub mod rejects;
 
 pub use close::{CloseReason, ClosedBy};
 pub use detail::Detail;
 pub use event::{Event, Events};
 pub use record::Record;
-pub use registry::{Entry, Registry, SessionView};
 pub use rejects::{Reject, Rejects, Row as RejectedRow};

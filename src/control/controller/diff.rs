@@ -12,7 +12,7 @@ use crate::config::difference::{Difference, Effect, Place};
 use crate::gateway::Gateway;
 use crate::reload::Reloaded;
 use crate::service::user;
-use crate::stats::Entry;
+use crate::sessions::LiveSession;
 
 impl Controller {
     /// What `ctl` did, and what is other in the files than in the gateway that runs.
@@ -70,7 +70,7 @@ impl Tense {
 
 /// The differences between files and gateway, a row for each key. `ended` are the sessions whose
 /// database or host is gone with them.
-pub(super) fn rows_of(reloaded: &Reloaded, ended: &[Arc<Entry>], tense: Tense) -> Vec<Value> {
+pub(super) fn rows_of(reloaded: &Reloaded, ended: &[Arc<LiveSession>], tense: Tense) -> Vec<Value> {
     let mut sessions: HashMap<&str, usize> = HashMap::new();
     for entry in ended {
         *sessions.entry(&entry.database.name).or_default() += 1;

@@ -17,7 +17,7 @@ use super::{BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals,
 use crate::gateway::Gateway;
 use crate::route::Database;
 use crate::route::database::ExposureState;
-use crate::stats::registry::{BackendUse, Entry};
+use crate::sessions::{BackendUse, LiveSession};
 use crate::stats::{CloseReason, Event, RejectedRow};
 
 /// Whole rows in a line, of each kind: a few hundred bytes each.
@@ -81,8 +81,8 @@ impl Watcher {
         let closed = self.closed();
         let mut databases = Vec::new();
         let all = snapshot.by_name();
-        let totals = gateway.registry.moved(&all);
-        let uses = gateway.registry.by_backend(&all);
+        let totals = gateway.sessions.moved(&all);
+        let uses = gateway.sessions.by_backend(&all);
         for ((database, bytes), uses) in all.into_iter().zip(totals).zip(uses) {
             databases.extend(self.database(database, bytes, &uses));
         }
@@ -103,7 +103,7 @@ impl Watcher {
                 pid: std::process::id(),
                 time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
                 revision: snapshot.revision,
-                sessions: u64::try_from(gateway.registry.len()).unwrap_or(u64::MAX),
+                sessions: u64::try_from(gateway.sessions.len()).unwrap_or(u64::MAX),
                 sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
                 accepted: gateway.accepted(),
                 handshakes: u64::try_from(gateway.handshakes.open()).unwrap_or(u64::MAX),
@@ -129,10 +129,10 @@ impl Watcher {
     }
 
     /// Sessions that are new or in another state, and those whose counters have moved.
-    fn sessions(&mut self, gateway: &Gateway) -> (Vec<Arc<Entry>>, Vec<Moved>) {
+    fn sessions(&mut self, gateway: &Gateway) -> (Vec<Arc<LiveSession>>, Vec<Moved>) {
         let refresh = self.refresh;
         let mut moved = Vec::new();
-        let sessions = gateway.registry.select(|entry| {
+        let sessions = gateway.sessions.select(|entry| {
             let (bytes, state) = (entry.moved(), entry.state());
             let now = Known {
                 bytes,
@@ -244,7 +244,7 @@ impl Watcher {
 pub struct Refresh {
     head: Option<Update>,
     uptime_ms: u64,
-    sessions: IntoIter<Arc<Entry>>,
+    sessions: IntoIter<Arc<LiveSession>>,
     moved: IntoIter<Moved>,
     closed: IntoIter<u64>,
     databases: IntoIter<DatabaseRow>,
@@ -293,13 +293,13 @@ impl Iterator for Refresh {
     }
 }
 
-fn session(entry: &Entry) -> SessionRow {
+fn session(entry: &LiveSession) -> SessionRow {
     let view = entry.view();
     SessionRow {
         id: view.id,
         database: view.database,
         host: view.host,
-        sni: entry.asked.other().map(ToOwned::to_owned),
+        sni: entry.requested.other().map(ToOwned::to_owned),
         client: view.client.to_string(),
         user_cert: view.user_cert,
         listener: view.listener,

@@ -10,7 +10,7 @@ use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
 use crate::route::store::{Expose, Hide};
-use crate::stats::registry::{Asked, Registered};
+use crate::sessions::{RequestedHost, SessionGuard};
 use crate::stats::{CloseReason, Event, Reject};
 
 const TWO: &str = "[database.a]\nprotocol = \"postgres\"\nbackends = [\"db.internal:5432\"]\n\
@@ -25,7 +25,7 @@ fn gateway() -> Arc<Gateway> {
     Arc::new(Gateway::new(store, settings, AccessLog::default()))
 }
 
-fn enter(gateway: &Gateway, database: &str) -> Registered {
+fn enter(gateway: &Gateway, database: &str) -> SessionGuard {
     let database = gateway
         .store
         .snapshot()
@@ -33,13 +33,13 @@ fn enter(gateway: &Gateway, database: &str) -> Registered {
         .get(database)
         .unwrap()
         .clone();
-    gateway.registry.enter(
+    gateway.sessions.enter(
         gateway.next_id(),
         "192.0.2.1:1000".parse().unwrap(),
         "main".into(),
         Instant::now(),
         database,
-        Asked::default(),
+        RequestedHost::default(),
     )
 }
 
@@ -107,7 +107,7 @@ fn first_everything_then_what_has_changed() {
 fn what_is_much_comes_in_several_lines() {
     let gateway = gateway();
     let mut watcher = Watcher::new(&gateway);
-    let sessions: Vec<Registered> = (0..600).map(|_| enter(&gateway, "a")).collect();
+    let sessions: Vec<SessionGuard> = (0..600).map(|_| enter(&gateway, "a")).collect();
     let lines: Vec<Update> = watcher.refresh(&gateway).collect();
     let shape: Vec<_> = lines
         .iter()

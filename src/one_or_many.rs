@@ -8,24 +8,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A list that does not change its length.
 #[derive(Clone, Debug)]
-pub enum Few<T> {
+pub enum OneOrMany<T> {
     /// Just one.
     One(T),
     /// None, or several.
     Many(Box<[T]>),
 }
 
-impl<T> Few<T> {
+impl<T> OneOrMany<T> {
     /// As many others, each made of one of these.
-    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> Few<U> {
+    pub fn map<U>(self, mut make: impl FnMut(T) -> U) -> OneOrMany<U> {
         match self {
-            Self::One(one) => Few::One(make(one)),
+            Self::One(one) => OneOrMany::One(make(one)),
             Self::Many(many) => many.into_iter().map(make).collect(),
         }
     }
 }
 
-impl<T> From<Vec<T>> for Few<T> {
+impl<T> From<Vec<T>> for OneOrMany<T> {
     fn from(mut list: Vec<T>) -> Self {
         match list.pop() {
             Some(one) if list.is_empty() => Self::One(one),
@@ -37,13 +37,13 @@ impl<T> From<Vec<T>> for Few<T> {
     }
 }
 
-impl<T> Default for Few<T> {
+impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
         Self::Many(Box::default())
     }
 }
 
-impl<T> Deref for Few<T> {
+impl<T> Deref for OneOrMany<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
@@ -54,7 +54,7 @@ impl<T> Deref for Few<T> {
     }
 }
 
-impl<T> FromIterator<T> for Few<T> {
+impl<T> FromIterator<T> for OneOrMany<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
         let mut items = items.into_iter();
         match (items.next(), items.next()) {
@@ -67,19 +67,19 @@ impl<T> FromIterator<T> for Few<T> {
     }
 }
 
-impl<T: PartialEq> PartialEq for Few<T> {
+impl<T: PartialEq> PartialEq for OneOrMany<T> {
     fn eq(&self, other: &Self) -> bool {
         **self == **other
     }
 }
 
-impl<T: Serialize> Serialize for Few<T> {
+impl<T: Serialize> Serialize for OneOrMany<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (**self).serialize(serializer)
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Few<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Vec::deserialize(deserializer).map(Self::from)
     }
@@ -92,12 +92,18 @@ mod tests {
     #[test]
     fn one_is_held_without_an_allocation_and_all_read_the_same() {
         for list in [vec![], vec![1], vec![1, 2], vec![1, 2, 3]] {
-            let (moved, collected) = (Few::from(list.clone()), list.iter().copied().collect());
+            let (moved, collected) = (
+                OneOrMany::from(list.clone()),
+                list.iter().copied().collect(),
+            );
             assert_eq!(moved, collected);
             assert_eq!(*moved, list);
-            assert_eq!(matches!(moved, Few::One(_)), list.len() == 1);
+            assert_eq!(matches!(moved, OneOrMany::One(_)), list.len() == 1);
             let text = serde_json::to_string(&moved).unwrap();
-            assert_eq!(serde_json::from_str::<Few<i32>>(&text).unwrap(), moved);
+            assert_eq!(
+                serde_json::from_str::<OneOrMany<i32>>(&text).unwrap(),
+                moved
+            );
         }
     }
 }

@@ -1,0 +1,69 @@
+//! A session's entry among the live ones, removed when the session ends.
+
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::{LiveSession, Sessions};
+
+/// A session's entry among the live ones, removed when dropped.
+#[derive(Debug)]
+pub struct SessionGuard {
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) entry: Arc<LiveSession>,
+}
+
+impl SessionGuard {
+    /// The session, which stays readable after it has ended.
+    #[must_use]
+    pub fn entry(&self) -> Arc<LiveSession> {
+        self.entry.clone()
+    }
+
+    /// Says that the backend is connected and bytes flow: where, and which of those declared it
+    /// is, counted from 0. Once more where the next backend takes the place of one that did not
+    /// answer: what went to that one stays counted there.
+    pub fn opened(&self, backend: SocketAddr, place: usize) {
+        let entry = &self.entry;
+        // Under the lock, so that no total falls meanwhile.
+        let shard = self.sessions.shard(entry.id);
+        if let Some(before) = entry.known_backend() {
+            before.add_ended(Sessions::part(entry.id), entry.moved());
+        }
+        let mut connected = entry.backend.lock().unwrap_or_else(PoisonError::into_inner);
+        *connected = Some((backend, place));
+        drop((connected, shard));
+        entry.open.store(true, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for SessionGuard {
+    type Target = LiveSession;
+
+    fn deref(&self) -> &LiveSession {
+        &self.entry
+    }
+}
+
+impl Drop for SessionGuard {
+    fn drop(&mut self) {
+        let entry = &self.entry;
+        let mut shard = self.sessions.shard(entry.id);
+        shard.remove(&entry.id);
+        // Under the lock, so that its bytes are counted once at any time.
+        let live = entry.database.live();
+        let (part, moved) = (Sessions::part(entry.id), entry.moved());
+        live.ended.add(part, moved);
+        if let Some(backend) = entry.known_backend() {
+            backend.add_ended(part, moved);
+        }
+        drop(shard);
+        self.sessions.count.fetch_sub(1, Ordering::Relaxed);
+        if entry.counted.load(Ordering::Relaxed) {
+            live.leave();
+            live.sources().leave(entry.client.ip());
+            self.sessions.per_source.leave(entry.client.ip());
+            self.sessions.counted.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}

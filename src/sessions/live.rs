@@ -1,0 +1,207 @@
+//! One live session: what it is doing, and the request that it end.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use crate::backend::{BackendAddr, Known};
+use crate::route::{Database, Host};
+use crate::stats::CloseReason;
+use crate::tls::Sni;
+
+/// Not a reason's number: nobody has asked for the session's end.
+const NO_REASON: u8 = u8::MAX;
+
+/// One live session.
+#[derive(Debug)]
+pub struct LiveSession {
+    /// Unique in this process.
+    pub id: u64,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// Where it came in.
+    pub listener: Arc<str>,
+    /// The database it is for.
+    pub database: Arc<Database>,
+    /// The name that it asked for, and the host that led there.
+    pub requested: RequestedHost,
+    /// When it was accepted.
+    pub accepted: Instant,
+    /// Bytes from the client to the backend.
+    pub bytes_in: AtomicU64,
+    /// Bytes from the backend to the client.
+    pub bytes_out: AtomicU64,
+    /// Its address, and its place in the order declared.
+    pub(super) backend: Mutex<Option<(SocketAddr, usize)>>,
+    /// The certificate that its client showed.
+    user_cert: OnceLock<Box<str>>,
+    /// The drain that this session is under; 0 for none.
+    drain: AtomicU64,
+    pub(super) open: AtomicBool,
+    /// Whether it counts towards the limits.
+    pub(super) counted: AtomicBool,
+    cut_reason: AtomicU8,
+    cut: Notify,
+}
+
+impl LiveSession {
+    pub(super) fn new(
+        id: u64,
+        client: SocketAddr,
+        listener: Arc<str>,
+        accepted: Instant,
+        database: Arc<Database>,
+        requested: RequestedHost,
+    ) -> Self {
+        Self {
+            id,
+            client,
+            listener,
+            database,
+            requested,
+            accepted,
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            backend: Mutex::new(None),
+            user_cert: OnceLock::new(),
+            drain: AtomicU64::new(0),
+            open: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
+            cut_reason: AtomicU8::new(NO_REASON),
+            cut: Notify::new(),
+        }
+    }
+
+    /// Counts bytes of the client that went to the backend before the relay began.
+    pub fn count_in(&self, bytes: u64) {
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes from and to the client so far.
+    #[must_use]
+    pub fn moved(&self) -> (u64, u64) {
+        let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        (read(&self.bytes_in), read(&self.bytes_out))
+    }
+
+    /// The backend's address, once connected.
+    #[must_use]
+    pub fn backend(&self) -> Option<SocketAddr> {
+        self.connected().map(|(address, _)| address)
+    }
+
+    /// Notes the certificate that the client showed: subject and fingerprint, safe to print.
+    pub fn shown(&self, certificate: Box<str>) {
+        let _ = self.user_cert.set(certificate);
+    }
+
+    /// The certificate that the client showed, where the gateway asked for one.
+    #[must_use]
+    pub fn user_cert(&self) -> Option<&str> {
+        self.user_cert.get().map(AsRef::as_ref)
+    }
+
+    /// The backend as the database declares it, once connected; a name may have several
+    /// addresses.
+    #[must_use]
+    pub fn declared(&self) -> Option<&BackendAddr> {
+        let (_, place) = self.connected()?;
+        self.database.spec.backends.get(place)
+    }
+
+    /// What is remembered of its backend, once connected.
+    pub(super) fn known_backend(&self) -> Option<&Arc<Known>> {
+        let (_, place) = self.connected()?;
+        self.database.known_backends().get(place)
+    }
+
+    fn connected(&self) -> Option<(SocketAddr, usize)> {
+        *self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `connecting`, `open` or `draining`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.open.load(Ordering::Relaxed), self.drain()) {
+            (_, 1..) => "draining",
+            (true, 0) => "open",
+            (false, 0) => "connecting",
+        }
+    }
+
+    /// The host that led there; `None` where the listener's default did.
+    #[must_use]
+    pub fn host(&self) -> Option<&Host> {
+        let exposure = self.database.exposure(self.requested.exposure?)?;
+        Some(&exposure.host)
+    }
+
+    /// Asks the session to end now; the first reason given stays.
+    pub fn cut(&self, reason: CloseReason) {
+        let _ = self.cut_reason.compare_exchange(
+            NO_REASON,
+            reason as u8,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        );
+        self.cut.notify_one();
+    }
+
+    /// Waits until somebody asks for the end, and tells why.
+    pub async fn wait_cut(&self) -> CloseReason {
+        loop {
+            self.cut.notified().await;
+            if let Some(reason) = CloseReason::from_index(self.cut_reason.load(Ordering::Acquire)) {
+                return reason;
+            }
+        }
+    }
+
+    /// Marks it as draining under `drain`, or as not draining with 0.
+    pub fn set_drain(&self, drain: u64) {
+        self.drain.store(drain, Ordering::Relaxed);
+    }
+
+    /// The drain it is under; 0 for none.
+    #[must_use]
+    pub fn drain(&self) -> u64 {
+        self.drain.load(Ordering::Relaxed)
+    }
+}
+
+/// What a client asked for, and the host that it came to by that.
+///
+/// Most ask for the very name of a host, which is then kept once for all of them.
+#[derive(Debug, Default)]
+pub struct RequestedHost {
+    /// Which of the database's exposures; `None` where the listener's default led there.
+    exposure: Option<u32>,
+    /// `None` where nothing was sent, or the name of `host`.
+    sni: Option<Box<Sni>>,
+}
+
+impl RequestedHost {
+    /// A client that sent `sni` and was led by `host`, the exposure of that place.
+    #[must_use]
+    pub fn new(host: Option<(u32, &Host)>, sni: &Sni) -> Self {
+        let known = match (host, sni) {
+            (Some((_, Host::Exact(name))), Sni::Name(sent)) => name == sent,
+            (_, Sni::None) => true,
+            _ => false,
+        };
+        Self {
+            exposure: host.map(|(place, _)| place),
+            sni: (!known).then(|| Box::new(sni.clone())),
+        }
+    }
+
+    /// What was sent as server name where it is not that of the host: a name in its normal form,
+    /// all else escaped and capped.
+    #[must_use]
+    pub fn other(&self) -> Option<&str> {
+        self.sni.as_ref()?.sent()
+    }
+}
