@@ -36,10 +36,8 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
-#[path = "../commands/ctl"]
-mod ctl {
-    pub(crate) mod table;
-}
+#[path = "../commands/table.rs"]
+mod table;
 
 #[path = "../commands/top"]
 mod top {
@@ -48,24 +46,20 @@ mod top {
     #[cfg(test)]
     pub(crate) mod example;
     pub(crate) mod filter;
+    pub(crate) mod input;
     pub(crate) mod keys;
     pub(crate) mod link;
     pub(crate) mod meter;
+    pub(crate) mod mirror;
     pub(crate) mod row;
     pub(crate) mod tabs;
     pub(crate) mod value;
     pub(crate) mod view;
-    pub(crate) mod world;
-
-    pub(crate) enum Input {
-        Told(link::Told),
-        Lost(String),
-        Back,
-    }
 }
 
 use top::app::App;
-use top::link::{Connection, Told};
+use top::input::Message;
+use top::link::Connection;
 use top::view;
 use top::view::paint::Skin;
 
@@ -102,7 +96,7 @@ fn main() -> ExitCode {
     let mut worst = 0.0_f64;
     let begun = [thread.time(), own.time()];
     refresh(&mut connection, &mut app, &mut screen);
-    tell(
+    print_row(
         "the first: everything",
         begun,
         [thread.time(), own.time()],
@@ -126,7 +120,7 @@ fn main() -> ExitCode {
             drop(short);
         }
         let ended = [thread.time(), own.time()];
-        worst = worst.max(tell(what, begun, ended, refreshes));
+        worst = worst.max(print_row(what, begun, ended, refreshes));
     }
     println!(
         "at most {:.2} % of a core; the limit is {:.0} %",
@@ -186,8 +180,8 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
             let server = runtime::start(config, options, Held::default())
                 .await
                 .expect("a gateway");
-            let told = (server.gateway().clone(), Thread::this());
-            ready.send(told).expect("the main thread");
+            let started = (server.gateway().clone(), Thread::this());
+            ready.send(started).expect("the main thread");
             server.run().await;
         });
     });
@@ -242,12 +236,12 @@ fn screen() -> Screen {
 fn refresh(connection: &mut Connection, app: &mut App, screen: &mut Screen) {
     loop {
         match connection.next().expect("the gateway goes on") {
-            Told::Update(update) => {
+            Message::Update(update) => {
                 if app.apply(*update) {
                     break;
                 }
             }
-            Told::Answer(answer) => panic!("not asked for: {answer}"),
+            Message::Answer(answer) => panic!("not asked for: {answer}"),
         }
     }
     let skin = Skin::default();
@@ -257,14 +251,14 @@ fn refresh(connection: &mut Connection, app: &mut App, screen: &mut Screen) {
 }
 
 /// Prints what a refresh cost on both sides; the larger share of a core.
-fn tell(what: &str, begun: [Duration; 2], ended: [Duration; 2], refreshes: usize) -> f64 {
+fn print_row(what: &str, begun: [Duration; 2], ended: [Duration; 2], refreshes: usize) -> f64 {
     let count = u32::try_from(refreshes).expect("few");
     let [gateway, top] = [0, 1].map(|side| ended[side].saturating_sub(begun[side]) / count);
     let share = |time: Duration| time.as_secs_f64() / INTERVAL.as_secs_f64();
-    let said = |time: Duration| {
+    let text = |time: Duration| {
         let millis = time.as_secs_f64() * 1000.0;
         format!("{millis:.2} ms ({:.2} %)", share(time) * 100.0)
     };
-    println!("{what:<40} {:>18} {:>18}", said(gateway), said(top));
+    println!("{what:<40} {:>18} {:>18}", text(gateway), text(top));
     share(gateway).max(share(top))
 }

@@ -18,8 +18,8 @@ use dbgate::cert::{
 };
 
 use crate::cli::{CaArgs, CertArgs, CertCommand, NewArgs};
-use crate::ctl::table::{facts, harmless_lines};
 use crate::out;
+use crate::table::{escape_lines, fields};
 
 const NOT_DONE: u8 = 1;
 const USAGE: u8 = 2;
@@ -64,7 +64,7 @@ pub(crate) fn run(args: CertArgs) -> ExitCode {
     match done {
         Ok(code) => ExitCode::from(code),
         Err(Failure { code, message }) => {
-            out::complain(&harmless_lines(&message));
+            out::complain(&escape_lines(&message));
             ExitCode::from(code)
         }
     }
@@ -163,7 +163,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 fn remark(made: &Outcome) {
     for remark in &made.remarks {
-        out::print_err(&format!("note: {}\n", harmless_lines(remark)));
+        out::print_err(&format!("note: {}\n", escape_lines(remark)));
     }
 }
 
@@ -193,5 +193,5 @@ fn told(made: &Outcome) -> String {
         format!("{} ({} days)", view.not_after, view.days_left),
     ));
     rows.push(("  sha256", view.sha256.clone()));
-    format!("{}\n{}", harmless_lines(&did), facts(&rows))
+    format!("{}\n{}", escape_lines(&did), fields(&rows))
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Command, CommandFactory};
 use clap_complete::Shell;
-use live::Kind;
+use live::ValueKind;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::out;
@@ -86,7 +86,7 @@ fn live_options() -> Vec<String> {
             let name = command.get_name();
             command
                 .get_arguments()
-                .filter(move |argument| Kind::of(name, argument.get_id().as_str()).is_some())
+                .filter(move |argument| ValueKind::of(name, argument.get_id().as_str()).is_some())
                 .filter_map(|argument| argument.get_long())
                 .map(move |long| {
                     format!(

@@ -5,8 +5,6 @@
 //! not reachable.
 
 mod print;
-pub(crate) mod table;
-mod unreachable;
 
 use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
@@ -15,13 +13,15 @@ use std::time::Duration;
 
 use dbgate::config;
 use dbgate::control::client::{Client, ClientError};
-use dbgate::control::message::{self, ErrorKind, Running};
+use dbgate::control::error::ErrorKind;
+use dbgate::control::params::{self, RunningSessions};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
 use crate::out;
-use table::harmless_lines;
+use crate::socket;
+use crate::table::escape_lines;
 
 pub(crate) const REFUSED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -47,9 +47,9 @@ impl Failure {
     }
 
     /// What calling the gateway at `socket` came to.
-    pub(crate) fn of(error: ClientError, socket: &Path) -> Self {
+    pub(crate) fn from_client(error: ClientError, socket: &Path) -> Self {
         match error {
-            ClientError::Connect(e) => Self::new(NOT_REACHABLE, unreachable::explain(socket, &e)),
+            ClientError::Connect(e) => Self::new(NOT_REACHABLE, socket::explain(socket, &e)),
             ClientError::Command(e) => {
                 let code = match e.kind {
                     ErrorKind::Refused => REFUSED,
@@ -57,9 +57,9 @@ impl Failure {
                     ErrorKind::Conflict => CONFLICT,
                     ErrorKind::NotFound => NOT_FOUND,
                 };
-                Self::new(code, harmless_lines(&e.message))
+                Self::new(code, escape_lines(&e.message))
             }
-            ClientError::Silent(after) => {
+            ClientError::Timeout(after) => {
                 let path = socket.display();
                 Self::new(
                     NOT_REACHABLE,
@@ -73,7 +73,7 @@ impl Failure {
     }
 
     /// Says it; the exit code that goes with it.
-    pub(crate) fn tell(self) -> ExitCode {
+    pub(crate) fn report(self) -> ExitCode {
         out::complain(&self.message);
         ExitCode::from(self.code)
     }
@@ -89,8 +89,8 @@ pub(crate) fn run(args: CtlArgs) -> ExitCode {
             code: NOT_COMPARED,
             ..failure
         }
-        .tell(),
-        Err(failure) => failure.tell(),
+        .report(),
+        Err(failure) => failure.report(),
     }
 }
 
@@ -102,7 +102,7 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
     } = args;
     let (cmd, params) = request(&command)?;
     let socket = socket.unwrap_or_else(find_socket);
-    let failed = |error| Failure::of(error, &socket);
+    let failed = |error| Failure::from_client(error, &socket);
     let mut client = Client::connect(&socket).map_err(failed)?;
     if matches!(command, CtlCommand::Events { .. }) {
         return follow(&mut client, &socket);
@@ -148,7 +148,7 @@ pub(crate) fn find_socket() -> PathBuf {
 /// Prints events until nobody reads them or the gateway is gone.
 fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
     use std::io::Write;
-    let failed = |error| Failure::of(error, socket);
+    let failed = |error| Failure::from_client(error, socket);
     client.follow().map_err(failed)?;
     out::print_err("Following; Ctrl-C ends it.\n");
     loop {
@@ -177,8 +177,8 @@ fn try_it(client: &mut Client, exposed: &Value, args: &ExposeArgs) -> String {
         return String::new();
     }
     let name = args.name.clone();
-    let show = client.call("show", &message::Named { name });
-    let status = client.call("status", &message::Nothing {});
+    let show = client.call("show", &params::ShowParams { name });
+    let status = client.call("status", &params::NoParams {});
     match (show, status) {
         (Ok(show), Ok(status)) => print::try_it(exposed, args, &show["database"], &status),
         // The exposure itself is done; somebody else has changed it since.
@@ -188,7 +188,7 @@ fn try_it(client: &mut Client, exposed: &Value, args: &ExposeArgs) -> String {
 
 /// The words of the wire for a command.
 fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
-    let nothing = || params(&message::Nothing {});
+    let nothing = || params(&params::NoParams {});
     Ok(match command {
         CtlCommand::Expose(args) => ("expose", expose(args)?),
         CtlCommand::Hide(args) => ("hide", hide(args)?),
@@ -198,7 +198,7 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
             if_exists,
             dry_run,
         } => {
-            let delete = message::Delete {
+            let delete = params::DeleteParams {
                 name: name.clone(),
                 kill: *kill,
                 if_exists: *if_exists,
@@ -207,13 +207,13 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
             ("delete", params(&delete)?)
         }
         CtlCommand::List => ("list", nothing()?),
-        CtlCommand::Show { name } => ("show", params(&message::Named { name: name.clone() })?),
+        CtlCommand::Show { name } => ("show", params(&params::ShowParams { name: name.clone() })?),
         CtlCommand::Explain {
             host,
             listener,
             client,
         } => {
-            let explain = message::Explain {
+            let explain = params::ExplainParams {
                 host: host.clone(),
                 listener: listener.clone(),
                 client: *client,
@@ -222,16 +222,16 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
         }
         CtlCommand::Sessions { database } => {
             let database = database.clone();
-            ("sessions", params(&message::Sessions { database })?)
+            ("sessions", params(&params::SessionsParams { database })?)
         }
         CtlCommand::Rejects => ("rejects", nothing()?),
         CtlCommand::Kill { id, database } => {
             let (ids, database) = (id.clone(), database.clone());
-            ("kill", params(&message::Kill { ids, database })?)
+            ("kill", params(&params::KillParams { ids, database })?)
         }
         CtlCommand::Drain { name, drain } => {
             let (name, drain_ms) = (name.clone(), drain.map(millis));
-            ("drain", params(&message::Drain { name, drain_ms })?)
+            ("drain", params(&params::DrainParams { name, drain_ms })?)
         }
         CtlCommand::Status => ("status", nothing()?),
         CtlCommand::Reload => ("reload", nothing()?),
@@ -242,7 +242,7 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
 }
 
 fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
-    params(&message::Expose {
+    params(&params::ExposeParams {
         name: args.name.clone(),
         hosts: args.hosts.clone(),
         to: args.to.clone(),
@@ -268,13 +268,13 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
 }
 
 fn hide(args: &HideArgs) -> Result<Value, Failure> {
-    params(&message::Hide {
+    params(&params::HideParams {
         name: args.name.clone(),
         hosts: args.hosts.clone(),
         running: match (args.keep, args.kill) {
-            (true, _) => Running::Keep,
-            (_, true) => Running::Kill,
-            _ => Running::Drain,
+            (true, _) => RunningSessions::Keep,
+            (_, true) => RunningSessions::Kill,
+            _ => RunningSessions::Drain,
         },
         drain_ms: args.drain.map(millis),
         if_exists: args.if_exists,

@@ -9,6 +9,8 @@ mod ctl;
 mod out;
 mod probe;
 mod serve;
+mod socket;
+mod table;
 mod top;
 
 use std::process::ExitCode;

@@ -11,16 +11,17 @@ pub(crate) mod dialog;
 #[cfg(test)]
 mod example;
 pub(crate) mod filter;
+mod input;
 pub(crate) mod keys;
 mod link;
 pub(crate) mod meter;
+pub(crate) mod mirror;
 mod once;
 pub(crate) mod row;
 pub(crate) mod tabs;
 mod terminal;
 pub(crate) mod value;
 pub(crate) mod view;
-pub(crate) mod world;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -28,11 +29,11 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
 use dbgate::control::client::ClientError;
-use ratatui::crossterm::event::KeyEvent;
 use rustix::process::Signal;
 
-use self::app::{App, Wish};
-use self::link::{Connection, Sender, Told};
+use self::app::{App, KeyOutcome};
+use self::input::{Input, Message};
+use self::link::{Connection, Sender};
 use self::terminal::Screen;
 use self::view::paint::{Skin, Theme};
 use crate::cli::{TopArgs, TopOutput};
@@ -48,29 +49,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// The longest time without a frame while something keeps coming.
 const LONGEST_FRAME: Duration = Duration::from_millis(100);
 
-/// Something that the state takes in.
-pub(crate) enum Input {
-    /// The gateway has told something.
-    Told(Told),
-    /// It cannot be reached any more.
-    Lost(String),
-    /// It can again.
-    Back,
-    /// A key.
-    Key(KeyEvent),
-    /// The terminal has another size.
-    Resize,
-    /// The terminal is gone.
-    Closed(io::Error),
-    /// A signal asks for the end.
-    Signal(Signal),
-}
-
 /// Shows the gateway.
 pub(crate) fn run(args: &TopArgs) -> ExitCode {
     match show(args) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.report(),
     }
 }
 
@@ -78,7 +61,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
     let usage = |text: String| Failure::new(USAGE, text);
     let mut app = App::new(args.read_only, SystemTime::now());
     if let Some(tab) = args.tab {
-        app.look_at(tab);
+        app.open_tab(tab);
     }
     if let Some(sort) = &args.sort {
         app.sort_by(sort)
@@ -100,7 +83,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
         }
     }
     let socket = args.socket.clone().unwrap_or_else(find_socket);
-    let failed = |error| Failure::of(error, &socket);
+    let failed = |error| Failure::from_client(error, &socket);
     let connection = Connection::open(&socket, args.interval).map_err(failed)?;
     if args.once {
         return once(args, app, connection).map_err(failed);
@@ -126,7 +109,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
 fn once(args: &TopArgs, mut app: App, mut connection: Connection) -> Result<u8, ClientError> {
     let mut refreshes = 0;
     while refreshes < 2 {
-        if let Told::Update(update) = connection.next()?
+        if let Message::Update(update) = connection.next()?
             && app.apply(*update)
         {
             refreshes += 1;
@@ -176,19 +159,19 @@ fn watch(
         // Only the last line of a refresh is worth a frame.
         let mut worth = true;
         match input {
-            Input::Told(Told::Update(update)) => worth = app.apply(*update),
-            Input::Told(Told::Answer(answer)) => app.answered(&answer),
+            Input::Message(Message::Update(update)) => worth = app.apply(*update),
+            Input::Message(Message::Answer(answer)) => app.answered(&answer),
             Input::Lost(why) => app.lost(why),
             Input::Back => app.back(),
             Input::Resize => {}
             Input::Closed(error) => return Err(error),
             Input::Signal(signal) => return Ok(ended_by(signal)),
             Input::Key(key) => match app.key(key) {
-                Wish::Nothing => {}
-                Wish::Quit => return Ok(0),
-                Wish::Suspend => screen.suspend()?,
-                Wish::Redraw => screen.wipe()?,
-                Wish::Ask(request) => {
+                KeyOutcome::Nothing => {}
+                KeyOutcome::Quit => return Ok(0),
+                KeyOutcome::Suspend => screen.suspend()?,
+                KeyOutcome::Redraw => screen.wipe()?,
+                KeyOutcome::Ask(request) => {
                     if let Err(why) = sender.send(&request) {
                         app.unsent(&why);
                     }

@@ -8,7 +8,7 @@ use dbgate::cert::{self, View};
 
 use super::{Failure, UNREADABLE, print, read_bundle};
 use crate::cli::CheckArgs;
-use crate::ctl::table::harmless;
+use crate::table::escape;
 
 const FINE: u8 = 0;
 const DUE: u8 = 1;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
         one if views.len() > 1 => format!(" ({})", one.subject),
         _ => String::new(),
     };
-    print(&(harmless(&format!("{file}: {words}{whose}")) + "\n"))?;
+    print(&(escape(&format!("{file}: {words}{whose}")) + "\n"))?;
     Ok(code)
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{Failure, NOT_DONE, UNREADABLE, USAGE, is_stdin, print, read_bundle};
 use crate::cli::{CertOutput, ShowArgs};
-use crate::ctl::table::{facts, harmless};
+use crate::table::{escape, fields};
 
 const FINE: u8 = 0;
 const WRONG: u8 = 1;
@@ -298,7 +298,7 @@ fn text(shown: &Shown) -> String {
             1 => "certificate\n".to_owned(),
             _ => format!("certificate {} of {count}\n", at + 1),
         });
-        parts.push(facts(&rows(view)));
+        parts.push(fields(&rows(view)));
     }
     parts.extend(shown.key.map(|key| match key {
         "fits" => "the private key fits the certificate\n".to_owned(),
@@ -308,13 +308,13 @@ fn text(shown: &Shown) -> String {
     let root = shown.root.as_deref().unwrap_or("the trust store");
     parts.extend(shown.trusted.map(|trusted| {
         if trusted {
-            format!("trusted by {}\n", harmless(root))
+            format!("trusted by {}\n", escape(root))
         } else {
             "not trusted\n".to_owned()
         }
     }));
     for fault in &shown.faults {
-        let (what, advice) = (harmless(&fault.what), harmless(&fault.advice));
+        let (what, advice) = (escape(&fault.what), escape(&fault.advice));
         parts.push(format!(
             "{}  {}: {what}\n      {advice}\n",
             fault.severity.to_uppercase(),

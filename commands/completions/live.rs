@@ -13,21 +13,21 @@ use std::time::Duration;
 
 use clap::{Arg, Command, CommandFactory};
 use dbgate::control::client::Client;
-use dbgate::control::message::{Nothing, Sessions};
+use dbgate::control::params::{NoParams, SessionsParams};
 use dbgate::route::Host;
 use dbgate::route::spec::check_name;
 use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::ctl::find_socket;
-use crate::ctl::table::harmless;
 use crate::out;
+use crate::table::escape;
 
 /// How long all of it may take: reading the configuration, connecting, the answer.
-const BOUND: Duration = Duration::from_millis(200);
+const TIMEOUT: Duration = Duration::from_millis(200);
 
 /// More than this nobody looks through.
-const MOST: usize = 10_000;
+const MAX_LINES: usize = 10_000;
 
 /// Prints what may stand where the last of `words` is, a line each: the value, a tab, a remark.
 /// The words are a command line as it was typed, the program's own name first.
@@ -36,14 +36,14 @@ pub(super) fn print(words: &[OsString]) -> ExitCode {
         .iter()
         .map(|word| unquoted(&word.to_string_lossy()))
         .collect();
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     // A gateway that hangs holds this thread, which ends with the process.
     thread::spawn(move || {
-        let lines = Question::of(&words).and_then(|question| question.ask());
+        let lines = Query::of(&words).and_then(|query| query.ask());
         // Nobody listens when it has taken too long.
-        let _ = tell.send(lines.unwrap_or_default());
+        let _ = sender.send(lines.unwrap_or_default());
     });
-    let lines = told.recv_timeout(BOUND).unwrap_or_default();
+    let lines = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
     // A shell that does not read has seen enough.
     let _ = out::print(&lines);
     ExitCode::SUCCESS
@@ -51,7 +51,7 @@ pub(super) fn print(words: &[OsString]) -> ExitCode {
 
 /// What a gateway can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Databases,
     /// Hosts of the database that the command names; of all where it names none.
     Hosts,
@@ -59,7 +59,7 @@ pub(super) enum Kind {
     Listeners,
 }
 
-impl Kind {
+impl ValueKind {
     /// What an argument of a `ctl` command takes.
     pub(super) fn of(command: &str, argument: &str) -> Option<Self> {
         match (command, argument) {
@@ -75,8 +75,8 @@ impl Kind {
 
 /// What the word under the cursor stands for, and what was typed before it.
 #[derive(Debug, PartialEq, Eq)]
-struct Question {
-    kind: Kind,
+struct Query {
+    kind: ValueKind,
     socket: Option<PathBuf>,
     /// The database that the command names.
     database: Option<String>,
@@ -84,21 +84,21 @@ struct Question {
     typed: Vec<String>,
 }
 
-impl Question {
+impl Query {
     /// `None` where the gateway can say nothing.
     fn of(words: &[String]) -> Option<Self> {
         let (current, before) = words.split_last()?;
         let mut cli = Cli::command();
         cli.build();
-        let mut line = Line::new(&cli);
+        let mut line = CommandLine::new(&cli);
         // bash makes a word of each `=`.
         for word in before.iter().skip(1).filter(|word| *word != "=") {
             line.take(word);
         }
         let argument = line.expects(current)?;
-        let kind = Kind::of(line.command.get_name(), argument.get_id().as_str())?;
+        let kind = ValueKind::of(line.command.get_name(), argument.get_id().as_str())?;
         // Sessions are closed by their ids or by their database.
-        if kind == Kind::Sessions && line.values("database").next().is_some() {
+        if kind == ValueKind::Sessions && line.values("database").next().is_some() {
             return None;
         }
         Some(Self {
@@ -121,12 +121,14 @@ impl Question {
             .unwrap_or_else(find_socket);
         let mut gateway = Client::connect(&socket).ok()?;
         let (answer, rows) = match self.kind {
-            Kind::Databases | Kind::Hosts => (gateway.call("list", &Nothing {}), "databases"),
-            Kind::Sessions => {
-                let all = Sessions { database: None };
+            ValueKind::Databases | ValueKind::Hosts => {
+                (gateway.call("list", &NoParams {}), "databases")
+            }
+            ValueKind::Sessions => {
+                let all = SessionsParams { database: None };
                 (gateway.call("sessions", &all), "sessions")
             }
-            Kind::Listeners => (gateway.call("status", &Nothing {}), "listeners"),
+            ValueKind::Listeners => (gateway.call("status", &NoParams {}), "listeners"),
         };
         let mut lines = String::new();
         answer
@@ -136,11 +138,11 @@ impl Question {
             .iter()
             .flat_map(|row| self.values(row))
             .filter(|(value, _)| !self.typed.contains(value))
-            .take(MOST)
+            .take(MAX_LINES)
             .for_each(|(value, remark)| {
                 lines += &value;
                 lines.push('\t');
-                lines += &harmless(&remark);
+                lines += &escape(&remark);
                 lines.push('\n');
             });
         Some(lines)
@@ -152,12 +154,12 @@ impl Question {
         let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
         let name = text("name");
         match self.kind {
-            Kind::Databases | Kind::Listeners => {
+            ValueKind::Databases | ValueKind::Listeners => {
                 let plain = check_name(&name).is_ok() && !name.starts_with('-');
                 let remark = text("protocol");
                 plain.then_some((name, remark)).into_iter().collect()
             }
-            Kind::Hosts => {
+            ValueKind::Hosts => {
                 if self.database.as_ref().is_some_and(|only| *only != name) {
                     return Vec::new();
                 }
@@ -172,7 +174,7 @@ impl Question {
                     .map(|host| (host, name.clone()))
                     .collect()
             }
-            Kind::Sessions => row["id"]
+            ValueKind::Sessions => row["id"]
                 .as_u64()
                 .map(|id| {
                     let remark = format!("{} {}", text("database"), text("client"));
@@ -185,7 +187,7 @@ impl Question {
 }
 
 /// A command line, read word by word as clap would.
-struct Line<'a> {
+struct CommandLine<'a> {
     command: &'a Command,
     /// The option whose value comes next.
     open: Option<&'a Arg>,
@@ -194,7 +196,7 @@ struct Line<'a> {
     values: Vec<(&'a str, String)>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> CommandLine<'a> {
     fn new(command: &'a Command) -> Self {
         Self {
             command,

@@ -4,44 +4,50 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::{Kind, Question, unquoted};
+use super::{Query, ValueKind, unquoted};
 
 /// Words as a shell splits them; the last is the one under the cursor.
-fn question(line: &str) -> Option<Question> {
+fn query(line: &str) -> Option<Query> {
     let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    Question::of(&words)
+    Query::of(&words)
 }
 
-fn kind(line: &str) -> Option<Kind> {
-    question(line).map(|question| question.kind)
+fn kind(line: &str) -> Option<ValueKind> {
+    query(line).map(|query| query.kind)
 }
 
 #[test]
 fn each_argument_has_its_kind() {
     for (line, wanted) in [
-        ("dbgate ctl hide ", Some(Kind::Databases)),
-        ("dbgate ctl hide p", Some(Kind::Databases)),
-        ("/usr/bin/dbgate ctl drain ", Some(Kind::Databases)),
-        ("dbgate ctl show ", Some(Kind::Databases)),
-        ("dbgate ctl expose ", Some(Kind::Databases)),
-        ("dbgate ctl kill --database ", Some(Kind::Databases)),
-        ("dbgate ctl kill --database=", Some(Kind::Databases)),
-        ("dbgate ctl kill --database = p", Some(Kind::Databases)),
-        ("dbgate ctl sessions --database ", Some(Kind::Databases)),
-        ("dbgate ctl kill ", Some(Kind::Sessions)),
-        ("dbgate ctl kill 7 8 ", Some(Kind::Sessions)),
+        ("dbgate ctl hide ", Some(ValueKind::Databases)),
+        ("dbgate ctl hide p", Some(ValueKind::Databases)),
+        ("/usr/bin/dbgate ctl drain ", Some(ValueKind::Databases)),
+        ("dbgate ctl show ", Some(ValueKind::Databases)),
+        ("dbgate ctl expose ", Some(ValueKind::Databases)),
+        ("dbgate ctl kill --database ", Some(ValueKind::Databases)),
+        ("dbgate ctl kill --database=", Some(ValueKind::Databases)),
+        ("dbgate ctl kill --database = p", Some(ValueKind::Databases)),
+        (
+            "dbgate ctl sessions --database ",
+            Some(ValueKind::Databases),
+        ),
+        ("dbgate ctl kill ", Some(ValueKind::Sessions)),
+        ("dbgate ctl kill 7 8 ", Some(ValueKind::Sessions)),
         ("dbgate ctl kill --database pg1 ", None),
-        ("dbgate ctl explain ", Some(Kind::Hosts)),
+        ("dbgate ctl explain ", Some(ValueKind::Hosts)),
         (
             "dbgate ctl explain a.example --listener ",
-            Some(Kind::Listeners),
+            Some(ValueKind::Listeners),
         ),
-        ("dbgate ctl hide pg1 --host ", Some(Kind::Hosts)),
-        ("dbgate ctl hide pg1 --host a.example ", Some(Kind::Hosts)),
-        ("dbgate ctl hide --drain 5s ", Some(Kind::Databases)),
-        ("dbgate ctl hide --keep ", Some(Kind::Databases)),
-        ("dbgate ctl -o json hide ", Some(Kind::Databases)),
-        ("dbgate ctl -ojson hide ", Some(Kind::Databases)),
+        ("dbgate ctl hide pg1 --host ", Some(ValueKind::Hosts)),
+        (
+            "dbgate ctl hide pg1 --host a.example ",
+            Some(ValueKind::Hosts),
+        ),
+        ("dbgate ctl hide --drain 5s ", Some(ValueKind::Databases)),
+        ("dbgate ctl hide --keep ", Some(ValueKind::Databases)),
+        ("dbgate ctl -o json hide ", Some(ValueKind::Databases)),
+        ("dbgate ctl -ojson hide ", Some(ValueKind::Databases)),
         ("dbgate ctl hide pg1 ", None),
         ("dbgate ctl hide pg1 --drain ", None),
         ("dbgate ctl hide -", None),
@@ -67,10 +73,10 @@ fn the_socket_that_was_typed_is_the_one_asked() {
         "dbgate ctl hide --socket /a/s ",
         "dbgate ctl hide pg1 --socket /a/s --host ",
     ] {
-        let socket = question(line).unwrap().socket;
+        let socket = query(line).unwrap().socket;
         assert_eq!(socket.as_deref(), Some(Path::new("/a/s")), "{line:?}");
     }
-    assert_eq!(question("dbgate ctl hide ").unwrap().socket, None);
+    assert_eq!(query("dbgate ctl hide ").unwrap().socket, None);
 }
 
 #[test]
@@ -93,8 +99,8 @@ fn words_lose_their_quotes_and_nothing_is_expanded() {
 #[test]
 fn only_what_looks_like_a_name_is_offered() {
     let values = |line: &str, row| -> Vec<String> {
-        let question = question(line).unwrap();
-        question
+        let query = query(line).unwrap();
+        query
             .values(&row)
             .into_iter()
             .map(|(value, _)| value)

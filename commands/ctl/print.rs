@@ -8,8 +8,8 @@ mod differences;
 
 use serde_json::Value;
 
-use super::table::{Column, facts, harmless, size, span, table, text};
 use crate::cli::CtlCommand;
+use crate::table::{Column, escape, fields, size, span, table, text};
 pub(crate) use changes::try_it;
 
 /// What goes to standard output and to standard error.
@@ -23,12 +23,12 @@ pub(crate) struct Page {
 
 impl Page {
     fn line(&mut self, line: &str) {
-        self.out += &harmless(line);
+        self.out += &escape(line);
         self.out.push('\n');
     }
 
     fn remark(&mut self, remark: &str) {
-        self.err += &harmless(remark);
+        self.err += &escape(remark);
         self.err.push('\n');
     }
 
@@ -151,7 +151,7 @@ fn show(answer: &Value) -> Page {
     if let Some(expires) = database["certificate"]["expires"].as_str() {
         known.push(("cert until", expires.to_owned()));
     }
-    page.out += &facts(&known);
+    page.out += &fields(&known);
     page.out.push('\n');
     page.rows(&database["exposures"], EXPOSURES, false, "No hosts.");
     page.out.push('\n');
@@ -249,7 +249,7 @@ fn status(answer: &Value) -> Page {
         Column::new("DEFAULT", |l| text(&l["default"])),
     ];
     let mut page = Page::default();
-    page.out += &facts(&[
+    page.out += &fields(&[
         ("version", text(&answer["version"])),
         ("pid", text(&answer["pid"])),
         ("uptime", span(&answer["uptime_ms"])),

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use super::print::{self, Page};
 use crate::cli::{ListenArgs, ProbeOutput, ProbeProtocol};
-use crate::ctl::table::harmless;
 use crate::out;
+use crate::table::escape;
 
 const TROUBLE: u8 = 1;
 const NO_CONNECTION: u8 = 3;
@@ -252,7 +252,7 @@ fn headline(heard: &Heard, colours: bool) -> String {
     };
     let id = report.id.map(|id| format!("#{id}")).unwrap_or_default();
     let client = report.client.as_deref().unwrap_or_default();
-    let rest = harmless(&format!("{id}  {}  {client}  {gist}", report.protocol));
+    let rest = escape(&format!("{id}  {}  {client}  {gist}", report.protocol));
     format!("{}  {rest}", print::verdict(report.verdict, colours))
 }
 
@@ -350,7 +350,7 @@ fn ended(heard: &Heard) -> String {
     let id = report.id.unwrap_or_default();
     let client = report.client.as_deref().unwrap_or_default();
     let seconds = heard.duration_ms / 1e3;
-    harmless(&format!(
+    escape(&format!(
         "ENDED #{id}  {}  {client}  after {seconds:.1} s: {} bytes from the client, {} to it",
         report.protocol, heard.bytes_in, heard.bytes_out
     )) + "\n\n"

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use super::print;
 use super::url::{OK, code, json, show};
 use crate::cli::{ProbeOutput, UrlArgs};
-use crate::ctl::table::harmless;
 use crate::out;
+use crate::table::escape;
 
 /// The name of the last line of JSON, after those of the single looks.
 const SCHEMA: &str = "dbgate.probe.summary/1";
@@ -253,7 +253,7 @@ pub(super) async fn wait(
         }
         if last.as_ref() != Some(&report.code) {
             let why = report.findings.first().map_or("", |f| f.rule.summary);
-            out::complain(&format!("waiting: {}: {}", report.code, harmless(why)));
+            out::complain(&format!("waiting: {}: {}", report.code, escape(why)));
             last = Some(report.code);
         }
         sleep(args.interval).await;

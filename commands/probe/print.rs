@@ -9,7 +9,7 @@ use std::io::IsTerminal;
 use dbgate::cert::View;
 use dbgate::probe::{Finding, Report, Severity, Verdict};
 
-use crate::ctl::table::harmless;
+use crate::table::escape;
 
 /// Where the text of a row begins.
 const INDENT: usize = 14;
@@ -42,7 +42,7 @@ impl Page {
             self.0.push(' ');
             column += 1;
         }
-        let text = harmless(text);
+        let text = escape(text);
         for (at, word) in text.split(' ').enumerate() {
             let length = word.chars().count();
             if at > 0 && column + 1 + length > WIDTH {
@@ -94,7 +94,7 @@ pub(crate) fn headline(report: &Report, colours: bool) -> String {
         None => parts.push(gist(report)),
     }
     parts.retain(|part| !part.is_empty());
-    let parts = harmless(&parts.join("  "));
+    let parts = escape(&parts.join("  "));
     format!("{}  {parts}", verdict(report.verdict, colours))
 }
 

@@ -3,7 +3,7 @@
 //! Pure: it neither reads a clock nor touches a terminal or a socket, and drawing it changes
 //! nothing.
 
-mod look;
+mod state;
 
 use std::time::{Duration, SystemTime};
 
@@ -11,15 +11,15 @@ use dbgate::control::watch::Update;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::Value as Json;
 
-pub(crate) use look::{Link, Look, Over, Wish};
+pub(crate) use state::{InputMode, KeyOutcome, LinkState, TabState};
 
-use super::dialog::{Deed, Dialog, database_of};
+use super::dialog::{Dialog, Operation, database_of};
 use super::filter::{Filter, column};
 use super::keys::{self, Action};
+use super::mirror::Mirror;
 use super::row::{AnyRow, HIDDEN, Id};
 use super::tabs::Tab;
-use super::world::World;
-use crate::ctl::table::{count, span, text};
+use crate::table::{count, span, text};
 
 /// The longest filter, in characters.
 const LONGEST_FILTER: usize = 200;
@@ -30,20 +30,20 @@ const PAGE: usize = 10;
 /// Everything that a screen shows.
 #[derive(Clone, Debug)]
 pub(crate) struct App {
-    live: World,
-    /// The world at the moment of the pause.
-    frozen: Option<(SystemTime, Box<World>)>,
+    live: Mirror,
+    /// The mirror at the moment of the pause.
+    frozen: Option<(SystemTime, Box<Mirror>)>,
     /// The tab that is looked at.
     pub(crate) tab: Tab,
-    looks: [Look; Tab::ALL.len()],
+    tab_states: [TabState; Tab::ALL.len()],
     /// Whether every field of the selected row is shown.
     pub(crate) details: bool,
     /// What lies over the table.
-    pub(crate) over: Over,
+    pub(crate) mode: InputMode,
     /// What is wrong with the filter.
     pub(crate) filter_error: Option<String>,
     /// Whether the gateway can be reached.
-    pub(crate) link: Link,
+    pub(crate) link: LinkState,
     /// What was done last, and whether it went wrong.
     pub(crate) message: Option<(String, bool)>,
     /// Whether nothing may be changed.
@@ -55,24 +55,24 @@ pub(crate) struct App {
 impl App {
     /// Nothing known yet.
     pub(crate) fn new(read_only: bool, now: SystemTime) -> Self {
-        let looks = Tab::ALL.map(|tab| {
+        let tab_states = Tab::ALL.map(|tab| {
             let heads = tab.heads();
             let sort = column(tab.first_sort(), &heads).unwrap_or(0);
-            Look {
+            TabState {
                 sort,
                 down: largest_first(tab, sort),
-                ..Look::default()
+                ..TabState::default()
             }
         });
         Self {
-            live: World::default(),
+            live: Mirror::default(),
             frozen: None,
             tab: Tab::Sessions,
-            looks,
+            tab_states,
             details: false,
-            over: Over::Nothing,
+            mode: InputMode::Normal,
             filter_error: None,
-            link: Link::Up,
+            link: LinkState::Up,
             message: None,
             read_only,
             now,
@@ -95,8 +95,8 @@ impl App {
             Some("desc") => true,
             Some(other) => return Err(format!("\"{other}\" is no order: asc or desc")),
         };
-        let look = self.look_mut();
-        (look.sort, look.down) = (sort, down);
+        let state = self.tab_state_mut();
+        (state.sort, state.down) = (sort, down);
         self.list();
         Ok(())
     }
@@ -106,35 +106,37 @@ impl App {
     /// # Errors
     /// What is wrong with the filter.
     pub(crate) fn filter_by(&mut self, filter: &str) -> Result<(), String> {
-        let understood = Filter::parse(filter, &self.tab.heads())?;
-        let look = self.look_mut();
-        look.understood = understood;
-        filter.clone_into(&mut look.filter);
+        let parsed = Filter::parse(filter, &self.tab.heads())?;
+        let state = self.tab_state_mut();
+        state.parsed = parsed;
+        filter.clone_into(&mut state.filter);
         self.list();
         Ok(())
     }
 
     /// Looks at a tab.
-    pub(crate) fn look_at(&mut self, tab: Tab) {
+    pub(crate) fn open_tab(&mut self, tab: Tab) {
         self.tab = tab;
         self.details = false;
         self.filter_error = None;
         self.list();
     }
 
-    /// The world that is shown.
-    pub(crate) fn world(&self) -> &World {
-        self.frozen.as_ref().map_or(&self.live, |(_, world)| world)
+    /// The mirror that is shown: frozen while paused.
+    pub(crate) fn mirror(&self) -> &Mirror {
+        self.frozen
+            .as_ref()
+            .map_or(&self.live, |(_, mirror)| mirror)
     }
 
-    /// The world as it is, for questions about what a deed would hit.
-    pub(crate) fn live(&self) -> &World {
+    /// The mirror as of now, paused or not: what an operation would hit.
+    pub(crate) fn live(&self) -> &Mirror {
         &self.live
     }
 
     /// How the tab is looked at.
-    pub(crate) fn look(&self) -> &Look {
-        let [sessions, databases, backends, rejects, events] = &self.looks;
+    pub(crate) fn tab_state(&self) -> &TabState {
+        let [sessions, databases, backends, rejects, events] = &self.tab_states;
         match self.tab {
             Tab::Sessions => sessions,
             Tab::Databases => databases,
@@ -144,8 +146,8 @@ impl App {
         }
     }
 
-    fn look_mut(&mut self) -> &mut Look {
-        let [sessions, databases, backends, rejects, events] = &mut self.looks;
+    fn tab_state_mut(&mut self) -> &mut TabState {
+        let [sessions, databases, backends, rejects, events] = &mut self.tab_states;
         match self.tab {
             Tab::Sessions => sessions,
             Tab::Databases => databases,
@@ -157,8 +159,8 @@ impl App {
 
     /// The row that is selected, if it is still there.
     pub(crate) fn selected(&self) -> Option<&dyn AnyRow> {
-        let id = self.look().selected.as_ref()?;
-        self.world().row(self.tab, id)
+        let id = self.tab_state().selected.as_ref()?;
+        self.mirror().row(self.tab, id)
     }
 
     /// How long the screen has been paused.
@@ -197,20 +199,20 @@ impl App {
     /// The gateway cannot be reached any more.
     pub(crate) fn lost(&mut self, why: String) {
         let since = match &self.link {
-            Link::Lost { since, .. } => *since,
-            Link::Up => self.now,
+            LinkState::Lost { since, .. } => *since,
+            LinkState::Up => self.now,
         };
-        self.link = Link::Lost { since, why };
+        self.link = LinkState::Lost { since, why };
     }
 
     /// The gateway is back.
     pub(crate) fn back(&mut self) {
-        if let Link::Lost { since, .. } = self.link {
+        if let LinkState::Lost { since, .. } = self.link {
             let gone = self.now.duration_since(since).unwrap_or_default();
             let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
             let text = format!("the gateway is back after {}", span(&gone.into()));
             self.message = Some((text, false));
-            self.link = Link::Up;
+            self.link = LinkState::Up;
         }
     }
 
@@ -220,37 +222,37 @@ impl App {
     }
 
     /// Does what a key asks for.
-    pub(crate) fn key(&mut self, key: KeyEvent) -> Wish {
+    pub(crate) fn key(&mut self, key: KeyEvent) -> KeyOutcome {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if control && key.code == KeyCode::Char('c') {
-            return Wish::Quit;
+            return KeyOutcome::Quit;
         }
-        match std::mem::take(&mut self.over) {
-            Over::Help => Wish::Nothing,
-            Over::Dialog(dialog) => self.answer(dialog, key),
-            Over::Filter(before) => {
+        match std::mem::take(&mut self.mode) {
+            InputMode::Help => KeyOutcome::Nothing,
+            InputMode::Dialog(dialog) => self.answer(dialog, key),
+            InputMode::Filter(before) => {
                 self.type_filter(before, key, control);
-                Wish::Nothing
+                KeyOutcome::Nothing
             }
-            Over::Nothing => match keys::action(key) {
+            InputMode::Normal => match keys::action(key) {
                 Some(action) => self.act(action),
-                None => Wish::Nothing,
+                None => KeyOutcome::Nothing,
             },
         }
     }
 
-    fn act(&mut self, action: Action) -> Wish {
+    fn act(&mut self, action: Action) -> KeyOutcome {
         self.message = None;
-        let (at, end) = (self.look().at, self.look().order.len());
-        let none = self.look().selected.is_none();
+        let (at, end) = (self.tab_state().at, self.tab_state().order.len());
+        let none = self.tab_state().selected.is_none();
         match action {
-            Action::Quit => return Wish::Quit,
-            Action::Suspend => return Wish::Suspend,
-            Action::Redraw => return Wish::Redraw,
-            Action::Help => self.over = Over::Help,
-            Action::Tab(tab) => self.look_at(tab),
-            Action::NextTab => self.look_at(self.tab.beside(1)),
-            Action::PreviousTab => self.look_at(self.tab.beside(Tab::ALL.len() - 1)),
+            Action::Quit => return KeyOutcome::Quit,
+            Action::Suspend => return KeyOutcome::Suspend,
+            Action::Redraw => return KeyOutcome::Redraw,
+            Action::Help => self.mode = InputMode::Help,
+            Action::Tab(tab) => self.open_tab(tab),
+            Action::NextTab => self.open_tab(self.tab.beside(1)),
+            Action::PreviousTab => self.open_tab(self.tab.beside(Tab::ALL.len() - 1)),
             Action::Up => self.select(at.saturating_sub(1)),
             Action::Down => self.select(if none { at } else { at + 1 }),
             Action::PageUp => self.select(at.saturating_sub(PAGE)),
@@ -261,15 +263,15 @@ impl App {
                 if none {
                     self.select(at);
                 }
-                self.details = !self.details && self.look().selected.is_some();
+                self.details = !self.details && self.tab_state().selected.is_some();
             }
             Action::Back => self.step_back(),
-            Action::Filter => self.over = Over::Filter(self.look().filter.clone()),
+            Action::Filter => self.mode = InputMode::Filter(self.tab_state().filter.clone()),
             Action::SortNext => self.sort_beside(1),
             Action::SortPrevious => self.sort_beside(self.tab.heads().len() - 1),
             Action::SortTurn => {
-                let look = self.look_mut();
-                look.down = !look.down;
+                let state = self.tab_state_mut();
+                state.down = !state.down;
                 self.list();
             }
             Action::Pause => match self.frozen.take() {
@@ -277,25 +279,25 @@ impl App {
                 Some(_) => self.list(),
             },
             Action::Jump => self.jump(),
-            Action::Kill => self.ask(Deed::kill),
-            Action::Drain => self.ask(Deed::drain),
+            Action::Kill => self.ask(Operation::kill),
+            Action::Drain => self.ask(Operation::drain),
         }
-        Wish::Nothing
+        KeyOutcome::Nothing
     }
 
     fn select(&mut self, at: usize) {
-        let look = self.look_mut();
-        look.at = at.min(look.order.len().saturating_sub(1));
-        look.selected = look.order.get(look.at).cloned();
+        let state = self.tab_state_mut();
+        state.at = at.min(state.order.len().saturating_sub(1));
+        state.selected = state.order.get(state.at).cloned();
     }
 
     /// What Esc takes away: the details, else the selection, else the filter.
     fn step_back(&mut self) {
         if self.details {
             self.details = false;
-        } else if self.look().selected.is_some() {
-            self.look_mut().selected = None;
-            self.look_mut().at = 0;
+        } else if self.tab_state().selected.is_some() {
+            self.tab_state_mut().selected = None;
+            self.tab_state_mut().at = 0;
         } else {
             self.set_filter(String::new());
         }
@@ -303,7 +305,7 @@ impl App {
 
     fn sort_beside(&mut self, steps: usize) {
         let heads = self.tab.heads();
-        let mut sort = self.look().sort;
+        let mut sort = self.tab_state().sort;
         // At least the columns by which tabs are sorted at first are shown.
         for _ in 0..heads.len() {
             sort = (sort + steps) % heads.len();
@@ -312,8 +314,8 @@ impl App {
             }
         }
         let down = largest_first(self.tab, sort);
-        let look = self.look_mut();
-        (look.sort, look.down) = (sort, down);
+        let state = self.tab_state_mut();
+        (state.sort, state.down) = (sort, down);
         self.list();
     }
 
@@ -322,11 +324,11 @@ impl App {
             self.message = Some(("select a row with a database first".to_owned(), true));
             return;
         };
-        self.look_at(Tab::Sessions);
+        self.open_tab(Tab::Sessions);
         self.set_filter(format!("database:{database}"));
     }
 
-    fn ask(&mut self, deed: impl Fn(&World, Tab, &Id) -> Option<Deed>) {
+    fn ask(&mut self, operation: impl Fn(&Mirror, Tab, &Id) -> Option<Operation>) {
         if self.read_only {
             self.message = Some(("read-only: nothing can be changed here".to_owned(), true));
             return;
@@ -336,50 +338,50 @@ impl App {
             self.message = Some((text, true));
             return;
         }
-        let Some(id) = self.look().selected.clone() else {
+        let Some(id) = self.tab_state().selected.clone() else {
             self.message = Some(("select a row first: j, k or the arrows".to_owned(), true));
             return;
         };
-        match deed(&self.live, self.tab, &id) {
+        match operation(&self.live, self.tab, &id) {
             None => self.message = Some(("that is gone".to_owned(), true)),
-            Some(deed) => {
-                self.over = Over::Dialog(Dialog {
-                    deed,
+            Some(operation) => {
+                self.mode = InputMode::Dialog(Dialog {
+                    operation,
                     marked: false,
                 });
             }
         }
     }
 
-    fn answer(&mut self, mut dialog: Dialog, key: KeyEvent) -> Wish {
+    fn answer(&mut self, mut dialog: Dialog, key: KeyEvent) -> KeyOutcome {
         let agreed = match key.code {
             KeyCode::Char('y' | 'Y') => true,
             KeyCode::Enter => dialog.marked,
             KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab => {
                 dialog.marked = !dialog.marked;
-                self.over = Over::Dialog(dialog);
-                return Wish::Nothing;
+                self.mode = InputMode::Dialog(dialog);
+                return KeyOutcome::Nothing;
             }
             KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => false,
             // Nothing else answers a question, nor makes it go away.
             _ => {
-                self.over = Over::Dialog(dialog);
-                return Wish::Nothing;
+                self.mode = InputMode::Dialog(dialog);
+                return KeyOutcome::Nothing;
             }
         };
         if !agreed {
             self.message = Some(("nothing done".to_owned(), false));
-            return Wish::Nothing;
+            return KeyOutcome::Nothing;
         }
-        if let Some(request) = dialog.deed.request(&self.live) {
-            return Wish::Ask(request);
+        if let Some(request) = dialog.operation.request(&self.live) {
+            return KeyOutcome::Ask(request);
         }
         self.message = Some(("nothing to do: no session there".to_owned(), false));
-        Wish::Nothing
+        KeyOutcome::Nothing
     }
 
     fn type_filter(&mut self, before: String, key: KeyEvent, control: bool) {
-        let mut filter = self.look().filter.clone();
+        let mut filter = self.tab_state().filter.clone();
         match key.code {
             KeyCode::Enter => return,
             KeyCode::Esc => return self.set_filter(before),
@@ -399,39 +401,39 @@ impl App {
             _ => {}
         }
         self.set_filter(filter);
-        self.over = Over::Filter(before);
+        self.mode = InputMode::Filter(before);
     }
 
     /// What was typed; where it is wrong, the filter before stays in force.
     fn set_filter(&mut self, filter: String) {
         self.filter_error = self.filter_by(&filter).err();
-        self.look_mut().filter = filter;
+        self.tab_state_mut().filter = filter;
     }
 
     /// Puts the rows of the tab in order.
     fn list(&mut self) {
         let heads = self.tab.heads().len();
-        let look = self.look();
-        let mut rows: Vec<&dyn AnyRow> = self.world().rows(self.tab).collect();
-        if !look.understood.is_empty() {
-            rows.retain(|row| look.understood.lets(*row, heads));
+        let state = self.tab_state();
+        let mut rows: Vec<&dyn AnyRow> = self.mirror().rows(self.tab).collect();
+        if !state.parsed.is_empty() {
+            rows.retain(|row| state.parsed.matches(*row, heads));
         }
-        let (sort, down) = (look.sort, look.down);
+        let (sort, down) = (state.sort, state.down);
         rows.sort_unstable_by(|a, b| {
             let order = a.value(sort).compare(b.value(sort));
             let order = order.then_with(|| a.key().cmp(&b.key()));
             if down { order.reverse() } else { order }
         });
         let order: Vec<Id> = rows.iter().map(|row| row.key()).collect();
-        let look = self.look_mut();
-        look.order = order;
+        let state = self.tab_state_mut();
+        state.order = order;
         // A row that is gone is not selected any more: the next key must not hit its neighbour.
-        look.selected = look.selected.take().filter(|id| {
-            let place = look.order.iter().position(|other| other == id);
-            look.at = place.unwrap_or(look.at);
+        state.selected = state.selected.take().filter(|id| {
+            let place = state.order.iter().position(|other| other == id);
+            state.at = place.unwrap_or(state.at);
             place.is_some()
         });
-        look.at = look.at.min(look.order.len().saturating_sub(1));
+        state.at = state.at.min(state.order.len().saturating_sub(1));
     }
 }
 

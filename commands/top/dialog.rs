@@ -2,14 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
+use super::mirror::Mirror;
 use super::row::{AnyRow, Id};
 use super::tabs::Tab;
-use super::world::World;
-use crate::ctl::table::count;
+use crate::table::count;
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
+pub(crate) enum Operation {
     /// Close one session.
     KillSession(u64),
     /// Close the sessions at one backend.
@@ -24,8 +24,8 @@ pub(crate) enum Deed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dialog {
     /// What is asked for.
-    pub(crate) deed: Deed,
-    /// Whether the answer that is marked is the deed; Cancel at first.
+    pub(crate) operation: Operation,
+    /// Whether the answer that is marked is the operation; Cancel at first.
     pub(crate) marked: bool,
 }
 
@@ -38,23 +38,23 @@ pub(crate) struct Request {
     pub(crate) params: Json,
 }
 
-impl Deed {
+impl Operation {
     /// What killing means for the selected row of a tab.
-    pub(crate) fn kill(world: &World, tab: Tab, id: &Id) -> Option<Self> {
+    pub(crate) fn kill(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         match (tab, id) {
             (Tab::Sessions, Id::Number(id)) => Some(Self::KillSession(*id)),
             (Tab::Databases, Id::Name(name)) => Some(Self::KillDatabase(name.to_string())),
-            (Tab::Backends, id) => world.backend(id).map(|_| Self::KillBackend(id.clone())),
+            (Tab::Backends, id) => mirror.backend(id).map(|_| Self::KillBackend(id.clone())),
             _ => None,
         }
     }
 
     /// What draining means for the selected row of a tab.
-    pub(crate) fn drain(world: &World, tab: Tab, id: &Id) -> Option<Self> {
+    pub(crate) fn drain(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         let name = match (tab, id) {
-            (Tab::Sessions, Id::Number(id)) => world.session(*id)?.row.database.clone(),
+            (Tab::Sessions, Id::Number(id)) => mirror.session(*id)?.row.database.clone(),
             (Tab::Databases, Id::Name(name)) => name.to_string(),
-            (Tab::Backends, id) => world.backend(id)?.database.clone(),
+            (Tab::Backends, id) => mirror.backend(id)?.database.clone(),
             _ => return None,
         };
         Some(Self::Drain(name))
@@ -69,11 +69,11 @@ impl Deed {
     }
 
     /// The sessions that it would hit now.
-    fn ids(&self, world: &World) -> Vec<u64> {
-        let all = world.sessions();
+    fn ids(&self, mirror: &Mirror) -> Vec<u64> {
+        let all = mirror.sessions();
         match self {
-            Self::KillSession(id) => world.session(*id).iter().map(|s| s.row.id).collect(),
-            Self::KillBackend(id) => match world.backend(id) {
+            Self::KillSession(id) => mirror.session(*id).iter().map(|s| s.row.id).collect(),
+            Self::KillBackend(id) => match mirror.backend(id) {
                 None => Vec::new(),
                 Some(at) => all
                     .filter(|s| s.row.database == at.database)
@@ -89,8 +89,8 @@ impl Deed {
     }
 
     /// The question and what will be hit, a line each. The texts are not harmless yet.
-    pub(crate) fn question(&self, world: &World) -> Vec<String> {
-        let hit = u64::try_from(self.ids(world).len()).unwrap_or(u64::MAX);
+    pub(crate) fn question(&self, mirror: &Mirror) -> Vec<String> {
+        let hit = u64::try_from(self.ids(mirror).len()).unwrap_or(u64::MAX);
         let them = count(hit, "session");
         let closed = match hit {
             0 => "no session runs there now".to_owned(),
@@ -100,7 +100,7 @@ impl Deed {
         match self {
             Self::KillSession(id) => {
                 let mut lines = vec![format!("Kill session {id}?")];
-                match world.session(*id) {
+                match mirror.session(*id) {
                     None => lines.push("it has ended".to_owned()),
                     Some(session) => {
                         let row = &session.row;
@@ -111,7 +111,7 @@ impl Deed {
                 lines
             }
             Self::KillBackend(id) => {
-                let at = world.backend(id);
+                let at = mirror.backend(id);
                 let (addr, database) = at.map_or(("-", "-"), |b| (&*b.addr, &*b.database));
                 vec![
                     format!("Kill the sessions at {addr}?"),
@@ -137,8 +137,8 @@ impl Deed {
     }
 
     /// What to ask the gateway for; nothing where nothing would be hit.
-    pub(crate) fn request(&self, world: &World) -> Option<Request> {
-        let ids = self.ids(world);
+    pub(crate) fn request(&self, mirror: &Mirror) -> Option<Request> {
+        let ids = self.ids(mirror);
         if ids.is_empty() {
             return None;
         }

@@ -8,7 +8,7 @@ use dbgate::control::watch::{
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use serde_json::json;
 
-use super::app::{App, Wish};
+use super::app::{App, KeyOutcome};
 
 /// When all of it happens: 2026-01-02 03:04:05 UTC.
 pub(crate) fn noon() -> SystemTime {
@@ -194,8 +194,8 @@ pub(crate) fn app() -> App {
 
 /// Types: letters as themselves, `^` before a letter for Ctrl, words in `<>` for other keys.
 /// What the last key asked for.
-pub(crate) fn type_in(app: &mut App, keys: &str) -> Wish {
-    let mut wish = Wish::Nothing;
+pub(crate) fn type_in(app: &mut App, keys: &str) -> KeyOutcome {
+    let mut wish = KeyOutcome::Nothing;
     let mut rest = keys.chars();
     while let Some(c) = rest.next() {
         let (code, modifiers) = match c {

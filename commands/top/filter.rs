@@ -22,7 +22,7 @@ enum Test {
     Below(usize, f64),
 }
 
-/// A filter, understood.
+/// A filter, parsed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Filter {
     /// Each term, and whether it is turned round.
@@ -62,7 +62,7 @@ impl Filter {
     }
 
     /// Whether a row with `columns` columns meets it.
-    pub(crate) fn lets(&self, row: &dyn AnyRow, columns: usize) -> bool {
+    pub(crate) fn matches(&self, row: &dyn AnyRow, columns: usize) -> bool {
         self.terms.iter().all(|(test, not)| {
             let met = match test {
                 Test::Anywhere(part) => (0..columns).any(|at| row.value(at).contains(part)),
@@ -185,7 +185,7 @@ mod tests {
             ..SessionRow::default()
         };
         let mut session = Session::new(row, 400_000, true);
-        session.settle(400_000);
+        session.advance_to(400_000);
         session
     }
 
@@ -225,7 +225,7 @@ mod tests {
             ("orders nowhere", false),
         ] {
             let filter = Filter::parse(text, &heads).unwrap();
-            assert_eq!(filter.lets(&session(), heads.len()), lets, "{text}");
+            assert_eq!(filter.matches(&session(), heads.len()), lets, "{text}");
         }
     }
 

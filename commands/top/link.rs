@@ -9,24 +9,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use dbgate::control::client::{CONNECT_TIMEOUT, ClientError, broken, connect};
-use dbgate::control::message::{CommandError, Watch};
+use dbgate::control::client::{CONNECT_TIMEOUT, ClientError, connect, io_error};
+use dbgate::control::error::CommandError;
+use dbgate::control::params::WatchParams;
 use dbgate::control::request;
 use dbgate::control::watch::Update;
 use serde::Deserialize;
 use serde_json::Value as Json;
 
-use super::Input;
 use super::dialog::Request;
+use super::input::{Input, Message};
 
 /// The longest line taken: several times what a gateway sends.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
 /// How long a gateway may take to answer the subscription.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a gateway may take to take a request: the screen stands still for it.
-const SENDING: Duration = Duration::from_secs(1);
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first pause before connecting again; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -36,14 +37,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The id of the subscription; requests have others.
 const WATCH: u64 = 1;
-
-/// One line of the gateway.
-pub(crate) enum Told {
-    /// Of the subscription.
-    Update(Box<Update>),
-    /// The answer to a request.
-    Answer(Json),
-}
 
 /// A connection that is subscribed.
 pub(crate) struct Connection {
@@ -65,15 +58,15 @@ impl Connection {
     /// Nobody can be reached there, or the gateway does not know the subscription.
     pub(crate) fn open(path: &Path, interval: Duration) -> Result<Self, ClientError> {
         let mut stream = connect(path, CONNECT_TIMEOUT).map_err(ClientError::Connect)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT))?;
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
-        let line = request::request(WATCH, "watch", &Watch { interval_ms }) + "\n";
+        let line = request::request(WATCH, "watch", &WatchParams { interval_ms }) + "\n";
         stream.write_all(line.as_bytes())?;
         let mut connection = Self {
             lines: BufReader::with_capacity(64 * 1024, stream),
             line: Vec::new(),
-            silence: PATIENCE,
+            silence: ANSWER_TIMEOUT,
         };
         let answer: Json = serde_json::from_slice(connection.line()?)?;
         if answer["ok"] != true {
@@ -81,10 +74,10 @@ impl Connection {
             return Err(ClientError::Command(error));
         }
         // Something comes at every interval; longer silence than this is none of the gateway's.
-        let silence = interval * 3 + PATIENCE;
+        let silence = interval * 3 + ANSWER_TIMEOUT;
         let stream = connection.lines.get_ref();
         stream.set_read_timeout(Some(silence))?;
-        stream.set_write_timeout(Some(SENDING))?;
+        stream.set_write_timeout(Some(SEND_TIMEOUT))?;
         connection.silence = silence;
         Ok(connection)
     }
@@ -101,11 +94,11 @@ impl Connection {
     ///
     /// # Errors
     /// The connection breaks, or what comes is not of the protocol.
-    pub(crate) fn next(&mut self) -> Result<Told, ClientError> {
+    pub(crate) fn next(&mut self) -> Result<Message, ClientError> {
         let line = self.line()?;
         Ok(match serde_json::from_slice::<Line>(line)?.event {
-            Some(update) => Told::Update(Box::new(update)),
-            None => Told::Answer(serde_json::from_slice(line)?),
+            Some(update) => Message::Update(Box::new(update)),
+            None => Message::Answer(serde_json::from_slice(line)?),
         })
     }
 
@@ -114,7 +107,7 @@ impl Connection {
         let read = (&mut self.lines)
             .take(LONGEST_LINE)
             .read_until(b'\n', &mut self.line);
-        if read.map_err(|e| broken(e, self.silence))? == 0 {
+        if read.map_err(|e| io_error(e, self.silence))? == 0 {
             return Err(ClientError::Closed);
         }
         Ok(&self.line)
@@ -123,10 +116,10 @@ impl Connection {
 
 /// The sending side, which outlives each connection.
 #[derive(Clone, Default)]
-pub(crate) struct Sender(Arc<Mutex<Sending>>);
+pub(crate) struct Sender(Arc<Mutex<SendState>>);
 
 #[derive(Default)]
-struct Sending {
+struct SendState {
     stream: Option<UnixStream>,
     sent: u64,
 }
@@ -136,15 +129,15 @@ impl Sender {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).stream = stream;
     }
 
-    /// Sends a request; its answer comes as [`Told::Answer`].
+    /// Sends a request; its answer comes as [`Message::Answer`].
     ///
     /// # Errors
     /// There is no gateway, or it does not take it.
     pub(crate) fn send(&self, request: &Request) -> Result<(), String> {
-        let mut sending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sending.sent += 1;
-        let id = WATCH + sending.sent;
-        let Some(stream) = &mut sending.stream else {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.sent += 1;
+        let id = WATCH + state.sent;
+        let Some(stream) = &mut state.stream else {
             return Err("the gateway cannot be reached".to_owned());
         };
         let line = request::request(id, request.cmd, &request.params) + "\n";
@@ -181,7 +174,7 @@ fn run(
     loop {
         let mut why = loop {
             let input = match connection.next() {
-                Ok(told) => Input::Told(told),
+                Ok(told) => Input::Message(told),
                 Err(error) => break error,
             };
             if inputs.send(input).is_err() {

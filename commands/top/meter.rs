@@ -22,7 +22,7 @@ pub(crate) struct Meter {
 
 impl Meter {
     /// Notes what the counters are at `now`. A counter that went back has begun anew.
-    pub(crate) fn note(&mut self, now: u64, (a, b): (u64, u64)) {
+    pub(crate) fn record(&mut self, now: u64, (a, b): (u64, u64)) {
         match self.values.back_mut() {
             Some(last) if a < last.1 || b < last.2 => {
                 self.values.clear();
@@ -47,13 +47,13 @@ impl Meter {
 
     /// The same for counters that are only told when they move: they had not until `before`, when
     /// the gateway was heard last.
-    pub(crate) fn note_move(&mut self, before: u64, now: u64, values: (u64, u64)) {
+    pub(crate) fn record_move(&mut self, before: u64, now: u64, values: (u64, u64)) {
         if let Some(&(at, a, b)) = self.values.back()
             && at < before
         {
-            self.note(before, (a, b));
+            self.record(before, (a, b));
         }
-        self.note(now, values);
+        self.record(now, values);
     }
 
     /// Whether nothing has been noted yet.
@@ -138,9 +138,9 @@ mod tests {
     fn rates_are_over_the_window_or_what_is_known_of_it() {
         let mut meter = Meter::default();
         assert_eq!(meter.rates(0, WINDOW_MS), (0.0, 0.0));
-        meter.note(1_000, (100, 0));
+        meter.record(1_000, (100, 0));
         assert_eq!(meter.rates(1_000, WINDOW_MS), (0.0, 0.0));
-        meter.note(3_000, (300, 50));
+        meter.record(3_000, (300, 50));
         assert_eq!(meter.rates(3_000, WINDOW_MS), (100.0, 25.0));
         // Nothing moves any more: the rate fades as the window passes, and is nothing then.
         assert_eq!(meter.rates(11_000, WINDOW_MS), (20.0, 5.0));
@@ -152,11 +152,11 @@ mod tests {
     fn what_is_kept_is_bounded() {
         let mut meter = Meter::default();
         for second in 0..1000 {
-            meter.note(second * 100, (second, second));
+            meter.record(second * 100, (second, second));
         }
         assert_eq!(meter.values.len(), VALUES);
         for second in 100..300 {
-            meter.note(second * 1000, (second * 10, second * 20));
+            meter.record(second * 1000, (second * 10, second * 20));
         }
         assert!(meter.values.len() <= 62, "{}", meter.values.len());
         let (a, b) = meter.history(299_000, 60);
@@ -166,11 +166,11 @@ mod tests {
     #[test]
     fn a_burst_after_silence_is_no_slow_stream() {
         let mut meter = Meter::default();
-        meter.note(1_000, (0, 0));
-        meter.note_move(59_000, 60_000, (600, 60));
+        meter.record(1_000, (0, 0));
+        meter.record_move(59_000, 60_000, (600, 60));
         let (a, _) = meter.history(60_000, 60);
         assert_eq!((a[58], a[59]), (0, 600));
-        meter.note(62_000, (1_600, 60));
+        meter.record(62_000, (1_600, 60));
         let (a, _) = meter.history(62_000, 60);
         assert_eq!(a[57..], [600, 500, 500]);
     }
@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn a_counter_that_goes_back_begins_anew() {
         let mut meter = Meter::default();
-        meter.note(1_000, (500, 500));
-        meter.note(2_000, (5, 5));
+        meter.record(1_000, (500, 500));
+        meter.record(2_000, (5, 5));
         assert_eq!(meter.rates(2_000, WINDOW_MS), (0.0, 0.0));
     }
 }

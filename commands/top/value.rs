@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde_json::json;
 
-use crate::ctl::table::{harmless, size, span};
+use crate::table::{escape, size, span};
 
 /// One value of a row.
 #[derive(Clone, Copy, Debug)]
@@ -71,15 +71,15 @@ impl<'a> Value<'a> {
     pub(crate) fn show(self) -> String {
         match self {
             Self::Nothing | Self::Text("") | Self::List([]) => "-".to_owned(),
-            Self::Text(text) => harmless(text),
-            Self::List(texts) => harmless(&texts.join(", ")),
+            Self::Text(text) => escape(text),
+            Self::List(texts) => escape(&texts.join(", ")),
             Self::Addr(addr) => addr.to_string(),
             Self::Number(n) => n.to_string(),
             Self::Bytes(n) => size(&n.into()),
             Self::Rate(n) if n < 0.5 => "-".to_owned(),
             Self::Rate(n) => size(&whole(n).into()),
             Self::Span(n) => span(&n.into()),
-            Self::Time(text) => harmless(clock(text)),
+            Self::Time(text) => escape(clock(text)),
         }
     }
 

@@ -12,8 +12,8 @@
 
 mod details;
 mod header;
-mod over;
 pub(crate) mod paint;
+mod popup;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,7 @@ use ratatui::Frame;
 use ratatui::layout::Rect;
 
 use self::paint::{Paint, Skin};
-use super::app::{App, Over};
+use super::app::{App, InputMode};
 
 /// The least height of the table.
 const TABLE: u16 = 4;
@@ -32,7 +32,7 @@ pub(crate) fn draw(frame: &mut Frame, app: &App, skin: Skin) {
     let area = frame.area();
     let mut paint = Paint::new(frame.buffer_mut(), skin);
     let mut rest = area;
-    let filter = !app.look().filter.is_empty() || matches!(app.over, Over::Filter(_));
+    let filter = !app.tab_state().filter.is_empty() || matches!(app.mode, InputMode::Filter(_));
     let footer = 1 + u16::from(filter);
     // Small screens: the table first, then the last line, then what stands above it.
     let room = area.height.saturating_sub(TABLE);
@@ -48,11 +48,11 @@ pub(crate) fn draw(frame: &mut Frame, app: &App, skin: Skin) {
         details::draw(&mut paint, pane, app);
     }
     table::draw(&mut paint, rest, app);
-    over::footer(&mut paint, bottom, app, filter);
-    match &app.over {
-        Over::Help => over::help(&mut paint, area, app),
-        Over::Dialog(dialog) => over::dialog(&mut paint, area, app, dialog),
-        Over::Filter(_) | Over::Nothing => {}
+    popup::footer(&mut paint, bottom, app, filter);
+    match &app.mode {
+        InputMode::Help => popup::help(&mut paint, area, app),
+        InputMode::Dialog(dialog) => popup::dialog(&mut paint, area, app, dialog),
+        InputMode::Filter(_) | InputMode::Normal => {}
     }
 }
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use dbgate::control::message::{Expose, Hide};
+use dbgate::control::params::{ExposeParams, HideParams};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -141,9 +141,9 @@ async fn tell(gateway: &Gateway, [orders, billing]: &[Database; 2]) -> Result<()
     )?;
     writeln!(out)?;
 
-    let hide = Hide {
+    let hide = HideParams {
         name: billing.name.to_owned(),
-        ..Hide::default()
+        ..HideParams::default()
     };
     gateway.command("hide", &hide)?;
     writeln!(out, "dbgate ctl hide billing")?;
@@ -168,9 +168,9 @@ async fn tell(gateway: &Gateway, [orders, billing]: &[Database; 2]) -> Result<()
     )?;
     writeln!(out)?;
 
-    let expose = Expose {
+    let expose = ExposeParams {
         name: billing.name.to_owned(),
-        ..Expose::default()
+        ..ExposeParams::default()
     };
     gateway.command("expose", &expose)?;
     writeln!(out, "dbgate ctl expose billing")?;

@@ -11,7 +11,8 @@ use serde_json::Value;
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
-use super::message::{CommandError, Nothing};
+use super::error::CommandError;
+use super::params::NoParams;
 use super::request;
 
 /// How long a gateway may take to take a connection.
@@ -34,13 +35,13 @@ pub enum ClientError {
     Io(#[from] io::Error),
     /// Nothing came for so long. What was asked for may still be done.
     #[error("no answer from the gateway within {0:?}")]
-    Silent(Duration),
+    Timeout(Duration),
     /// The gateway hung up.
     #[error("the gateway closed the connection without an answer")]
     Closed,
     /// The answer is not one.
     #[error("the gateway sent something that is no answer: {0}")]
-    Garbled(#[from] serde_json::Error),
+    Invalid(#[from] serde_json::Error),
     /// The gateway did not carry the command out.
     #[error(transparent)]
     Command(CommandError),
@@ -101,7 +102,7 @@ impl Client {
         self.next_id += 1;
         let line = request::request(id, cmd, params) + "\n";
         let written = self.stream.get_mut().write_all(line.as_bytes());
-        written.map_err(|e| broken(e, self.answer_timeout))?;
+        written.map_err(|e| io_error(e, self.answer_timeout))?;
         loop {
             let answer = self.line()?;
             if answer.get("id").and_then(Value::as_u64) != Some(id) || answer.get("event").is_some()
@@ -121,7 +122,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn follow(&mut self) -> Result<(), ClientError> {
-        self.call("events", &Nothing {})?;
+        self.call("events", &NoParams {})?;
         self.stream.get_ref().set_read_timeout(None)?;
         Ok(())
     }
@@ -143,7 +144,7 @@ impl Client {
         // One that is longer is cut, and then it is no JSON.
         let mut bounded = self.stream.by_ref().take(MAX_ANSWER);
         let read = bounded.read_line(&mut line);
-        if read.map_err(|e| broken(e, self.answer_timeout))? == 0 {
+        if read.map_err(|e| io_error(e, self.answer_timeout))? == 0 {
             return Err(ClientError::Closed);
         }
         Ok(serde_json::from_str(&line)?)
@@ -152,9 +153,9 @@ impl Client {
 
 /// What an error of a connection means that waits for no longer than `timeout`.
 #[must_use]
-pub fn broken(error: io::Error, timeout: Duration) -> ClientError {
+pub fn io_error(error: io::Error, timeout: Duration) -> ClientError {
     match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Silent(timeout),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout(timeout),
         _ => ClientError::Io(error),
     }
 }
@@ -174,8 +175,8 @@ mod tests {
         socket.listen(0).unwrap();
         // The queue of nobody who accepts: one that is never answered, then no place any more.
         let mut first = Client::connect_within(&path, SOON, SOON).unwrap();
-        let error = first.call("status", &Nothing {}).unwrap_err();
-        assert!(matches!(error, ClientError::Silent(SOON)), "{error}");
+        let error = first.call("status", &NoParams {}).unwrap_err();
+        assert!(matches!(error, ClientError::Timeout(SOON)), "{error}");
         let error = Client::connect_within(&path, SOON, SOON).unwrap_err();
         let ClientError::Connect(error) = error else {
             panic!("{error}");

@@ -1,7 +1,7 @@
 //! Carries out what `ctl` asks for: every change of a running gateway goes through here, one at
 //! a time, and leaves an audit line.
 //!
-//! Not here: reading requests ([`super::message`]) and sockets ([`super::server`]).
+//! Not here: reading requests ([`super::request`]) and sockets ([`super::server`]).
 
 mod delete;
 mod diff;
@@ -18,7 +18,8 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::disk::Disk;
-use super::message::{CommandError, Drain, ErrorKind, Expose, Hide, Kill, Running};
+use super::error::{CommandError, ErrorKind};
+use super::params::{DrainParams, ExposeParams, HideParams, KillParams, RunningSessions};
 use super::reads;
 use super::request::Command;
 use crate::gateway::Gateway;
@@ -26,7 +27,7 @@ use crate::provider::state::StateDir;
 use crate::reload::Reloader;
 use crate::route::overlay::Lease;
 use crate::route::spec::check_name;
-use crate::route::store::{Change, ChangeError, Expose as ExposeWish, Hide as HideWish};
+use crate::route::store::{Change, ChangeError, Expose, Hide};
 use crate::route::{Database, Host};
 use crate::session::check;
 use crate::sessions::LiveSession;
@@ -109,10 +110,10 @@ impl Controller {
             | Command::Watch(_)
             | Command::Kill(_)
             | Command::Drain(_) => self.carry_out(&command, caller),
-            Command::Expose(wish) => {
+            Command::Expose(params) => {
                 let caller = caller.clone();
-                let check = wish.check;
-                let done = self.on_disk(move |controller| controller.expose(&wish, &caller));
+                let check = params.check;
+                let done = self.on_disk(move |controller| controller.expose(&params, &caller));
                 let (mut answer, database) = done.await.unwrap_or_else(|_| Err(failed()))?;
                 // Neither on the disk's thread nor before the change: nobody waits for a backend
                 // but who asked.
@@ -144,7 +145,7 @@ impl Controller {
 
     fn carry_out(&self, command: &Command, caller: &Caller) -> Result<Value, CommandError> {
         match command {
-            Command::Expose(wish) => self.expose(wish, caller).map(|(answer, _)| answer),
+            Command::Expose(params) => self.expose(params, caller).map(|(answer, _)| answer),
             Command::Hide(hide) => self.hide(hide, caller),
             Command::Delete(delete) => self.delete(delete, caller),
             Command::Kill(kill) => self.kill(kill, caller),
@@ -166,89 +167,92 @@ impl Controller {
     /// Exposes a database; the answer, and the database as it is now, or would be.
     fn expose(
         &self,
-        wish: &Expose,
+        params: &ExposeParams,
         caller: &Caller,
     ) -> Result<(Value, Option<Arc<Database>>), CommandError> {
-        check_name(&wish.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
-        if wish.ttl_ms.is_some_and(|ms| ms == 0 || ms > LONGEST_TTL_MS) {
+        check_name(&params.name).map_err(|e| CommandError::new(ErrorKind::Usage, e))?;
+        if params
+            .ttl_ms
+            .is_some_and(|ms| ms == 0 || ms > LONGEST_TTL_MS)
+        {
             return Err(CommandError::new(
                 ErrorKind::Usage,
                 "a ttl has to be more than nothing and at most ten years",
             ));
         }
-        let expires = wish
+        let expires = params
             .ttl_ms
             .map(|ms| SystemTime::now() + Duration::from_millis(ms));
-        let store_wish = ExposeWish {
-            name: wish.name.clone(),
-            hosts: wish.hosts.clone(),
-            spec: wish.spec()?,
+        let request = Expose {
+            name: params.name.clone(),
+            hosts: params.hosts.clone(),
+            spec: params.spec()?,
             lease: Lease {
                 expires,
-                ephemeral: wish.ephemeral,
+                ephemeral: params.ephemeral,
                 over: false,
             },
-            replace: wish.replace,
+            replace: params.replace,
         };
         let exposed = self
             .gateway
             .store
-            .expose(&store_wish, wish.dry_run, &|changed, overlay| {
+            .expose(&request, params.dry_run, &|changed, overlay| {
                 self.state.save(changed, overlay)
             });
         let change = match exposed {
             Ok(change) => change,
             Err(ChangeError::NotFound(what)) => {
-                let nearest = reads::nearest(&self.gateway, &wish.name);
+                let nearest = reads::nearest(&self.gateway, &params.name);
                 let hint = nearest.map_or_else(String::new, |n| format!("; did you mean {n}?"));
                 return Err(CommandError::new(ErrorKind::NotFound, what + &hint));
             }
             Err(error) => return Err(error.into()),
         };
-        let sessions = self.touched(&change);
-        if change.changed && !wish.dry_run {
-            self.tell(&change);
-            self.recall(&change);
+        let sessions = self.affected(&change);
+        if change.changed && !params.dry_run {
+            self.emit(&change);
+            self.cancel_drains(&change);
             // Those that came in by a host which leads elsewhere now.
-            self.end(&sessions, Running::Drain, self.patience(None));
+            self.end_sessions(&sessions, RunningSessions::Drain, self.drain_time(None));
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
+            info!(target: "audit", who = %caller.who, database = %params.name, hosts = %join(&params.hosts),
                 revision = change.revision, "expose");
         }
         let snapshot = self.gateway.store.snapshot();
         let hosts: Vec<String> = snapshot
             .databases
-            .get(wish.name.as_str())
+            .get(params.name.as_str())
             .map(|d| d.active_hosts().map(ToString::to_string).collect())
             .unwrap_or_default();
         let answer = json!({
-            "database": wish.name,
+            "database": params.name,
             "changed": change.changed,
-            "dry_run": wish.dry_run,
+            "dry_run": params.dry_run,
             "revision": change.revision,
-            "hosts": if wish.dry_run { texts(&wish.hosts) } else { hosts },
+            "hosts": if params.dry_run { texts(&params.hosts) } else { hosts },
             "sessions": sessions.len(),
             "notes": change.news,
         });
         Ok((answer, change.database))
     }
 
-    fn hide(&self, wish: &Hide, caller: &Caller) -> Result<Value, CommandError> {
-        let store_wish = HideWish {
-            name: wish.name.clone(),
-            hosts: wish.hosts.clone(),
-            if_exists: wish.if_exists,
+    fn hide(&self, params: &HideParams, caller: &Caller) -> Result<Value, CommandError> {
+        let request = Hide {
+            name: params.name.clone(),
+            hosts: params.hosts.clone(),
+            if_exists: params.if_exists,
         };
         let hidden = self
             .gateway
             .store
-            .hide(&store_wish, wish.dry_run, &|changed, overlay| {
+            .hide(&request, params.dry_run, &|changed, overlay| {
                 self.state.save(changed, overlay)
             });
         let change = match hidden {
             Ok(change) => change,
             // Gone already; its sessions may still run, and can still be ended.
-            Err(ChangeError::NotFound(_)) if !self.left_behind(wish).is_empty() => {
+            Err(ChangeError::NotFound(_)) if !self.still_running(params).is_empty() => {
                 self.gateway.store.unchanged()
             }
             Err(ChangeError::NotFound(_))
@@ -257,27 +261,27 @@ impl Controller {
                     .store
                     .snapshot()
                     .databases
-                    .contains_key(wish.name.as_str()) =>
+                    .contains_key(params.name.as_str()) =>
             {
-                return Err(reads::no_database(&self.gateway, &wish.name));
+                return Err(reads::no_database(&self.gateway, &params.name));
             }
             Err(error) => return Err(error.into()),
         };
-        let mut sessions = self.touched(&change);
+        let mut sessions = self.affected(&change);
         if !change.changed {
-            sessions = self.left_behind(wish);
-            if wish.running == Running::Drain && wish.drain_ms.is_none() {
+            sessions = self.still_running(params);
+            if params.running == RunningSessions::Drain && params.drain_ms.is_none() {
                 // The same command again must not put their end off.
                 sessions.retain(|entry| entry.drain() == 0);
             }
         }
-        let patience = self.patience(wish.drain_ms);
-        if (change.changed || !sessions.is_empty()) && !wish.dry_run {
-            self.tell(&change);
-            self.end(&sessions, wish.running, patience);
+        let drain_time = self.drain_time(params.drain_ms);
+        if (change.changed || !sessions.is_empty()) && !params.dry_run {
+            self.emit(&change);
+            self.end_sessions(&sessions, params.running, drain_time);
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %wish.name, hosts = %join(&wish.hosts),
-                running = wish.running.as_str(), sessions = sessions.len(), revision = change.revision, "hide");
+            info!(target: "audit", who = %caller.who, database = %params.name, hosts = %join(&params.hosts),
+                running = params.running.as_str(), sessions = sessions.len(), revision = change.revision, "hide");
         }
         let heirs = change.exposed.iter().map(|(name, host)| (host, name));
         let heirs: HashMap<&Host, _> = heirs.collect();
@@ -286,25 +290,25 @@ impl Controller {
         let heirs = heirs.iter();
         let notes: Vec<String> = heirs
             .map(|(host, name)| format!("{host} leads to database {name} from now on"))
-            .chain(self.still_reached(&wish.name))
+            .chain(self.still_reached(&params.name))
             .collect();
         Ok(json!({
-            "database": wish.name,
+            "database": params.name,
             "changed": change.changed,
-            "dry_run": wish.dry_run,
+            "dry_run": params.dry_run,
             "revision": change.revision,
             "hosts": change.withdrawn.iter().map(|(_, host)| host.to_string()).collect::<Vec<_>>(),
             "refused": refused,
             "removed": !change.removed.is_empty(),
             "notes": notes,
-            "running": wish.running,
-            "drain_ms": (wish.running == Running::Drain).then(|| millis(patience)),
+            "running": params.running,
+            "drain_ms": (params.running == RunningSessions::Drain).then(|| millis(drain_time)),
             "sessions": sessions.len(),
         }))
     }
 
-    fn kill(&self, wish: &Kill, caller: &Caller) -> Result<Value, CommandError> {
-        let (sessions, missing) = match (&wish.database, wish.ids.as_slice()) {
+    fn kill(&self, params: &KillParams, caller: &Caller) -> Result<Value, CommandError> {
+        let (sessions, missing) = match (&params.database, params.ids.as_slice()) {
             (Some(_), [_, ..]) | (None, []) => {
                 return Err(CommandError::new(
                     ErrorKind::Usage,
@@ -333,20 +337,20 @@ impl Controller {
         for entry in &sessions {
             entry.cut(CloseReason::Killed);
         }
-        info!(target: "audit", who = %caller.who, database = wish.database, ids = %join(&wish.ids),
+        info!(target: "audit", who = %caller.who, database = params.database, ids = %join(&params.ids),
             sessions = sessions.len(), "kill");
         Ok(json!({"killed": sessions.len(), "missing": missing}))
     }
 
-    fn drain(&self, wish: &Drain, caller: &Caller) -> Result<Value, CommandError> {
-        let sessions = self.sessions_of(&wish.name)?;
-        let patience = self.patience(wish.drain_ms);
-        self.end(&sessions, Running::Drain, patience);
-        info!(target: "audit", who = %caller.who, database = %wish.name, sessions = sessions.len(), "drain");
+    fn drain(&self, params: &DrainParams, caller: &Caller) -> Result<Value, CommandError> {
+        let sessions = self.sessions_of(&params.name)?;
+        let drain_time = self.drain_time(params.drain_ms);
+        self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
+        info!(target: "audit", who = %caller.who, database = %params.name, sessions = sessions.len(), "drain");
         Ok(json!({
-            "database": wish.name,
+            "database": params.name,
             "sessions": sessions.len(),
-            "drain_ms": millis(patience),
+            "drain_ms": millis(drain_time),
         }))
     }
 
@@ -354,9 +358,9 @@ impl Controller {
     pub fn expire(&self) {
         match self.gateway.store.expire(SystemTime::now()) {
             Ok(change) if change.changed => {
-                let sessions = self.touched(&change);
-                self.tell(&change);
-                self.end(&sessions, Running::Drain, self.patience(None));
+                let sessions = self.affected(&change);
+                self.emit(&change);
+                self.end_sessions(&sessions, RunningSessions::Drain, self.drain_time(None));
                 let withdrawn: Vec<String> = change
                     .withdrawn
                     .iter()
@@ -372,30 +376,31 @@ impl Controller {
     }
 
     /// The sessions that came in by something that is no longer there.
-    fn touched(&self, change: &Change) -> Vec<Arc<LiveSession>> {
+    fn affected(&self, change: &Change) -> Vec<Arc<LiveSession>> {
         if change.withdrawn.is_empty() && change.removed.is_empty() {
             return Vec::new();
         }
         let removed: HashSet<&str> = change.removed.iter().map(|name| &**name).collect();
-        let withdrawn = Pairs::new(&change.withdrawn);
+        let withdrawn = HostSet::new(&change.withdrawn);
         self.gateway
             .sessions
-            .select(|entry| removed.contains(&*entry.database.name) || withdrawn.hold(entry))
+            .select(|entry| removed.contains(&*entry.database.name) || withdrawn.contains(entry))
     }
 
-    /// The sessions that came in by hosts of this wish which no longer lead to the database: a
+    /// The sessions that came in by hosts of these parameters which no longer lead to the database: a
     /// `hide` before let them be, and another may end them.
-    fn left_behind(&self, wish: &Hide) -> Vec<Arc<LiveSession>> {
+    fn still_running(&self, params: &HideParams) -> Vec<Arc<LiveSession>> {
         let snapshot = self.gateway.store.snapshot();
         let active: Vec<Host> = snapshot
             .databases
-            .get(wish.name.as_str())
+            .get(params.name.as_str())
             .map(|d| d.active_hosts().cloned().collect())
             .unwrap_or_default();
         self.gateway.sessions.select(|entry| {
-            *entry.database.name == wish.name
+            *entry.database.name == params.name
                 && entry.host().is_some_and(|host| {
-                    !active.contains(host) && (wish.hosts.is_empty() || wish.hosts.contains(host))
+                    !active.contains(host)
+                        && (params.hosts.is_empty() || params.hosts.contains(host))
                 })
         })
     }
@@ -420,23 +425,28 @@ impl Controller {
     }
 
     /// Ends sessions the way that was asked for.
-    fn end(&self, sessions: &[Arc<LiveSession>], running: Running, patience: Duration) {
+    fn end_sessions(
+        &self,
+        sessions: &[Arc<LiveSession>],
+        running: RunningSessions,
+        drain_time: Duration,
+    ) {
         match running {
-            Running::Keep => {}
-            Running::Kill => {
+            RunningSessions::Keep => {}
+            RunningSessions::Kill => {
                 for entry in sessions {
                     entry.cut(CloseReason::Killed);
                 }
             }
-            Running::Drain if sessions.is_empty() => {}
-            Running::Drain => {
+            RunningSessions::Drain if sessions.is_empty() => {}
+            RunningSessions::Drain => {
                 let drain = self.drains.fetch_add(1, Ordering::Relaxed);
                 for entry in sessions {
                     entry.set_drain(drain);
                 }
                 let gateway = self.gateway.clone();
                 tokio::spawn(async move {
-                    tokio::time::sleep(patience).await;
+                    tokio::time::sleep(drain_time).await;
                     // Those exposed again in the meantime are no longer under this drain.
                     for entry in gateway.sessions.select(|e| e.drain() == drain) {
                         entry.cut(CloseReason::Drained);
@@ -447,18 +457,18 @@ impl Controller {
     }
 
     /// Takes sessions out of a drain whose exposure is back.
-    fn recall(&self, change: &Change) {
+    fn cancel_drains(&self, change: &Change) {
         if change.exposed.is_empty() {
             return;
         }
-        let exposed = Pairs::new(&change.exposed);
+        let exposed = HostSet::new(&change.exposed);
         let sessions = &self.gateway.sessions;
-        for entry in sessions.select(|entry| entry.drain() != 0 && exposed.hold(entry)) {
+        for entry in sessions.select(|entry| entry.drain() != 0 && exposed.contains(entry)) {
             entry.set_drain(0);
         }
     }
 
-    fn tell(&self, change: &Change) {
+    fn emit(&self, change: &Change) {
         let revision = change.revision;
         for (database, host) in &change.exposed {
             self.gateway.events.tell_change(Event::Exposed {
@@ -487,7 +497,7 @@ impl Controller {
         Ok(sessions)
     }
 
-    fn patience(&self, asked_ms: Option<u64>) -> Duration {
+    fn drain_time(&self, asked_ms: Option<u64>) -> Duration {
         asked_ms.map_or_else(
             || self.gateway.settings.load().timeouts.drain,
             Duration::from_millis,
@@ -503,15 +513,15 @@ fn failed() -> CommandError {
 
 /// Databases and hosts of theirs. A reload can name very many, and sessions must not wait while
 /// each of them is held against each of the others.
-struct Pairs<'a>(HashSet<(&'a str, &'a Host)>);
+struct HostSet<'a>(HashSet<(&'a str, &'a Host)>);
 
-impl<'a> Pairs<'a> {
+impl<'a> HostSet<'a> {
     fn new(pairs: &'a [(Arc<str>, Host)]) -> Self {
         Self(pairs.iter().map(|(name, host)| (&**name, host)).collect())
     }
 
     /// Whether a session came in by one of them.
-    fn hold(&self, entry: &LiveSession) -> bool {
+    fn contains(&self, entry: &LiveSession) -> bool {
         let host = entry.host();
         host.is_some_and(|host| self.0.contains(&(&*entry.database.name, host)))
     }

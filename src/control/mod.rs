@@ -6,7 +6,8 @@
 pub mod client;
 pub mod controller;
 mod disk;
-pub mod message;
+pub mod error;
+pub mod params;
 mod reads;
 pub mod request;
 pub mod server;

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::message::{CommandError, ErrorKind, Explain, Sessions};
+use super::error::{CommandError, ErrorKind};
+use super::params::{ExplainParams, SessionsParams};
 use crate::backend::Backend;
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
@@ -148,7 +149,7 @@ pub(super) fn nearest(gateway: &Gateway, name: &str) -> Option<String> {
 pub(super) fn explain(
     gateway: &Gateway,
     reloader: &Reloader,
-    asked: &Explain,
+    asked: &ExplainParams,
 ) -> Result<Value, CommandError> {
     let listeners = reloader.listeners();
     let listener = match &asked.listener {
@@ -251,7 +252,7 @@ pub(super) fn explain(
     }))
 }
 
-pub(super) fn sessions(gateway: &Gateway, filter: &Sessions) -> Result<Value, CommandError> {
+pub(super) fn sessions(gateway: &Gateway, filter: &SessionsParams) -> Result<Value, CommandError> {
     let wanted = filter.database.as_deref();
     let rows: Vec<Value> = gateway
         .sessions

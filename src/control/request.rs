@@ -1,14 +1,15 @@
 //! Reading a request line, and writing lines: the framing of the control protocol.
 //!
-//! Not here: what the commands carry ([`super::message`]).
+//! Not here: what the commands carry ([`super::params`]).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-use super::message::{
-    CommandError, Delete, Drain, ErrorKind, Explain, Expose, Hide, Kill, Named, Nothing, Sessions,
-    Watch,
+use super::error::{CommandError, ErrorKind};
+use super::params::{
+    DeleteParams, DrainParams, ExplainParams, ExposeParams, HideParams, KillParams, NoParams,
+    SessionsParams, ShowParams, WatchParams,
 };
 
 /// The version of the protocol.
@@ -24,22 +25,22 @@ pub const MAX_LINE: usize = 1024 * 1024;
     reason = "each is the command of `ctl` of that name; watch is `top`"
 )]
 pub enum Command {
-    Expose(Box<Expose>),
-    Hide(Hide),
-    Delete(Delete),
+    Expose(Box<ExposeParams>),
+    Hide(HideParams),
+    Delete(DeleteParams),
     List,
-    Show(Named),
-    Explain(Explain),
-    Sessions(Sessions),
+    Show(ShowParams),
+    Explain(ExplainParams),
+    Sessions(SessionsParams),
     Rejects,
-    Kill(Kill),
-    Drain(Drain),
+    Kill(KillParams),
+    Drain(DrainParams),
     Status,
     Reload,
     Diff,
     Export,
     Events,
-    Watch(Watch),
+    Watch(WatchParams),
 }
 
 /// A request line, taken apart.
@@ -111,7 +112,7 @@ fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandErro
         serde_json::from_value(Value::Object(fields))
             .map_err(|e| CommandError::new(ErrorKind::Usage, format!("{cmd}: {e}")))
     }
-    let plain = |fields, command| params::<Nothing>(cmd, fields).map(|_| command);
+    let plain = |fields, command| params::<NoParams>(cmd, fields).map(|_| command);
     match cmd {
         "expose" => params(cmd, fields).map(Command::Expose),
         "hide" => params(cmd, fields).map(Command::Hide),
@@ -181,11 +182,11 @@ mod tests {
 
     #[test]
     fn a_request_is_read_as_it_was_written() {
-        let expose = Expose {
+        let expose = ExposeParams {
             name: "pg1".into(),
             hosts: vec!["a.example".parse().unwrap()],
             to: vec!["10.0.0.5:5432".parse().unwrap()],
-            ..Expose::default()
+            ..ExposeParams::default()
         };
         let line = request(7, "expose", &expose);
         let Request { id, command } = parse(line.as_bytes()).unwrap();

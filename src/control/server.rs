@@ -19,29 +19,29 @@ use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::controller::{Caller, Controller};
-use super::message::{CommandError, ErrorKind};
+use super::error::{CommandError, ErrorKind};
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
 use crate::config::Control;
 use crate::file::own::{self, Sharing};
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
-const WAITING: usize = 64;
+const MAX_QUEUED_LINES: usize = 64;
 
 /// Subscriptions on one connection: each holds what its caller knows already.
-const SUBSCRIPTIONS: usize = 8;
+const MAX_SUBSCRIPTIONS: usize = 8;
 
 /// How long a caller may take nothing of what it is sent.
-const STALLED: Duration = Duration::from_secs(10);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Rows that all `watch`es together may hold: each knows every database, some hundred bytes each.
-const WATCHED_ROWS: usize = 400_000;
+const MAX_WATCHED_ROWS: usize = 400_000;
 
 /// `watch`es at a time, however many databases there are.
-const WATCHES: std::ops::RangeInclusive<usize> = 4..=64;
+const MAX_WATCHES: std::ops::RangeInclusive<usize> = 4..=64;
 
 /// Callers at a time.
-const CALLERS: usize = 256;
+const MAX_CALLERS: usize = 256;
 
 /// A bound control socket; the file goes when this does.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ fn group_id(group: &str) -> io::Result<u32> {
 
 /// Serves callers for ever.
 pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
-    let callers = Arc::new(tokio::sync::Semaphore::new(CALLERS));
+    let callers = Arc::new(tokio::sync::Semaphore::new(MAX_CALLERS));
     loop {
         let Ok(permit) = callers.clone().acquire_owned().await else {
             return;
@@ -139,7 +139,7 @@ pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
             Ok((stream, _)) => {
                 let controller = controller.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, controller).await {
+                    if let Err(error) = handle_connection(stream, controller).await {
                         debug!(%error, "control connection ended");
                     }
                     drop(permit);
@@ -153,14 +153,14 @@ pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
     }
 }
 
-async fn converse(stream: UnixStream, controller: Arc<Controller>) -> io::Result<()> {
+async fn handle_connection(stream: UnixStream, controller: Arc<Controller>) -> io::Result<()> {
     let cred = stream.peer_cred()?;
     let pid = cred.pid().map_or_else(|| "-".into(), |p| p.to_string());
     let caller = Caller {
         who: format!("uid={} gid={} pid={pid}", cred.uid(), cred.gid()),
     };
     let (reader, writer) = stream.into_split();
-    let (answers, waiting) = mpsc::channel(WAITING);
+    let (answers, waiting) = mpsc::channel(MAX_QUEUED_LINES);
     let mut write = tokio::spawn(write_lines(writer, waiting, caller.who.clone()));
     tokio::select! {
         read = read_requests(reader, &controller, &caller, answers) => {
@@ -178,7 +178,7 @@ async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<Strin
         line.push('\n');
         let mut left = line.as_bytes();
         while !left.is_empty() {
-            match timeout(STALLED, writer.write(left)).await {
+            match timeout(WRITE_TIMEOUT, writer.write(left)).await {
                 Ok(Ok(written @ 1..)) => left = left.get(written..).unwrap_or_default(),
                 Ok(_) => return,
                 // It cannot be told: what it was told last it has not taken either.
@@ -197,7 +197,8 @@ async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<Strin
 /// Why there can be no further `watch` now.
 fn too_many_watches(controller: &Controller) -> Option<CommandError> {
     let databases = controller.gateway().store.snapshot().databases.len();
-    let most = (WATCHED_ROWS / databases.max(1)).clamp(*WATCHES.start(), *WATCHES.end());
+    let most =
+        (MAX_WATCHED_ROWS / databases.max(1)).clamp(*MAX_WATCHES.start(), *MAX_WATCHES.end());
     let now = Arc::strong_count(&controller.watches) - 1;
     (now >= most).then(|| {
         let text = format!(
@@ -258,17 +259,18 @@ async fn read_requests(
             Command::Watch(watch) => watch.interval().ok(),
             _ => None,
         };
-        let done =
-            if (events.is_some() || watched.is_some()) && subscriptions.len() >= SUBSCRIPTIONS {
-                let text = format!("at most {SUBSCRIPTIONS} subscriptions on one connection");
-                Err(CommandError::new(ErrorKind::Refused, text))
-            } else if watched.is_some()
-                && let Some(error) = too_many_watches(controller)
-            {
-                Err(error)
-            } else {
-                controller.execute(command, caller).await
-            };
+        let done = if (events.is_some() || watched.is_some())
+            && subscriptions.len() >= MAX_SUBSCRIPTIONS
+        {
+            let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on one connection");
+            Err(CommandError::new(ErrorKind::Refused, text))
+        } else if watched.is_some()
+            && let Some(error) = too_many_watches(controller)
+        {
+            Err(error)
+        } else {
+            controller.execute(command, caller).await
+        };
         let refused = done.is_err();
         if answers.send(request::answer(&id, done)).await.is_err() {
             return Ok(());

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Page, differences, flag, items};
 use crate::cli::ExposeArgs;
-use crate::ctl::table::{count, harmless, span, text};
+use crate::table::{count, escape, span, text};
 
 pub(super) fn expose(answer: &Value, args: &ExposeArgs) -> Page {
     let mut page = Page::default();
@@ -79,7 +79,7 @@ pub(crate) fn try_it(
         ip if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
-    harmless(&format!(
+    escape(&format!(
         "try it: psql \"host={host} hostaddr={ip} port={} sslmode=require\"",
         addr.port()
     )) + "\n"

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{Page, items};
-use crate::ctl::table::{Column, count, table, text};
+use crate::table::{Column, count, table, text};
 
 /// What `ctl` did as a table, and what the files say section by section.
 pub(super) fn diff(answer: &Value, wide: bool) -> Page {

@@ -12,7 +12,7 @@ use dbgate::probe::report::Schema;
 use serde::Serialize;
 
 use crate::cli::ProbeOutput;
-use crate::ctl::table::{align, count, harmless};
+use crate::table::{align, count, escape};
 
 /// The most rows that are kept to be sorted: about 150 MB.
 const MAX_ROWS: usize = 50_000;
@@ -134,7 +134,7 @@ fn cells(row: &Report) -> [String; 9] {
         row.code.clone(),
         meaning,
     ]
-    .map(|cell| harmless(&cell))
+    .map(|cell| escape(&cell))
 }
 
 /// The packets that could not be read, by reason, as a line of JSON; nothing where all could.

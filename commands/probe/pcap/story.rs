@@ -11,9 +11,9 @@ use dbgate::probe::capture::{Capture, Progress};
 use super::super::USAGE;
 use super::{SOME_FAILED, STRIDE};
 use crate::cli::ProbeOutput;
-use crate::ctl::table::harmless;
 use crate::out;
 use crate::probe::print;
+use crate::table::escape;
 
 pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) -> Result<ExitCode> {
     let mut capture = capture.telling(id);
@@ -53,7 +53,7 @@ fn text(story: &Story) -> String {
             packet.ms, packet.from, packet.tcp
         );
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", harmless(line.trim_end()));
+        let _ = writeln!(text, "{}", escape(line.trim_end()));
     }
     if story.more_packets > 0 {
         let _ = writeln!(

@@ -7,7 +7,7 @@ use crate::top::example::{app, first, noon, second, type_in};
 use crate::top::value::Value;
 
 fn ids(app: &App) -> Vec<u64> {
-    let ids = app.look().order.iter();
+    let ids = app.tab_state().order.iter();
     ids.map(|id| match id {
         Id::Number(id) => *id,
         Id::Name(name) => panic!("{name}"),
@@ -16,8 +16,8 @@ fn ids(app: &App) -> Vec<u64> {
 }
 
 fn names(app: &App) -> Vec<String> {
-    let rows = app.look().order.iter();
-    rows.map(|id| app.world().row(app.tab, id).unwrap().value(0).show())
+    let rows = app.tab_state().order.iter();
+    rows.map(|id| app.mirror().row(app.tab, id).unwrap().value(0).show())
         .collect()
 }
 
@@ -44,16 +44,19 @@ fn a_refresh_is_taken_in_as_a_whole() {
 #[test]
 fn rates_are_over_the_window() {
     let app = app();
-    let world = app.world();
-    assert_eq!(world.window(), 5_000);
-    assert_eq!(world.rates(), (20_000.0, 1_000_000.0));
-    assert!((world.handshakes() - 4.0).abs() < 1e-9);
+    let mirror = app.mirror();
+    assert_eq!(mirror.window(), 5_000);
+    assert_eq!(mirror.rates(), (20_000.0, 1_000_000.0));
+    assert!((mirror.handshakes() - 4.0).abs() < 1e-9);
     // 10 kB for each number within 5 s; the one that came 2 s ago counts from then.
-    assert_eq!(world.session(20).unwrap().rates, (1_000.0, 40_000.0));
-    assert_eq!(world.session(41).unwrap().rates, (350.0, 450.0));
-    assert_eq!(world.session(30).unwrap().rates, (0.0, 0.0));
+    assert_eq!(mirror.session(20).unwrap().rates, (1_000.0, 40_000.0));
+    assert_eq!(mirror.session(41).unwrap().rates, (350.0, 450.0));
+    assert_eq!(mirror.session(30).unwrap().rates, (0.0, 0.0));
     // Those of the last minute, whenever `top` was started.
-    assert_eq!(world.reasons(), [("unknown_host", 2, 12), ("no_sni", 0, 3)]);
+    assert_eq!(
+        mirror.reasons(),
+        [("unknown_host", 2, 12), ("no_sni", 0, 3)]
+    );
 }
 
 #[test]
@@ -69,9 +72,9 @@ fn a_backend_moves_what_its_ended_sessions_moved() {
         databases: vec![last],
         ..Update::default()
     });
-    app.look_at(Tab::Databases);
+    app.open_tab(Tab::Databases);
     let of = |tab: Tab, id: &str| {
-        let row = app.world().row(tab, &Id::Name(id.into())).unwrap();
+        let row = app.mirror().row(tab, &Id::Name(id.into())).unwrap();
         let shown = row.fields().into_iter();
         let wanted = |name: &str| ["in", "out", "bytes_in", "bytes_out"].contains(&name);
         shown
@@ -118,46 +121,46 @@ fn sorted_by_any_column_and_turned_round() {
     assert!(app.sort_by("sped").unwrap_err().contains("no column sped"));
     assert!(app.sort_by("age:up").unwrap_err().contains("asc or desc"));
     // Every column that is shown comes by, and the first again.
-    let before = app.look().sort;
+    let before = app.tab_state().sort;
     let mut seen = vec![before];
     loop {
         type_in(&mut app, "s");
-        if app.look().sort == before {
+        if app.tab_state().sort == before {
             break;
         }
-        seen.push(app.look().sort);
+        seen.push(app.tab_state().sort);
     }
     assert_eq!(seen.len(), 14, "{seen:?}");
     type_in(&mut app, "sS");
-    assert_eq!(app.look().sort, before);
+    assert_eq!(app.tab_state().sort, before);
 }
 
 #[test]
 fn the_selection_stays_on_its_session() {
     let mut app = app();
     type_in(&mut app, "jj");
-    assert_eq!(app.look().selected, Some(Id::Number(19)));
-    assert_eq!(app.look().at, 1);
+    assert_eq!(app.tab_state().selected, Some(Id::Number(19)));
+    assert_eq!(app.tab_state().at, 1);
     app.apply(Update {
         uptime_ms: 1_006_000,
         moved: vec![(3, 900_000, 9_000_000), (4, 900_000, 9_500_000)],
         ..Update::default()
     });
     assert_eq!(ids(&app)[..2], [4, 3]);
-    assert_eq!(app.look().selected, Some(Id::Number(19)));
-    assert_eq!(app.look().at, 3);
+    assert_eq!(app.tab_state().selected, Some(Id::Number(19)));
+    assert_eq!(app.tab_state().at, 3);
     // It ends: nothing else is selected in its place.
     app.apply(Update {
         uptime_ms: 1_007_000,
         closed: vec![19],
         ..Update::default()
     });
-    assert_eq!(app.look().selected, None);
-    assert_eq!(type_in(&mut app, "K"), Wish::Nothing);
-    assert_eq!(app.over, Over::Nothing);
+    assert_eq!(app.tab_state().selected, None);
+    assert_eq!(type_in(&mut app, "K"), KeyOutcome::Nothing);
+    assert_eq!(app.mode, InputMode::Normal);
     assert!(message(&app).contains("select a row"), "{}", message(&app));
     type_in(&mut app, "j");
-    assert_eq!(app.look().at, 3, "it goes on from where it was");
+    assert_eq!(app.tab_state().at, 3, "it goes on from where it was");
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn a_filter_holds_while_it_is_typed() {
     assert!(ids(&app).is_empty());
     type_in(&mut app, "^w");
     assert_eq!(ids(&app).len(), 13);
-    // Wrong: told, and what was understood last stays in force.
+    // Wrong: told, and what was parsed last stays in force.
     type_in(&mut app, "o:red");
     assert!(app.filter_error.as_ref().unwrap().contains("no column o "));
     assert_eq!(ids(&app).len(), 13);
@@ -185,8 +188,8 @@ fn a_filter_holds_while_it_is_typed() {
     type_in(&mut app, "<esc>");
     assert_eq!(ids(&app).len(), 40);
     // While typing, letters are letters.
-    assert_eq!(type_in(&mut app, "/q"), Wish::Nothing);
-    assert_eq!(type_in(&mut app, "^c"), Wish::Quit);
+    assert_eq!(type_in(&mut app, "/q"), KeyOutcome::Nothing);
+    assert_eq!(type_in(&mut app, "^c"), KeyOutcome::Quit);
 }
 
 #[test]
@@ -196,7 +199,7 @@ fn from_a_database_to_its_sessions() {
     assert_eq!(names(&app), ["orders", "billing", "cache"]);
     type_in(&mut app, "jjf");
     assert_eq!((app.tab, ids(&app).len()), (Tab::Sessions, 13));
-    assert_eq!(app.look().filter, "database:billing");
+    assert_eq!(app.tab_state().filter, "database:billing");
 }
 
 #[test]
@@ -220,31 +223,35 @@ fn a_pause_freezes_what_is_seen_and_nothing_else() {
 fn a_kill_asks_first_and_cancel_is_its_first_answer() {
     let mut app = app();
     type_in(&mut app, "jK");
-    let Over::Dialog(dialog) = app.over.clone() else {
-        panic!("{:?}", app.over);
+    let InputMode::Dialog(dialog) = app.mode.clone() else {
+        panic!("{:?}", app.mode);
     };
-    assert_eq!(dialog.deed, Deed::KillSession(20));
+    assert_eq!(dialog.operation, Operation::KillSession(20));
     assert_eq!(
-        dialog.deed.question(app.live()),
+        dialog.operation.question(app.live()),
         [
             "Kill session 20?",
             "database cache, client 192.0.2.6:40020",
             "1 session is closed at once"
         ]
     );
-    assert_eq!(type_in(&mut app, "<enter>"), Wish::Nothing);
+    assert_eq!(type_in(&mut app, "<enter>"), KeyOutcome::Nothing);
     assert_eq!(message(&app), "nothing done");
     for no in ["<esc>", "n", "q"] {
-        assert_eq!(type_in(&mut app, &format!("K{no}")), Wish::Nothing, "{no}");
-        assert_eq!(app.over, Over::Nothing, "{no}");
+        assert_eq!(
+            type_in(&mut app, &format!("K{no}")),
+            KeyOutcome::Nothing,
+            "{no}"
+        );
+        assert_eq!(app.mode, InputMode::Normal, "{no}");
     }
     // Keys that mean something else do not answer.
     type_in(&mut app, "Kjdx ");
-    assert!(matches!(app.over, Over::Dialog(_)), "{:?}", app.over);
-    let ask = |cmd, params| Wish::Ask(Request { cmd, params });
+    assert!(matches!(app.mode, InputMode::Dialog(_)), "{:?}", app.mode);
+    let ask = |cmd, params| KeyOutcome::Ask(Request { cmd, params });
     let kill = ask("kill", json!({"ids": [20]}));
     assert_eq!(type_in(&mut app, "<right><enter>"), kill);
-    assert_eq!(type_in(&mut app, "K<tab><tab><enter>"), Wish::Nothing);
+    assert_eq!(type_in(&mut app, "K<tab><tab><enter>"), KeyOutcome::Nothing);
     assert_eq!(type_in(&mut app, "Ky"), kill);
     app.answered(&json!({"id": 2, "ok": true, "killed": 1, "missing": []}));
     assert_eq!(message(&app), "killed 1 session");
@@ -254,17 +261,17 @@ fn a_kill_asks_first_and_cancel_is_its_first_answer() {
 fn a_database_is_killed_or_drained_as_a_whole() {
     let mut app = app();
     type_in(&mut app, "2jd");
-    let Over::Dialog(dialog) = app.over.clone() else {
-        panic!("{:?}", app.over);
+    let InputMode::Dialog(dialog) = app.mode.clone() else {
+        panic!("{:?}", app.mode);
     };
     assert_eq!(
-        dialog.deed.question(app.live())[..2],
+        dialog.operation.question(app.live())[..2],
         [
             "Drain orders?",
             "13 sessions get timeouts.drain, then they are closed"
         ]
     );
-    let ask = |cmd, params| Wish::Ask(Request { cmd, params });
+    let ask = |cmd, params| KeyOutcome::Ask(Request { cmd, params });
     assert_eq!(
         type_in(&mut app, "y"),
         ask("drain", json!({"name": "orders"}))
@@ -283,7 +290,7 @@ fn a_database_is_killed_or_drained_as_a_whole() {
     app.tab = Tab::Backends;
     app.filter_by("10.0.0.6").unwrap();
     type_in(&mut app, "j");
-    let Wish::Ask(request) = type_in(&mut app, "Ky") else {
+    let KeyOutcome::Ask(request) = type_in(&mut app, "Ky") else {
         panic!("{:?}", app.message);
     };
     let billing: Vec<u64> = (1..=39).filter(|id| id % 3 == 1).collect();
@@ -297,7 +304,7 @@ fn nothing_is_asked_where_nothing_can_be_hit() {
     let mut app = app();
     for keys in ["4jK", "5jd"] {
         type_in(&mut app, keys);
-        assert_eq!(app.over, Over::Nothing, "{keys}");
+        assert_eq!(app.mode, InputMode::Normal, "{keys}");
         assert!(
             message(&app).contains("nothing to kill or drain"),
             "{}",
@@ -312,10 +319,10 @@ fn nothing_is_asked_where_nothing_can_be_hit() {
         ..Update::default()
     });
     assert_eq!(
-        Deed::KillSession(20).question(app.live())[1],
+        Operation::KillSession(20).question(app.live())[1],
         "it has ended"
     );
-    assert_eq!(type_in(&mut app, "y"), Wish::Nothing);
+    assert_eq!(type_in(&mut app, "y"), KeyOutcome::Nothing);
 }
 
 #[test]
@@ -323,8 +330,8 @@ fn read_only_changes_nothing() {
     let mut app = App::new(true, noon());
     app.apply(first());
     for keys in ["jK", "d", "2jK", "d"] {
-        assert_eq!(type_in(&mut app, keys), Wish::Nothing, "{keys}");
-        assert_eq!(app.over, Over::Nothing, "{keys}");
+        assert_eq!(type_in(&mut app, keys), KeyOutcome::Nothing, "{keys}");
+        assert_eq!(app.mode, InputMode::Normal, "{keys}");
         assert!(message(&app).starts_with("read-only"), "{}", message(&app));
     }
 }
@@ -333,17 +340,17 @@ fn read_only_changes_nothing() {
 fn keys_that_ask_the_outside() {
     let mut app = app();
     for (keys, wish) in [
-        ("q", Wish::Quit),
-        ("^c", Wish::Quit),
-        ("^z", Wish::Suspend),
-        ("^l", Wish::Redraw),
-        ("x", Wish::Nothing),
+        ("q", KeyOutcome::Quit),
+        ("^c", KeyOutcome::Quit),
+        ("^z", KeyOutcome::Suspend),
+        ("^l", KeyOutcome::Redraw),
+        ("x", KeyOutcome::Nothing),
     ] {
         assert_eq!(type_in(&mut app, keys), wish, "{keys}");
     }
     // Any key closes the help, and does nothing else.
-    assert_eq!(type_in(&mut app, "?q"), Wish::Nothing);
-    assert_eq!(app.over, Over::Nothing);
+    assert_eq!(type_in(&mut app, "?q"), KeyOutcome::Nothing);
+    assert_eq!(app.mode, InputMode::Normal);
 }
 
 #[test]
@@ -379,5 +386,5 @@ fn details_go_with_the_selection() {
     ));
     type_in(&mut app, "<esc>");
     assert!(!app.details);
-    assert!(app.look().selected.is_some());
+    assert!(app.tab_state().selected.is_some());
 }

@@ -41,17 +41,17 @@ impl Database {
     /// The gateway told it anew, between the times of two refreshes.
     pub(crate) fn replace(&mut self, row: DatabaseRow, (before, now): (u64, u64)) {
         let bytes = (row.bytes_in, row.bytes_out);
-        self.meter.note_move(before, now, bytes);
+        self.meter.record_move(before, now, bytes);
         self.by_backend
             .retain(|addr, _| row.backends.iter().any(|b| b.addr == *addr));
         for backend in &row.backends {
             let bytes = (backend.bytes_in, backend.bytes_out);
             if let Some(meter) = self.by_backend.get_mut(&backend.addr) {
-                meter.note_move(before, now, bytes);
+                meter.record_move(before, now, bytes);
             } else if bytes != (0, 0) {
                 let mut meter = Meter::default();
-                meter.note(before, (0, 0));
-                meter.note(now, bytes);
+                meter.record(before, (0, 0));
+                meter.record(now, bytes);
                 self.by_backend.insert(backend.addr.clone(), meter);
             }
         }
@@ -73,7 +73,7 @@ impl Database {
     }
 
     /// Time has gone on.
-    pub(crate) fn settle(&mut self, now: u64) {
+    pub(crate) fn advance_to(&mut self, now: u64) {
         self.rates = self.meter.rates(now, WINDOW_MS);
     }
 }

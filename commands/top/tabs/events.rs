@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use super::rejects::Reject;
-use crate::ctl::table::{count, size};
+use crate::table::{count, size};
 use crate::top::row::{Column, HIDDEN, Id, Row};
 use crate::top::value::Value;
 

@@ -31,9 +31,9 @@ impl Session {
         let accepted_ms = now.saturating_sub(row.age_ms);
         let mut meter = Meter::default();
         if fresh {
-            meter.note(accepted_ms, (0, 0));
+            meter.record(accepted_ms, (0, 0));
         }
-        meter.note(now, (row.bytes_in, row.bytes_out));
+        meter.record(now, (row.bytes_in, row.bytes_out));
         Self {
             client: row.client.parse().ok(),
             accepted_ms,
@@ -53,11 +53,11 @@ impl Session {
     /// Its counters have moved, between the times of two refreshes.
     pub(crate) fn count(&mut self, bytes: (u64, u64), (before, now): (u64, u64)) {
         (self.row.bytes_in, self.row.bytes_out) = bytes;
-        self.meter.note_move(before, now, bytes);
+        self.meter.record_move(before, now, bytes);
     }
 
     /// Time has gone on.
-    pub(crate) fn settle(&mut self, now: u64) {
+    pub(crate) fn advance_to(&mut self, now: u64) {
         self.age_ms = now.saturating_sub(self.accepted_ms);
         self.rates = if self.meter.is_moving(now) {
             self.meter.rates(now, WINDOW_MS)

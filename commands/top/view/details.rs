@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Paint, Tone, bars, line_of, right_of};
-use crate::ctl::table::{size, span};
+use crate::table::{size, span};
 use crate::top::app::App;
 use crate::top::meter::{KEPT_MS, as_f64};
 use crate::top::row::AnyRow;
@@ -75,7 +75,7 @@ pub(super) fn height(app: &App, area: Rect) -> u16 {
 
 /// Draws the pane.
 pub(super) fn draw(paint: &mut Paint, area: Rect, app: &App) {
-    let look = app.look();
+    let state = app.tab_state();
     let Some(row) = app.selected() else {
         paint.put(area, &rule("gone", area.width), Tone::Strong);
         paint.put(line_of(area, 1), "what was selected is gone", Tone::Normal);
@@ -101,13 +101,13 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, app: &App) {
             name = "";
         }
     }
-    let meter = look
+    let meter = state
         .selected
         .as_ref()
-        .and_then(|id| app.world().meter(app.tab, id));
+        .and_then(|id| app.mirror().meter(app.tab, id));
     if let Some(meter) = meter {
         let bars = line_of(area, line.saturating_add(1));
-        traffic(paint, bars, meter.history(app.world().now, slots(area)));
+        traffic(paint, bars, meter.history(app.mirror().now, slots(area)));
     }
 }
 

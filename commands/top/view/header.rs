@@ -3,8 +3,8 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Paint, Tone, bars, right_of};
-use crate::ctl::table::{size, span};
-use crate::top::app::{App, Link};
+use crate::table::{size, span};
+use crate::top::app::{App, LinkState};
 use crate::top::meter::KEPT_MS;
 use crate::top::tabs::Tab;
 use crate::top::value::{clock, whole};
@@ -20,7 +20,7 @@ pub(super) fn lines(app: &App, room: u16) -> Vec<Line> {
         3..=12 => vec![title, totals, tabs],
         _ => vec![title, clients, traffic, tabs],
     };
-    if app.link != Link::Up {
+    if app.link != LinkState::Up {
         if lines.len() >= usize::from(room) {
             lines.pop();
         }
@@ -44,15 +44,15 @@ fn title(paint: &mut Paint, area: Rect, app: &App) {
         .width
         .saturating_sub(flags.len().try_into().unwrap_or(0));
     paint.put_right(area, &flags, Tone::Warn);
-    let world = app.world();
-    let totals = &world.totals;
+    let mirror = app.mirror();
+    let totals = &mirror.totals;
     let area = Rect {
         width: left.saturating_sub(u16::from(!flags.is_empty())),
         ..area
     };
     let facts = [
         (format!("dbgate {}", totals.version), Tone::Strong),
-        (format!("up {}", span(&world.now.into())), Tone::Normal),
+        (format!("up {}", span(&mirror.now.into())), Tone::Normal),
         (format!("revision {}", totals.revision), Tone::Normal),
         (format!("pid {}", totals.pid), Tone::Normal),
     ];
@@ -60,13 +60,13 @@ fn title(paint: &mut Paint, area: Rect, app: &App) {
 }
 
 fn about_clients(app: &App) -> Vec<(String, Tone)> {
-    let world = app.world();
-    let totals = &world.totals;
+    let mirror = app.mirror();
+    let totals = &mirror.totals;
     let sessions = match totals.handshakes {
         0 => format!("sessions {}", totals.sessions),
         open => format!("sessions {} ({open} in handshake)", totals.sessions),
     };
-    let rejects = world.rejects_a_minute();
+    let rejects = mirror.rejects_a_minute();
     let tone = if rejects == 0 {
         Tone::Normal
     } else {
@@ -75,7 +75,7 @@ fn about_clients(app: &App) -> Vec<(String, Tone)> {
     vec![
         (sessions, Tone::Normal),
         (
-            format!("handshakes {:.1}/s", world.handshakes()),
+            format!("handshakes {:.1}/s", mirror.handshakes()),
             Tone::Normal,
         ),
         (format!("rejects {rejects}/min"), tone),
@@ -83,10 +83,10 @@ fn about_clients(app: &App) -> Vec<(String, Tone)> {
 }
 
 fn about_traffic(app: &App) -> Vec<(String, Tone)> {
-    let world = app.world();
-    let (rate_in, rate_out) = world.rates();
+    let mirror = app.mirror();
+    let (rate_in, rate_out) = mirror.rates();
     let rate = |rate: f64| size(&whole(rate).into());
-    let window = span(&world.window().into());
+    let window = span(&mirror.window().into());
     vec![
         (format!("in {}/s", rate(rate_in)), Tone::Normal),
         (format!("out {}/s", rate(rate_out)), Tone::Normal),
@@ -96,7 +96,7 @@ fn about_traffic(app: &App) -> Vec<(String, Tone)> {
 
 /// All in one line, for low screens; what does not fit is left out.
 fn totals(paint: &mut Paint, area: Rect, app: &App) {
-    let totals = &app.world().totals;
+    let totals = &app.mirror().totals;
     let mut facts = vec![(format!("sessions {}", totals.sessions), Tone::Normal)];
     facts.extend(about_traffic(app));
     facts.extend(about_clients(app).into_iter().skip(1).rev());
@@ -105,7 +105,7 @@ fn totals(paint: &mut Paint, area: Rect, app: &App) {
 
 fn clients(paint: &mut Paint, area: Rect, app: &App) {
     let mut facts = about_clients(app);
-    let totals = &app.world().totals;
+    let totals = &app.mirror().totals;
     let since = format!(
         "since the start: {} sessions, {} rejects",
         totals.sessions_total, totals.rejects
@@ -117,23 +117,23 @@ fn clients(paint: &mut Paint, area: Rect, app: &App) {
 fn traffic(paint: &mut Paint, area: Rect, app: &App) {
     let used = paint.put_all(area, &about_traffic(app));
     let rest = right_of(area, used + 2);
-    let world = app.world();
+    let mirror = app.mirror();
     let label = format!("in and out, last {} ", span(&KEPT_MS.into()));
     let slots = usize::from(rest.width).saturating_sub(label.len()).min(60);
     if slots < 10 {
         return;
     }
-    let (of_in, of_out) = world.traffic.history(world.now, slots);
+    let (of_in, of_out) = mirror.traffic.history(mirror.now, slots);
     let both: Vec<u64> = of_in.iter().zip(&of_out).map(|(a, b)| a + b).collect();
     paint.put_right(rest, &format!("{label}{}", bars(&both)), Tone::Normal);
 }
 
 fn tabs(paint: &mut Paint, area: Rect, app: &App) {
-    let world = app.world();
+    let mirror = app.mirror();
     let tab = |tab: Tab, with_count: bool| {
         let number = tab.number() + 1;
         let text = if with_count {
-            format!("{number} {} {}", tab.title(), world.count(tab))
+            format!("{number} {} {}", tab.title(), mirror.count(tab))
         } else {
             format!("{number} {}", tab.title())
         };
@@ -161,7 +161,7 @@ fn tabs(paint: &mut Paint, area: Rect, app: &App) {
 }
 
 fn banner(paint: &mut Paint, area: Rect, app: &App) {
-    if let Link::Lost { since, why } = &app.link {
+    if let LinkState::Lost { since, why } = &app.link {
         let gone = app.now.duration_since(*since).unwrap_or_default();
         let at = humantime::format_rfc3339_seconds(*since).to_string();
         let text = format!(

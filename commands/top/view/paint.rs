@@ -10,7 +10,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
-use crate::ctl::table::harmless;
+use crate::table::escape;
 
 /// Colours that are readable on the terminal's background.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -90,7 +90,7 @@ impl<'a> Paint<'a> {
         if area.is_empty() {
             return 0;
         }
-        let text = self.spell(&fit(&harmless(text), area.width.into()));
+        let text = self.spell(&fit(&escape(text), area.width.into()));
         let style = self.skin.style(tone);
         let width = usize::from(area.width);
         let (end, _) = self.buffer.set_stringn(area.x, area.y, text, width, style);
@@ -99,7 +99,7 @@ impl<'a> Paint<'a> {
 
     /// Puts text at the right end of an area's first line.
     pub(crate) fn put_right(&mut self, area: Rect, text: &str, tone: Tone) {
-        let text = fit(&harmless(text), area.width.into());
+        let text = fit(&escape(text), area.width.into());
         let width = u16::try_from(width(&text)).unwrap_or(area.width);
         self.put(
             right_of(area, area.width.saturating_sub(width)),

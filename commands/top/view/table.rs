@@ -19,25 +19,25 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, app: &App) {
         return;
     }
     let heads = app.tab.heads();
-    let look = app.look();
+    let state = app.tab_state();
     let height = area.height - 1;
     let first = first_row(
-        look.at,
-        look.selected.is_some(),
-        look.order.len(),
+        state.at,
+        state.selected.is_some(),
+        state.order.len(),
         height.into(),
     );
-    let ids = look.order.iter().skip(first).take(height.into());
+    let ids = state.order.iter().skip(first).take(height.into());
     let rows: Vec<(&Id, &dyn AnyRow)> = ids
-        .filter_map(|id| Some((id, app.world().row(app.tab, id)?)))
+        .filter_map(|id| Some((id, app.mirror().row(app.tab, id)?)))
         .collect();
     let columns = columns(&heads, area.width, |column| {
         let widths = rows.iter().map(|(_, row)| width(&row.value(column).show()));
         u16::try_from(widths.max().unwrap_or(0)).unwrap_or(u16::MAX)
     });
     titles(paint, line_of(area, 0), app, &heads, &columns);
-    if look.order.is_empty() {
-        let text = match (app.world().count(app.tab), look.filter.is_empty()) {
+    if state.order.is_empty() {
+        let text = match (app.mirror().count(app.tab), state.filter.is_empty()) {
             (0, _) => format!("no {}", app.tab.name()),
             (_, _) => "nothing here meets the filter".to_owned(),
         };
@@ -56,7 +56,7 @@ pub(super) fn draw(paint: &mut Paint, area: Rect, app: &App) {
                 paint.put(at, &text, tone);
             }
         }
-        if look.selected.as_ref() == Some(id) {
+        if state.selected.as_ref() == Some(id) {
             paint.mark(place);
         }
     }
@@ -146,11 +146,11 @@ fn columns(heads: &[Head], room: u16, need: impl Fn(usize) -> u16) -> Vec<Shown>
 }
 
 fn titles(paint: &mut Paint, line: Rect, app: &App, heads: &[Head], columns: &[Shown]) {
-    let look = app.look();
-    let arrow = if look.down { '▼' } else { '▲' };
+    let state = app.tab_state();
+    let arrow = if state.down { '▼' } else { '▲' };
     for column in columns {
         let at = column.place(line);
-        let sorted = column.number == look.sort;
+        let sorted = column.number == state.sort;
         let tone = if sorted { Tone::Chosen } else { Tone::Strong };
         let title = column.head.title;
         match (column.head.number, sorted) {
@@ -166,8 +166,8 @@ fn titles(paint: &mut Paint, line: Rect, app: &App, heads: &[Head], columns: &[S
         }
     }
     // Sorted by a column for which there is no room: said all the same.
-    if columns.iter().all(|column| column.number != look.sort)
-        && let Some(head) = heads.get(look.sort)
+    if columns.iter().all(|column| column.number != state.sort)
+        && let Some(head) = heads.get(state.sort)
         && line.width > 40
     {
         paint.put_right(line, &format!(" {arrow}{}", head.title), Tone::Chosen);
@@ -176,7 +176,7 @@ fn titles(paint: &mut Paint, line: Rect, app: &App, heads: &[Head], columns: &[S
 
 /// How many were turned away for which reason.
 fn reasons(paint: &mut Paint, line: Rect, app: &App) {
-    let reasons = app.world().reasons();
+    let reasons = app.mirror().reasons();
     let mut texts = vec![("last minute:".to_owned(), Tone::Strong)];
     texts.extend(
         reasons.iter().map(|(reason, minute, all)| {

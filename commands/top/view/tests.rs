@@ -39,7 +39,7 @@ fn text(buffer: &Buffer) -> String {
     text
 }
 
-/// What is worth a look, by name: the keys that lead there.
+/// Scenes by name: the keys that lead there.
 const SCENES: &[(&str, &str)] = &[
     ("sessions", ""),
     ("sessions-selected", "jjj"),

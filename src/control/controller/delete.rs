@@ -4,7 +4,8 @@
 use serde_json::{Value, json};
 use tracing::info;
 
-use super::super::message::{CommandError, Delete, Running};
+use super::super::error::CommandError;
+use super::super::params::{DeleteParams, RunningSessions};
 use super::super::reads;
 use super::{Caller, Controller, join, millis};
 use crate::route::store::ChangeError;
@@ -14,41 +15,45 @@ impl Controller {
     ///
     /// # Errors
     /// The configuration declares it, there is nothing of it, or it cannot be kept on disk.
-    pub(super) fn delete(&self, wish: &Delete, caller: &Caller) -> Result<Value, CommandError> {
+    pub(super) fn delete(
+        &self,
+        params: &DeleteParams,
+        caller: &Caller,
+    ) -> Result<Value, CommandError> {
         let store = &self.gateway.store;
-        let done = store.delete(&wish.name, wish.dry_run, &|changed, overlay| {
+        let done = store.delete(&params.name, params.dry_run, &|changed, overlay| {
             self.state.save(changed, overlay)
         });
         let change = match done {
             Ok(change) => change,
-            Err(ChangeError::NotFound(_)) if wish.if_exists => store.unchanged(),
+            Err(ChangeError::NotFound(_)) if params.if_exists => store.unchanged(),
             Err(ChangeError::NotFound(_)) => {
-                return Err(reads::no_database(&self.gateway, &wish.name));
+                return Err(reads::no_database(&self.gateway, &params.name));
             }
             Err(error) => return Err(error.into()),
         };
-        let sessions = self.touched(&change);
-        let running = if wish.kill {
-            Running::Kill
+        let sessions = self.affected(&change);
+        let running = if params.kill {
+            RunningSessions::Kill
         } else {
-            Running::Drain
+            RunningSessions::Drain
         };
-        let patience = self.patience(None);
-        if change.changed && !wish.dry_run {
-            self.tell(&change);
-            self.end(&sessions, running, patience);
+        let drain_time = self.drain_time(None);
+        if change.changed && !params.dry_run {
+            self.emit(&change);
+            self.end_sessions(&sessions, running, drain_time);
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %wish.name, freed = %join(&change.freed),
+            info!(target: "audit", who = %caller.who, database = %params.name, freed = %join(&change.freed),
                 running = running.as_str(), sessions = sessions.len(), revision = change.revision, "delete");
         }
         Ok(json!({
-            "database": wish.name,
+            "database": params.name,
             "changed": change.changed,
-            "dry_run": wish.dry_run,
+            "dry_run": params.dry_run,
             "revision": change.revision,
             "hosts": change.freed,
             "running": running,
-            "drain_ms": (running == Running::Drain).then(|| millis(patience)),
+            "drain_ms": (running == RunningSessions::Drain).then(|| millis(drain_time)),
             "sessions": sessions.len(),
         }))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::super::message::{CommandError, ErrorKind};
+use super::super::error::{CommandError, ErrorKind};
 use super::{Controller, millis};
 use crate::config::difference::{Difference, Effect, Place};
 use crate::gateway::Gateway;
@@ -27,14 +27,14 @@ impl Controller {
                 format!("nothing can be compared\n{}", problems.join("\n")),
             )
         })?;
-        let ended = self.touched(&preview.change);
+        let ended = self.affected(&preview.change);
         let mut rows = by_ctl(&self.gateway);
         rows.extend(rows_of(&preview, &ended, Tense::Future));
         Ok(json!({
             "differences": rows,
             "more_databases": preview.differences.more,
             "sessions": ended.len(),
-            "drain_ms": millis(self.patience(None)),
+            "drain_ms": millis(self.drain_time(None)),
         }))
     }
 }

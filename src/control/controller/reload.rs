@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::super::message::{CommandError, ErrorKind, Running};
+use super::super::error::{CommandError, ErrorKind};
+use super::super::params::RunningSessions;
 use super::diff::{Tense, rows_of};
 use super::{Caller, Controller, join, millis, pairs};
 use crate::config::difference::Effect;
@@ -61,7 +62,7 @@ impl Controller {
         match reloaded {
             Ok(reloaded) => {
                 let change = &reloaded.change;
-                let sessions = self.touched(change);
+                let sessions = self.affected(change);
                 let rows = rows_of(&reloaded, &sessions, Tense::Past);
                 let more = reloaded.differences.more;
                 let changed = more > 0
@@ -69,10 +70,10 @@ impl Controller {
                     || rows
                         .iter()
                         .any(|row| row["effect"] != Effect::Restart.as_str());
-                self.tell(change);
-                self.recall(change);
-                let patience = self.patience(None);
-                self.end(&sessions, Running::Drain, patience);
+                self.emit(change);
+                self.cancel_drains(change);
+                let drain_time = self.drain_time(None);
+                self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
                 self.leases.notify_one();
                 info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
                     withdrawn = change.withdrawn.len(), changes = %named(&rows), sessions = sessions.len(), "reload");
@@ -87,7 +88,7 @@ impl Controller {
                     "exposed": pairs(&change.exposed),
                     "withdrawn": pairs(&change.withdrawn),
                     "sessions": sessions.len(),
-                    "drain_ms": millis(patience),
+                    "drain_ms": millis(drain_time),
                     "warnings": reloaded.warnings,
                     "notes": change.news,
                 }))

@@ -6,7 +6,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use dbgate::control::client::{Client as Control, ClientError};
-use dbgate::control::message::ErrorKind;
+use dbgate::control::error::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::certs::Ca;

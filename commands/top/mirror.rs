@@ -21,12 +21,12 @@ const KEPT: usize = 1000;
 
 /// The gateway as it was told.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct World {
+pub(crate) struct Mirror {
     /// Milliseconds since the gateway's start, at the last refresh.
     pub(crate) now: u64,
     /// The same, at the refresh before.
     before: u64,
-    /// When this world began, in the same time.
+    /// When this mirror began, in the same time.
     since: u64,
     /// The gateway as a whole.
     pub(crate) totals: Totals,
@@ -45,7 +45,7 @@ pub(crate) struct World {
     reject_counts: BTreeMap<(String, String), (u64, Meter)>,
 }
 
-impl World {
+impl Mirror {
     /// Takes in what the gateway told; true when that was the last line of a refresh.
     pub(crate) fn apply(&mut self, update: Update) -> bool {
         if update.first {
@@ -64,8 +64,9 @@ impl World {
         }
         let times = (self.before, now);
         if let Some(totals) = update.totals {
-            self.traffic.note(now, (totals.bytes_in, totals.bytes_out));
-            self.clients.note(now, (totals.accepted, 0));
+            self.traffic
+                .record(now, (totals.bytes_in, totals.bytes_out));
+            self.clients.record(now, (totals.accepted, 0));
             self.totals = totals;
         }
         for row in update.sessions {
@@ -121,17 +122,17 @@ impl World {
             *count = told.count;
             // One that is new had been nothing until the refresh before.
             if fresh && meter.is_empty() {
-                meter.note(self.since, (0, 0));
+                meter.record(self.since, (0, 0));
             }
             if fresh {
-                meter.note_move(self.before, now, (told.count, 0));
+                meter.record_move(self.before, now, (told.count, 0));
             }
         }
         if !fresh && !update.more {
             self.look_back();
         }
         if !update.more {
-            self.settle();
+            self.advance_to();
         }
         !update.more
     }
@@ -162,10 +163,10 @@ impl World {
         for (key, (count, meter)) in &mut self.reject_counts {
             let by_time = recent.remove(key).unwrap_or_default();
             let mut so_far = count.saturating_sub(by_time.values().sum());
-            meter.note(self.now.saturating_sub(KEPT_MS), (so_far, 0));
+            meter.record(self.now.saturating_sub(KEPT_MS), (so_far, 0));
             for (at, new) in by_time {
                 so_far += new;
-                meter.note(at, (so_far, 0));
+                meter.record(at, (so_far, 0));
             }
         }
     }
@@ -176,10 +177,10 @@ impl World {
     }
 
     /// Brings everything that depends on the time up to it.
-    fn settle(&mut self) {
+    fn advance_to(&mut self) {
         let now = self.now;
-        self.sessions.values_mut().for_each(|s| s.settle(now));
-        self.databases.values_mut().for_each(|d| d.settle(now));
+        self.sessions.values_mut().for_each(|s| s.advance_to(now));
+        self.databases.values_mut().for_each(|d| d.advance_to(now));
         self.backends = backends::gather(self.databases.values(), self.sessions.values(), now);
     }
 

@@ -8,14 +8,14 @@ use crate::top::row::Id;
 
 /// How one tab is looked at.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Look {
+pub(crate) struct TabState {
     /// The column that it is sorted by.
     pub(crate) sort: usize,
     /// Largest first.
     pub(crate) down: bool,
     /// The filter as typed.
     pub(crate) filter: String,
-    pub(super) understood: Filter,
+    pub(super) parsed: Filter,
     /// The selected row; it stays selected wherever sorting moves it.
     pub(crate) selected: Option<Id>,
     /// Where that is, or was.
@@ -26,10 +26,10 @@ pub(crate) struct Look {
 
 /// What lies over the table.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Over {
-    /// Nothing.
+pub(crate) enum InputMode {
+    /// Keys act on the table.
     #[default]
-    Nothing,
+    Normal,
     /// The filter is being typed; as it was before.
     Filter(String),
     /// A question.
@@ -40,7 +40,7 @@ pub(crate) enum Over {
 
 /// Whether the gateway can be reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Link {
+pub(crate) enum LinkState {
     /// It tells what changes.
     #[default]
     Up,
@@ -53,9 +53,9 @@ pub(crate) enum Link {
     },
 }
 
-/// What a key asks of the world outside.
+/// Result of a key press, for the event loop.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Wish {
+pub(crate) enum KeyOutcome {
     /// Nothing.
     Nothing,
     /// To end.

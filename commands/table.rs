@@ -41,16 +41,16 @@ pub(crate) fn table(rows: &[Value], columns: &[Column], wide: bool) -> String {
     let header = columns.iter().map(|c| c.header.to_owned()).collect();
     let mut lines: Vec<Vec<String>> = vec![header];
     for row in rows {
-        lines.push(columns.iter().map(|c| harmless(&(c.cell)(row))).collect());
+        lines.push(columns.iter().map(|c| escape(&(c.cell)(row))).collect());
     }
     align(&lines)
 }
 
 /// Sets names beside their values.
-pub(crate) fn facts(facts: &[(&str, String)]) -> String {
-    let lines: Vec<Vec<String>> = facts
+pub(crate) fn fields(fields: &[(&str, String)]) -> String {
+    let lines: Vec<Vec<String>> = fields
         .iter()
-        .map(|(name, value)| vec![harmless(name), harmless(value)])
+        .map(|(name, value)| vec![escape(name), escape(value)])
         .collect();
     align(&lines)
 }
@@ -141,12 +141,12 @@ pub(crate) fn count(number: u64, thing: &str) -> String {
 
 /// A line in which control characters, and those that turn the direction of text, are spelled
 /// out: names and reasons may come from strangers.
-pub(crate) fn harmless(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     spell(text, |_| false)
 }
 
 /// The same for several lines.
-pub(crate) fn harmless_lines(text: &str) -> String {
+pub(crate) fn escape_lines(text: &str) -> String {
     spell(text, |c| c == '\n')
 }
 
@@ -224,9 +224,9 @@ mod tests {
     #[test]
     fn a_terminal_obeys_nothing_in_it() {
         assert_eq!(
-            harmless("a\u{1b}[2J\u{9b}31m\u{202e}\nb\u{fc}"),
+            escape("a\u{1b}[2J\u{9b}31m\u{202e}\nb\u{fc}"),
             "a\\u{1b}[2J\\u{9b}31m\\u{202e}\\nb\u{fc}"
         );
-        assert_eq!(harmless_lines("a\nb\r"), "a\nb\\r");
+        assert_eq!(escape_lines("a\nb\r"), "a\nb\\r");
     }
 }

@@ -3,7 +3,7 @@
 use ratatui::layout::Rect;
 
 use super::paint::{Paint, Tone, line_of, middle, right_of, width};
-use crate::top::app::{App, Over};
+use crate::top::app::{App, InputMode};
 use crate::top::dialog::Dialog;
 use crate::top::keys::{FILTERS, HELP};
 
@@ -16,10 +16,10 @@ pub(super) fn footer(paint: &mut Paint, area: Rect, app: &App, filter: bool) {
         filter_line(paint, line_of(area, 0), app);
     }
     let last = line_of(area, area.height.saturating_sub(1));
-    match (&app.over, &app.message) {
+    match (&app.mode, &app.message) {
         // Where there is room for one line only.
-        (Over::Filter(_), _) if area.height == 1 => filter_line(paint, last, app),
-        (Over::Filter(_), _) => {
+        (InputMode::Filter(_), _) if area.height == 1 => filter_line(paint, last, app),
+        (InputMode::Filter(_), _) => {
             paint.put(
                 last,
                 "Enter keeps it, Esc takes it back, Ctrl-U empties it",
@@ -35,17 +35,17 @@ pub(super) fn footer(paint: &mut Paint, area: Rect, app: &App, filter: bool) {
 }
 
 fn filter_line(paint: &mut Paint, line: Rect, app: &App) {
-    let typing = matches!(app.over, Over::Filter(_));
-    let look = app.look();
+    let typing = matches!(app.mode, InputMode::Filter(_));
+    let state = app.tab_state();
     let mark = if typing { "_" } else { "" };
-    let text = format!("filter: {}{mark}", look.filter);
+    let text = format!("filter: {}{mark}", state.filter);
     let used = paint.put(line, &text, Tone::Chosen);
     let rest = right_of(line, used + 2);
     if let Some(error) = &app.filter_error {
         paint.put(rest, error, Tone::Bad);
     } else {
-        let all = app.world().count(app.tab);
-        let text = format!("{} of {all}", look.order.len());
+        let all = app.mirror().count(app.tab);
+        let text = format!("{} of {all}", state.order.len());
         paint.put(rest, &text, Tone::Normal);
     }
 }
@@ -65,7 +65,7 @@ fn hints(paint: &mut Paint, line: Rect, app: &App) {
 
 /// A question over the table.
 pub(super) fn dialog(paint: &mut Paint, area: Rect, app: &App, dialog: &Dialog) {
-    let lines = dialog.deed.question(app.live());
+    let lines = dialog.operation.question(app.live());
     let widest = lines
         .iter()
         .map(|line| width(line))
@@ -76,7 +76,7 @@ pub(super) fn dialog(paint: &mut Paint, area: Rect, app: &App, dialog: &Dialog) 
     let high = u16::try_from(lines.len())
         .unwrap_or(u16::MAX)
         .saturating_add(4);
-    let inner = paint.frame(middle(area, wide, high), dialog.deed.verb());
+    let inner = paint.frame(middle(area, wide, high), dialog.operation.verb());
     for (number, line) in (0..).zip(&lines) {
         let tone = if number == 0 {
             Tone::Strong
@@ -95,7 +95,7 @@ pub(super) fn dialog(paint: &mut Paint, area: Rect, app: &App, dialog: &Dialog) 
     };
     let texts = [
         button(!dialog.marked, "Cancel"),
-        button(dialog.marked, dialog.deed.verb()),
+        button(dialog.marked, dialog.operation.verb()),
         ("(y/n)".to_owned(), Tone::Normal),
     ];
     paint.put_all(buttons, &texts);

@@ -1,4 +1,4 @@
-//! The words of the control protocol: what each command carries.
+//! Parameters of the commands of the control protocol.
 //!
 //! A request is `{"v":1,"id":7,"cmd":"expose",…}`, its answer `{"id":7,"ok":true,…}` or
 //! `{"id":7,"ok":false,"error":{"kind":"conflict","message":"…"}}`. Events of a subscription are
@@ -10,60 +10,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+use super::error::{CommandError, ErrorKind};
 use crate::backend::BackendAddr;
 use crate::route::spec::Rare;
-use crate::route::{ChangeError, DatabaseSpec, Host, Network, Protocol};
+use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
-
-/// Why a command was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErrorKind {
-    /// The gateway will not or cannot do it.
-    Refused,
-    /// The request makes no sense.
-    Usage,
-    /// It contradicts what is there.
-    Conflict,
-    /// What it names is not there.
-    NotFound,
-}
-
-/// A command that was not carried out; nothing has changed.
-#[derive(Clone, Debug, Error, Serialize, Deserialize)]
-#[error("{message}")]
-pub struct CommandError {
-    /// The kind, which decides the exit code of `ctl`.
-    pub kind: ErrorKind,
-    /// What is wrong and what to do, in words.
-    pub message: String,
-}
-
-impl CommandError {
-    /// An error of this kind.
-    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
-    }
-}
-
-impl From<ChangeError> for CommandError {
-    fn from(error: ChangeError) -> Self {
-        let kind = match &error {
-            ChangeError::Conflict(_) => ErrorKind::Conflict,
-            ChangeError::NotFound(_) => ErrorKind::NotFound,
-            ChangeError::Invalid(_) => ErrorKind::Usage,
-            ChangeError::Files { .. } | ChangeError::GatewayFiles(_) | ChangeError::State(_) => {
-                ErrorKind::Refused
-            }
-        };
-        Self::new(kind, error.to_string())
-    }
-}
 
 /// Makes a database reachable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -72,7 +24,7 @@ impl From<ChangeError> for CommandError {
     clippy::struct_excessive_bools,
     reason = "each is a flag of `ctl expose`"
 )]
-pub struct Expose {
+pub struct ExposeParams {
     /// The database.
     pub name: String,
     /// The hosts.
@@ -137,7 +89,7 @@ pub struct Expose {
     pub check: bool,
 }
 
-impl Expose {
+impl ExposeParams {
     /// The declaration that `to` and the settings beside it make; `None` without them.
     ///
     /// # Errors
@@ -199,7 +151,7 @@ impl Expose {
 /// What becomes of the sessions of an exposure that ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Running {
+pub enum RunningSessions {
     /// They get some time, then they are closed.
     #[default]
     Drain,
@@ -209,7 +161,7 @@ pub enum Running {
     Kill,
 }
 
-impl Running {
+impl RunningSessions {
     /// The word used in JSON and logs.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -224,7 +176,7 @@ impl Running {
 /// Ends an exposure.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Hide {
+pub struct HideParams {
     /// The database.
     pub name: String,
     /// The hosts; all if empty.
@@ -232,7 +184,7 @@ pub struct Hide {
     pub hosts: Vec<Host>,
     /// What becomes of running sessions.
     #[serde(default)]
-    pub running: Running,
+    pub running: RunningSessions,
     /// With drain: how long; `timeouts.drain` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_ms: Option<u64>,
@@ -247,7 +199,7 @@ pub struct Hide {
 /// Deletes what `ctl` made of a database.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Delete {
+pub struct DeleteParams {
     /// The database.
     pub name: String,
     /// Closes its sessions at once; else they get `timeouts.drain`.
@@ -264,7 +216,7 @@ pub struct Delete {
 /// Names one database.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Named {
+pub struct ShowParams {
     /// The database.
     pub name: String,
 }
@@ -272,7 +224,7 @@ pub struct Named {
 /// Asks where a name leads.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Explain {
+pub struct ExplainParams {
     /// The name, as a client would send it.
     pub host: String,
     /// The listener; the first one if absent.
@@ -286,7 +238,7 @@ pub struct Explain {
 /// Asks for live sessions.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Sessions {
+pub struct SessionsParams {
     /// Only those of this database.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database: Option<String>,
@@ -295,7 +247,7 @@ pub struct Sessions {
 /// Closes sessions at once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Kill {
+pub struct KillParams {
     /// These sessions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ids: Vec<u64>,
@@ -307,7 +259,7 @@ pub struct Kill {
 /// Closes the sessions of a database that still run after some time.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Drain {
+pub struct DrainParams {
     /// The database.
     pub name: String,
     /// How long; `timeouts.drain` if absent.
@@ -319,13 +271,13 @@ pub struct Drain {
 /// ([`super::watch`]).
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Watch {
+pub struct WatchParams {
     /// Milliseconds from one refresh to the next, 100 to 60,000; a second if absent.
-    #[serde(default = "Watch::second")]
+    #[serde(default = "WatchParams::second")]
     pub interval_ms: u64,
 }
 
-impl Watch {
+impl WatchParams {
     fn second() -> u64 {
         1000
     }
@@ -348,7 +300,7 @@ impl Watch {
 /// A command without parameters.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Nothing {}
+pub struct NoParams {}
 
 #[cfg(test)]
 mod tests {
@@ -356,10 +308,10 @@ mod tests {
 
     #[test]
     fn settings_need_a_backend() {
-        let expose = Expose {
+        let expose = ExposeParams {
             name: "pg1".into(),
             tls: Some(TlsMode::Terminate),
-            ..Expose::default()
+            ..ExposeParams::default()
         };
         assert_eq!(expose.spec().unwrap_err().kind, ErrorKind::Usage);
     }

@@ -1,0 +1,34 @@
+//! Inputs of the event loop: lines of the gateway, keys, signals.
+
+use std::io;
+
+use dbgate::control::watch::Update;
+use ratatui::crossterm::event::KeyEvent;
+use rustix::process::Signal;
+use serde_json::Value as Json;
+
+/// Something that the state takes in.
+pub(crate) enum Input {
+    /// A line of the gateway.
+    Message(Message),
+    /// It cannot be reached any more.
+    Lost(String),
+    /// It can again.
+    Back,
+    /// A key.
+    Key(KeyEvent),
+    /// The terminal has another size.
+    Resize,
+    /// The terminal is gone.
+    Closed(io::Error),
+    /// A signal asks for the end.
+    Signal(Signal),
+}
+
+/// One line of the gateway.
+pub(crate) enum Message {
+    /// Of the subscription.
+    Update(Box<Update>),
+    /// The answer to a request.
+    Answer(Json),
+}
