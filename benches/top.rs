@@ -28,7 +28,7 @@ use std::{fs, io};
 
 use dbgate::config;
 use dbgate::gateway::Gateway;
-use dbgate::net::held::Held;
+use dbgate::net::held::HeldSockets;
 use dbgate::runtime::{self, Options};
 use dbgate::sessions::{RequestedHost, SessionGuard};
 use dbgate::tls::Sni;
@@ -177,7 +177,7 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let server = runtime::start(config, options, Held::default())
+            let server = runtime::start(config, options, HeldSockets::default())
                 .await
                 .expect("a gateway");
             let started = (server.gateway().clone(), Thread::this());

@@ -11,10 +11,10 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use dbgate::backend::BackendAddr;
 use dbgate::config::parse_duration;
 use dbgate::route::{Host, Network, Protocol};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
+use dbgate::upstream::BackendAddr;
 
 pub(crate) use cert::*;
 pub(crate) use probe::*;

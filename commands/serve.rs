@@ -15,7 +15,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use dbgate::config::{self, Config, LogFormat, Parsed, Problem, Severity};
 use dbgate::listeners::BindError;
 use dbgate::metrics::MetricsError;
-use dbgate::net::held::Held;
+use dbgate::net::held::HeldSockets;
 use dbgate::net::listen::needs_v6_only;
 use dbgate::provider::state::StateError;
 use dbgate::runtime::{self, Options, Server, StartError};
@@ -122,7 +122,7 @@ fn leave_root(
     account: &Account,
     config: &Config,
     options: &Options,
-    held: &mut Held,
+    held: &mut HeldSockets,
 ) -> Result<()> {
     account.directory(&options.state_dir, 0o700)?;
     if let Some(dir) = options.socket.parent() {

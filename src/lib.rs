@@ -12,7 +12,7 @@
 //! accept.rs preface/ tls/ table.rs upgrade.rs connect.rs relay.rs close.rs
 //! ```
 //!
-//! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`backend`]),
+//! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`upstream`]),
 //! I/O ([`net`], [`handshake`], [`session`]), services ([`control`], [`runtime`]).
 
 #![cfg_attr(
@@ -29,7 +29,6 @@
 
 pub mod access_log;
 pub mod admission;
-pub mod backend;
 pub mod cert;
 pub mod config;
 pub mod control;
@@ -55,4 +54,5 @@ pub mod source;
 pub mod stats;
 pub mod tls;
 pub mod traffic;
+pub mod upstream;
 pub mod wire;

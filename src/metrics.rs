@@ -20,7 +20,7 @@ use tracing::error;
 use self::page::Pages;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
-use crate::net::held::Held;
+use crate::net::held::HeldSockets;
 use crate::net::listen;
 
 /// The address for monitoring cannot be bound.
@@ -56,7 +56,7 @@ impl Drop for Served {
 /// The socket for monitoring, if there is one.
 pub struct Metrics {
     sources: Arc<Sources>,
-    held: Arc<Held>,
+    held: Arc<HeldSockets>,
     served: Mutex<Option<Served>>,
 }
 
@@ -79,7 +79,7 @@ enum Change {
 impl Metrics {
     /// Nothing is served yet. Where the address is `held`, it is lent and not bound.
     #[must_use]
-    pub fn new(gateway: Arc<Gateway>, listeners: Arc<Listeners>, held: Arc<Held>) -> Self {
+    pub fn new(gateway: Arc<Gateway>, listeners: Arc<Listeners>, held: Arc<HeldSockets>) -> Self {
         Self {
             sources: Arc::new(Sources {
                 gateway,
@@ -125,7 +125,7 @@ impl Metrics {
     }
 }
 
-fn bind(configured: SocketAddr, ours: bool, held: &Held) -> io::Result<Change> {
+fn bind(configured: SocketAddr, ours: bool, held: &HeldSockets) -> io::Result<Change> {
     let sockets = match held.lend(configured, false, 1)? {
         Some(sockets) => sockets,
         None => listen::bind(configured, false, 1, ours)?,

@@ -13,7 +13,7 @@ use crate::config::{self, AccessTo, Config, Log};
 use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
-use crate::net::held::Held;
+use crate::net::held::HeldSockets;
 use crate::route::database::GatewayTls;
 use crate::route::store::Change;
 
@@ -23,7 +23,7 @@ pub struct Reloader {
     state_dir: PathBuf,
     listeners: Arc<Listeners>,
     metrics: Metrics,
-    held: Arc<Held>,
+    held: Arc<HeldSockets>,
     /// The configuration that is in force; its databases are in the store.
     running: Mutex<Config>,
     stopping: AtomicBool,
@@ -53,7 +53,7 @@ impl Reloader {
         state_dir: PathBuf,
         listeners: Arc<Listeners>,
         metrics: Metrics,
-        held: Arc<Held>,
+        held: Arc<HeldSockets>,
         running: Config,
     ) -> Self {
         Self {
@@ -101,7 +101,7 @@ impl Reloader {
     pub fn stop_accepting(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.listeners.stop_accepting();
-        self.held.rest(&self.in_use());
+        self.held.stop_listening_except(&self.in_use());
     }
 
     /// The addresses that somebody serves.
@@ -153,7 +153,7 @@ impl Reloader {
     pub fn reload(&self, gateway: &Gateway) -> Result<Reloaded, Vec<String>> {
         let mut reloaded = self.try_reload(gateway);
         let in_use = self.in_use();
-        self.held.rest(&in_use);
+        self.held.stop_listening_except(&in_use);
         if let Ok(reloaded) = &mut reloaded {
             for socket in self.held.unused(&in_use) {
                 reloaded.warnings.push(format!(

@@ -24,7 +24,7 @@ use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
 use crate::metrics::{Metrics, MetricsError};
 use crate::net::descriptors;
-use crate::net::held::Held;
+use crate::net::held::HeldSockets;
 use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
 use crate::revocation;
@@ -33,23 +33,23 @@ use crate::service;
 use crate::stats::CloseReason;
 
 /// How often a stopping gateway looks whether its last session has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// How often the service manager hears of a stop that takes longer.
 const STOP_REPORTS: Duration = Duration::from_secs(1);
 
 /// What sessions that are cut get to end and to leave their log line.
-const GRACE: Duration = Duration::from_secs(2);
+const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the access log gets to write its last lines.
-const LAST_LINES: Duration = Duration::from_secs(2);
+const ACCESS_LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The least time between two looks at exposures whose time is over.
 const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Descriptors that sessions may not take: for callers of the control socket, those who ask for
 /// metrics, files of a reload.
-const KEPT_BACK: u64 = 64;
+const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// Descriptors that the process needs besides its sessions.
 const OWN_DESCRIPTORS: u64 = 200;
@@ -127,7 +127,11 @@ pub struct Server {
     clippy::unused_async,
     reason = "sockets and signals need a runtime around them; an async fn has one"
 )]
-pub async fn start(mut config: Config, options: Options, held: Held) -> Result<Server, StartError> {
+pub async fn start(
+    mut config: Config,
+    options: Options,
+    held: HeldSockets,
+) -> Result<Server, StartError> {
     check_use(&config, &held)?;
     let held = Arc::new(held);
     let state = StateDir::open(&options.state_dir)?;
@@ -208,7 +212,7 @@ impl Server {
         } = self;
         let control = tokio::spawn(server::serve(socket, controller.clone()));
         service::ready(&controller.status());
-        let leases = tokio::spawn(end_leases(controller.clone()));
+        let leases = tokio::spawn(expire_leases(controller.clone()));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,
@@ -222,14 +226,14 @@ impl Server {
         }
         leases.abort();
         let gateway = controller.gateway();
-        let patience = gateway.settings.load().timeouts.drain;
+        let timeout = gateway.settings.load().timeouts.drain;
         controller.reloader().stop_accepting();
-        info!(sessions = gateway.sessions.len(), drain = ?patience, "stopping: no new clients");
-        service::stopping(&waiting(gateway));
+        info!(sessions = gateway.sessions.len(), drain = ?timeout, "stopping: no new clients");
+        service::stopping(&stopping_status(gateway));
         tokio::select! {
             () = last_session_ends(gateway) => {}
-            () = sleep(patience) => {}
-            () = report(gateway) => {}
+            () = sleep(timeout) => {}
+            () = notify_stopping(gateway) => {}
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
@@ -238,22 +242,22 @@ impl Server {
         }
         let gone = async {
             while !gateway.sessions.is_empty() {
-                sleep(LOOK).await;
+                sleep(POLL_INTERVAL).await;
             }
         };
-        let _ = tokio::time::timeout(GRACE, gone).await;
+        let _ = tokio::time::timeout(CUT_TIMEOUT, gone).await;
         control.abort();
         // A change that is under way; one that takes longer is in force after the next start or it
         // is not, and nobody was told either.
-        let _ = tokio::time::timeout(GRACE, controller.on_disk(|_| ())).await;
+        let _ = tokio::time::timeout(CUT_TIMEOUT, controller.on_disk(|_| ())).await;
         workers.stop();
-        controller.gateway().access_log.finish(LAST_LINES);
+        controller.gateway().access_log.finish(ACCESS_LOG_TIMEOUT);
         info!("stopped");
     }
 }
 
 /// An inherited socket that nobody serves is a mistake: its clients connect and hear nothing.
-fn check_use(config: &Config, held: &Held) -> Result<(), StartError> {
+fn check_use(config: &Config, held: &HeldSockets) -> Result<(), StartError> {
     let listeners = config.listeners.iter().flat_map(|l| l.bind.clone());
     let bound: Vec<SocketAddr> = listeners.chain(config.metrics).collect();
     let unused = held.unused(&bound);
@@ -269,26 +273,26 @@ fn check_use(config: &Config, held: &Held) -> Result<(), StartError> {
 
 async fn last_session_ends(gateway: &Gateway) {
     while !gateway.sessions.is_empty() || gateway.handshakes.open() > 0 {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
     }
 }
 
 /// Keeps the service manager waiting, for ever.
-async fn report(gateway: &Gateway) {
+async fn notify_stopping(gateway: &Gateway) {
     loop {
         sleep(STOP_REPORTS).await;
-        service::still_stopping(&waiting(gateway));
+        service::still_stopping(&stopping_status(gateway));
     }
 }
 
-fn waiting(gateway: &Gateway) -> String {
+fn stopping_status(gateway: &Gateway) -> String {
     let sessions = gateway.sessions.len();
     let plural = if sessions == 1 { "" } else { "s" };
     format!("stopping: waiting for {sessions} session{plural} to end")
 }
 
 /// Ends exposures whose time is over, for ever.
-async fn end_leases(controller: Arc<Controller>) {
+async fn expire_leases(controller: Arc<Controller>) {
     loop {
         tokio::select! {
             () = next_expiry(&controller) => {
@@ -331,7 +335,7 @@ fn raise_descriptor_limit(settings: &Settings, threads: usize) {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // Each accept loop may hold one client for which there is no room.
     let held = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(2);
-    descriptors::keep_back(KEPT_BACK.saturating_add(held), limit);
+    descriptors::reserve(RESERVED_DESCRIPTORS.saturating_add(held), limit);
     if limit < wanted {
         warn!(
             limit,

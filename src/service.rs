@@ -25,19 +25,19 @@ use tracing::warn;
 use crate::wire::is_unseen;
 
 /// What the service manager gives a stopping process between two signs of life.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+const STOP_EXTENSION: Duration = Duration::from_secs(15);
 
 /// A status is one line of this many characters at most: the rest is in the log.
 const LONGEST_STATUS: usize = 300;
 
 /// Everything is bound and served; after [`reloading`], the reload is over.
 pub fn ready(status: &str) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
+    notify(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
 /// The state in words, for `systemctl status`.
 pub fn status(status: &str) {
-    tell(&[NotifyState::Status(&one_line(status))]);
+    notify(&[NotifyState::Status(&one_line(status))]);
 }
 
 /// A reload begins; [`ready`] ends it, whatever came of it.
@@ -45,30 +45,30 @@ pub fn reloading() {
     // The manager takes only a reload for its own that began after it asked for one: both have to
     // be in one message.
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => warn!(%error, "the service manager cannot be told of the reload"),
     }
 }
 
 /// The process has begun to stop.
 pub fn stopping(status: &str) {
-    tell(&[
+    notify(&[
         NotifyState::Stopping,
         NotifyState::Status(&one_line(status)),
-        NotifyState::ExtendTimeoutUsec(micros(STOP_PATIENCE)),
+        NotifyState::ExtendTimeoutUsec(micros(STOP_EXTENSION)),
     ]);
 }
 
 /// Sessions still run: the service manager has to wait, whatever `TimeoutStopSec=` says. To be
 /// told more often than every 10 seconds.
 pub fn still_stopping(status: &str) {
-    tell(&[
+    notify(&[
         NotifyState::Status(&one_line(status)),
-        NotifyState::ExtendTimeoutUsec(micros(STOP_PATIENCE)),
+        NotifyState::ExtendTimeoutUsec(micros(STOP_EXTENSION)),
     ]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
+fn notify(states: &[NotifyState<'_>]) {
     let Some(place) = env::var_os("NOTIFY_SOCKET") else {
         return;
     };
@@ -118,8 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn the_patience_fits() {
-        assert_eq!(micros(STOP_PATIENCE), 15_000_000);
+    fn the_extension_fits() {
+        assert_eq!(micros(STOP_EXTENSION), 15_000_000);
         assert_eq!(micros(Duration::MAX), u32::MAX);
     }
 }

@@ -18,11 +18,11 @@ pub use limits::{LimitReached, SessionLimits};
 pub use live::{LiveSession, RequestedHost};
 pub use view::SessionView;
 
-use crate::backend::Known;
 use crate::route::Database;
 use crate::route::database::Live;
 use crate::source::PerSource;
 use crate::traffic::{Bytes, PARTS};
+use crate::upstream::Known;
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
 const SHARDS: usize = PARTS;

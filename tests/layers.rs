@@ -16,12 +16,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("preface", &["wire"]),
     ("tls", &["file", "wire"]),
     ("cert", &["file", "tls", "wire"]),
-    ("backend", &["tls", "traffic"]),
-    ("net", &["backend", "tls"]),
+    ("upstream", &["tls", "traffic"]),
+    ("net", &["upstream", "tls"]),
     (
         "route",
         &[
-            "backend",
+            "upstream",
             "one_or_many",
             "histogram",
             "source",
@@ -31,14 +31,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["backend", "one_or_many", "file", "net", "route", "tls"],
+        &["upstream", "one_or_many", "file", "net", "route", "tls"],
     ),
     ("provider", &["file", "route"]),
     ("service", &["net", "wire"]),
     ("stats", &["route", "source", "tls", "wire"]),
     (
         "sessions",
-        &["backend", "route", "source", "stats", "tls", "traffic"],
+        &["upstream", "route", "source", "stats", "tls", "traffic"],
     ),
     ("admission", &["config", "source", "stats"]),
     ("access_log", &["config", "stats"]),
@@ -58,7 +58,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "probe",
         &[
-            "backend",
+            "upstream",
             "cert",
             "config",
             "handshake",
@@ -72,7 +72,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "session",
         &[
             "admission",
-            "backend",
+            "upstream",
             "config",
             "gateway",
             "handshake",
@@ -107,7 +107,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "backend", "config", "file", "gateway", "provider", "reload", "route", "service",
+            "upstream", "config", "file", "gateway", "provider", "reload", "route", "service",
             "session", "sessions", "stats", "tls",
         ],
     ),
@@ -136,7 +136,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// and the library has neither a command line nor a screen.
 const ABSENT: &[(&[&str], &[&str])] = &[
     (
-        &["wire", "preface", "tls", "backend", "route"],
+        &["wire", "preface", "tls", "upstream", "route"],
         &[
             "tokio::",
             "Instant::now",

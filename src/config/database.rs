@@ -8,12 +8,12 @@ use toml::Spanned;
 use super::problem::Report;
 use super::read::check_name;
 use super::section::Section;
-use crate::backend::BackendAddr;
 use crate::one_or_many::OneOrMany;
 use crate::route::overlay::Declared;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ClientName, ServerName, TlsMode};
+use crate::upstream::BackendAddr;
 
 /// A database of the file, with the places of its hosts.
 pub(super) struct Found {

@@ -8,8 +8,8 @@ use super::problem::{Report, Severity};
 use super::read::check_name;
 use super::section::Section;
 use super::{Listener, ListenerProtocol, database};
-use crate::backend::BackendAddr;
 use crate::net::zone;
+use crate::upstream::BackendAddr;
 
 /// A listener of the file, with the places of its addresses and of its default.
 pub(super) struct Found {

@@ -12,10 +12,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::{CommandError, ErrorKind};
-use crate::backend::BackendAddr;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
+use crate::upstream::BackendAddr;
 
 /// Makes a database reachable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::error::{CommandError, ErrorKind};
 use super::params::{ExplainParams, SessionsParams};
-use crate::backend::Backend;
 use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
@@ -15,6 +14,7 @@ use crate::route::{Database, Found, Host};
 use crate::sessions::BackendUse;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, Sni};
+use crate::upstream::Backend;
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();

@@ -15,7 +15,7 @@ use workers::Workers;
 
 use crate::config;
 use crate::gateway::{Listener, ListenerSettings};
-use crate::net::held::Held;
+use crate::net::held::HeldSockets;
 use crate::net::listen;
 
 /// A listener's address that cannot be bound.
@@ -57,21 +57,21 @@ struct Bound {
 /// All bound addresses.
 pub struct Listeners {
     workers: Arc<Workers>,
-    held: Arc<Held>,
-    bound: Mutex<All>,
+    held: Arc<HeldSockets>,
+    bound: Mutex<State>,
 }
 
 /// Locked for moments only: whoever asks whether this process is ready must not wait for a reload
 /// that waits for a disk.
 #[derive(Default)]
-struct All {
+struct State {
     bound: Vec<Bound>,
     /// Nothing is accepted any more, whatever a reload that is under way would add.
     stopped: bool,
 }
 
 /// New sockets that are bound but do not listen yet.
-struct Fresh {
+struct NewSockets {
     listener: Arc<Listener>,
     configured: SocketAddr,
     v6_only: bool,
@@ -82,7 +82,7 @@ struct Fresh {
 /// A change of the listeners that can no longer fail; dropped, it changes nothing.
 pub struct Prepared<'a> {
     listeners: &'a Listeners,
-    fresh: Vec<Fresh>,
+    new: Vec<NewSockets>,
     settings: Vec<(Arc<Listener>, ListenerSettings)>,
     wanted: Vec<(Arc<str>, SocketAddr, bool)>,
 }
@@ -90,7 +90,7 @@ pub struct Prepared<'a> {
 impl Listeners {
     /// No listeners yet. Where an address is `held`, it is lent and not bound.
     #[must_use]
-    pub fn new(workers: Arc<Workers>, held: Arc<Held>) -> Self {
+    pub fn new(workers: Arc<Workers>, held: Arc<HeldSockets>) -> Self {
         Self {
             workers,
             held,
@@ -107,7 +107,7 @@ impl Listeners {
         let all: Vec<SocketAddr> = configs.iter().flat_map(|l| l.bind.clone()).collect();
         let mut prepared = Prepared {
             listeners: self,
-            fresh: Vec::new(),
+            new: Vec::new(),
             settings: Vec::new(),
             wanted: configs
                 .iter()
@@ -135,18 +135,16 @@ impl Listeners {
                     let lent = self.held.lend(addr, v6_only, count);
                     let sockets = match lent {
                         Ok(Some(sockets)) => Ok(sockets),
-                        Ok(None) => {
-                            listen::bind(addr, v6_only, count, prepared.leaves(bound, addr))
-                        }
+                        Ok(None) => listen::bind(addr, v6_only, count, prepared.frees(bound, addr)),
                         Err(e) => Err(e),
                     };
                     let sockets = sockets
-                        .map_err(|e| cannot_bind(config, addr, told(e, addr, &self.held)))?;
+                        .map_err(|e| cannot_bind(config, addr, explain(e, addr, &self.held)))?;
                     let actual = sockets
                         .first()
                         .map_or(Ok(addr), std::net::TcpListener::local_addr)
                         .map_err(|e| cannot_bind(config, addr, e))?;
-                    prepared.fresh.push(Fresh {
+                    prepared.new.push(NewSockets {
                         listener: listener.clone(),
                         configured: addr,
                         v6_only,
@@ -190,14 +188,14 @@ impl Listeners {
         all.bound.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, All> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.bound.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// "In use" says nothing where the service manager has the address for this very process.
-fn told(error: io::Error, addr: SocketAddr, held: &Held) -> io::Error {
-    match held.in_the_way(addr) {
+fn explain(error: io::Error, addr: SocketAddr, held: &HeldSockets) -> io::Error {
+    match held.conflicting(addr) {
         Some(socket) if error.kind() == io::ErrorKind::AddrInUse => io::Error::other(format!(
             "the inherited socket {socket} is in the way; ListenStream= of its socket unit has to change with it"
         )),
@@ -221,7 +219,7 @@ impl Bound {
 
 impl Prepared<'_> {
     /// Whether this address is taken only by listeners that go with this change.
-    fn leaves(&self, bound: &[Bound], addr: SocketAddr) -> bool {
+    fn frees(&self, bound: &[Bound], addr: SocketAddr) -> bool {
         let mut in_the_way = bound
             .iter()
             .filter(|b| listen::overlap(b.actual, addr))
@@ -240,21 +238,21 @@ impl Prepared<'_> {
         }
         let wanted = self.wanted;
         all.bound.retain(|b| wanted.contains(&b.key()));
-        for fresh in self.fresh {
-            for socket in &fresh.sockets {
+        for new in self.new {
+            for socket in &new.sockets {
                 if let Err(error) = listen::listen(socket) {
-                    error!(listener = %fresh.listener.name, addr = %fresh.actual, %error, "cannot accept clients");
+                    error!(listener = %new.listener.name, addr = %new.actual, %error, "cannot accept clients");
                 }
             }
             let (stop, stopped) = watch::channel(false);
             self.listeners
                 .workers
-                .assign(&fresh.listener, fresh.sockets, &stopped);
+                .assign(&new.listener, new.sockets, &stopped);
             all.bound.push(Bound {
-                listener: fresh.listener,
-                configured: fresh.configured,
-                v6_only: fresh.v6_only,
-                actual: fresh.actual,
+                listener: new.listener,
+                configured: new.configured,
+                v6_only: new.v6_only,
+                actual: new.actual,
                 stop,
             });
         }

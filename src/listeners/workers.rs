@@ -41,15 +41,15 @@ impl Workers {
         let runtimes: Vec<Runtime> = (0..count)
             .map(|_| Builder::new_current_thread().enable_all().build())
             .collect::<io::Result<_>>()?;
-        let crew = Arc::new(Crew::new(runtimes.iter().map(|r| r.handle().clone())));
+        let threads = Arc::new(Crew::new(runtimes.iter().map(|r| r.handle().clone())));
         let mut workers = Vec::with_capacity(count);
         for (number, runtime) in runtimes.into_iter().enumerate() {
             let (assignments, waiting) = mpsc::unbounded_channel();
-            let (gateway, crew) = (gateway.clone(), crew.clone());
+            let (gateway, threads) = (gateway.clone(), threads.clone());
             let thread = std::thread::Builder::new()
                 .name(format!("dbgate-{number}"))
                 .spawn(move || {
-                    runtime.block_on(work(gateway, crew, waiting));
+                    runtime.block_on(work(gateway, threads, waiting));
                     // A name that is being resolved must not hold up the end.
                     runtime.shutdown_timeout(std::time::Duration::ZERO);
                 })?;
@@ -110,7 +110,7 @@ impl Workers {
 
 async fn work(
     gateway: Arc<Gateway>,
-    crew: Arc<Crew>,
+    threads: Arc<Crew>,
     mut assignments: mpsc::UnboundedReceiver<Assignment>,
 ) {
     while let Some(Assignment {
@@ -122,8 +122,8 @@ async fn work(
     {
         match tokio::net::TcpListener::from_std(socket) {
             Ok(socket) => {
-                let (gateway, crew) = (gateway.clone(), crew.clone());
-                tokio::spawn(accept(gateway, listener, crew, socket, stop, accepting));
+                let (gateway, threads) = (gateway.clone(), threads.clone());
+                tokio::spawn(accept(gateway, listener, threads, socket, stop, accepting));
             }
             Err(error) => error!(listener = %listener.name, %error, "cannot accept clients"),
         }

@@ -11,15 +11,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-/// The first number that is kept back; until [`keep_back`] is called there is none.
+/// The first number that is kept back; until [`reserve`] is called there is none.
 static FIRST: AtomicI32 = AtomicI32::new(RawFd::MAX);
 
 /// The part of all others that is kept back from new clients, one in so many: those who are in
 /// already need another descriptor for their backend, and more to relay fast.
-const FOR_BACKENDS: RawFd = 8;
+const BACKEND_SHARE: RawFd = 8;
 
 /// Keeps back the last `count` of `limit` descriptors, and at most a quarter of them.
-pub fn keep_back(count: u64, limit: u64) {
+pub fn reserve(count: u64, limit: u64) {
     let first = limit - count.min(limit / 4);
     FIRST.store(
         RawFd::try_from(first).unwrap_or(RawFd::MAX),
@@ -42,7 +42,7 @@ pub fn check(descriptor: &impl AsRawFd) -> io::Result<()> {
 /// Whether a client that was accepted with this descriptor may be served.
 pub fn may_serve(client: &impl AsRawFd) -> bool {
     let first = FIRST.load(Ordering::Relaxed);
-    client.as_raw_fd() < first - first / FOR_BACKENDS
+    client.as_raw_fd() < first - first / BACKEND_SHARE
 }
 
 /// Whether a client would get a descriptor with which it may be served. It costs two system calls;

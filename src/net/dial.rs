@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use super::descriptors;
 use super::resolve::{self, LookupError};
 use super::zone;
-use crate::backend::BackendAddr;
 use crate::tls::ServerName;
+use crate::upstream::BackendAddr;
 
 /// A silent connection is asked for a sign of life after this long, and again each
 /// [`KEEPALIVE_INTERVAL`]: a peer that is gone is noticed within minutes, an idle session that is
@@ -27,7 +27,7 @@ pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 
 /// What one address of a name gets before the next is tried beside it.
-const HEAD_START: Duration = Duration::from_millis(250);
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Why a backend was not reached.
 #[derive(Debug, Error)]
@@ -78,27 +78,27 @@ pub async fn dial(
             *resolved = true;
             let addrs = found.iter().map(|ip| SocketAddr::new(*ip, *port)).collect();
             // In doubt too where the caller's deadline ends the attempt.
-            let unless_reached = Doubt(Some(name));
+            let stale = StaleUnlessConnected(Some(name));
             let connected = first_of(name, addrs).await?;
-            unless_reached.lift();
+            stale.disarm();
             Ok(connected)
         }
     }
 }
 
 /// Has a name looked up anew next time, unless its backend is reached.
-struct Doubt<'a>(Option<&'a ServerName>);
+struct StaleUnlessConnected<'a>(Option<&'a ServerName>);
 
-impl Doubt<'_> {
-    fn lift(mut self) {
+impl StaleUnlessConnected<'_> {
+    fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Doubt<'_> {
+impl Drop for StaleUnlessConnected<'_> {
     fn drop(&mut self) {
         if let Some(name) = self.0 {
-            resolve::doubt(name);
+            resolve::mark_stale(name);
         }
     }
 }
@@ -120,7 +120,7 @@ async fn first_of(
         let ended = if waiting.len() == 0 {
             attempts.join_next().await
         } else {
-            match timeout(HEAD_START, attempts.join_next()).await {
+            match timeout(ATTEMPT_DELAY, attempts.join_next()).await {
                 Ok(ended) => ended,
                 Err(_) => continue,
             }

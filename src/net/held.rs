@@ -16,7 +16,7 @@ use super::listen;
 
 /// All such sockets, by their address.
 #[derive(Debug, Default)]
-pub struct Held(Vec<Entry>);
+pub struct HeldSockets(Vec<Entry>);
 
 #[derive(Debug)]
 struct Entry {
@@ -28,7 +28,7 @@ struct Entry {
     sockets: Vec<TcpListener>,
 }
 
-impl Held {
+impl HeldSockets {
     /// Takes a listening socket over from the service manager, which calls it `name`.
     ///
     /// # Errors
@@ -120,9 +120,9 @@ impl Held {
     /// A socket of our own stops listening until it is lent again, so that clients are refused. An
     /// inherited one goes on: the service manager has it, too, and collects clients for the
     /// process after this one.
-    pub fn rest(&self, in_use: &[SocketAddr]) {
+    pub fn stop_listening_except(&self, in_use: &[SocketAddr]) {
         let own = |entry: &&Entry| entry.inherited.is_none();
-        for socket in self.besides(in_use).filter(own).flat_map(|e| &e.sockets) {
+        for socket in self.except(in_use).filter(own).flat_map(|e| &e.sockets) {
             // One that does not listen has nothing to stop.
             let _ = SockRef::from(socket).shutdown(Shutdown::Read);
         }
@@ -131,7 +131,7 @@ impl Held {
     /// The inherited sockets that are not `in_use`, each as `ADDRESS (NAME)`.
     #[must_use]
     pub fn unused(&self, in_use: &[SocketAddr]) -> Vec<String> {
-        self.besides(in_use)
+        self.except(in_use)
             .filter_map(|entry| {
                 let name = entry.inherited.as_ref()?;
                 Some(format!("{} ({name})", entry.addr))
@@ -142,7 +142,7 @@ impl Held {
     /// The inherited socket that keeps another from being bound to this address, as
     /// `ADDRESS (NAME)`.
     #[must_use]
-    pub fn in_the_way(&self, addr: SocketAddr) -> Option<String> {
+    pub fn conflicting(&self, addr: SocketAddr) -> Option<String> {
         let entry = self
             .0
             .iter()
@@ -151,7 +151,7 @@ impl Held {
         Some(format!("{} ({name})", entry.addr))
     }
 
-    fn besides(&self, in_use: &[SocketAddr]) -> impl Iterator<Item = &Entry> {
+    fn except(&self, in_use: &[SocketAddr]) -> impl Iterator<Item = &Entry> {
         self.0
             .iter()
             .filter(|entry| !in_use.iter().any(|addr| same(*addr, entry.addr)))
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn an_inherited_socket_serves_every_thread() {
-        let mut held = Held::default();
+        let mut held = HeldSockets::default();
         let socket = listening("127.0.0.1:0");
         let addr = socket.local_addr().unwrap();
         held.inherit(socket, "main").unwrap();
@@ -198,7 +198,7 @@ mod tests {
 
         // Dropped by a reload, it still collects clients, and can be lent again.
         drop(lent);
-        held.rest(&[]);
+        held.stop_listening_except(&[]);
         let late = TcpStream::connect(addr).unwrap();
         let lent = held.lend(addr, false, 1).unwrap().unwrap();
         let (_, from) = lent[0].accept().unwrap();
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn several_sockets_of_one_address_are_all_lent() {
-        let mut held = Held::default();
+        let mut held = HeldSockets::default();
         let sockets = listen::bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3, false).unwrap();
         let addr = sockets[0].local_addr().unwrap();
         for socket in sockets {
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_socket_of_our_own_refuses_clients_while_nobody_accepts() {
-        let mut held = Held::default();
+        let mut held = HeldSockets::default();
         let addr = {
             let free = listening("127.0.0.1:0");
             free.local_addr().unwrap()
@@ -236,16 +236,16 @@ mod tests {
                 listen::listen(socket).unwrap();
             }
             TcpStream::connect(addr).unwrap();
-            held.rest(&[addr]);
+            held.stop_listening_except(&[addr]);
             TcpStream::connect(addr).unwrap();
             drop(lent);
-            held.rest(&[]);
+            held.stop_listening_except(&[]);
         }
     }
 
     #[test]
     fn families_have_to_be_as_the_configuration_wants_them() {
-        let mut held = Held::default();
+        let mut held = HeldSockets::default();
         let socket = listening("[::]:0");
         let addr = socket.local_addr().unwrap();
         held.inherit(socket, "main").unwrap();
@@ -259,7 +259,9 @@ mod tests {
         let listener = listening("127.0.0.1:0");
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let connection = TcpListener::from(std::os::fd::OwnedFd::from(client));
-        let error = Held::default().inherit(connection, "main").unwrap_err();
+        let error = HeldSockets::default()
+            .inherit(connection, "main")
+            .unwrap_err();
         assert!(error.to_string().contains("Accept=yes"), "{error}");
     }
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// How long a peer gets to read our last bytes and hang up.
-const PATIENCE: Duration = Duration::from_secs(1);
+const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Input that is read and forgotten at most, in bytes; a peer that sends more is not listening.
-const MOST: usize = 256 * 1024;
+const MAX_DISCARDED: usize = 256 * 1024;
 
 /// Ends our side of `stream`, waits for the peer to end its own, and drops it.
 pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
-    let patient = async {
+    let drain = async {
         if stream.shutdown().await.is_err() {
             return;
         }
@@ -25,10 +25,10 @@ pub async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
         let mut total = 0;
         while let Ok(n @ 1..) = stream.read(&mut forgotten).await {
             total += n;
-            if total > MOST {
+            if total > MAX_DISCARDED {
                 return;
             }
         }
     };
-    let _ = tokio::time::timeout(PATIENCE, patient).await;
+    let _ = tokio::time::timeout(TIMEOUT, drain).await;
 }

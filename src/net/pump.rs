@@ -75,7 +75,7 @@ impl Tap for Untapped {
     }
 }
 
-enum Held {
+enum Unsent {
     Nothing,
     Copied(Bytes),
     Piped(Pipe),
@@ -83,7 +83,7 @@ enum Held {
 
 /// One direction.
 pub(super) struct Pump {
-    held: Held,
+    unsent: Unsent,
     /// The target may hold bytes of its own that are not on the wire.
     unflushed: bool,
     pub(super) source_ended: bool,
@@ -106,10 +106,10 @@ impl Pump {
     /// A direction that begins with `first`, which was read ahead.
     pub(super) fn new(first: Bytes) -> Self {
         Self {
-            held: if first.is_empty() {
-                Held::Nothing
+            unsent: if first.is_empty() {
+                Unsent::Nothing
             } else {
-                Held::Copied(first)
+                Unsent::Copied(first)
             },
             unflushed: false,
             source_ended: false,
@@ -120,10 +120,10 @@ impl Pump {
 
     /// Whether the target does not take what was read, so that the source is not read either.
     pub(super) fn is_stuck(&self) -> bool {
-        let holds = match &self.held {
-            Held::Nothing => false,
-            Held::Copied(bytes) => !bytes.is_empty(),
-            Held::Piped(pipe) => pipe.held() > 0,
+        let holds = match &self.unsent {
+            Unsent::Nothing => false,
+            Unsent::Copied(bytes) => !bytes.is_empty(),
+            Unsent::Piped(pipe) => pipe.len() > 0,
         };
         self.finished.is_none() && (holds || self.unflushed)
     }
@@ -175,8 +175,8 @@ impl Pump {
             if let Err(e) = flushed {
                 return Poll::Ready(Outcome::WriteFailed(e));
             }
-            let (read, share) = match (&mut self.held, source.bare()) {
-                (Held::Piped(pipe), Some(tcp)) => (poll_fill(pipe, cx, tcp), SPLICED),
+            let (read, share) = match (&mut self.unsent, source.bare()) {
+                (Unsent::Piped(pipe), Some(tcp)) => (poll_fill(pipe, cx, tcp), SPLICED),
                 _ => (self.poll_copy(cx, moved, source, target, tap), 1),
             };
             match read {
@@ -229,7 +229,7 @@ impl Pump {
     }
 
     fn give_pipe_back(&mut self) {
-        if let Held::Piped(pipe) = std::mem::replace(&mut self.held, Held::Nothing) {
+        if let Unsent::Piped(pipe) = std::mem::replace(&mut self.unsent, Unsent::Nothing) {
             pipe.give_back();
         }
     }
@@ -241,9 +241,9 @@ impl Pump {
         moved: &AtomicU64,
         target: &mut Stream,
     ) -> Poll<io::Result<()>> {
-        match &mut self.held {
-            Held::Nothing => return Poll::Ready(Ok(())),
-            Held::Copied(bytes) => {
+        match &mut self.unsent {
+            Unsent::Nothing => return Poll::Ready(Ok(())),
+            Unsent::Copied(bytes) => {
                 while !bytes.is_empty() {
                     let n = ready!(Pin::new(&mut *target).poll_write(cx, bytes))?;
                     if n == 0 {
@@ -254,11 +254,11 @@ impl Pump {
                     count(moved, n);
                 }
             }
-            Held::Piped(pipe) => {
+            Unsent::Piped(pipe) => {
                 let Some(tcp) = target.bare() else {
                     return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
                 };
-                while pipe.held() > 0 {
+                while pipe.len() > 0 {
                     ready!(tcp.poll_write_ready(cx))?;
                     match tcp.try_io(Interest::WRITABLE, || pipe.drain(tcp)) {
                         Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -270,7 +270,7 @@ impl Pump {
                 return Poll::Ready(Ok(()));
             }
         }
-        self.held = Held::Nothing;
+        self.unsent = Unsent::Nothing;
         Poll::Ready(Ok(()))
     }
 
@@ -321,7 +321,7 @@ impl Pump {
                     }
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(Outcome::WriteFailed(e))),
                     Poll::Pending => {
-                        self.held = Held::Copied(Bytes::copy_from_slice(bytes));
+                        self.unsent = Unsent::Copied(Bytes::copy_from_slice(bytes));
                         return Poll::Ready(Ok(read));
                     }
                 }
@@ -330,7 +330,7 @@ impl Pump {
                 && read == FLOWING
                 && let Some(pipe) = Pipe::borrow()
             {
-                self.held = Held::Piped(pipe);
+                self.unsent = Unsent::Piped(pipe);
             }
             Poll::Ready(Ok(read))
         })

@@ -34,7 +34,7 @@ const LOOK_WHEN_STUCK: Duration = Duration::from_secs(2);
 
 /// How a relay ended.
 #[derive(Debug)]
-pub enum End {
+pub enum RelayEnd {
     /// The client ended first; everything was delivered, unless it or then the backend hung up
     /// with a reset.
     Client,
@@ -50,7 +50,7 @@ pub enum End {
 
 /// What came first of a relay whose backend has not answered yet.
 #[derive(Debug, PartialEq, Eq)]
-pub enum First {
+pub enum FirstEvent {
     /// The backend has sent its first bytes.
     Answered,
     /// More of the client's bytes went to the backend.
@@ -113,7 +113,7 @@ impl Relay {
         }
     }
 
-    fn poll_both(&mut self, cx: &mut Context<'_>, counts: Counts<'_>) -> Poll<End> {
+    fn poll_both(&mut self, cx: &mut Context<'_>, counts: Counts<'_>) -> Poll<RelayEnd> {
         let (client, backend) = (&mut self.client, &mut self.backend);
         let up = self
             .up
@@ -130,26 +130,28 @@ impl Relay {
             self.client_lost = true;
             // A client that closes with the backend's goodbye unread resets the connection.
             return Poll::Ready(if self.down.source_ended {
-                End::Backend
+                RelayEnd::Backend
             } else {
-                End::ClientLost(again(e))
+                RelayEnd::ClientLost(copy_error(e))
             });
         }
         match &self.down.finished {
             // It had ended its side before: it hung up, and missed some bytes by its own choice.
-            Some(Outcome::WriteFailed(_)) if client_ended => return Poll::Ready(End::Client),
+            Some(Outcome::WriteFailed(_)) if client_ended => return Poll::Ready(RelayEnd::Client),
             Some(Outcome::WriteFailed(e)) => {
                 self.client_lost = true;
-                return Poll::Ready(End::ClientLost(again(e)));
+                return Poll::Ready(RelayEnd::ClientLost(copy_error(e)));
             }
             // A server that closes with the client's goodbye unread resets the connection. Postgres
             // does so to every client that sends a close_notify behind its Terminate.
             Some(Outcome::ReadFailed(e))
                 if client_ended && e.kind() == io::ErrorKind::ConnectionReset =>
             {
-                return Poll::Ready(End::Client);
+                return Poll::Ready(RelayEnd::Client);
             }
-            Some(Outcome::ReadFailed(e)) => return Poll::Ready(End::BackendLost(again(e))),
+            Some(Outcome::ReadFailed(e)) => {
+                return Poll::Ready(RelayEnd::BackendLost(copy_error(e)));
+            }
             Some(Outcome::Delivered) | None => {}
         }
         ready!(up);
@@ -157,9 +159,9 @@ impl Relay {
         let client_first = self.client_ended_first == Some(true);
         Poll::Ready(match &self.up.finished {
             // The backend ended properly, having said all it had to say, and took no more.
-            Some(Outcome::WriteFailed(e)) if client_first => End::BackendLost(again(e)),
-            _ if client_first => End::Client,
-            _ => End::Backend,
+            Some(Outcome::WriteFailed(e)) if client_first => RelayEnd::BackendLost(copy_error(e)),
+            _ if client_first => RelayEnd::Client,
+            _ => RelayEnd::Backend,
         })
     }
 
@@ -172,13 +174,13 @@ impl Relay {
         counts: Counts<'_>,
         bytes_in: u64,
         flight: &mut (dyn Tap + Send),
-    ) -> First {
+    ) -> FirstEvent {
         poll_fn(|cx| {
             let (client, backend) = (&mut self.client, &mut self.backend);
             // Should the backend take no more, its own end tells; it may have answered before.
             let _ = self.up.poll(cx, counts.bytes_in, client, backend, flight);
             if self.up.source_ended || matches!(self.up.finished, Some(Outcome::ReadFailed(_))) {
-                return Poll::Ready(First::ClientEnded);
+                return Poll::Ready(FirstEvent::ClientEnded);
             }
             let tap = &mut self.tap;
             match self
@@ -187,10 +189,10 @@ impl Relay {
             {
                 Poll::Ready(0) => {
                     let why = self.down.broken().map(ToString::to_string);
-                    Poll::Ready(First::Unanswered(why))
+                    Poll::Ready(FirstEvent::Unanswered(why))
                 }
-                Poll::Ready(_) => Poll::Ready(First::Answered),
-                Poll::Pending if counts.read().0 > bytes_in => Poll::Ready(First::Sent),
+                Poll::Ready(_) => Poll::Ready(FirstEvent::Answered),
+                Poll::Pending if counts.read().0 > bytes_in => Poll::Ready(FirstEvent::Sent),
                 Poll::Pending => Poll::Pending,
             }
         })
@@ -208,7 +210,7 @@ impl Relay {
         counts: Counts<'_>,
         bytes_in: u64,
         bytes_out: u64,
-    ) -> Option<End> {
+    ) -> Option<RelayEnd> {
         poll_fn(|cx| {
             let end = self.poll_both(cx, counts);
             let (moved_in, moved_out) = counts.read();
@@ -216,7 +218,7 @@ impl Relay {
                 Poll::Ready(end) => Poll::Ready(Some(end)),
                 Poll::Pending if moved_in > bytes_in && moved_out > bytes_out => Poll::Ready(None),
                 Poll::Pending if self.up.source_ended && moved_in <= bytes_in => {
-                    Poll::Ready(Some(End::Client))
+                    Poll::Ready(Some(RelayEnd::Client))
                 }
                 Poll::Pending => Poll::Pending,
             }
@@ -248,7 +250,7 @@ impl Relay {
         &mut self,
         counts: Counts<'_>,
         idle: Option<Duration>,
-    ) -> impl Future<Output = End> + Send {
+    ) -> impl Future<Output = RelayEnd> + Send {
         async move {
             let mut moved = counts.read();
             let mut since = Instant::now();
@@ -257,7 +259,7 @@ impl Relay {
             let mut looks = false;
             loop {
                 let phase = self.phase();
-                let expires = phase.patience(idle).map(|patience| since + patience);
+                let expires = phase.timeout(idle).map(|timeout| since + timeout);
                 let look = match phase {
                     _ if looks => Some(LOOK_WHEN_STUCK),
                     Phase::ClientEnded => Some(LOOK_AFTER_CLIENT),
@@ -283,7 +285,7 @@ impl Relay {
                     None => Ok(step.await),
                     Some(wake) => timeout_at(wake, step).await,
                 };
-                let patience = phase.patience(idle);
+                let timeout = phase.timeout(idle);
                 match ended {
                     Ok(Some(end)) => return end,
                     Ok(None) if self.phase() == phase => looks = true,
@@ -291,16 +293,16 @@ impl Relay {
                         moved = counts.read();
                         since = Instant::now();
                     }
-                    Err(_) if patience.is_some_and(|time| since + time <= Instant::now()) => {
+                    Err(_) if timeout.is_some_and(|time| since + time <= Instant::now()) => {
                         return match phase {
-                            Phase::BackendEnded => End::Backend,
-                            Phase::Open | Phase::ClientEnded => End::Idle,
+                            Phase::BackendEnded => RelayEnd::Backend,
+                            Phase::Open | Phase::ClientEnded => RelayEnd::Idle,
                         };
                     }
                     Err(_) => {
                         if let Ok(Some(e)) = self.client.tcp().take_error() {
                             self.client_lost = true;
-                            return End::ClientLost(e);
+                            return RelayEnd::ClientLost(e);
                         }
                         looks = self.up.is_stuck();
                     }
@@ -325,7 +327,7 @@ enum Phase {
 
 impl Phase {
     /// How long nothing may move in it, where `idle` is what the settings say.
-    fn patience(self, idle: Option<Duration>) -> Option<Duration> {
+    fn timeout(self, idle: Option<Duration>) -> Option<Duration> {
         match self {
             Self::BackendEnded => Some(idle.unwrap_or(AFTER_BACKEND_END).min(AFTER_BACKEND_END)),
             Self::Open | Self::ClientEnded => idle,
@@ -334,7 +336,7 @@ impl Phase {
 }
 
 /// A copy of an error; what rustls says stays what it is.
-fn again(error: &io::Error) -> io::Error {
+fn copy_error(error: &io::Error) -> io::Error {
     if let Some(code) = error.raw_os_error() {
         return io::Error::from_raw_os_error(code);
     }

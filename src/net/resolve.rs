@@ -2,9 +2,9 @@
 //! mDNS, LDAP), so that a resolver which does not answer costs no more than the names it is asked.
 //!
 //! - At most one look-up at a time for each name, shared by all who wait for it, each on a thread
-//!   of `MOST_THREADS`; what is beyond waits its turn. The callers set the deadline.
-//! - An answer is good for `Ages::fresh`. While the resolver is silent, or says that it cannot
-//!   tell now, the last one serves until it is `Ages::stale` old (RFC 8767); a name of which it
+//!   of `MAX_THREADS`; what is beyond waits its turn. The callers set the deadline.
+//! - An answer is good for `CacheTimes::fresh`. While the resolver is silent, or says that it cannot
+//!   tell now, the last one serves until it is `CacheTimes::stale` old (RFC 8767); a name of which it
 //!   says that there is none is forgotten at once.
 //!
 //! A DNS library of our own choice would know TTLs and need no threads, and would not see what
@@ -23,20 +23,20 @@ use tokio::time::{Instant, timeout_at};
 use crate::tls::ServerName;
 
 /// Look-ups that run at the same time at most.
-const MOST_THREADS: usize = 64;
+const MAX_THREADS: usize = 64;
 
 /// Names that are remembered before those that nobody asks for any more are looked for.
-const MANY_NAMES: usize = 1024;
+const PRUNE_ABOVE: usize = 1024;
 
 /// The resolver of this process.
 static SYSTEM: LazyLock<Arc<Resolver>> = LazyLock::new(|| {
-    let ages = Ages {
+    let times = CacheTimes {
         fresh: Duration::from_secs(5),
         failed: Duration::from_secs(1),
         silent: Duration::from_millis(500),
         stale: Duration::from_secs(3600),
     };
-    Resolver::new(ages, Box::new(getaddrinfo))
+    Resolver::new(times, Box::new(getaddrinfo))
 });
 
 /// The addresses of a name, in the order in which the system wants them tried; at least one.
@@ -49,8 +49,8 @@ pub async fn lookup(name: &ServerName) -> Result<Arc<[IpAddr]>, LookupError> {
 
 /// Looks a name up anew next time: nobody answered at its addresses. They serve on where the
 /// resolver is silent.
-pub fn doubt(name: &ServerName) {
-    SYSTEM.doubt(name.as_ref());
+pub fn mark_stale(name: &ServerName) {
+    SYSTEM.mark_stale(name.as_ref());
 }
 
 /// Why a name has no address.
@@ -61,7 +61,7 @@ pub enum LookupError {
     Unknown,
     /// The resolver was asked in vain.
     #[error("the resolver does not answer, or cannot tell now")]
-    Again,
+    TryAgain,
     /// The system gives this process no further thread.
     #[error("the system has no thread left for the look-up")]
     NoThread,
@@ -69,7 +69,7 @@ pub enum LookupError {
 
 /// How long what is known of a name is used.
 #[derive(Clone, Copy, Debug)]
-struct Ages {
+struct CacheTimes {
     /// An answer is used without asking again.
     fresh: Duration,
     /// A failure is.
@@ -82,17 +82,17 @@ struct Ages {
 
 type Answer = Result<Arc<[IpAddr]>, LookupError>;
 
-type Ask = Box<dyn Fn(&str) -> Answer + Send + Sync>;
+type QueryFn = Box<dyn Fn(&str) -> Answer + Send + Sync>;
 
 struct Resolver {
-    ages: Ages,
-    ask: Ask,
+    times: CacheTimes,
+    ask: QueryFn,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    names: HashMap<Box<str>, Known>,
+    names: HashMap<Box<str>, Entry>,
     /// Look-ups that no thread has taken up yet.
     queue: VecDeque<(Box<str>, watch::Sender<Option<Answer>>)>,
     threads: usize,
@@ -100,24 +100,24 @@ struct State {
 
 /// What is known of a name.
 #[derive(Default)]
-struct Known {
+struct Entry {
     addresses: Option<(Instant, Arc<[IpAddr]>)>,
-    doubted: bool,
+    marked_stale: bool,
     failed: Option<(Instant, LookupError)>,
-    running: Option<Running>,
+    query: Option<Query>,
 }
 
 /// A look-up that has no answer yet.
 #[derive(Clone)]
-struct Running {
+struct Query {
     since: Instant,
     answer: watch::Receiver<Option<Answer>>,
 }
 
 /// A look-up to wait for, and an older answer.
-type Wait = (Running, Option<Arc<[IpAddr]>>);
+type Wait = (Query, Option<Arc<[IpAddr]>>);
 
-impl Known {
+impl Entry {
     /// The addresses that were learnt less than `age` ago.
     fn younger(&self, age: Duration) -> Option<Arc<[IpAddr]>> {
         let (at, addresses) = self.addresses.as_ref()?;
@@ -126,9 +126,9 @@ impl Known {
 }
 
 impl Resolver {
-    fn new(ages: Ages, ask: Ask) -> Arc<Self> {
+    fn new(times: CacheTimes, ask: QueryFn) -> Arc<Self> {
         Arc::new(Self {
-            ages,
+            times,
             ask,
             state: Mutex::default(),
         })
@@ -139,12 +139,12 @@ impl Resolver {
     }
 
     async fn lookup(self: &Arc<Self>, name: &str) -> Answer {
-        let (mut running, stale) = match self.begin(name) {
+        let (mut query, stale) = match self.begin(name) {
             Ok(answer) => return answer,
             Err(begun) => begun,
         };
         let answer = async {
-            let answer = running.answer.wait_for(Option::is_some).await;
+            let answer = query.answer.wait_for(Option::is_some).await;
             // The sender is dropped without an answer only where there was no thread for it.
             answer.map_or(Err(LookupError::NoThread), |answer| {
                 answer.clone().unwrap_or(Err(LookupError::NoThread))
@@ -153,8 +153,8 @@ impl Resolver {
         let Some(stale) = stale else {
             return answer.await;
         };
-        match timeout_at(running.since + self.ages.silent, answer).await {
-            Ok(Err(LookupError::Again | LookupError::NoThread)) | Err(_) => Ok(stale),
+        match timeout_at(query.since + self.times.silent, answer).await {
+            Ok(Err(LookupError::TryAgain | LookupError::NoThread)) | Err(_) => Ok(stale),
             Ok(answer) => answer,
         }
     }
@@ -163,54 +163,54 @@ impl Resolver {
     fn begin(self: &Arc<Self>, name: &str) -> Result<Answer, Wait> {
         let mut state = self.state();
         if !state.names.contains_key(name) {
-            state.names.insert(name.into(), Known::default());
+            state.names.insert(name.into(), Entry::default());
         }
-        let Some(known) = state.names.get_mut(name) else {
+        let Some(entry) = state.names.get_mut(name) else {
             return Ok(Err(LookupError::Unknown));
         };
-        if let Some(fresh) = known.younger(self.ages.fresh)
-            && !known.doubted
+        if let Some(fresh) = entry.younger(self.times.fresh)
+            && !entry.marked_stale
         {
             return Ok(Ok(fresh));
         }
-        let older = known.younger(self.ages.stale);
-        if let Some(running) = &known.running {
-            return Err((running.clone(), older));
+        let older = entry.younger(self.times.stale);
+        if let Some(query) = &entry.query {
+            return Err((query.clone(), older));
         }
-        if let Some((at, error)) = known.failed
-            && at.elapsed() < self.ages.failed
+        if let Some((at, error)) = entry.failed
+            && at.elapsed() < self.times.failed
         {
             return Ok(older.ok_or(error));
         }
         let (sender, answer) = watch::channel(None);
-        let running = Running {
+        let query = Query {
             since: Instant::now(),
             answer,
         };
-        known.running = Some(running.clone());
+        entry.query = Some(query.clone());
         state.queue.push_back((name.into(), sender));
-        if state.threads < MOST_THREADS {
+        if state.threads < MAX_THREADS {
             let this = self.clone();
             let spawned = thread::Builder::new()
                 .name("resolve".into())
-                .spawn(move || this.work());
+                .spawn(move || this.run_queries());
             match spawned {
                 Ok(_) => state.threads += 1,
                 // One that runs already takes it up; if there is none, nobody would.
                 Err(_) if state.threads > 0 => {}
                 Err(_) => {
                     state.queue.clear();
-                    for known in state.names.values_mut() {
-                        known.running = None;
+                    for entry in state.names.values_mut() {
+                        entry.query = None;
                     }
                 }
             }
         }
-        Err((running, older))
+        Err((query, older))
     }
 
     /// Does what is queued, then ends.
-    fn work(&self) {
+    fn run_queries(&self) {
         loop {
             let (name, sender) = {
                 let mut state = self.state();
@@ -221,41 +221,41 @@ impl Resolver {
                 job
             };
             let answer = (self.ask)(&name);
-            self.learn(&name, &answer);
+            self.store(&name, &answer);
             // Nobody may wait any more.
             let _ = sender.send(Some(answer));
         }
     }
 
-    fn learn(&self, name: &str, answer: &Answer) {
+    fn store(&self, name: &str, answer: &Answer) {
         let mut state = self.state();
-        if let Some(known) = state.names.get_mut(name) {
-            known.running = None;
+        if let Some(entry) = state.names.get_mut(name) {
+            entry.query = None;
             let now = Instant::now();
             match answer {
                 Ok(addresses) => {
-                    known.addresses = Some((now, addresses.clone()));
-                    known.doubted = false;
-                    known.failed = None;
+                    entry.addresses = Some((now, addresses.clone()));
+                    entry.marked_stale = false;
+                    entry.failed = None;
                 }
                 Err(error) => {
-                    known.failed = Some((now, *error));
+                    entry.failed = Some((now, *error));
                     if *error == LookupError::Unknown {
-                        known.addresses = None;
+                        entry.addresses = None;
                     }
                 }
             }
         }
-        if state.names.len() > MANY_NAMES && state.names.len() == state.names.capacity() {
-            let age = self.ages.stale;
-            let wanted = |known: &Known| known.running.is_some() || known.younger(age).is_some();
-            state.names.retain(|_, known| wanted(known));
+        if state.names.len() > PRUNE_ABOVE && state.names.len() == state.names.capacity() {
+            let age = self.times.stale;
+            let wanted = |entry: &Entry| entry.query.is_some() || entry.younger(age).is_some();
+            state.names.retain(|_, entry| wanted(entry));
         }
     }
 
-    fn doubt(&self, name: &str) {
-        if let Some(known) = self.state().names.get_mut(name) {
-            known.doubted = true;
+    fn mark_stale(&self, name: &str) {
+        if let Some(entry) = self.state().names.get_mut(name) {
+            entry.marked_stale = true;
         }
     }
 }
@@ -271,15 +271,15 @@ fn getaddrinfo(name: &str) -> Answer {
             }
             Ok(addresses)
         }
-        Err(error) => Err(judge(&error.to_string())),
+        Err(error) => Err(classify(&error.to_string())),
     }
 }
 
 /// Whether this is the end of it. The standard library keeps the code (`EAI_AGAIN`, `EAI_NONAME`)
 /// to itself and gives the words of the C library: of glibc, musl and macOS here.
-fn judge(words: &str) -> LookupError {
+fn classify(words: &str) -> LookupError {
     let unknown = [
-        "Name or service not known",
+        "Name or service not entry",
         "No address associated with hostname",
         "Name does not resolve",
         "Name has no usable address",
@@ -288,7 +288,7 @@ fn judge(words: &str) -> LookupError {
     if unknown.iter().any(|unknown| words.contains(unknown)) {
         LookupError::Unknown
     } else {
-        LookupError::Again
+        LookupError::TryAgain
     }
 }
 
@@ -308,7 +308,7 @@ mod tests {
 
     /// A resolver that answers by what the test sends, and nothing before; it counts the look-ups
     /// of `slow.example` and answers any other name at once.
-    fn resolver(ages: Ages) -> (Arc<Resolver>, mpsc::Sender<Answer>, Arc<AtomicUsize>) {
+    fn resolver(times: CacheTimes) -> (Arc<Resolver>, mpsc::Sender<Answer>, Arc<AtomicUsize>) {
         let (sender, answers) = mpsc::channel();
         let answers = Mutex::new(answers);
         let asked = Arc::<AtomicUsize>::default();
@@ -322,13 +322,13 @@ mod tests {
                 .lock()
                 .unwrap()
                 .recv()
-                .unwrap_or(Err(LookupError::Again))
+                .unwrap_or(Err(LookupError::TryAgain))
         };
-        (Resolver::new(ages, Box::new(ask)), sender, asked)
+        (Resolver::new(times, Box::new(ask)), sender, asked)
     }
 
-    fn ages(fresh: Duration, silent: Duration, stale: Duration) -> Ages {
-        Ages {
+    fn times(fresh: Duration, silent: Duration, stale: Duration) -> CacheTimes {
+        CacheTimes {
             fresh,
             failed: NEVER,
             silent,
@@ -338,7 +338,7 @@ mod tests {
 
     #[tokio::test]
     async fn all_who_wait_share_one_lookup_and_other_names_do_not_wait() {
-        let (resolver, answers, asked) = resolver(ages(ALWAYS, NEVER, NEVER));
+        let (resolver, answers, asked) = resolver(times(ALWAYS, NEVER, NEVER));
         let mut waiting = tokio::task::JoinSet::new();
         for _ in 0..1000 {
             let resolver = resolver.clone();
@@ -356,7 +356,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_older_answer_serves_while_the_resolver_is_silent() {
-        let (resolver, answers, _) = resolver(ages(NEVER, NEVER, ALWAYS));
+        let (resolver, answers, _) = resolver(times(NEVER, NEVER, ALWAYS));
         answers.send(Ok(address(1))).unwrap();
         assert_eq!(resolver.lookup("slow.example").await, Ok(address(1)));
         // Asked again, and silent.
@@ -368,11 +368,11 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_at_which_nobody_answered_are_asked_for_anew() {
-        let (resolver, answers, asked) = resolver(ages(ALWAYS, ALWAYS, ALWAYS));
+        let (resolver, answers, asked) = resolver(times(ALWAYS, ALWAYS, ALWAYS));
         for (last, asked_by_then) in [(1, 1), (1, 1), (2, 2)] {
             if asked_by_then > asked.load(Ordering::SeqCst) {
                 answers.send(Ok(address(last))).unwrap();
-                resolver.doubt("slow.example");
+                resolver.mark_stale("slow.example");
             }
             let found = resolver.lookup("slow.example").await;
             assert_eq!(found, Ok(address(last)));
@@ -380,13 +380,13 @@ mod tests {
         }
         // Silent from here on.
         drop(answers);
-        resolver.doubt("slow.example");
+        resolver.mark_stale("slow.example");
         assert_eq!(resolver.lookup("slow.example").await, Ok(address(2)));
     }
 
     #[tokio::test]
     async fn a_name_that_is_gone_is_forgotten() {
-        let (resolver, answers, _) = resolver(ages(NEVER, ALWAYS, ALWAYS));
+        let (resolver, answers, _) = resolver(times(NEVER, ALWAYS, ALWAYS));
         for answer in [Ok(address(1)), Ok(address(2)), Err(LookupError::Unknown)] {
             answers.send(answer.clone()).unwrap();
             assert_eq!(resolver.lookup("slow.example").await, answer);
@@ -394,18 +394,18 @@ mod tests {
         drop(answers);
         assert_eq!(
             resolver.lookup("slow.example").await,
-            Err(LookupError::Again)
+            Err(LookupError::TryAgain)
         );
     }
 
     #[tokio::test]
     async fn an_answer_too_old_is_not_used() {
-        let (resolver, answers, _) = resolver(ages(NEVER, NEVER, NEVER));
+        let (resolver, answers, _) = resolver(times(NEVER, NEVER, NEVER));
         answers.send(Ok(address(1))).unwrap();
         assert_eq!(resolver.lookup("slow.example").await, Ok(address(1)));
         drop(answers);
         let second = resolver.lookup("slow.example").await;
-        assert_eq!(second, Err(LookupError::Again));
+        assert_eq!(second, Err(LookupError::TryAgain));
     }
 
     #[tokio::test]
@@ -417,16 +417,16 @@ mod tests {
             let _ = held.lock().unwrap().recv();
             Ok(address(1))
         };
-        let resolver = Resolver::new(ages(ALWAYS, NEVER, NEVER), Box::new(ask));
+        let resolver = Resolver::new(times(ALWAYS, NEVER, NEVER), Box::new(ask));
         let mut waiting = tokio::task::JoinSet::new();
-        for i in 0..10 * MOST_THREADS {
+        for i in 0..10 * MAX_THREADS {
             let resolver = resolver.clone();
             waiting.spawn(async move { resolver.lookup(&format!("n{i}.example")).await });
         }
-        while resolver.state().names.len() < 10 * MOST_THREADS {
+        while resolver.state().names.len() < 10 * MAX_THREADS {
             tokio::task::yield_now().await;
         }
-        assert_eq!(resolver.state().threads, MOST_THREADS);
+        assert_eq!(resolver.state().threads, MAX_THREADS);
         drop(release);
         while let Some(answer) = waiting.join_next().await {
             assert_eq!(answer.unwrap(), Ok(address(1)));
@@ -442,9 +442,9 @@ mod tests {
 
     #[test]
     fn only_a_definite_no_is_one() {
-        let words = "failed to lookup address information: Name or service not known";
-        assert_eq!(judge(words), LookupError::Unknown);
+        let words = "failed to lookup address information: Name or service not entry";
+        assert_eq!(classify(words), LookupError::Unknown);
         let words = "failed to lookup address information: Temporary failure in name resolution";
-        assert_eq!(judge(words), LookupError::Again);
+        assert_eq!(classify(words), LookupError::TryAgain);
     }
 }

@@ -36,7 +36,7 @@ mod linux {
     pub(in crate::net) struct Pipe {
         read: OwnedFd,
         write: OwnedFd,
-        held: usize,
+        len: usize,
     }
 
     impl Pipe {
@@ -69,14 +69,14 @@ mod linux {
             Some(Self {
                 read,
                 write,
-                held: 0,
+                len: 0,
             })
         }
 
         /// Keeps the pipe for the next session if it is empty; bytes left in it belong to a
         /// session that ended, and nobody else may see them.
         pub(in crate::net) fn give_back(self) {
-            if self.held == 0 {
+            if self.len == 0 {
                 SPARES.with_borrow_mut(|spares| {
                     if spares.len() < SPARE {
                         spares.push(self);
@@ -86,8 +86,8 @@ mod linux {
         }
 
         /// Bytes in the pipe.
-        pub(in crate::net) fn held(&self) -> usize {
-            self.held
+        pub(in crate::net) fn len(&self) -> usize {
+            self.len
         }
 
         /// Moves what `source` has into the empty pipe; 0 is the end of the stream.
@@ -100,7 +100,7 @@ mod linux {
                 CAPACITY,
                 SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
             )?;
-            self.held += n;
+            self.len += n;
             Ok(n)
         }
 
@@ -111,10 +111,10 @@ mod linux {
                 None,
                 target,
                 None,
-                self.held,
+                self.len,
                 SpliceFlags::NONBLOCK | SpliceFlags::MOVE,
             )?;
-            self.held -= n;
+            self.len -= n;
             Ok(n)
         }
     }
@@ -135,7 +135,7 @@ mod none {
 
         pub(in crate::net) fn give_back(self) {}
 
-        pub(in crate::net) fn held(&self) -> usize {
+        pub(in crate::net) fn len(&self) -> usize {
             match *self {}
         }
 

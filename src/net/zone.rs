@@ -6,7 +6,7 @@ use std::net::{SocketAddr, SocketAddrV6};
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-use crate::backend::ZonedAddr;
+use crate::upstream::ZonedAddr;
 
 /// The address with the interface's number of now.
 ///

@@ -15,7 +15,6 @@ use super::overlay::{Declared, Lease};
 use super::shards::Keyed;
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
-use crate::backend::{Backend, Known, Pool, backends};
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::source::PerSource;
@@ -24,6 +23,7 @@ use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
 };
 use crate::traffic::Traffic;
+use crate::upstream::{Backend, Known, Pool, backends};
 
 /// Where a database or one of its hosts was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

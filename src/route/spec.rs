@@ -10,10 +10,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::Network;
-use crate::backend::BackendAddr;
 use crate::one_or_many::OneOrMany;
 use crate::tls::config::{ALPN_POSTGRES, MinVersion};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
+use crate::upstream::BackendAddr;
 
 /// The longest name of a database or listener, in bytes.
 pub const MAX_NAME: usize = 63;

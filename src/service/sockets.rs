@@ -11,7 +11,7 @@ use std::io;
 use listenfd::ListenFd;
 use thiserror::Error;
 
-use crate::net::held::Held;
+use crate::net::held::HeldSockets;
 
 /// The first descriptor that is passed on.
 const FIRST: usize = 3;
@@ -33,8 +33,8 @@ pub struct InheritError {
 ///
 /// # Errors
 /// One is no TCP socket that listens.
-pub fn inherited() -> Result<Held, InheritError> {
-    let mut held = Held::default();
+pub fn inherited() -> Result<HeldSockets, InheritError> {
+    let mut held = HeldSockets::default();
     // They may be meant for the process before this one.
     if env::var("LISTEN_PID").ok() != Some(std::process::id().to_string()) {
         return Ok(held);

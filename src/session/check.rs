@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::connect::{Lead, Stage, dial_and_lead, tls_name};
 use super::ending::Ending;
-use crate::backend::BackendAddr;
 use crate::net::Stream;
 use crate::route::{Database, Host, Protocol};
 use crate::stats::{CloseReason, Detail};
 use crate::tls::config::PROVIDER;
 use crate::tls::{ServerName, TlsMode, error};
+use crate::upstream::BackendAddr;
 
 /// What a backend may take to be reached and to answer.
 const LIMIT: Duration = Duration::from_secs(2);

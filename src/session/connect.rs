@@ -18,13 +18,13 @@ use tracing::{info, warn};
 
 use super::ending::Ending;
 use super::login;
-use crate::backend::{Backend, BackendAddr};
 use crate::net::dial::{DialError, dial};
 use crate::net::{Buffered, Stream};
 use crate::preface::postgres::{SSL_REQUEST, SslReplyError, error_before_tls, read_ssl_reply};
 use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, error};
+use crate::upstream::{Backend, BackendAddr};
 
 /// A backend that takes the client's bytes.
 pub(super) struct Connected {

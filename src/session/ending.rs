@@ -6,11 +6,11 @@
 //! do with them: 57P03 makes libpq try the next host, 28000 makes pgjdbc retry with or without
 //! TLS, so it stands only where that helps.
 
-use crate::backend::BackendAddr;
 use crate::preface::postgres::ErrorResponse;
 use crate::route::Protocol;
 use crate::stats::{CloseReason, Detail};
 use crate::tls::Alert;
+use crate::upstream::BackendAddr;
 
 /// How a session ended: the one reason, and what follows from it.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ use super::ending::Ending;
 use super::flight::{Flight, Meaning};
 use crate::admission::Slot;
 use crate::net::pump::Tap;
-use crate::net::relay::{Counts, End, First, Relay};
+use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
 use crate::net::{Stream, linger};
 use crate::preface::postgres::{AuthEvent, AuthWatch};
 use crate::route::database::Connecting;
@@ -220,12 +220,14 @@ impl Session {
             };
             entry.count_in(flight.newly_sent(sent.load(Relaxed)));
             let why = match first {
-                Ok(First::Answered) => return Outcome::Answered,
-                Ok(First::ClientEnded) if flight.needs_answer() && relay.client_has_ended() => {
-                    return Outcome::Ended(End::Client);
+                Ok(FirstEvent::Answered) => return Outcome::Answered,
+                Ok(FirstEvent::ClientEnded)
+                    if flight.needs_answer() && relay.client_has_ended() =>
+                {
+                    return Outcome::Ended(RelayEnd::Client);
                 }
-                Ok(First::ClientEnded) => return Outcome::Undecided,
-                Ok(First::Sent) => {
+                Ok(FirstEvent::ClientEnded) => return Outcome::Undecided,
+                Ok(FirstEvent::Sent) => {
                     if meaning == Meaning::Nothing {
                         backends.extend(Instant::now() + self.settings.timeouts.handshake);
                     }
@@ -235,14 +237,14 @@ impl Session {
                     meaning = flight.meaning();
                     continue;
                 }
-                Ok(First::Unanswered(why)) => why,
+                Ok(FirstEvent::Unanswered(why)) => why,
                 Err(_) if meaning == Meaning::Greeting => {
                     return Outcome::Failed(Ending::new(
                         CloseReason::BackendSilent,
                         "the backend did not answer the client's first bytes within timeouts.connect",
                     ));
                 }
-                Err(_) => return Outcome::Ended(End::Idle),
+                Err(_) => return Outcome::Ended(RelayEnd::Idle),
             };
             return match meaning {
                 // The end of a connection that nobody used.
@@ -278,7 +280,7 @@ enum Outcome {
     /// Whether it would have answered cannot be known: the relay goes on to its end.
     Undecided,
     /// The client has hung up, or nothing moved for `timeouts.idle`.
-    Ended(End),
+    Ended(RelayEnd),
     /// It has closed, or is silent, where it should have answered.
     Failed(Ending),
 }

@@ -25,7 +25,7 @@ use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::handshake::{Stage, TlsOpening};
 use crate::net::hangup::{Gone, hangup};
-use crate::net::relay::{End, Relay};
+use crate::net::relay::{Relay, RelayEnd};
 use crate::net::{Buffered, Stream, linger};
 use crate::route::database::Connecting;
 use crate::route::{Database, Protocol};
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// Closes so that the last bytes arrive, and tells what the end means.
-    pub(super) async fn finish(&self, relay: Relay, end: End, login_refused: bool) -> Ending {
+    pub(super) async fn finish(&self, relay: Relay, end: RelayEnd, login_refused: bool) -> Ending {
         if !relay.client_has_ended() {
             linger::close(relay.into_client()).await;
         }
@@ -250,7 +250,7 @@ impl Session {
     }
 
     /// What the end of a relay means.
-    fn judge(&self, end: End, login_refused: bool) -> Ending {
+    fn judge(&self, end: RelayEnd, login_refused: bool) -> Ending {
         if login_refused {
             let database = self.facts.database.as_ref().map_or("", |d| &*d.name);
             warn!(
@@ -262,11 +262,11 @@ impl Session {
             return Ending::new(CloseReason::ScramChannelBinding, "");
         }
         match end {
-            End::Client => Ending::new(CloseReason::ClientClosed, ""),
-            End::Backend => Ending::new(CloseReason::BackendClosed, ""),
-            End::ClientLost(e) => Ending::new(CloseReason::ClientLost, error::words(&e)),
-            End::BackendLost(e) => Ending::new(CloseReason::BackendLost, error::words(&e)),
-            End::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
+            RelayEnd::Client => Ending::new(CloseReason::ClientClosed, ""),
+            RelayEnd::Backend => Ending::new(CloseReason::BackendClosed, ""),
+            RelayEnd::ClientLost(e) => Ending::new(CloseReason::ClientLost, error::words(&e)),
+            RelayEnd::BackendLost(e) => Ending::new(CloseReason::BackendLost, error::words(&e)),
+            RelayEnd::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
         }
     }
 

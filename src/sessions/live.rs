@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
-use crate::backend::{BackendAddr, Known};
 use crate::route::{Database, Host};
 use crate::stats::CloseReason;
 use crate::tls::Sni;
+use crate::upstream::{BackendAddr, Known};
 
 /// Not a reason's number: nobody has asked for the session's end.
 const NO_REASON: u8 = u8::MAX;

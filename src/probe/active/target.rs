@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
-use crate::backend::ZonedAddr;
 use crate::probe::facts::Hint;
 use crate::tls::ServerName;
+use crate::upstream::ZonedAddr;
 
 /// Where to connect: a name or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
