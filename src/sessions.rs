@@ -22,7 +22,7 @@ use crate::route::Database;
 use crate::route::database::Live;
 use crate::source::PerSource;
 use crate::traffic::{Bytes, PARTS};
-use crate::upstream::Known;
+use crate::upstream::Member;
 
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
 const SHARDS: usize = PARTS;
@@ -147,18 +147,17 @@ impl Sessions {
     #[must_use]
     pub fn by_backend(&self, databases: &[&Arc<Database>]) -> Vec<Vec<BackendUse>> {
         let mut uses: Vec<Vec<BackendUse>> = Vec::with_capacity(databases.len());
-        let mut places: HashMap<*const Known, (usize, usize)> = HashMap::new();
+        let mut places: HashMap<*const Member, (usize, usize)> = HashMap::new();
         for (at, database) in databases.iter().enumerate() {
-            let known = database.known_backends();
-            let known = known.iter().map(Arc::as_ptr).enumerate();
-            places.extend(known.map(|(place, known)| (known, (at, place))));
-            uses.push(vec![BackendUse::default(); database.known_backends().len()]);
+            let members = database.members().iter().map(Arc::as_ptr).enumerate();
+            places.extend(members.map(|(place, member)| (member, (at, place))));
+            uses.push(vec![BackendUse::default(); database.members().len()]);
         }
         for (part, shard) in self.shards.iter().enumerate() {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for entry in shard.values() {
-                let place = entry.known_backend().map(Arc::as_ptr);
-                if let Some((at, place)) = place.and_then(|known| places.get(&known))
+                let place = entry.member().map(Arc::as_ptr);
+                if let Some((at, place)) = place.and_then(|member| places.get(&member))
                     && let Some(used) = uses.get_mut(*at).and_then(|used| used.get_mut(*place))
                 {
                     used.sessions += 1;
@@ -166,8 +165,8 @@ impl Sessions {
                 }
             }
             for (database, uses) in databases.iter().zip(&mut uses) {
-                for (known, used) in database.known_backends().iter().zip(uses) {
-                    used.add(known.ended(part));
+                for (member, used) in database.members().iter().zip(uses) {
+                    used.add(member.ended(part));
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::route::{Database, Found, Host};
 use crate::sessions::BackendUse;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, Sni};
-use crate::upstream::Backend;
+use crate::upstream::{BackendAddr, Failure};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
     let snapshot = gateway.store.snapshot();
@@ -78,7 +78,10 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
     let uses = uses.first().map_or(&[][..], Vec::as_slice);
     let backends: Vec<Value> = database
         .backends()
-        .map(|b| backend(b, uses.get(b.place).copied().unwrap_or_default()))
+        .enumerate()
+        .map(|(place, (addr, failure))| {
+            backend(addr, failure, uses.get(place).copied().unwrap_or_default())
+        })
         .collect();
     let certificate = database.server_tls.as_ref().and_then(|tls| {
         let expires = std::time::Duration::from_secs(u64::try_from(tls.not_after).ok()?);
@@ -97,21 +100,21 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError>
 }
 
 /// A backend as `show` tells it; one that fails with the reason, since when, and what mends it.
-fn backend(backend: Backend<'_>, at: BackendUse) -> Value {
-    let Some(failing) = backend.failing() else {
+fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> Value {
+    let Some(failure) = failure else {
         return json!({
-            "addr": backend.addr,
+            "addr": addr,
             "state": "ok",
             "sessions": at.sessions,
             "bytes_in": at.moved.0,
             "bytes_out": at.moved.1,
         });
     };
-    let since = std::time::Duration::from_secs(failing.since);
+    let since = std::time::Duration::from_secs(failure.since);
     let since = std::time::SystemTime::UNIX_EPOCH.checked_add(since);
-    let reason = CloseReason::from_index(failing.why);
+    let reason = CloseReason::from_index(failure.reason);
     json!({
-        "addr": backend.addr,
+        "addr": addr,
         "state": "failing",
         "since": since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
         "reason": reason,

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin};
+use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin, Shared};
 use super::overlay::{Declared, Laid, Overlay};
 use super::resolve::Resolver;
 use super::shards::Shards;
@@ -14,6 +14,7 @@ use super::spec::DatabaseSpec;
 use super::{Change, ChangeError, Host, Snapshot, Table};
 use crate::one_or_many::OneOrMany;
 use crate::tls::config::Loader;
+use crate::upstream::Backends;
 
 /// The making of a snapshot.
 ///
@@ -23,6 +24,7 @@ use crate::tls::config::Loader;
 pub(super) struct Building<'a> {
     pub(super) gateway: &'a GatewayTls,
     pub(super) loader: &'a mut Loader,
+    pub(super) backends: &'a Backends,
     pub(super) before: &'a Snapshot,
     pub(super) wished: Option<&'a str>,
 }
@@ -34,6 +36,7 @@ impl Building<'_> {
         config: BTreeMap<Arc<str>, Declared>,
         overlay: &Overlay,
     ) -> Result<Snapshot, ChangeError> {
+        self.backends.prune();
         let tls = self
             .loader
             .server(&self.gateway.files())
@@ -149,8 +152,12 @@ impl Building<'_> {
         exposures: OneOrMany<Exposure>,
     ) -> Result<Arc<Database>, ChangeError> {
         let before = self.before.databases.get(name);
-        let (gateway, loader) = (self.gateway, &mut *self.loader);
-        Database::build(name, spec, origin, exposures, gateway, loader, before).map_err(|source| {
+        let shared = Shared {
+            gateway: self.gateway,
+            loader: self.loader,
+            backends: self.backends,
+        };
+        Database::build(name, spec, origin, exposures, shared, before).map_err(|source| {
             ChangeError::Files {
                 database: name.to_string(),
                 source,

@@ -23,7 +23,7 @@ use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
 };
 use crate::traffic::Traffic;
-use crate::upstream::{Backend, Known, Pool, backends};
+use crate::upstream::{Backend, BackendAddr, Backends, Candidates, Failure, Member, Pool};
 
 /// Where a database or one of its hosts was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +135,20 @@ pub struct Database {
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
     pub exposures: OneOrMany<Exposure>,
+    /// Its backends, in the order declared.
+    backends: OneOrMany<Arc<Backend>>,
     used: OnceLock<Box<Used>>,
+}
+
+/// What all databases are built with.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// The certificate of the gateway.
+    pub gateway: &'a GatewayTls,
+    /// The TLS configurations in use.
+    pub loader: &'a mut Loader,
+    /// The backends in use.
+    pub backends: &'a Backends,
 }
 
 /// What outlives a change of the declaration.
@@ -158,10 +171,14 @@ impl Database {
         spec: DatabaseSpec,
         origin: Origin,
         exposures: OneOrMany<Exposure>,
-        gateway: &GatewayTls,
-        loader: &mut Loader,
+        shared: Shared<'_>,
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, TlsFileError> {
+        let Shared {
+            gateway,
+            loader,
+            backends,
+        } = shared;
         let server_tls = spec
             .tls
             .ends_client_tls()
@@ -170,6 +187,8 @@ impl Database {
         let backend_tls = (spec.tls == TlsMode::Reencrypt)
             .then(|| loader.backend(&backend_files(&spec)))
             .transpose()?;
+        let of_addr = |addr| backends.get_or_create(addr);
+        let backends: OneOrMany<_> = spec.backends.iter().map(of_addr).collect();
         let used = OnceLock::new();
         if let Some(before) = before {
             if before.spec == spec
@@ -184,7 +203,7 @@ impl Database {
             let pool = if before.spec.backends == spec.backends {
                 was.pool.clone()
             } else {
-                Arc::new(was.pool.changed(&before.spec.backends, &spec.backends))
+                Arc::new(was.pool.with(&backends))
             };
             let live = was.live.clone();
             let _ = used.set(Box::new(Used { live, pool }));
@@ -196,6 +215,7 @@ impl Database {
             server_tls,
             backend_tls,
             exposures,
+            backends,
             used,
         }))
     }
@@ -204,7 +224,7 @@ impl Database {
         self.used.get_or_init(|| {
             Box::new(Used {
                 live: Arc::default(),
-                pool: Arc::new(Pool::new(self.spec.backends.len())),
+                pool: Arc::new(Pool::new(&self.backends)),
             })
         })
     }
@@ -227,30 +247,29 @@ impl Database {
         self.counted().map_or(0, |live| live.sessions())
     }
 
-    /// The place of the backend whose turn it is.
+    /// The backends in the order in which the next session tries them.
     #[must_use]
-    pub fn turn(&self) -> usize {
-        self.used().pool.turn()
+    pub fn candidates(&self) -> Candidates {
+        self.used().pool.candidates()
     }
 
-    /// The backend tried after `tried` others, where `turn` is the place of the first; `None` once
-    /// each was tried.
+    /// The backends, in the order declared; none while there has been no session.
     #[must_use]
-    pub fn in_turn(&self, turn: usize, tried: usize) -> Option<Backend<'_>> {
-        self.used().pool.in_turn(&self.spec.backends, turn, tried)
+    pub fn members(&self) -> &[Arc<Member>] {
+        self.used.get().map_or(&[], |used| used.pool.members())
     }
 
-    /// What is remembered of each backend, in the order declared; nothing while there has been no
-    /// session.
-    #[must_use]
-    pub fn known_backends(&self) -> &[Arc<Known>] {
-        self.used.get().map_or(&[], |used| used.pool.known())
-    }
-
-    /// Every backend, in the order declared.
-    pub fn backends(&self) -> impl Iterator<Item = Backend<'_>> {
-        let pool = self.used.get().map(|used| &*used.pool);
-        backends(&self.spec.backends, pool)
+    /// Every backend, in the order declared, and why it fails.
+    pub fn backends(&self) -> impl Iterator<Item = (&BackendAddr, Option<Failure>)> {
+        let members = self.members();
+        let backends = self.backends.iter().enumerate();
+        backends.map(|(place, backend)| {
+            let failure = match members.get(place) {
+                Some(member) => member.failure(),
+                None => backend.failure(),
+            };
+            (backend.addr(), failure)
+        })
     }
 
     /// One of its exposures, counted from 0.

@@ -22,6 +22,7 @@ use super::shards::Shards;
 use super::{Host, Table};
 use crate::tls::client::ClientVerifier;
 use crate::tls::config::{Loader, ServerTls};
+use crate::upstream::Backends;
 
 /// Everything that routing needs, as of one revision.
 #[derive(Clone, Debug, Default)]
@@ -160,6 +161,7 @@ impl Drop for Edit<'_> {
 /// The routes and their origins.
 pub struct Store {
     inner: Mutex<Inner>,
+    backends: Backends,
     current: ArcSwap<Snapshot>,
     /// When the next lease runs out; apart, because a change that waits for a disk holds `inner`.
     expiry: Mutex<Option<SystemTime>>,
@@ -177,10 +179,12 @@ impl Store {
         overlay: Overlay,
     ) -> Result<Self, ChangeError> {
         let mut loader = Loader::default();
+        let backends = Backends::default();
         let before = Snapshot::default();
         let snapshot = Building {
             gateway: &gateway,
             loader: &mut loader,
+            backends: &backends,
             before: &before,
             wished: None,
         }
@@ -192,6 +196,7 @@ impl Store {
                 overlay,
                 loader,
             }),
+            backends,
             current: ArcSwap::from_pointee(snapshot),
         })
     }
@@ -255,6 +260,7 @@ impl Store {
         let after = Building {
             gateway: &gateway,
             loader: &mut loader,
+            backends: &self.backends,
             before: &before,
             wished: None,
         }
@@ -388,6 +394,7 @@ impl Store {
         let after = Building {
             gateway: &inner.gateway,
             loader: &mut loader,
+            backends: &self.backends,
             before: &before,
             wished,
         }

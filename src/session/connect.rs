@@ -24,7 +24,7 @@ use crate::preface::postgres::{SSL_REQUEST, SslReplyError, error_before_tls, rea
 use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, error};
-use crate::upstream::{Backend, BackendAddr};
+use crate::upstream::{BackendAddr, Candidates, Member};
 
 /// A backend that takes the client's bytes.
 pub(super) struct Connected {
@@ -58,8 +58,9 @@ pub(super) struct Backends {
     /// How long each may take to be connected, and then to answer.
     timeout: Duration,
     deadline: Instant,
-    turn: usize,
-    tried: usize,
+    candidates: Candidates,
+    /// The one tried last.
+    current: Option<Arc<Member>>,
     last: Ending,
 }
 
@@ -76,8 +77,8 @@ impl Backends {
     ) -> Self {
         let none = "the database has no backend";
         Self {
-            turn: database.turn(),
-            tried: 0,
+            candidates: database.candidates(),
+            current: None,
             database,
             lead,
             timeout,
@@ -106,22 +107,22 @@ impl Backends {
     /// # Errors
     /// Why the last one tried was not ready.
     pub(super) async fn next(&mut self) -> Result<Connected, Ending> {
-        while self.tried == 0 || self.in_time() {
-            let Some(backend) = self.database.in_turn(self.turn, self.tried) else {
+        while self.current.is_none() || self.in_time() {
+            let Some((place, member)) = self.candidates.next() else {
                 break;
             };
-            self.tried += 1;
-            match reach(&self.database, backend.addr, &self.lead, self.timeout).await {
+            let member = &*self.current.insert(member);
+            match reach(&self.database, member.addr(), &self.lead, self.timeout).await {
                 Ok((stream, address, answer)) => {
                     return Ok(Connected {
                         stream,
                         address,
-                        place: backend.place,
+                        place,
                         answer,
                     });
                 }
                 Err(refusal) if refusal.reason == CloseReason::Resources => return Err(refusal),
-                Err(refusal) => self.last = fails(&self.database, backend, refusal),
+                Err(refusal) => self.last = fails(&self.database, member, refusal),
             }
         }
         Err(self.give_up())
@@ -141,32 +142,37 @@ impl Backends {
 
     /// Notes why the backend that was connected last did not serve the client.
     pub(super) fn failed(&mut self, refusal: Ending) {
-        let last = self.tried.saturating_sub(1);
-        if let Some(backend) = self.database.in_turn(self.turn, last) {
-            self.last = fails(&self.database, backend, refusal);
+        if let Some(member) = &self.current {
+            self.last = fails(&self.database, member, refusal);
         }
     }
 
     /// Notes that the backend which was connected last has answered the client.
     pub(super) fn answered(&self) {
-        let last = self.tried.saturating_sub(1);
-        if let Some(backend) = self.database.in_turn(self.turn, last)
-            && backend.answered()
+        if let Some(member) = &self.current
+            && member.answered()
         {
-            info!(database = %self.database.name, backend = %backend.addr, "backend answers again");
+            info!(database = %self.database.name, backend = %member.addr(), "backend answers again");
         }
     }
 }
 
 /// Notes that a backend fails, and gives the refusal to tell.
-fn fails(database: &Database, backend: Backend<'_>, refusal: Ending) -> Ending {
+fn fails(database: &Database, member: &Member, refusal: Ending) -> Ending {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());
-    if backend.failed(refusal.reason.index(), now) {
-        warn!(database = %database.name, backend = %backend.addr, reason = %refusal.reason,
+    let reason = refusal.reason.index();
+    let is_news = match refusal.reason {
+        CloseReason::BackendUnresolved | CloseReason::BackendUnreachable => {
+            member.unreachable(reason, now)
+        }
+        _ => member.failed(reason, now),
+    };
+    if is_news {
+        warn!(database = %database.name, backend = %member.addr(), reason = %refusal.reason,
             detail = %refusal.detail, remedy = refusal.reason.remedy(), "backend fails");
     }
-    refusal.of_backend(backend.addr)
+    refusal.of_backend(member.addr())
 }
 
 /// Connects to one backend and leads, all within `limit`, then logs in where that is asked for,

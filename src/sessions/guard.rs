@@ -27,7 +27,7 @@ impl SessionGuard {
         let entry = &self.entry;
         // Under the lock, so that no total falls meanwhile.
         let shard = self.sessions.shard(entry.id);
-        if let Some(before) = entry.known_backend() {
+        if let Some(before) = entry.member() {
             before.add_ended(Sessions::part(entry.id), entry.moved());
         }
         let mut connected = entry.backend.lock().unwrap_or_else(PoisonError::into_inner);
@@ -54,7 +54,7 @@ impl Drop for SessionGuard {
         let live = entry.database.live();
         let (part, moved) = (Sessions::part(entry.id), entry.moved());
         live.ended.add(part, moved);
-        if let Some(backend) = entry.known_backend() {
+        if let Some(backend) = entry.member() {
             backend.add_ended(part, moved);
         }
         drop(shard);

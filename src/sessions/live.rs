@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use crate::route::{Database, Host};
 use crate::stats::CloseReason;
 use crate::tls::Sni;
-use crate::upstream::{BackendAddr, Known};
+use crate::upstream::{BackendAddr, Member};
 
 /// Not a reason's number: nobody has asked for the session's end.
 const NO_REASON: u8 = u8::MAX;
@@ -113,9 +113,9 @@ impl LiveSession {
     }
 
     /// What is remembered of its backend, once connected.
-    pub(super) fn known_backend(&self) -> Option<&Arc<Known>> {
+    pub(super) fn member(&self) -> Option<&Arc<Member>> {
         let (_, place) = self.connected()?;
-        self.database.known_backends().get(place)
+        self.database.members().get(place)
     }
 
     fn connected(&self) -> Option<(SocketAddr, usize)> {

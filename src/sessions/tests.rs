@@ -4,9 +4,10 @@ use super::*;
 use crate::config;
 use crate::one_or_many::OneOrMany;
 use crate::route::Host;
-use crate::route::database::{GatewayTls, Origin};
+use crate::route::database::{GatewayTls, Origin, Shared};
 use crate::tls::Sni;
 use crate::tls::config::{Loader, MinVersion};
+use crate::upstream::Backends;
 
 fn database(backends: &str) -> Arc<Database> {
     let text = format!("[database.a]\nprotocol = \"redis\"\nbackends = [{backends}]\n");
@@ -20,15 +21,18 @@ fn database(backends: &str) -> Arc<Database> {
         min_version: MinVersion::default(),
         minted: false,
     };
-    let loader = &mut Loader::default();
+    let shared = Shared {
+        gateway: &gateway,
+        loader: &mut Loader::default(),
+        backends: &Backends::default(),
+    };
     let hosts = OneOrMany::default();
     let database = Database::build(
         &"a".into(),
         declared.spec,
         Origin::Config,
         hosts,
-        &gateway,
-        loader,
+        shared,
         None,
     );
     database.unwrap()

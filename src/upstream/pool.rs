@@ -1,196 +1,199 @@
 //! The backends of one database and the order in which a session tries them.
-//!
-//! Not here: health checks. A backend is only known to be failing by the sessions that it failed,
-//! and it is still tried when its turn comes.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::BackendAddr;
+use super::backend::FailureCell;
+use super::{Backend, BackendAddr, Failure};
 use crate::traffic::{Bytes, Traffic};
 
-/// One address of a pool, and what is known of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Backend<'a> {
-    /// Where it listens.
-    pub addr: &'a BackendAddr,
-    /// Its place in the order declared, from 0.
-    pub place: usize,
-    known: Option<&'a Arc<Known>>,
-}
-
-/// Since when a backend fails, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failing {
-    /// The first of the failures in a row, in seconds of Unix time.
-    pub since: u64,
-    /// The last failure, a number of whoever reports it.
-    pub why: u8,
-}
-
-impl Failing {
-    /// In one word, so that sessions need no lock; 0 says that nothing fails.
-    fn pack(self) -> u64 {
-        (self.since << 9) | (u64::from(self.why) << 1) | 1
-    }
-
-    fn unpack(word: u64) -> Option<Self> {
-        let why = u8::try_from((word >> 1) & 0xff).ok()?;
-        let since = word >> 9;
-        (word & 1 == 1).then_some(Self { since, why })
-    }
-}
-
-impl Backend<'_> {
-    /// Notes that it has answered, and tells whether that is news, so that trouble is logged once
-    /// per change of state and not once per client.
-    #[must_use]
-    pub fn answered(&self) -> bool {
-        self.known
-            .is_some_and(|known| known.state.swap(0, Ordering::Relaxed) != 0)
-    }
-
-    /// Notes that it has failed for the reason `why` at `now`, in seconds of Unix time, and tells
-    /// whether that is news.
-    #[must_use]
-    pub fn failed(&self, why: u8, now: u64) -> bool {
-        let Some(known) = self.known else {
-            return false;
-        };
-        let before = self.failing();
-        let since = before.map_or(now, |failing| failing.since);
-        let state = Failing { since, why }.pack();
-        known.state.store(state, Ordering::Relaxed);
-        before.is_none()
-    }
-
-    /// Why it fails, unless it has answered since.
-    #[must_use]
-    pub fn failing(&self) -> Option<Failing> {
-        Failing::unpack(self.known?.state.load(Ordering::Relaxed))
-    }
-}
-
-/// What is remembered of one backend for as long as it is declared.
-#[derive(Debug, Default)]
-pub struct Known {
-    /// Whether and why it fails, packed.
-    state: AtomicU64,
-    /// Made at the end of its first session.
+/// A backend in the pool of one database: what depends on the database's settings, such as TLS,
+/// and what its sessions have moved.
+#[derive(Debug)]
+pub struct Member {
+    backend: Arc<Backend>,
+    /// Failures since the backend was reached.
+    failure: FailureCell,
+    /// Made at the end of the first session.
     ended: OnceLock<Box<Traffic>>,
 }
 
-impl Known {
-    /// Adds the bytes of a session of this part that has left it.
+impl Member {
+    fn new(backend: Arc<Backend>) -> Arc<Self> {
+        Arc::new(Self {
+            backend,
+            failure: FailureCell::default(),
+            ended: OnceLock::new(),
+        })
+    }
+
+    /// The backend's address.
+    #[must_use]
+    pub fn addr(&self) -> &BackendAddr {
+        self.backend.addr()
+    }
+
+    /// Why the backend does not serve this database, unless it has since.
+    #[must_use]
+    pub fn failure(&self) -> Option<Failure> {
+        match (self.backend.failure(), self.failure.get()) {
+            (Some(unreachable), Some(before)) => Some(Failure {
+                since: unreachable.since.min(before.since),
+                ..unreachable
+            }),
+            (unreachable, failure) => unreachable.or(failure),
+        }
+    }
+
+    /// Records that the backend has answered a client, and returns whether it failed before, so
+    /// that a change of state is logged once and not once per client.
+    #[must_use]
+    pub fn answered(&self) -> bool {
+        let was_unreachable = self.backend.failure.clear();
+        self.failure.clear() || was_unreachable
+    }
+
+    /// Records that the backend could not be reached at `now`, in seconds of Unix time: a failure
+    /// for every database that names it. Returns whether it is the first in a row.
+    #[must_use]
+    pub fn unreachable(&self, reason: u8, now: u64) -> bool {
+        let first = self.failure().is_none();
+        let since = self.backend.failure().map_or(now, |before| before.since);
+        self.backend.failure.set(Failure { since, reason });
+        first
+    }
+
+    /// Records that the backend was reached at `now`, in seconds of Unix time, and did not serve
+    /// this database. Returns whether it is the first failure in a row.
+    #[must_use]
+    pub fn failed(&self, reason: u8, now: u64) -> bool {
+        let before = self.failure();
+        let since = before.map_or(now, |before| before.since);
+        self.failure.set(Failure { since, reason });
+        self.backend.failure.clear();
+        before.is_none()
+    }
+
+    /// Adds the bytes of a session of this part that has left the backend.
     pub fn add_ended(&self, part: usize, bytes: Bytes) {
         if bytes != (0, 0) {
             self.ended.get_or_init(Box::default).add(part, bytes);
         }
     }
 
-    /// The bytes of the sessions of this part that have left it.
+    /// The bytes of the sessions of this part that have left the backend.
     #[must_use]
     pub fn ended(&self, part: usize) -> Bytes {
         self.ended.get().map_or((0, 0), |ended| ended.part(part))
     }
 }
 
-/// What is remembered of the backends of one database; their addresses are in its declaration.
+/// The members of one database's pool, in the order declared, and whose turn it is.
 #[derive(Debug)]
 pub struct Pool {
-    known: Box<[Arc<Known>]>,
+    members: Box<[Arc<Member>]>,
     turn: AtomicUsize,
 }
 
 impl Pool {
-    /// A pool of so many backends.
+    /// A pool of these backends.
     #[must_use]
-    pub fn new(backends: usize) -> Self {
-        let known = std::iter::repeat_with(Arc::default);
+    pub fn new(backends: &[Arc<Backend>]) -> Self {
         Self {
-            known: known.take(backends).collect(),
+            members: backends.iter().cloned().map(Member::new).collect(),
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// A pool of the backends of `addrs`, which remembers those that were in this one as `before`.
+    /// A pool of these backends, which keeps the turn and the members that are in this one too.
     #[must_use]
-    pub fn changed(&self, before: &[BackendAddr], addrs: &[BackendAddr]) -> Self {
-        let known = addrs.iter().enumerate().map(|(place, addr)| {
-            // One that is listed twice is two.
-            let nth = addrs.iter().take(place).filter(|a| *a == addr).count();
-            let mut before = before.iter().zip(&self.known).filter(|(a, _)| *a == addr);
-            before
-                .nth(nth)
-                .map(|(_, known)| known.clone())
-                .unwrap_or_default()
+    pub fn with(&self, backends: &[Arc<Backend>]) -> Self {
+        let mut left: Vec<_> = self.members.iter().collect();
+        let members = backends.iter().map(|backend| {
+            // An address that is listed twice is two members.
+            let kept = left.iter().position(|m| Arc::ptr_eq(&m.backend, backend));
+            match kept {
+                Some(at) => left.remove(at).clone(),
+                None => Member::new(backend.clone()),
+            }
         });
         Self {
-            known: known.collect(),
-            turn: AtomicUsize::new(0),
+            members: members.collect(),
+            turn: AtomicUsize::new(self.turn.load(Ordering::Relaxed)),
         }
     }
 
-    /// What is remembered of each backend, in the order declared.
+    /// The members, in the order declared.
     #[must_use]
-    pub fn known(&self) -> &[Arc<Known>] {
-        &self.known
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.members
     }
 
-    /// The place of the backend whose turn it is.
-    pub fn turn(&self) -> usize {
-        match self.known.len() {
+    /// The members as the next session tries them: round robin.
+    #[must_use]
+    pub fn candidates(self: &Arc<Self>) -> Candidates {
+        let first = match self.members.len() {
             0 | 1 => 0,
             n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
+        };
+        Candidates {
+            pool: self.clone(),
+            first,
+            tried: 0,
         }
-    }
-
-    /// The backend tried after `tried` others, where `turn` is the place of the first; `None` once
-    /// each was tried.
-    #[must_use]
-    pub fn in_turn<'a>(
-        &'a self,
-        addrs: &'a [BackendAddr],
-        turn: usize,
-        tried: usize,
-    ) -> Option<Backend<'a>> {
-        let place = (turn + tried).checked_rem(addrs.len())?;
-        let addr = addrs.get(place).filter(|_| tried < addrs.len())?;
-        Some(Backend {
-            addr,
-            place,
-            known: self.known.get(place),
-        })
     }
 }
 
-/// Every one of these backends, in the order declared; without a pool nobody has dialled them.
-pub fn backends<'a>(
-    addrs: &'a [BackendAddr],
-    pool: Option<&'a Pool>,
-) -> impl Iterator<Item = Backend<'a>> {
-    addrs.iter().enumerate().map(move |(place, addr)| Backend {
-        addr,
-        place,
-        known: pool.and_then(|pool| pool.known.get(place)),
-    })
+/// The members of a pool in the order in which one session tries them, each once.
+#[derive(Debug)]
+pub struct Candidates {
+    pool: Arc<Pool>,
+    first: usize,
+    tried: usize,
+}
+
+impl Iterator for Candidates {
+    /// A member and its place in the order declared, from 0.
+    type Item = (usize, Arc<Member>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let members = self.pool.members();
+        if self.tried >= members.len() {
+            return None;
+        }
+        let place = (self.first + self.tried).checked_rem(members.len())?;
+        self.tried += 1;
+        Some((place, members.get(place)?.clone()))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Backends;
+
+    /// The backends of a list of addresses.
+    fn backends(registry: &Backends, addrs: &str) -> Vec<Arc<Backend>> {
+        let addrs = addrs.split(' ').filter(|addr| !addr.is_empty());
+        addrs
+            .map(|addr| registry.get_or_create(&addr.parse().unwrap()))
+            .collect()
+    }
+
+    fn pool(addrs: &str) -> Arc<Pool> {
+        Arc::new(Pool::new(&backends(&Backends::default(), addrs)))
+    }
 
     #[test]
     fn each_session_starts_one_further_and_sees_all() {
-        let addrs = ["a:1", "b:1", "c:1"].map(|a| a.parse().unwrap());
-        let (addrs, pool) = (&addrs[..], &Pool::new(addrs.len()));
-        let round = || {
-            let turn = pool.turn();
-            let nth = move |tried| pool.in_turn(addrs, turn, tried);
-            (0..).map_while(nth).map(|b| b.addr.to_string() + " ")
+        let pool = pool("a:1 b:1 c:1");
+        let round = || -> String {
+            let candidates = pool.candidates();
+            candidates
+                .map(|(_, m)| m.addr().to_string() + " ")
+                .collect()
         };
-        let rounds: Vec<String> = (0..4).map(|_| round().collect()).collect();
-        assert!(Pool::new(0).in_turn(&[], 0, 0).is_none());
+        let rounds: Vec<String> = (0..4).map(|_| round()).collect();
         assert_eq!(
             rounds,
             [
@@ -200,43 +203,66 @@ mod tests {
                 "a:1 b:1 c:1 "
             ]
         );
+        assert!(self::pool("").candidates().next().is_none());
     }
 
     #[test]
     fn only_a_change_of_state_is_news() {
-        let addrs = ["a:1".parse().unwrap()];
-        let pool = Pool::new(1);
-        let backend = backends(&addrs, Some(&pool)).next().unwrap();
-        assert!(!backend.answered());
-        assert!(backend.failed(3, 1000));
-        assert!(!backend.failed(255, 2000));
-        let failing = Failing {
-            since: 1000,
-            why: 255,
-        };
-        assert_eq!(backend.failing(), Some(failing));
-        assert!(backend.answered());
-        assert!(!backend.answered());
-        assert_eq!(backend.failing(), None);
-        let undialled = backends(&addrs, None).next().unwrap();
-        assert!(!undialled.failed(0, 0) && undialled.failing().is_none());
+        let pool = pool("a:1");
+        let member = &pool.members()[0];
+        let failure = |since, reason| Some(Failure { since, reason });
+        assert!(!member.answered());
+        assert!(member.unreachable(3, 1000));
+        assert!(!member.unreachable(255, 2000));
+        assert_eq!(member.failure(), failure(1000, 255));
+        assert!(!member.failed(4, 3000));
+        assert_eq!(member.failure(), failure(1000, 4));
+        assert!(!member.unreachable(3, 4000));
+        assert_eq!(member.failure(), failure(1000, 3));
+        assert!(member.answered());
+        assert!(!member.answered());
+        assert_eq!(member.failure(), None);
+        assert!(member.failed(4, 5000));
     }
 
     #[test]
-    fn a_backend_is_remembered_by_its_address() {
-        let [a, b, c] = ["a:1", "b:1", "c:1"].map(|a| a.parse::<BackendAddr>().unwrap());
-        let before = [a, b.clone()];
-        let pool = Pool::new(2);
-        let second = backends(&before, Some(&pool)).nth(1).unwrap();
-        assert!(second.failed(3, 1000));
-        pool.known()[1].add_ended(3, (1, 2));
-        let now = [b, c];
-        let pool = pool.changed(&before, &now);
-        let failing: Vec<bool> = backends(&now, Some(&pool))
-            .map(|backend| backend.failing().is_some())
-            .collect();
-        assert_eq!(failing, [true, false]);
-        let ended: Vec<Bytes> = pool.known().iter().map(|known| known.ended(3)).collect();
-        assert_eq!(ended, [(1, 2), (0, 0)]);
+    fn databases_share_what_is_known_of_an_address() {
+        let registry = Backends::default();
+        let one = Pool::new(&backends(&registry, "a:1 b:1"));
+        let other = Pool::new(&backends(&registry, "c:1 a:1"));
+        let (a_of_one, a_of_other) = (&one.members()[0], &other.members()[1]);
+        assert!(a_of_one.unreachable(3, 1000));
+        assert_eq!(a_of_other.failure(), a_of_one.failure());
+        assert!(!a_of_other.unreachable(3, 2000), "known already");
+        assert!(a_of_other.answered());
+        assert_eq!(a_of_one.failure(), None);
+        // A certificate that one database does not trust says nothing about the other.
+        assert!(a_of_one.failed(7, 3000));
+        assert_eq!(a_of_other.failure(), None);
+        assert!(!a_of_other.answered());
+        assert!(a_of_one.failure().is_some());
+        // Bytes belong to the pair.
+        a_of_one.add_ended(3, (1, 2));
+        assert_eq!((a_of_one.ended(3), a_of_other.ended(3)), ((1, 2), (0, 0)));
+    }
+
+    #[test]
+    fn another_list_keeps_what_is_known_of_its_addresses_and_the_turn() {
+        let registry = Backends::default();
+        let pool = Pool::new(&backends(&registry, "a:1 b:1 b:1 c:1"));
+        let [_, b, twin, c] = pool.members() else {
+            panic!("{pool:?}");
+        };
+        assert!(b.failed(3, 1000) && c.unreachable(3, 1000));
+        twin.add_ended(3, (1, 2));
+        let pool = Arc::new(pool);
+        let _ = pool.candidates();
+        let changed = Arc::new(pool.with(&backends(&registry, "d:1 c:1 b:1 b:1")));
+        let failing = changed.members().iter().map(|m| m.failure().is_some());
+        assert_eq!(failing.collect::<Vec<_>>(), [false, true, true, false]);
+        let ended = changed.members().iter().map(|m| m.ended(3));
+        assert_eq!(ended.collect::<Vec<_>>(), [(0, 0), (0, 0), (0, 0), (1, 2)]);
+        let (place, first) = changed.candidates().next().unwrap();
+        assert_eq!((place, first.addr().to_string()), (1, "c:1".into()));
     }
 }

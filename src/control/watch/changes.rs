@@ -338,21 +338,20 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
         let exposures = database.exposures.iter().filter(|e| e.state == *state);
         exposures.map(|e| e.host.to_string()).collect()
     };
-    let backends = database.backends().map(|backend| {
-        let state = if backend.failing().is_some() {
-            "failing"
-        } else {
-            "ok"
-        };
-        let at = uses.get(backend.place).copied().unwrap_or_default();
-        BackendRow {
-            addr: backend.addr.to_string(),
-            state: state.to_owned(),
-            sessions: at.sessions,
-            bytes_in: at.moved.0,
-            bytes_out: at.moved.1,
-        }
-    });
+    let backends = database
+        .backends()
+        .enumerate()
+        .map(|(place, (addr, failure))| {
+            let state = if failure.is_some() { "failing" } else { "ok" };
+            let at = uses.get(place).copied().unwrap_or_default();
+            BackendRow {
+                addr: addr.to_string(),
+                state: state.to_owned(),
+                sessions: at.sessions,
+                bytes_in: at.moved.0,
+                bytes_out: at.moved.1,
+            }
+        });
     DatabaseRow {
         name: database.name.to_string(),
         protocol: database.spec.protocol.to_string(),

@@ -535,3 +535,56 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_state_of_a_backend_outlives_every_change_that_still_names_it() {
+    let declared = |ports: &[u16]| {
+        let backends: Vec<_> = ports
+            .iter()
+            .map(|port| format!("10.0.0.1:{port}"))
+            .collect();
+        let spec = serde_json::json!({"protocol": "postgres", "backends": backends});
+        let spec = serde_json::from_value(spec).unwrap();
+        let hosts = OneOrMany::default();
+        Declared { spec, hosts }
+    };
+    let config = |one: &[u16], other: &[u16]| {
+        Config::from([
+            ("one".into(), declared(one)),
+            ("other".into(), declared(other)),
+        ])
+    };
+    let ground = Ground::new(config(&[1, 2], &[2]), Written::default());
+    let failing = |name: &str| -> Vec<bool> {
+        let snapshot = ground.store.snapshot();
+        let backends = snapshot.databases.get(name).unwrap().backends();
+        backends.map(|(_, failure)| failure.is_some()).collect()
+    };
+    let third = Expose {
+        name: "third".into(),
+        hosts: vec![host("c.example")],
+        spec: Some(declared(&[2]).spec),
+        lease: Lease::default(),
+        replace: false,
+    };
+    {
+        let snapshot = ground.store.snapshot();
+        let one = snapshot.databases.get("one").unwrap();
+        let (_, second) = one.candidates().nth(1).unwrap();
+        assert!(second.unreachable(3, 1000));
+    }
+    assert_eq!(failing("one"), [false, true]);
+    assert_eq!(failing("other"), [true], "the same address");
+
+    ground.reload(config(&[2, 3, 1], &[2])).unwrap();
+    assert_eq!(failing("one"), [true, false, false]);
+    ground.store.expose(&third, false, &|_, _| Ok(())).unwrap();
+    assert_eq!(failing("third"), [true]);
+    ground.reload(config(&[1], &[3])).unwrap();
+    assert_eq!([failing("one"), failing("other")], [[false], [false]]);
+    assert_eq!(failing("third"), [true], "named by it alone");
+
+    ground.store.delete("third", false, &|_, _| Ok(())).unwrap();
+    ground.store.expose(&third, false, &|_, _| Ok(())).unwrap();
+    assert_eq!(failing("third"), [false], "nothing named it in between");
+}
