@@ -24,6 +24,7 @@ use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
 use crate::config::Control;
 use crate::file::own::{self, Sharing};
+use crate::service::user::group_id;
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
 const MAX_QUEUED_LINES: usize = 64;
@@ -107,25 +108,6 @@ fn clear_stale(path: &Path) -> io::Result<()> {
             Err(e) => Err(e),
         },
     }
-}
-
-/// The number of a group of this machine, from its name or its number.
-fn group_id(group: &str) -> io::Result<u32> {
-    if let Ok(gid) = group.parse() {
-        return Ok(gid);
-    }
-    std::fs::read_to_string("/etc/group")?
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(group)).then(|| fields.nth(1)?.parse().ok())?
-        })
-        .ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("there is no group {group} in /etc/group"),
-            )
-        })
 }
 
 /// Serves callers for ever.

@@ -50,3 +50,15 @@ pub fn may_serve(client: &impl AsRawFd) -> bool {
 pub fn has_room(any: &impl AsFd) -> bool {
     fcntl_dupfd_cloexec(any, 0).is_ok_and(|copy| may_serve(&copy))
 }
+
+/// Whether an error says that this machine has run out of descriptors or memory, and not that the
+/// peer is at fault.
+#[must_use]
+pub fn is_exhaustion(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw_os_error);
+    // Of these only ENOMEM has a stable ErrorKind.
+    matches!(
+        number,
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}

@@ -1,4 +1,4 @@
-//! Connecting to a backend, and the socket options of both ends.
+//! Connecting to a backend.
 //!
 //! Not here: which backend, how long to wait, and what to say first.
 
@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::SockRef;
 use thiserror::Error;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -14,19 +14,12 @@ use tokio::time::timeout;
 
 use super::descriptors;
 use super::resolve::{self, LookupError};
+use super::socket_options::set_options;
 use super::zone;
 use crate::tls::ServerName;
 use crate::upstream::BackendAddr;
 
-/// A silent connection is asked for a sign of life after this long, and again each
-/// [`KEEPALIVE_INTERVAL`]: a peer that is gone is noticed within minutes, an idle session that is
-/// not stays for as long as it likes.
-pub const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
-
-/// Between two signs of life asked for; the system's own count (9 on Linux) is final.
-pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
-
-/// What one address of a name gets before the next is tried beside it.
+/// Delay before the next address of a name is raced against the first (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// Why a backend was not reached.
@@ -46,7 +39,7 @@ impl DialError {
     pub fn is_exhaustion(&self) -> bool {
         match self {
             Self::Name(_, error) => *error == LookupError::NoThread,
-            Self::Connect(error) => is_exhaustion(error),
+            Self::Connect(error) => descriptors::is_exhaustion(error),
         }
     }
 }
@@ -144,37 +137,6 @@ async fn connect(addr: SocketAddr) -> io::Result<(TcpStream, SocketAddr)> {
     let tcp = socket.connect(addr).await?;
     set_options(&SockRef::from(&tcp))?;
     Ok((tcp, addr))
-}
-
-/// Sets what both ends of a session need: no delay for small packets, and keepalive.
-///
-/// # Errors
-/// The system refuses an option.
-pub fn set_options(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(KEEPALIVE_AFTER)
-            .with_interval(KEEPALIVE_INTERVAL),
-    )
-}
-
-/// Whether an error says that this machine ran out of descriptors or memory, not that the peer is
-/// at fault.
-#[must_use]
-pub fn is_exhaustion(error: &io::Error) -> bool {
-    // EMFILE, ENFILE, ENOBUFS, ENOMEM have no stable ErrorKind but for the last.
-    matches!(
-        error
-            .raw_os_error()
-            .map(rustix::io::Errno::from_raw_os_error),
-        Some(
-            rustix::io::Errno::MFILE
-                | rustix::io::Errno::NFILE
-                | rustix::io::Errno::NOBUFS
-                | rustix::io::Errno::NOMEM
-        )
-    )
 }
 
 #[cfg(test)]

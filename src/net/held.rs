@@ -11,8 +11,8 @@ use std::net::{Shutdown, SocketAddr, TcpListener};
 
 use socket2::SockRef;
 
-use super::dial::set_options;
 use super::listen;
+use super::socket_options::set_options;
 
 /// All such sockets, by their address.
 #[derive(Debug, Default)]

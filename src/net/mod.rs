@@ -13,6 +13,7 @@ pub mod listen;
 pub mod pump;
 pub mod relay;
 pub mod resolve;
+pub mod socket_options;
 mod splice;
 pub mod stream;
 pub mod zone;

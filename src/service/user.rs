@@ -34,9 +34,9 @@ pub enum UserError {
     /// There is no such user.
     #[error("there is no user {0} on this machine")]
     NoUser(String),
-    /// There is no such group.
-    #[error("there is no group {0} on this machine")]
-    NoGroup(String),
+    /// The group cannot be found.
+    #[error(transparent)]
+    Group(io::Error),
     /// A number without an entry says nothing about groups.
     #[error(
         "user {0} has no entry on this machine, and so no group: name one as well, as in {0}:{0}"
@@ -95,7 +95,8 @@ impl Account {
             Some((name, group)) => (name, Some(group)),
             None => (text, None),
         };
-        let group = group.map(gid_of).transpose()?;
+        let group = group.map(group_id).transpose().map_err(UserError::Group)?;
+        let group = group.map(Gid::from_raw);
         let number = name.parse().ok().map(Uid::from_raw);
         let entry = match number {
             Some(uid) => User::from_uid(uid),
@@ -201,13 +202,24 @@ impl Account {
     }
 }
 
-fn gid_of(group: &str) -> Result<Gid, UserError> {
-    if let Ok(number) = group.parse() {
-        return Ok(Gid::from_raw(number));
+/// The id of a group, from its name or its number. A name is looked up by the system's library,
+/// so groups of LDAP are found too.
+///
+/// # Errors
+/// There is no such group, or the look-up failed.
+pub fn group_id(group: &str) -> io::Result<u32> {
+    if let Ok(id) = group.parse() {
+        return Ok(id);
     }
     match Group::from_name(group) {
-        Ok(Some(entry)) => Ok(entry.gid),
-        _ => Err(UserError::NoGroup(group.to_owned())),
+        Ok(Some(entry)) => Ok(entry.gid.as_raw()),
+        Ok(None) => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("there is no group {group} on this machine"),
+        )),
+        Err(error) => Err(io::Error::other(format!(
+            "cannot look up group {group}: {error}"
+        ))),
     }
 }
 

@@ -17,8 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::run::run;
 use crate::gateway::{Gateway, Listener};
-use crate::net::descriptors::{has_room, may_serve};
-use crate::net::dial::is_exhaustion;
+use crate::net::descriptors::{has_room, is_exhaustion, may_serve};
 
 /// The first pause after descriptors ran out; doubled up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);

@@ -9,7 +9,8 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
 use super::target::Host;
-use crate::net::dial::{is_exhaustion, set_options};
+use crate::net::descriptors::is_exhaustion;
+use crate::net::socket_options::set_options;
 use crate::net::zone;
 use crate::probe::Finding;
 use crate::probe::rules;
