@@ -66,10 +66,9 @@ pub async fn dial(
             Ok(connect(zone::resolve(addr, *port)?).await?)
         }
         BackendAddr::Name(name, port) => {
-            let found = resolve::lookup(name).await;
-            let found = found.map_err(|error| DialError::Name(name.clone(), error))?;
+            let found = resolve::lookup(name, *port).await;
+            let addrs = found.map_err(|error| DialError::Name(name.clone(), error))?;
             *resolved = true;
-            let addrs = found.iter().map(|ip| SocketAddr::new(*ip, *port)).collect();
             // In doubt too where the caller's deadline ends the attempt.
             let stale = StaleUnlessConnected(Some(name));
             let connected = first_of(name, addrs).await?;
