@@ -54,7 +54,7 @@ impl TlsOpening {
 
 /// How far a client has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Stage {
+pub enum OpeningStage {
     /// It has sent nothing.
     #[default]
     Nothing,
@@ -94,7 +94,7 @@ pub enum HandshakeError {
 pub async fn read_opening<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Buffered<S>,
     protocol: ListenerProtocol,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<Opening, HandshakeError> {
     let mut responder = Responder::default();
     if protocol != ListenerProtocol::Tls {
@@ -104,7 +104,7 @@ pub async fn read_opening<S: AsyncRead + AsyncWrite + Unpin>(
                 Step::Reply { consumed, reply } => {
                     client.consume(consumed);
                     client.send(&[reply]).await?;
-                    *stage = Stage::SslRequested;
+                    *stage = OpeningStage::SslRequested;
                 }
                 Step::StartTls => break,
                 Step::Cancel(_) => return Ok(Opening::Cancel),
@@ -131,7 +131,7 @@ pub async fn read_mysql_opening<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Buffered<S>,
     profile: &Profile<'_>,
     connection_id: u32,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<MysqlOpening, HandshakeError> {
     let greeting = profile.greeting(connection_id, &scramble()?);
     client.send(&greeting).await?;
@@ -141,7 +141,7 @@ pub async fn read_mysql_opening<S: AsyncRead + AsyncWrite + Unpin>(
             mysql::Step::NeedMore => read_more(client, stage).await?,
             mysql::Step::SslRequest { consumed, .. } => {
                 client.consume(consumed);
-                *stage = Stage::SslRequested;
+                *stage = OpeningStage::SslRequested;
             }
             mysql::Step::StartTls => {
                 return read_hello(client, stage).await.map(MysqlOpening::Tls);
@@ -162,7 +162,7 @@ fn scramble() -> io::Result<[u8; SCRAMBLE]> {
 
 async fn read_hello<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Buffered<S>,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<ClientHello, HandshakeError> {
     let mut parser = HelloParser::default();
     loop {
@@ -175,12 +175,12 @@ async fn read_hello<S: AsyncRead + AsyncWrite + Unpin>(
 
 async fn read_more<S: AsyncRead + AsyncWrite + Unpin>(
     client: &mut Buffered<S>,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<(), HandshakeError> {
     if client.fill().await? == 0 {
         return Err(HandshakeError::Gone);
     }
-    *stage = Stage::InMessage;
+    *stage = OpeningStage::InMessage;
     Ok(())
 }
 
@@ -193,10 +193,13 @@ mod tests {
     const HELLO: &[u8] = include_bytes!("../tests/data/hello/node-mysql2.bin");
 
     /// Greets a client that answers with these bytes, cut into pieces of `step`.
-    async fn greet(answer: &[u8], step: usize) -> (Result<MysqlOpening, HandshakeError>, Stage) {
+    async fn greet(
+        answer: &[u8],
+        step: usize,
+    ) -> (Result<MysqlOpening, HandshakeError>, OpeningStage) {
         let (near, mut far) = duplex(1024);
         let mut client = Buffered::new(near);
-        let mut stage = Stage::default();
+        let mut stage = OpeningStage::default();
         let server = read_mysql_opening(&mut client, &Profile::MYSQL, 7, &mut stage);
         let play = async {
             let mut greeting = [0; 128];
@@ -236,7 +239,7 @@ mod tests {
         let request = mysql::ssl_request(0, 45);
         let (opening, stage) = greet(&request, 64).await;
         assert!(matches!(opening, Err(HandshakeError::Gone)), "{opening:?}");
-        assert_eq!(stage, Stage::SslRequested);
+        assert_eq!(stage, OpeningStage::SslRequested);
         let (opening, _) = greet(&[&request[..], b"x"].concat(), 64).await;
         assert!(
             matches!(opening, Err(HandshakeError::Mysql(MysqlError::NotTls(_)))),

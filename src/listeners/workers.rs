@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::error;
 
 use crate::gateway::{Gateway, Listener};
-use crate::session::accept::{Accepting, Crew, accept};
+use crate::session::accept::{Accepting, WorkerHandles, accept};
 
 /// A socket for one worker to accept on.
 struct Assignment {
@@ -41,7 +41,9 @@ impl Workers {
         let runtimes: Vec<Runtime> = (0..count)
             .map(|_| Builder::new_current_thread().enable_all().build())
             .collect::<io::Result<_>>()?;
-        let threads = Arc::new(Crew::new(runtimes.iter().map(|r| r.handle().clone())));
+        let threads = Arc::new(WorkerHandles::new(
+            runtimes.iter().map(|r| r.handle().clone()),
+        ));
         let mut workers = Vec::with_capacity(count);
         for (number, runtime) in runtimes.into_iter().enumerate() {
             let (assignments, waiting) = mpsc::unbounded_channel();
@@ -110,7 +112,7 @@ impl Workers {
 
 async fn work(
     gateway: Arc<Gateway>,
-    threads: Arc<Crew>,
+    threads: Arc<WorkerHandles>,
     mut assignments: mpsc::UnboundedReceiver<Assignment>,
 ) {
     while let Some(Assignment {

@@ -38,14 +38,14 @@ const PULSE: Duration = Duration::from_millis(500);
 ///
 /// The kernel spreads clients over the threads by a hash of their addresses, which leaves a few
 /// long sessions on one core as likely as not.
-pub struct Crew {
+pub struct WorkerHandles {
     threads: Box<[Handle]>,
     /// Which thread is compared with next.
     turn: AtomicUsize,
 }
 
-impl Crew {
-    /// A crew of the threads with these runtimes.
+impl WorkerHandles {
+    /// The workers with these runtimes.
     pub fn new(threads: impl IntoIterator<Item = Handle>) -> Self {
         Self {
             threads: threads.into_iter().collect(),
@@ -58,7 +58,7 @@ impl Crew {
     /// Each client compares with one other thread, in turn, so that the cost does not grow with
     /// their number. Handing a client over costs a few system calls and a wake-up, which a
     /// difference of one session is not worth.
-    fn freer(&self, mine: &Handle) -> Option<&Handle> {
+    fn less_loaded(&self, mine: &Handle) -> Option<&Handle> {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let other = self.threads.get(turn.checked_rem(self.threads.len())?)?;
         let sessions = |thread: &Handle| thread.metrics().num_alive_tasks();
@@ -67,19 +67,19 @@ impl Crew {
 }
 
 /// The socket of a client that was accepted.
-pub(super) enum Arrived {
+pub(super) enum Accepted {
     /// By the thread that serves it.
-    Here(TcpStream),
+    ByThis(TcpStream),
     /// By another one.
-    Elsewhere(std::net::TcpStream),
+    ByOther(std::net::TcpStream),
 }
 
-impl Arrived {
+impl Accepted {
     /// The socket, on this thread's event loop.
-    pub(super) fn settle(self) -> io::Result<TcpStream> {
+    pub(super) fn into_local(self) -> io::Result<TcpStream> {
         match self {
-            Self::Here(tcp) => Ok(tcp),
-            Self::Elsewhere(tcp) => TcpStream::from_std(tcp),
+            Self::ByThis(tcp) => Ok(tcp),
+            Self::ByOther(tcp) => TcpStream::from_std(tcp),
         }
     }
 }
@@ -92,7 +92,7 @@ impl Arrived {
 pub async fn accept(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
-    crew: Arc<Crew>,
+    workers: Arc<WorkerHandles>,
     socket: TcpListener,
     mut stop: watch::Receiver<bool>,
     accepting: Accepting,
@@ -145,13 +145,13 @@ pub async fn accept(
                 }
                 let client = SocketAddr::new(canonical(client.ip()), client.port());
                 let (gateway, listener) = (gateway.clone(), listener.clone());
-                let Some(other) = crew.freer(&mine) else {
-                    tokio::spawn(run(gateway, listener, Arrived::Here(tcp), client));
+                let Some(other) = workers.less_loaded(&mine) else {
+                    tokio::spawn(run(gateway, listener, Accepted::ByThis(tcp), client));
                     continue;
                 };
                 match tcp.into_std() {
                     Ok(tcp) => {
-                        other.spawn(run(gateway, listener, Arrived::Elsewhere(tcp), client));
+                        other.spawn(run(gateway, listener, Accepted::ByOther(tcp), client));
                     }
                     Err(error) => debug!(listener = %listener.name, %error, "client lost"),
                 }
@@ -217,10 +217,10 @@ mod tests {
     fn a_client_goes_to_the_freer_thread_once_it_pays() {
         let thread = || -> Runtime { Builder::new_current_thread().build().unwrap() };
         let (busy, free) = (thread(), thread());
-        let crew = Crew::new([&busy, &free].map(|t| t.handle().clone()));
+        let workers = WorkerHandles::new([&busy, &free].map(|t| t.handle().clone()));
         let chosen = |mine: &Runtime| {
             // Two looks compare with each thread once.
-            let looks = [(); 2].map(|()| crew.freer(mine.handle()));
+            let looks = [(); 2].map(|()| workers.less_loaded(mine.handle()));
             looks.into_iter().flatten().count()
         };
         let session = || busy.spawn(std::future::pending::<()>());

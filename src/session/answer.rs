@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use super::ending::Ending;
-use super::facts::Facts;
+use super::context::SessionContext;
+use super::end::SessionEnd;
 use super::upgrade::for_words;
 use crate::gateway::Gateway;
-use crate::handshake::{Stage, TlsOpening};
+use crate::handshake::{OpeningStage, TlsOpening};
 use crate::net::{Buffered, Stream, linger};
 use crate::preface::postgres::{Responder, Step};
 use crate::route::{Database, Protocol};
@@ -21,7 +21,7 @@ use crate::stats::CloseReason;
 use crate::tls::Sni;
 
 /// Answers a client that has not begun TLS, as far as its protocol has words.
-pub(super) async fn before_tls(client: Buffered, refusal: Ending) -> Ending {
+pub(super) async fn before_tls(client: Buffered, refusal: SessionEnd) -> SessionEnd {
     match refusal.reason {
         CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
         CloseReason::BadHello => say(client, &refusal.alert().record()).await,
@@ -41,14 +41,14 @@ const FIRST_WORDS: Duration = Duration::from_millis(500);
 /// answer.
 pub(super) async fn to_first_words(
     mut client: Buffered,
-    stage: Option<Stage>,
-    refusal: Ending,
+    stage: Option<OpeningStage>,
+    refusal: SessionEnd,
     patient: bool,
-) -> Ending {
-    let granted = stage == Some(Stage::SslRequested);
+) -> SessionEnd {
+    let granted = stage == Some(OpeningStage::SslRequested);
     if client.ahead().is_empty() && !granted {
-        let patience = if patient { FIRST_WORDS } else { Duration::ZERO };
-        let _ = timeout(patience, client.fill()).await;
+        let wait = if patient { FIRST_WORDS } else { Duration::ZERO };
+        let _ = timeout(wait, client.fill()).await;
     }
     let words = match Responder::default().advance(client.ahead()) {
         _ if granted => refusal.alert().record().to_vec(),
@@ -68,13 +68,13 @@ pub(super) async fn to_first_words(
 pub(super) async fn to_hello(
     client: Buffered,
     opening: &TlsOpening,
-    refusal: Ending,
-    facts: &Facts,
+    refusal: SessionEnd,
+    context: &SessionContext,
     gateway: &Gateway,
     deadline: Instant,
-) -> Ending {
+) -> SessionEnd {
     let name = opening.hello.sni.name();
-    let tls = match &facts.database {
+    let tls = match &context.database {
         // rustls takes no hello with such a name, and would say so by an alert of its own.
         _ if matches!(opening.hello.sni, Sni::Invalid(_)) => None,
         Some(database) => database.server_tls.clone(),
@@ -91,7 +91,7 @@ pub(super) async fn to_hello(
         Some(tls) if opening.speaks_postgres() => {
             let words = for_words(client, tls.config.clone(), deadline);
             if let Some(stream) = Box::pin(words).await {
-                say(stream, &refusal.error_response(facts.name())).await;
+                say(stream, &refusal.error_response(context.name())).await;
             }
         }
         _ => say(client, &refusal.alert().record()).await,
@@ -103,12 +103,12 @@ pub(super) async fn to_hello(
 pub(super) async fn instead_of_backend(
     client: Stream,
     database: &Database,
-    refusal: Ending,
-    facts: &Facts,
-) -> Ending {
+    refusal: SessionEnd,
+    context: &SessionContext,
+) -> SessionEnd {
     match (&client, database.spec.protocol) {
         (Stream::Tcp(_), _) => say(client, &refusal.alert().record()).await,
-        (_, Protocol::Postgres) => say(client, &refusal.error_response(facts.name())).await,
+        (_, Protocol::Postgres) => say(client, &refusal.error_response(context.name())).await,
         (_, protocol) => say(client, refusal.plain_words(protocol)).await,
     }
     refusal

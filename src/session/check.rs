@@ -1,4 +1,4 @@
-//! A look at the backends of a database before clients come: each is dialled and led as for a
+//! A look at the backends of a database before clients come: each is dialled and prepared as for a
 //! session, up to the first byte of TLS.
 //!
 //! Not here: health checks. This is one look for one operator, and what it saw is not kept.
@@ -12,8 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::connect::{Lead, Stage, dial_and_lead, tls_name};
-use super::ending::Ending;
+use super::connect::{ConnectParams, ConnectStage, connect_one, tls_name};
+use super::end::SessionEnd;
 use crate::net::Stream;
 use crate::route::{Database, Host, Protocol};
 use crate::stats::{CloseReason, Detail};
@@ -59,26 +59,26 @@ pub async fn warnings(database: &Arc<Database>) -> Vec<Warning> {
 }
 
 async fn look(database: &Database, addr: &BackendAddr) -> Option<Warning> {
-    let mut stage = Stage::default();
-    let ending = match timeout(LIMIT, serve(database, addr, &mut stage)).await {
+    let mut stage = ConnectStage::default();
+    let end = match timeout(LIMIT, serve(database, addr, &mut stage)).await {
         Ok(Ok(())) => return None,
-        Ok(Err(ending)) => ending,
+        Ok(Err(end)) => end,
         Err(_) => stage.timed_out(addr, LIMIT_WORDS),
     };
     let unanswered = matches!(
-        ending.reason,
+        end.reason,
         CloseReason::BackendSilent | CloseReason::BackendClosedEarly
     );
     // Many servers that know no TLS say nothing to a ClientHello.
     let remedy = if unanswered && hello_first(database) {
         Some("no TLS there, or it does not serve: `--tls terminate` lets the gateway do TLS")
     } else {
-        ending.reason.remedy()
+        end.reason.remedy()
     };
     Some(Warning {
         backend: addr.to_string(),
-        reason: ending.reason,
-        detail: ending.detail,
+        reason: end.reason,
+        detail: end.detail,
         remedy,
     })
 }
@@ -93,18 +93,22 @@ fn hello_first(database: &Database) -> bool {
 }
 
 /// Goes as far with a backend as a session gets without a client.
-async fn serve(database: &Database, addr: &BackendAddr, stage: &mut Stage) -> Result<(), Ending> {
+async fn serve(
+    database: &Database,
+    addr: &BackendAddr,
+    stage: &mut ConnectStage,
+) -> Result<(), SessionEnd> {
     let postgres = database.spec.protocol == Protocol::Postgres;
-    let lead = Lead {
+    let params = ConnectParams {
         ssl_request: postgres && database.spec.tls != TlsMode::Terminate,
         sni: database.active_hosts().find_map(client_name),
-        ..Lead::default()
+        ..ConnectParams::default()
     };
     let tls = database.backend_tls.as_ref();
-    let (stream, _) = dial_and_lead(addr, &lead, tls, stage).await?;
+    let (stream, _) = connect_one(addr, &params, tls, stage).await?;
     let passes_hello = postgres && database.spec.tls == TlsMode::Passthrough;
     if passes_hello || hello_first(database) {
-        greet(stream, lead.sni.as_ref(), addr).await?;
+        greet(stream, params.sni.as_ref(), addr).await?;
     }
     Ok(())
 }
@@ -122,11 +126,11 @@ async fn greet(
     mut stream: Stream,
     sni: Option<&ServerName>,
     addr: &BackendAddr,
-) -> Result<(), Ending> {
-    let early = |detail: String| Ending::new(CloseReason::BackendClosedEarly, detail);
+) -> Result<(), SessionEnd> {
+    let early = |detail: String| SessionEnd::new(CloseReason::BackendClosedEarly, detail);
     let hello = hello(sni, addr).ok_or_else(|| {
         let words = "the gateway could not make a ClientHello for it";
-        Ending::new(CloseReason::Resources, words)
+        SessionEnd::new(CloseReason::Resources, words)
     })?;
     let mut first = [0];
     let answer = async {
@@ -135,7 +139,7 @@ async fn greet(
     };
     match answer.await {
         Ok(1) if TLS_ANSWERS.contains(&first[0]) => Ok(()),
-        Ok(1) => Err(Ending::new(
+        Ok(1) => Err(SessionEnd::new(
             CloseReason::BackendNoTls,
             "the backend answered a ClientHello with something other than TLS",
         )),

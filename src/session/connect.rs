@@ -1,4 +1,4 @@
-//! Reaching a backend: dial, lead with the SSLRequest where Postgres wants one, open TLS in
+//! Reaching a backend: dial, begin with the SSLRequest where Postgres wants one, open TLS in
 //! reencrypt. The backends are tried in turn until one is connected; whether it serves the client
 //! shows when that has spoken ([`super::establish`]).
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
-use super::ending::Ending;
+use super::end::SessionEnd;
 use super::login;
 use crate::net::dial::{DialError, dial};
 use crate::net::{Buffered, Stream};
@@ -38,7 +38,7 @@ pub(super) struct Connected {
 
 /// What to do once the TCP connection stands; by default nothing.
 #[derive(Default)]
-pub(super) struct Lead {
+pub(super) struct ConnectParams {
     /// Send an SSLRequest and wait for the `S`.
     pub(super) ssl_request: bool,
     /// The name that the client asked for, sent on as SNI: MongoDB picks its host list by it.
@@ -54,14 +54,14 @@ pub(super) struct Lead {
 /// turn it is.
 pub(super) struct Backends {
     database: Arc<Database>,
-    lead: Lead,
+    params: ConnectParams,
     /// How long each may take to be connected, and then to answer.
     timeout: Duration,
     deadline: Instant,
     candidates: Candidates,
     /// The one tried last.
     current: Option<Arc<Member>>,
-    last: Ending,
+    last: SessionEnd,
 }
 
 impl Backends {
@@ -71,7 +71,7 @@ impl Backends {
     /// kept for ever by a long list of dead backends.
     pub(super) fn new(
         database: Arc<Database>,
-        lead: Lead,
+        params: ConnectParams,
         timeout: Duration,
         deadline: Instant,
     ) -> Self {
@@ -80,10 +80,10 @@ impl Backends {
             candidates: database.candidates(),
             current: None,
             database,
-            lead,
+            params,
             timeout,
             deadline,
-            last: Ending::new(CloseReason::BackendUnreachable, none),
+            last: SessionEnd::new(CloseReason::BackendUnreachable, none),
         }
     }
 
@@ -106,13 +106,13 @@ impl Backends {
     ///
     /// # Errors
     /// Why the last one tried was not ready.
-    pub(super) async fn next(&mut self) -> Result<Connected, Ending> {
+    pub(super) async fn next(&mut self) -> Result<Connected, SessionEnd> {
         while self.current.is_none() || self.in_time() {
             let Some((place, member)) = self.candidates.next() else {
                 break;
             };
             let member = &*self.current.insert(member);
-            match reach(&self.database, member.addr(), &self.lead, self.timeout).await {
+            match reach(&self.database, member.addr(), &self.params, self.timeout).await {
                 Ok((stream, address, answer)) => {
                     return Ok(Connected {
                         stream,
@@ -129,19 +129,19 @@ impl Backends {
     }
 
     /// The refusal of the last one tried.
-    pub(super) fn give_up(&mut self) -> Ending {
-        let given = Ending::new(self.last.reason, "");
+    pub(super) fn give_up(&mut self) -> SessionEnd {
+        let given = SessionEnd::new(self.last.reason, "");
         std::mem::replace(&mut self.last, given)
     }
 
     /// How many bytes of the client each was sent to log in.
     pub(super) fn login_bytes(&self) -> u64 {
-        let bytes = self.lead.login.as_ref().map_or(0, Bytes::len);
+        let bytes = self.params.login.as_ref().map_or(0, Bytes::len);
         u64::try_from(bytes).unwrap_or(0)
     }
 
     /// Notes why the backend that was connected last did not serve the client.
-    pub(super) fn failed(&mut self, refusal: Ending) {
+    pub(super) fn failed(&mut self, refusal: SessionEnd) {
         if let Some(member) = &self.current {
             self.last = fails(&self.database, member, refusal);
         }
@@ -158,7 +158,7 @@ impl Backends {
 }
 
 /// Notes that a backend fails, and gives the refusal to tell.
-fn fails(database: &Database, member: &Member, refusal: Ending) -> Ending {
+fn fails(database: &Database, member: &Member, refusal: SessionEnd) -> SessionEnd {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = now.map_or(0, |now| now.as_secs());
     let reason = refusal.reason.index();
@@ -175,20 +175,20 @@ fn fails(database: &Database, member: &Member, refusal: Ending) -> Ending {
     refusal.of_backend(member.addr())
 }
 
-/// Connects to one backend and leads, all within `limit`, then logs in where that is asked for,
+/// Connects to one backend and prepares the connection, all within `limit`, then logs in where that is asked for,
 /// within `limit` once more.
 async fn reach(
     database: &Database,
     addr: &BackendAddr,
-    lead: &Lead,
+    params: &ConnectParams,
     limit: Duration,
-) -> Result<(Stream, SocketAddr, Bytes), Ending> {
-    let mut stage = Stage::default();
+) -> Result<(Stream, SocketAddr, Bytes), SessionEnd> {
+    let mut stage = ConnectStage::default();
     let tls = database.backend_tls.as_ref();
-    let reached = timeout(limit, dial_and_lead(addr, lead, tls, &mut stage)).await;
+    let reached = timeout(limit, connect_one(addr, params, tls, &mut stage)).await;
     let timed_out = |_| Err(stage.timed_out(addr, "timeouts.connect"));
     let (mut stream, address) = reached.unwrap_or_else(timed_out)?;
-    let answer = match &lead.login {
+    let answer = match &params.login {
         Some(startup) => Box::pin(login::begin(&mut stream, startup, limit)).await?,
         None => Bytes::new(),
     };
@@ -197,24 +197,24 @@ async fn reach(
 
 /// How far a backend was reached.
 #[derive(Default)]
-pub(super) struct Stage {
+pub(super) struct ConnectStage {
     resolved: bool,
     connected: bool,
 }
 
-impl Stage {
+impl ConnectStage {
     /// Why there is no connection, or no answer on it, within a time of this name.
-    pub(super) fn timed_out(&self, addr: &BackendAddr, limit: &str) -> Ending {
+    pub(super) fn timed_out(&self, addr: &BackendAddr, limit: &str) -> SessionEnd {
         match addr {
-            _ if self.connected => Ending::new(
+            _ if self.connected => SessionEnd::new(
                 CloseReason::BackendSilent,
                 "connected, but the backend did not answer in time",
             ),
-            BackendAddr::Name(name, _) if !self.resolved => Ending::new(
+            BackendAddr::Name(name, _) if !self.resolved => SessionEnd::new(
                 CloseReason::BackendUnresolved,
                 format!("{name} did not resolve within {limit}"),
             ),
-            _ => Ending::new(
+            _ => SessionEnd::new(
                 CloseReason::BackendUnreachable,
                 format!("no connection within {limit}"),
             ),
@@ -222,33 +222,33 @@ impl Stage {
     }
 }
 
-/// Connects to one backend and leads; how far it came is in `stage`.
-pub(super) async fn dial_and_lead(
+/// Connects to one backend and prepares the connection; how far it came is in `stage`.
+pub(super) async fn connect_one(
     addr: &BackendAddr,
-    lead: &Lead,
+    params: &ConnectParams,
     tls: Option<&Arc<ClientConfig>>,
-    stage: &mut Stage,
-) -> Result<(Stream, SocketAddr), Ending> {
+    stage: &mut ConnectStage,
+) -> Result<(Stream, SocketAddr), SessionEnd> {
     let (mut tcp, address) = dial(addr, &mut stage.resolved).await.map_err(|e| {
         let reason = match &e {
             _ if e.is_exhaustion() => CloseReason::Resources,
             DialError::Name(..) => CloseReason::BackendUnresolved,
             DialError::Connect(_) => CloseReason::BackendUnreachable,
         };
-        Ending::new(reason, e.to_string())
+        SessionEnd::new(reason, e.to_string())
     })?;
     stage.connected = true;
-    if lead.ssl_request {
+    if params.ssl_request {
         request_tls(&mut tcp).await?;
     }
     let Some(config) = tls else {
         return Ok((Stream::Tcp(tcp), address));
     };
-    let name = tls_name(lead.sni.as_ref(), addr)
-        .map_err(|e| Ending::new(CloseReason::BackendTls, e.to_string()))?;
+    let name = tls_name(params.sni.as_ref(), addr)
+        .map_err(|e| SessionEnd::new(CloseReason::BackendTls, e.to_string()))?;
     let connector = TlsConnector::from(config.clone());
     let tcp = Buffered::new(tcp);
-    let connected = match &lead.alpn {
+    let connected = match &params.alpn {
         Some(protocol) => {
             connector
                 .with_alpn(vec![protocol.clone()])
@@ -257,19 +257,20 @@ pub(super) async fn dial_and_lead(
         }
         None => connector.connect(name, tcp).await,
     };
-    let stream = connected.map_err(|e| Ending::new(CloseReason::BackendTls, error::words(&e)))?;
+    let stream =
+        connected.map_err(|e| SessionEnd::new(CloseReason::BackendTls, error::words(&e)))?;
     Ok((Stream::Client(Box::new(stream)), address))
 }
 
 /// Asks a Postgres backend for TLS and reads its one byte.
-async fn request_tls(tcp: &mut TcpStream) -> Result<(), Ending> {
-    let lost = |e: io::Error| Ending::new(CloseReason::BackendBadReply, error::words(&e));
+async fn request_tls(tcp: &mut TcpStream) -> Result<(), SessionEnd> {
+    let lost = |e: io::Error| SessionEnd::new(CloseReason::BackendBadReply, error::words(&e));
     tcp.write_all(&SSL_REQUEST).await.map_err(lost)?;
     // Room for two, to see what must not be there: bytes that came with the `S` were never
     // encrypted, and would be taken for the beginning of TLS (CVE-2021-23222).
     let mut reply = [0; 2];
     let len = tcp.read(&mut reply).await.map_err(lost)?;
-    let bad = |detail: String| Ending::new(CloseReason::BackendBadReply, detail);
+    let bad = |detail: String| SessionEnd::new(CloseReason::BackendBadReply, detail);
     match reply.get(..len).unwrap_or_default() {
         [] => Err(bad(
             "the backend closed the connection instead of answering the SSLRequest".to_owned(),
@@ -289,7 +290,7 @@ async fn request_tls(tcp: &mut TcpStream) -> Result<(), Ending> {
                 b'N' => CloseReason::BackendNoTls,
                 _ => CloseReason::BackendBadReply,
             };
-            Ending::new(reason, e.to_string())
+            SessionEnd::new(reason, e.to_string())
         }),
         _ => Err(bad(
             "the backend sent unencrypted bytes behind its answer to the SSLRequest".to_owned(),

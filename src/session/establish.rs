@@ -13,9 +13,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::answer;
-use super::choose::Place;
+use super::choose::Choice;
 use super::connect::{Backends, Connected};
-use super::ending::Ending;
+use super::end::SessionEnd;
 use super::flight::{Flight, Meaning};
 use crate::admission::Slot;
 use crate::net::pump::Tap;
@@ -49,9 +49,9 @@ pub(super) struct Open {
 }
 
 impl Open {
-    fn new(place: Place, opened: Result<Opened, Ending>) -> Result<Self, Ending> {
+    fn new(choice: Choice, opened: Result<Opened, SessionEnd>) -> Result<Self, SessionEnd> {
         opened.map(|(relay, refused)| Self {
-            entry: place.entry,
+            entry: choice.entry,
             relay,
             refused,
         })
@@ -59,7 +59,7 @@ impl Open {
 
     /// Moves bytes until one side ends or somebody cuts the session, and delivers the last of
     /// them.
-    pub(super) fn relay(self, session: &Session) -> impl Future<Output = Ending> + Send {
+    pub(super) fn relay(self, session: &Session) -> impl Future<Output = SessionEnd> + Send {
         let Self {
             entry,
             mut relay,
@@ -80,10 +80,10 @@ impl Open {
                     let refused = refused.is_some_and(|refused| refused.load(Relaxed));
                     Box::pin(session.finish(relay, end, refused)).await
                 }
-                Err(reason) => Ending::new(reason, ""),
+                Err(reason) => SessionEnd::new(reason, ""),
             };
             // Named as a whole, or the block would capture only what it borrows, and the session's
-            // place would be given back before it begins.
+            // choice would be dropped before it begins.
             drop(entry);
             end
         }
@@ -93,22 +93,26 @@ impl Open {
 impl Session {
     /// Brings client and backend together until the backend has answered, in passthrough up to the
     /// end of their handshake.
-    pub(super) async fn establish(&mut self, place: Place, ready: Ready) -> Result<Open, Ending> {
+    pub(super) async fn establish(
+        &mut self,
+        choice: Choice,
+        ready: Ready,
+    ) -> Result<Open, SessionEnd> {
         let opened = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
-            opened = self.until_established(&place.entry, ready) => opened,
+            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
+            opened = self.until_established(&choice.entry, ready) => opened,
         };
-        Open::new(place, opened)
+        Open::new(choice, opened)
     }
 
     async fn until_established(
         &mut self,
         entry: &SessionGuard,
         ready: Ready,
-    ) -> Result<Opened, Ending> {
+    ) -> Result<Opened, SessionEnd> {
         let database = &entry.database;
-        self.tell_open(ready.connected.address, database);
+        self.emit_opened(ready.connected.address, database);
         entry.count_in(ready.backends.login_bytes());
         let hello = u64::try_from(ready.flight.bytes().len()).unwrap_or(0);
         let waits = ready.waits;
@@ -126,7 +130,7 @@ impl Session {
             // here, once each has answered the other.
             let timeouts = &self.settings.timeouts;
             let deadline =
-                (self.facts.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
+                (self.context.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
             match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return Err(Box::pin(self.finish(relay, end, false)).await),
@@ -146,7 +150,7 @@ impl Session {
         mut flight: Flight,
         mut connected: Connected,
         mut backends: Backends,
-    ) -> Result<Opened, Ending> {
+    ) -> Result<Opened, SessionEnd> {
         loop {
             entry.opened(connected.address, connected.place);
             let answered = !connected.answer.is_empty();
@@ -181,8 +185,8 @@ impl Session {
                     return Err(refusal);
                 }
                 Err(refusal) => {
-                    let (database, facts) = (&entry.database, &self.facts);
-                    let told = answer::instead_of_backend(client, database, refusal, facts);
+                    let (database, context) = (&entry.database, &self.context);
+                    let told = answer::instead_of_backend(client, database, refusal, context);
                     return Err(Box::pin(told).await);
                 }
             }
@@ -239,7 +243,7 @@ impl Session {
                 }
                 Ok(FirstEvent::Unanswered(why)) => why,
                 Err(_) if meaning == Meaning::Greeting => {
-                    return Outcome::Failed(Ending::new(
+                    return Outcome::Failed(SessionEnd::new(
                         CloseReason::BackendSilent,
                         "the backend did not answer the client's first bytes within timeouts.connect",
                     ));
@@ -256,18 +260,18 @@ impl Session {
         Outcome::Undecided
     }
 
-    fn tell_open(&mut self, address: SocketAddr, database: &Database) {
+    fn emit_opened(&mut self, address: SocketAddr, database: &Database) {
         let now = Instant::now();
-        self.facts.connected = Some(now);
-        if let Some(ready) = self.facts.ready {
+        self.context.connected = Some(now);
+        if let Some(ready) = self.context.ready {
             database.live().connects.observe(now - ready);
         }
         self.gateway.sessions_total.fetch_add(1, Relaxed);
         self.gateway.events.tell(|| Event::SessionOpened {
             ts: SystemTime::now(),
-            id: self.facts.id,
+            id: self.context.id,
             database: database.name.clone(),
-            client: self.facts.client,
+            client: self.context.client,
             backend: address,
         });
     }
@@ -282,12 +286,12 @@ enum Outcome {
     /// The client has hung up, or nothing moved for `timeouts.idle`.
     Ended(RelayEnd),
     /// It has closed, or is silent, where it should have answered.
-    Failed(Ending),
+    Failed(SessionEnd),
 }
 
-fn closed_early(why: Option<String>) -> Ending {
+fn closed_early(why: Option<String>) -> SessionEnd {
     let why = why.map_or_else(String::new, |why| format!(" ({why})"));
-    Ending::new(
+    SessionEnd::new(
         CloseReason::BackendClosedEarly,
         format!("the backend accepted and closed without an answer{why}"),
     )
@@ -295,14 +299,14 @@ fn closed_early(why: Option<String>) -> Ending {
 
 /// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
 /// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay, entry: &LiveSession) -> Ending {
+async fn handshake_stalled(relay: Relay, entry: &LiveSession) -> SessionEnd {
     if entry.moved().1 > 0 {
-        return Ending::new(
+        return SessionEnd::new(
             CloseReason::TlsTimeout,
             "the backend answered the ClientHello, the client did not go on",
         );
     }
-    let refusal = Ending::new(
+    let refusal = SessionEnd::new(
         CloseReason::BackendSilent,
         "the backend did not answer the ClientHello",
     );

@@ -3,10 +3,10 @@
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
-use super::ending::Ending;
-use super::facts::ProxyVersion;
+use super::context::ProxyVersion;
+use super::end::SessionEnd;
 use crate::gateway::ListenerSettings;
-use crate::handshake::{HandshakeError, Opening, Stage, TlsOpening, read_opening};
+use crate::handshake::{HandshakeError, Opening, OpeningStage, TlsOpening, read_opening};
 use crate::net::Buffered;
 use crate::preface::postgres::PrefaceError;
 use crate::preface::sniff::{Spoken, speaks};
@@ -21,32 +21,32 @@ impl Session {
         client: &mut Buffered,
         listener: &ListenerSettings,
         deadline: Instant,
-        stage: &mut Stage,
-    ) -> Result<TlsOpening, Ending> {
+        stage: &mut OpeningStage,
+    ) -> Result<TlsOpening, SessionEnd> {
         let read = timeout_at(deadline, read_opening(client, listener.protocol, stage)).await;
         let opening = match read {
             Ok(Ok(Opening::Tls(opening))) => opening,
             Ok(Ok(Opening::Startup)) => {
-                self.facts.protocol = Some(Protocol::Postgres);
-                return Err(Ending::new(
+                self.context.protocol = Some(Protocol::Postgres);
+                return Err(SessionEnd::new(
                     CloseReason::Plaintext,
                     "a StartupMessage without TLS (sslmode=disable, or prefer and allow after TLS failed)",
                 ));
             }
             Ok(Ok(Opening::Cancel)) => {
-                self.facts.protocol = Some(Protocol::Postgres);
-                return Err(Ending::new(
+                self.context.protocol = Some(Protocol::Postgres);
+                return Err(SessionEnd::new(
                     CloseReason::PlaintextCancel,
                     "a CancelRequest without TLS carries no name, so it reaches no database",
                 ));
             }
             Ok(Err(error)) => {
                 if matches!(error, HandshakeError::Hello(_)) {
-                    self.facts.protocol = Some(Protocol::Tls);
+                    self.context.protocol = Some(Protocol::Tls);
                 }
                 if let Some(version) = proxy_header(client.ahead()) {
-                    self.facts.spoke = Some(version);
-                    return Err(Ending::new(
+                    self.context.spoke = Some(version);
+                    return Err(SessionEnd::new(
                         CloseReason::ProxyUntrusted,
                         format!(
                             "a PROXY protocol header ({}), which this listener does not take: not supported yet, so switch it off in front (send-proxy of HAProxy, proxy_protocol of nginx and load balancers)",
@@ -58,7 +58,7 @@ impl Session {
             }
             Err(_) => return Err(timed_out(*stage)),
         };
-        self.facts.note_hello(&opening);
+        self.context.note_hello(&opening);
         Ok(opening)
     }
 }
@@ -72,31 +72,31 @@ fn proxy_header(first_bytes: &[u8]) -> Option<ProxyVersion> {
     })
 }
 
-fn failed(error: &HandshakeError, stage: Stage) -> Ending {
+fn failed(error: &HandshakeError, stage: OpeningStage) -> SessionEnd {
     if let HandshakeError::Hello(hello) = error {
-        return Ending::new(CloseReason::BadHello, error.to_string()).with_alert(hello.alert());
+        return SessionEnd::new(CloseReason::BadHello, error.to_string()).with_alert(hello.alert());
     }
     let reason = match (error, stage) {
         (HandshakeError::Preface(PrefaceError::EarlyData(_)), _) => CloseReason::EarlyData,
         (HandshakeError::Preface(_), _) => CloseReason::BadPreface,
-        (_, Stage::Nothing) => CloseReason::NothingSent,
-        (_, Stage::SslRequested) => CloseReason::GoneAfterSslRequest,
-        (_, Stage::InMessage) => CloseReason::GoneInHandshake,
+        (_, OpeningStage::Nothing) => CloseReason::NothingSent,
+        (_, OpeningStage::SslRequested) => CloseReason::GoneAfterSslRequest,
+        (_, OpeningStage::InMessage) => CloseReason::GoneInHandshake,
     };
-    Ending::new(reason, error.to_string())
+    SessionEnd::new(reason, error.to_string())
 }
 
-fn timed_out(stage: Stage) -> Ending {
+fn timed_out(stage: OpeningStage) -> SessionEnd {
     match stage {
-        Stage::Nothing => Ending::new(
+        OpeningStage::Nothing => SessionEnd::new(
             CloseReason::Silent,
             "the client sent nothing (a MySQL client waits for the server to speak first)",
         ),
-        Stage::SslRequested => Ending::new(
+        OpeningStage::SslRequested => SessionEnd::new(
             CloseReason::SilentAfterSslRequest,
             "the client sent nothing after its SSLRequest was granted",
         ),
-        Stage::InMessage => Ending::new(
+        OpeningStage::InMessage => SessionEnd::new(
             CloseReason::HelloTimeout,
             "the client did not finish its first message",
         ),

@@ -5,7 +5,7 @@
 use rustls::{CertRevocationListError, CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
-use super::ending::Ending;
+use super::end::SessionEnd;
 use crate::net::Buffered;
 use crate::preface::postgres::Startup;
 use crate::sessions::LiveSession;
@@ -24,7 +24,7 @@ pub(super) fn check(
     stream: &TlsStream<Buffered>,
     entry: &LiveSession,
     startup: Option<&[u8]>,
-) -> Result<(), Ending> {
+) -> Result<(), SessionEnd> {
     let shown = stream.get_ref().1.peer_certificates();
     let Some(leaf) = shown.and_then(|chain| chain.first()) else {
         return Ok(());
@@ -33,7 +33,7 @@ pub(super) fn check(
     entry.shown(certificate.shown.clone());
     let rules = &entry.database.spec.rare;
     if !rules.client_names.is_empty() && !certificate.is_one_of(&rules.client_names) {
-        return Err(Ending::new(
+        return Err(SessionEnd::new(
             CloseReason::ClientName,
             format!(
                 "client_names of {} has no name of the client's certificate, {}",
@@ -57,12 +57,12 @@ fn user(bytes: &[u8]) -> Option<&str> {
     Startup::parse(message).ok()?.user
 }
 
-fn judge_user(user: &str, certificate: &ClientCertificate) -> Result<(), Ending> {
+fn judge_user(user: &str, certificate: &ClientCertificate) -> Result<(), SessionEnd> {
     // The database would cut a longer name, and log in somebody else.
     if certificate.common_name() == Some(user) && user.len() <= LONGEST_USER {
         return Ok(());
     }
-    Err(Ending::new(
+    Err(SessionEnd::new(
         CloseReason::ClientUser,
         format!(
             "client_user = \"certificate\": the user \"{user}\" is not the one common name (CN) of {}",

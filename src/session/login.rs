@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
 
-use super::ending::Ending;
+use super::end::SessionEnd;
 use crate::net::Stream;
 use crate::preface::postgres::{MAX_ANSWER, without_channel_binding};
 use crate::stats::CloseReason;
@@ -17,13 +16,13 @@ use crate::tls::error;
 /// that the client could not use and would take for an attack.
 ///
 /// # Errors
-/// The backend breaks off, or does not answer within `patience`.
+/// The backend breaks off, or does not answer within `timeout`.
 pub(super) async fn begin(
     backend: &mut Stream,
     startup: &[u8],
-    patience: Duration,
-) -> Result<Bytes, Ending> {
-    let lost = |e: std::io::Error| Ending::new(CloseReason::BackendBadReply, error::words(&e));
+    timeout: Duration,
+) -> Result<Bytes, SessionEnd> {
+    let lost = |e: std::io::Error| SessionEnd::new(CloseReason::BackendBadReply, error::words(&e));
     let exchange = async {
         backend.write_all(startup).await.map_err(lost)?;
         backend.flush().await.map_err(lost)?;
@@ -31,7 +30,7 @@ pub(super) async fn begin(
         loop {
             let ended = backend.read_buf(&mut answer).await.map_err(lost)? == 0;
             if ended && answer.is_empty() {
-                return Err(Ending::new(
+                return Err(SessionEnd::new(
                     CloseReason::BackendClosedEarly,
                     "the backend closed instead of answering the StartupMessage",
                 ));
@@ -44,10 +43,12 @@ pub(super) async fn begin(
             }
         }
     };
-    timeout(patience, exchange).await.unwrap_or_else(|_| {
-        Err(Ending::new(
-            CloseReason::BackendSilent,
-            "the backend did not answer the StartupMessage",
-        ))
-    })
+    tokio::time::timeout(timeout, exchange)
+        .await
+        .unwrap_or_else(|_| {
+            Err(SessionEnd::new(
+                CloseReason::BackendSilent,
+                "the backend did not answer the StartupMessage",
+            ))
+        })
 }

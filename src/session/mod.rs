@@ -6,9 +6,9 @@ mod answer;
 pub mod check;
 mod choose;
 mod connect;
-mod ending;
+mod context;
+mod end;
 mod establish;
-mod facts;
 mod flight;
 mod greet;
 mod identity;
@@ -19,13 +19,13 @@ mod upgrade;
 use std::sync::Arc;
 
 use crate::gateway::{Gateway, Listener, Settings};
-pub use ending::Ending;
-use facts::Facts;
+use context::SessionContext;
+pub use end::SessionEnd;
 
 /// A session that has not ended yet: what it shares, and what is known of it.
 struct Session {
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
     settings: Arc<Settings>,
-    facts: Facts,
+    context: SessionContext,
 }

@@ -9,21 +9,21 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Session;
-use super::accept::Arrived;
+use super::accept::Accepted;
 use super::admit::gave_way;
 use super::answer;
-use super::choose::Place;
-use super::connect::{Backends, Lead};
-use super::ending::Ending;
+use super::choose::Choice;
+use super::connect::{Backends, ConnectParams};
+use super::context::SessionContext;
+use super::end::SessionEnd;
 use super::establish::Ready;
-use super::facts::Facts;
 use super::flight::{Flight, From};
 use super::identity;
 use super::upgrade::{Upgraded, upgrade};
 use crate::admission::Slot;
 use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
-use crate::handshake::{Stage, TlsOpening};
+use crate::handshake::{OpeningStage, TlsOpening};
 use crate::net::hangup::{Gone, hangup};
 use crate::net::relay::{Relay, RelayEnd};
 use crate::net::{Buffered, Stream, linger};
@@ -36,11 +36,11 @@ use crate::tls::{TlsMode, error};
 pub(super) fn run(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
-    tcp: Arrived,
+    tcp: Accepted,
     client: SocketAddr,
 ) -> impl Future<Output = ()> + Send {
     let session = Session {
-        facts: Facts::new(gateway.next_id(), client),
+        context: SessionContext::new(gateway.next_id(), client),
         settings: gateway.settings.load_full(),
         gateway,
         listener,
@@ -49,19 +49,19 @@ pub(super) fn run(
 }
 
 impl Session {
-    fn run(mut self, tcp: Arrived) -> impl Future<Output = ()> + Send {
+    fn run(mut self, tcp: Accepted) -> impl Future<Output = ()> + Send {
         // A box that is gone once bytes flow: an idle session carries nothing of its beginning.
         let opening = Box::pin(async move {
             // A box of its own: a client may take its time before it says anything to the backend.
             let ready = Box::pin(self.open(tcp)).await;
             let open = match ready {
-                Ok((place, ready)) => self.establish(place, ready).await,
+                Ok((choice, ready)) => self.establish(choice, ready).await,
                 Err(end) => Err(end),
             };
             match open {
                 Ok(open) => Some((self, open)),
                 Err(end) => {
-                    self.tell(end);
+                    self.report(end);
                     None
                 }
             }
@@ -71,16 +71,16 @@ impl Session {
                 return;
             };
             let end = open.relay(&session).await;
-            session.tell(end);
+            session.report(end);
         }
     }
 
     /// From the first byte of the client to a connection with its database.
-    async fn open(&mut self, tcp: Arrived) -> Result<(Place, Ready), Ending> {
+    async fn open(&mut self, tcp: Accepted) -> Result<(Choice, Ready), SessionEnd> {
         let tcp = tcp
-            .settle()
-            .map_err(|e| Ending::new(CloseReason::Resources, e.to_string()))?;
-        let deadline = self.facts.accepted + self.settings.timeouts.handshake;
+            .into_local()
+            .map_err(|e| SessionEnd::new(CloseReason::Resources, e.to_string()))?;
+        let deadline = self.context.accepted + self.settings.timeouts.handshake;
         let listener = self.listener.settings.load_full();
         let (mut client, mut slot) = self.admit(tcp, listener.protocol, deadline).await?;
         if listener.protocol == ListenerProtocol::Tcp {
@@ -88,7 +88,7 @@ impl Session {
             let (tcp, _) = client.into_parts();
             return Box::pin(self.open_by_port(tcp, &listener, deadline)).await;
         }
-        let mut stage = Stage::default();
+        let mut stage = OpeningStage::default();
         let greeted = slot
             .during(self.greet(&mut client, &listener, deadline, &mut stage))
             .await;
@@ -96,25 +96,25 @@ impl Session {
             Ok(Ok(opening)) => opening,
             Ok(Err(refusal)) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
             Err(reason) => {
-                let told = self.without_place(client, Some(stage), gave_way(reason));
+                let told = self.without_slot(client, Some(stage), gave_way(reason));
                 return Err(Box::pin(told).await);
             }
         };
-        let place = match self.choose(&opening, &listener) {
-            Ok(place) => place,
+        let choice = match self.choose(&opening, &listener) {
+            Ok(choice) => choice,
             Err(refusal) => {
-                let (facts, gateway) = (&self.facts, &self.gateway);
-                let told = answer::to_hello(client, &opening, refusal, facts, gateway, deadline);
+                let (context, gateway) = (&self.context, &self.gateway);
+                let told = answer::to_hello(client, &opening, refusal, context, gateway, deadline);
                 let told = Box::pin(slot.during(told)).await;
                 return Err(told.unwrap_or_else(gave_way));
             }
         };
         let ready = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
-            ready = self.serve(client, opening, &place, slot, deadline) => ready,
+            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
+            ready = self.serve(client, opening, &choice, slot, deadline) => ready,
         };
-        ready.map(|ready| (place, ready))
+        ready.map(|ready| (choice, ready))
     }
 
     /// A client of a listener that relays by port: no name, no preface.
@@ -123,19 +123,20 @@ impl Session {
         tcp: TcpStream,
         listener: &ListenerSettings,
         deadline: Instant,
-    ) -> Result<(Place, Ready), Ending> {
-        let place = match self.place_by_port(listener) {
-            Ok(place) => place,
+    ) -> Result<(Choice, Ready), SessionEnd> {
+        let choice = match self.enter_by_port(listener) {
+            Ok(choice) => choice,
             Err(refusal) => {
                 linger::close(tcp).await;
                 return Err(refusal);
             }
         };
-        let database = place.entry.database.clone();
+        let database = choice.entry.database.clone();
         self.note_ready();
         let from = From::Port(database.spec.protocol);
         let limit = self.settings.timeouts.connect;
-        let mut backends = Backends::new(database.clone(), Lead::default(), limit, deadline);
+        let mut backends =
+            Backends::new(database.clone(), ConnectParams::default(), limit, deadline);
         let story = async {
             let connected = async {
                 let _connecting = self.begin_connect(&database)?;
@@ -162,10 +163,10 @@ impl Session {
         };
         let ready = tokio::select! {
             biased;
-            reason = place.entry.wait_cut() => Err(Ending::new(reason, "")),
+            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
             ready = story => ready,
         };
-        ready.map(|ready| (place, ready))
+        ready.map(|ready| (choice, ready))
     }
 
     /// Ends the client's TLS where the mode says so, and connects.
@@ -173,11 +174,11 @@ impl Session {
         &mut self,
         client: Buffered,
         opening: TlsOpening,
-        place: &Place,
+        choice: &Choice,
         mut slot: Slot,
         deadline: Instant,
-    ) -> Result<Ready, Ending> {
-        let database = place.entry.database.clone();
+    ) -> Result<Ready, SessionEnd> {
+        let database = choice.entry.database.clone();
         let (client, mut first, startup, from) = match &database.server_tls {
             None => {
                 let (tcp, hello) = client.into_parts();
@@ -192,12 +193,13 @@ impl Session {
                     first,
                     startup,
                 } = Box::pin(slot.during(upgraded)).await.map_err(gave_way)??;
-                self.facts.note_tls(&stream);
-                let known = identity::check(&stream, &place.entry, startup.then_some(&first))
-                    .and_then(|()| self.count(place));
+                self.context.note_tls(&stream);
+                let known = identity::check(&stream, &choice.entry, startup.then_some(&first))
+                    .and_then(|()| self.count(choice));
                 let client = Stream::server(stream);
                 if let Err(refusal) = known {
-                    let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
+                    let told =
+                        answer::instead_of_backend(client, &database, refusal, &self.context);
                     return Err(Box::pin(told).await);
                 }
                 (client, first, startup, From::Inside(database.spec.protocol))
@@ -208,13 +210,13 @@ impl Session {
         let slot = slot
             .settle()
             .filter(|_| !database.spec.tls.ends_client_tls());
-        let mut lead = lead(&database, &opening);
+        let mut params = connect_params(&database, &opening);
         let in_tunnel = startup && !opening.speaks_postgres();
         if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
-            lead.login = Some(std::mem::take(&mut first));
+            params.login = Some(std::mem::take(&mut first));
         }
         let limit = self.settings.timeouts.connect;
-        let mut backends = Backends::new(database.clone(), lead, limit, deadline);
+        let mut backends = Backends::new(database.clone(), params, limit, deadline);
         let connected = async {
             let connecting = self.begin_connect(&database)?;
             Ok((backends.next().await?, connecting))
@@ -235,47 +237,52 @@ impl Session {
                 backends,
             }),
             Err(refusal) => {
-                let told = answer::instead_of_backend(client, &database, refusal, &self.facts);
+                let told = answer::instead_of_backend(client, &database, refusal, &self.context);
                 Err(Box::pin(told).await)
             }
         }
     }
 
     /// Closes so that the last bytes arrive, and tells what the end means.
-    pub(super) async fn finish(&self, relay: Relay, end: RelayEnd, login_refused: bool) -> Ending {
+    pub(super) async fn finish(
+        &self,
+        relay: Relay,
+        end: RelayEnd,
+        login_refused: bool,
+    ) -> SessionEnd {
         if !relay.client_has_ended() {
             linger::close(relay.into_client()).await;
         }
-        self.judge(end, login_refused)
+        self.classify(end, login_refused)
     }
 
     /// What the end of a relay means.
-    fn judge(&self, end: RelayEnd, login_refused: bool) -> Ending {
+    fn classify(&self, end: RelayEnd, login_refused: bool) -> SessionEnd {
         if login_refused {
-            let database = self.facts.database.as_ref().map_or("", |d| &*d.name);
+            let database = self.context.database.as_ref().map_or("", |d| &*d.name);
             warn!(
                 database,
-                client = %self.facts.client,
+                client = %self.context.client,
                 reason = %CloseReason::ScramChannelBinding,
                 "the backend refused a login because the client bound it to the gateway's certificate (SCRAM channel binding): let the client say channel_binding=disable, give gateway and backend the same certificate, or use passthrough"
             );
-            return Ending::new(CloseReason::ScramChannelBinding, "");
+            return SessionEnd::new(CloseReason::ScramChannelBinding, "");
         }
         match end {
-            RelayEnd::Client => Ending::new(CloseReason::ClientClosed, ""),
-            RelayEnd::Backend => Ending::new(CloseReason::BackendClosed, ""),
-            RelayEnd::ClientLost(e) => Ending::new(CloseReason::ClientLost, error::words(&e)),
-            RelayEnd::BackendLost(e) => Ending::new(CloseReason::BackendLost, error::words(&e)),
-            RelayEnd::Idle => Ending::new(CloseReason::Idle, "timeouts.idle"),
+            RelayEnd::Client => SessionEnd::new(CloseReason::ClientClosed, ""),
+            RelayEnd::Backend => SessionEnd::new(CloseReason::BackendClosed, ""),
+            RelayEnd::ClientLost(e) => SessionEnd::new(CloseReason::ClientLost, error::words(&e)),
+            RelayEnd::BackendLost(e) => SessionEnd::new(CloseReason::BackendLost, error::words(&e)),
+            RelayEnd::Idle => SessionEnd::new(CloseReason::Idle, "timeouts.idle"),
         }
     }
 
     /// Counts a client that begins to wait for a backend: a database may have as many of them as the
     /// gateway may have handshakes, so that one whose backends are dead does not hold everything.
-    fn begin_connect(&self, database: &Database) -> Result<Connecting, Ending> {
+    fn begin_connect(&self, database: &Database) -> Result<Connecting, SessionEnd> {
         let limit = u32::try_from(self.settings.limits.max_handshakes).unwrap_or(u32::MAX);
         database.live().connect(limit).ok_or_else(|| {
-            Ending::new(
+            SessionEnd::new(
                 CloseReason::ConnectsFull,
                 format!(
                     "{limit} clients (limits.max_handshakes) wait for the backends of {}",
@@ -287,14 +294,14 @@ impl Session {
 
     fn note_ready(&mut self) {
         let now = Instant::now();
-        self.facts.ready = Some(now);
-        let took = now - self.facts.accepted;
+        self.context.ready = Some(now);
+        let took = now - self.context.accepted;
         self.listener.handshakes.observe(took);
     }
 
-    fn tell(self, end: Ending) {
+    fn report(self, end: SessionEnd) {
         let log = self.settings.access;
-        self.facts.tell(end, &self.gateway, &self.listener, log);
+        self.context.report(end, &self.gateway, &self.listener, log);
     }
 }
 
@@ -311,15 +318,15 @@ fn may_end(database: &Database) -> Gone {
     }
 }
 
-fn gone_while_connecting() -> Ending {
-    Ending::new(
+fn gone_while_connecting() -> SessionEnd {
+    SessionEnd::new(
         CloseReason::GoneWhileConnecting,
         "the client hung up while its backend was being reached",
     )
 }
 
 /// What a backend of this database needs before the client's bytes.
-fn lead(database: &Database, opening: &TlsOpening) -> Lead {
+fn connect_params(database: &Database, opening: &TlsOpening) -> ConnectParams {
     let postgres = database.spec.protocol == Protocol::Postgres;
     let ssl_request = match database.spec.tls {
         TlsMode::Terminate => false,
@@ -331,7 +338,7 @@ fn lead(database: &Database, opening: &TlsOpening) -> Lead {
     let agreed = (database.spec.protocol == Protocol::Tls)
         .then(|| opening.hello.alpn.first().cloned())
         .flatten();
-    Lead {
+    ConnectParams {
         ssl_request,
         sni: opening.hello.sni.name().cloned(),
         alpn: agreed,

@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::answer;
-use super::ending::Ending;
+use super::end::SessionEnd;
 use super::identity;
 use crate::handshake::TlsOpening;
 use crate::net::{Buffered, linger};
@@ -45,7 +45,7 @@ pub(super) async fn upgrade(
     database: &Database,
     config: Arc<ServerConfig>,
     deadline: Instant,
-) -> Result<Upgraded, Ending> {
+) -> Result<Upgraded, SessionEnd> {
     let protocol = database.spec.protocol;
     let config = match agree_to_alpn(config, protocol, &opening.hello.alpn) {
         Ok(config) => config,
@@ -70,7 +70,7 @@ pub(super) async fn upgrade(
                 None
             }
             Ok(Err(refusal)) => Some(refusal),
-            Err(_) => Some(Ending::new(
+            Err(_) => Some(SessionEnd::new(
                 CloseReason::StartupTimeout,
                 "TLS is up, but no StartupMessage came",
             )),
@@ -105,7 +105,7 @@ async fn accept(
     client: Buffered,
     config: Arc<ServerConfig>,
     deadline: Instant,
-) -> Result<TlsStream<Buffered>, Ending> {
+) -> Result<TlsStream<Buffered>, SessionEnd> {
     let handshake = TlsAcceptor::from(config).accept(client).into_fallible();
     match timeout_at(deadline, Box::pin(handshake)).await {
         Ok(Ok(stream)) => Ok(stream),
@@ -114,20 +114,20 @@ async fn accept(
             linger::close(client).await;
             Err(failed(&error))
         }
-        Err(_) => Err(Ending::new(
+        Err(_) => Err(SessionEnd::new(
             CloseReason::TlsTimeout,
             "the client did not finish the TLS handshake",
         )),
     }
 }
 
-/// The ending of a handshake that failed: over the client's certificate, or over anything else.
-fn failed(error: &std::io::Error) -> Ending {
+/// The end of a handshake that failed: over the client's certificate, or over anything else.
+fn failed(error: &std::io::Error) -> SessionEnd {
     let tls = error.get_ref().and_then(|e| e.downcast_ref());
     match (tls, tls.and_then(identity::refused)) {
-        (_, Some(why)) => Ending::new(CloseReason::ClientCertificate, why),
-        (Some(error), None) => Ending::new(CloseReason::ClientTls, error::tls_words(error)),
-        (None, _) => Ending::new(CloseReason::GoneInHandshake, error::words(error)),
+        (_, Some(why)) => SessionEnd::new(CloseReason::ClientCertificate, why),
+        (Some(error), None) => SessionEnd::new(CloseReason::ClientTls, error::tls_words(error)),
+        (None, _) => SessionEnd::new(CloseReason::GoneInHandshake, error::words(error)),
     }
 }
 
@@ -144,7 +144,7 @@ fn agree_to_alpn(
     config: Arc<ServerConfig>,
     protocol: Protocol,
     offered: &[Vec<u8>],
-) -> Result<Arc<ServerConfig>, Ending> {
+) -> Result<Arc<ServerConfig>, SessionEnd> {
     let Some(favourite) = offered.first() else {
         return Ok(config);
     };
@@ -158,7 +158,7 @@ fn agree_to_alpn(
         return Ok(config);
     }
     let first = wire::escape(favourite);
-    Err(Ending::new(
+    Err(SessionEnd::new(
         CloseReason::NoApplicationProtocol,
         format!(
             "the client offers by ALPN what no {protocol} client does (\"{first}\" first): it means another service"
@@ -175,12 +175,12 @@ async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
     answer_requests: bool,
-) -> Result<First, Ending> {
+) -> Result<First, SessionEnd> {
     let mut responder = Responder::inside_tls();
     loop {
         let step = responder
             .advance(input)
-            .map_err(|e| Ending::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
+            .map_err(|e| SessionEnd::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
         match step {
             Step::NeedMore => {}
             Step::Reply { .. } if !answer_requests => return Ok(First::Request),
@@ -218,8 +218,8 @@ enum First {
     Request,
 }
 
-fn gone(why: &str) -> Ending {
-    Ending::new(
+fn gone(why: &str) -> SessionEnd {
+    SessionEnd::new(
         CloseReason::GoneInHandshake,
         format!("after the TLS handshake: {why}"),
     )

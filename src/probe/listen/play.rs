@@ -12,7 +12,8 @@ use super::history::{Again, Attempt};
 use super::{Mode, Visit, words};
 use crate::config::ListenerProtocol;
 use crate::handshake::{
-    HandshakeError, MysqlOpening, Opening, Stage, TlsOpening, read_mysql_opening, read_opening,
+    HandshakeError, MysqlOpening, Opening, OpeningStage, TlsOpening, read_mysql_opening,
+    read_opening,
 };
 use crate::net::{Buffered, linger};
 use crate::preface::mysql::Profile;
@@ -56,7 +57,7 @@ pub(super) async fn play(visit: &Visit, tcp: TcpStream) -> Heard {
     let settings = &visit.shared.settings;
     let deadline = visit.accepted + settings.patience;
     let mut client = Buffered::new(Tap::new(tcp, visit.recording.clone(), Side::Server));
-    let mut stage = Stage::default();
+    let mut stage = OpeningStage::default();
     let reading = open(&mut client, visit, &mut stage);
     let came = match timeout_at(deadline, reading).await {
         Ok(came) => came.map_err(Some),
@@ -91,7 +92,7 @@ pub(super) async fn play(visit: &Visit, tcp: TcpStream) -> Heard {
 async fn open(
     client: &mut Client,
     visit: &Visit,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<Came, HandshakeError> {
     let protocol = match visit.shared.settings.hint {
         Hint::Mysql => return open_mysql(client, &Profile::MYSQL, visit, stage).await,
@@ -113,7 +114,7 @@ async fn open_mysql(
     client: &mut Client,
     profile: &Profile<'_>,
     visit: &Visit,
-    stage: &mut Stage,
+    stage: &mut OpeningStage,
 ) -> Result<Came, HandshakeError> {
     let id = u32::try_from(visit.id).unwrap_or(u32::MAX);
     Ok(

@@ -14,7 +14,7 @@ use crate::upstream::BackendAddr;
 
 /// How a session ended: the one reason, and what follows from it.
 #[derive(Debug)]
-pub struct Ending {
+pub struct SessionEnd {
     /// For logs and counters.
     pub reason: CloseReason,
     /// A sentence for the operator.
@@ -27,8 +27,8 @@ pub struct Ending {
     said: Option<Detail>,
 }
 
-impl Ending {
-    /// An ending with a sentence for the operator.
+impl SessionEnd {
+    /// An end with a sentence for the operator.
     pub fn new(reason: CloseReason, detail: impl Into<Detail>) -> Self {
         Self {
             reason,

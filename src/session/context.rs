@@ -1,4 +1,4 @@
-//! What is learnt of a session on its way, and the telling of its end.
+//! What is learnt of a session on its way, and the report of its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::ending::Ending;
+use super::end::SessionEnd;
 use crate::gateway::{Gateway, Listener};
 use crate::handshake::TlsOpening;
 use crate::net::Buffered;
@@ -16,8 +16,8 @@ use crate::sessions::LiveSession;
 use crate::stats::{Event, Record, Reject};
 use crate::tls::Sni;
 
-/// The facts of a session that has not ended yet.
-pub(super) struct Facts {
+/// The context of a session that has not ended yet.
+pub(super) struct SessionContext {
     pub(super) id: u64,
     pub(super) client: SocketAddr,
     pub(super) accepted: Instant,
@@ -28,7 +28,7 @@ pub(super) struct Facts {
     pub(super) alpn: Option<Box<str>>,
     pub(super) tls_version: Option<TlsVersion>,
     pub(super) database: Option<Arc<Database>>,
-    /// Its place in the registry, once it has one: which backend it reached, what it has moved.
+    /// Its entry in the registry, once it has one: which backend it reached, what it has moved.
     pub(super) entry: Option<Arc<LiveSession>>,
     /// When the database was chosen and the client's TLS was up.
     pub(super) ready: Option<Instant>,
@@ -68,7 +68,7 @@ impl TlsVersion {
     }
 }
 
-impl Facts {
+impl SessionContext {
     pub(super) fn new(id: u64, client: SocketAddr) -> Self {
         Self {
             id,
@@ -111,9 +111,9 @@ impl Facts {
         self.sni.as_ref()?.name().map(AsRef::as_ref)
     }
 
-    /// Tells the end: log line, counters, followers.
-    pub(super) fn tell(self, end: Ending, gateway: &Gateway, listener: &Listener, log: bool) {
-        let Ending { reason, detail, .. } = end;
+    /// Reports the end: log line, counters, followers.
+    pub(super) fn report(self, end: SessionEnd, gateway: &Gateway, listener: &Listener, log: bool) {
+        let SessionEnd { reason, detail, .. } = end;
         let now = Instant::now();
         let ts = SystemTime::now();
         let sni_status = self.sni.as_ref().map(Sni::status);
