@@ -68,13 +68,14 @@ impl Pages {
                 kept.making = Some(waiting.clone());
                 let pages = self.clone();
                 tokio::task::spawn_blocking(move || {
-                    let _making = Making(&pages);
                     let begun = Instant::now();
+                    let making = Making(&pages);
                     let page = Page::new(make());
                     let mut kept = lock(&pages.0);
                     kept.pages.push(Arc::downgrade(&page));
                     kept.fresh_until = Some(Instant::now() + begun.elapsed() * SHARED);
-                    drop(kept);
+                    // Under one lock: a page that is made is not being made any more.
+                    making.done(&mut kept);
                     done.send_replace(Some(page));
                 });
                 waiting
@@ -105,6 +106,14 @@ impl Kept {
 
 /// A page that is being made, until it is or that has failed.
 struct Making<'a>(&'a Pages);
+
+impl Making<'_> {
+    fn done(self, kept: &mut Kept) {
+        kept.making = None;
+        // Another page may be in the making when this one would be dropped.
+        std::mem::forget(self);
+    }
+}
 
 impl Drop for Making<'_> {
     fn drop(&mut self) {
