@@ -21,7 +21,7 @@ use std::{future::poll_fn, pin::pin};
 use tokio::sync::Notify;
 
 use crate::config::Limits;
-use crate::source::source;
+use crate::per_ip::counted_as;
 use crate::stats::CloseReason;
 use table::{Bounds, Changes, Entered, Table};
 
@@ -78,14 +78,14 @@ impl Handshakes {
     /// # Errors
     /// [`CloseReason::HandshakesFull`]: too many clients of this source wait already.
     pub fn enter(self: &Arc<Self>, client: IpAddr, limits: &Limits) -> Result<Slot, CloseReason> {
-        let source = source(client);
+        let source = counted_as(client);
         let place = Arc::new(Place {
             state: AtomicU8::new(OPEN),
             changed: Notify::new(),
         });
         let bounds = Bounds {
             all: limits.max_handshakes,
-            per_source: limits.max_handshakes_per_ip,
+            per_ip: limits.max_handshakes_per_ip,
             bytes: limits.max_handshakes.saturating_mul(BUDGET),
         };
         let mut table = self.table();

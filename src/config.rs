@@ -1,7 +1,7 @@
 //! The configuration of `dbgate serve`: its values, their defaults, and reading them from
 //! `dbgate.toml` with every mistake told at once.
 //!
-//! Not here: putting it in force, and what `ctl` changed at run time ([`crate::provider::state`]).
+//! Not here: putting it in force, and what `ctl` changed at run time ([`crate::source::state_dir`]).
 
 mod check;
 mod database;
@@ -35,7 +35,7 @@ pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 
 use crate::file;
-use crate::route::overlay::Declared;
+use crate::route::runtime::Declared;
 use crate::tls::config::MinVersion;
 use pieces::Pieces;
 use problem::Report;

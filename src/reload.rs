@@ -15,7 +15,7 @@ use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::net::held::HeldSockets;
 use crate::route::database::GatewayTls;
-use crate::route::store::Change;
+use crate::route::store::RouteChange;
 
 /// What a reload needs to know of the running process.
 pub struct Reloader {
@@ -37,7 +37,7 @@ const MOST_NAMED: usize = 10_000;
 #[derive(Debug)]
 pub struct Reloaded {
     /// What it did to the routes.
-    pub change: Change,
+    pub change: RouteChange,
     /// What was other in the file, with what only a restart puts in force.
     pub differences: Differences,
     /// What the file says that an operator should think about.

@@ -25,11 +25,11 @@ use crate::listeners::{BindError, Listeners};
 use crate::metrics::{Metrics, MetricsError};
 use crate::net::descriptors;
 use crate::net::held::HeldSockets;
-use crate::provider::state::{StateDir, StateError};
 use crate::reload::{Reloader, gateway_tls, settings};
 use crate::revocation;
 use crate::route::{ChangeError, Store};
 use crate::service;
+use crate::source::state_dir::{StateDir, StateError};
 use crate::stats::CloseReason;
 
 /// How often a stopping gateway looks whether its last session has ended.
@@ -135,12 +135,12 @@ pub async fn start(
     check_use(&config, &held)?;
     let held = Arc::new(held);
     let state = StateDir::open(&options.state_dir)?;
-    let overlay = state.load()?;
+    let runtime = state.load()?;
     let gateway_tls = gateway_tls(&config, state.path())?;
     let settings = settings(&config);
     raise_descriptor_limit(&settings, options.threads);
     let databases = std::mem::take(&mut config.databases);
-    let store = Store::new(databases, gateway_tls, overlay)?;
+    let store = Store::new(databases, gateway_tls, runtime)?;
     for note in store.snapshot().all_notes() {
         warn!("{note}");
     }

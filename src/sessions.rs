@@ -18,9 +18,9 @@ pub use limits::{LimitReached, SessionLimits};
 pub use live::{LiveSession, RequestedHost};
 pub use view::SessionView;
 
+use crate::per_ip::PerIp;
 use crate::route::Database;
 use crate::route::database::Live;
-use crate::source::PerSource;
 use crate::traffic::{Bytes, PARTS};
 use crate::upstream::Member;
 
@@ -52,7 +52,7 @@ pub struct Sessions {
     count: AtomicUsize,
     /// Sessions that count towards the limits.
     counted: AtomicUsize,
-    per_source: PerSource,
+    per_ip: PerIp,
 }
 
 impl Sessions {

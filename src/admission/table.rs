@@ -12,7 +12,7 @@ pub(super) struct Bounds {
     /// All together, those that wait included; at least 1.
     pub(super) all: usize,
     /// Under way from one source.
-    pub(super) per_source: usize,
+    pub(super) per_ip: usize,
     /// Bytes held beyond what each may hold anyway.
     pub(super) bytes: usize,
 }
@@ -133,7 +133,7 @@ impl<P: Clone> Table<P> {
         self.next += 1;
         self.all += 1;
         let open = self.change(source, |held| {
-            let open = held.waiting.is_empty() && held.open.len() < bounds.per_source;
+            let open = held.waiting.is_empty() && held.open.len() < bounds.per_ip;
             if open {
                 held.open.insert(id, (place, 0));
             } else {
@@ -211,13 +211,13 @@ impl<P: Clone> Table<P> {
     }
 
     fn give_turns(&mut self, source: IpAddr, changes: &mut Changes<P>) {
-        let per_source = self.bounds.per_source;
-        let waits = |held: &Source<P>| held.open.len() < per_source && !held.waiting.is_empty();
+        let per_ip = self.bounds.per_ip;
+        let waits = |held: &Source<P>| held.open.len() < per_ip && !held.waiting.is_empty();
         if !self.sources.get(&source).is_some_and(waits) {
             return;
         }
         self.change(source, |held| {
-            while held.open.len() < per_source
+            while held.open.len() < per_ip
                 && let Some((id, place)) = held.waiting.pop_first()
             {
                 changes.turns.push(place.clone());

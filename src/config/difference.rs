@@ -13,7 +13,7 @@ use super::duration::written;
 use super::read::JOURNAL;
 use super::{AccessTo, Config, Control, Limits, Listener, Log, LogFormat, Timeouts, TlsSection};
 use crate::one_or_many::OneOrMany;
-use crate::route::overlay::Declared;
+use crate::route::runtime::Declared;
 use crate::route::{Host, Snapshot};
 
 /// A key that has another value in the file than in the gateway that runs.

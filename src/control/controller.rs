@@ -23,14 +23,14 @@ use super::params::{DrainParams, ExposeParams, HideParams, KillParams, RunningSe
 use super::reads;
 use super::request::Command;
 use crate::gateway::Gateway;
-use crate::provider::state::StateDir;
 use crate::reload::Reloader;
-use crate::route::overlay::Lease;
+use crate::route::runtime::Lease;
 use crate::route::spec::check_name;
-use crate::route::store::{Change, ChangeError, Expose, Hide};
+use crate::route::store::{ChangeError, ExposeRequest, HideRequest, RouteChange};
 use crate::route::{Database, Host};
 use crate::session::check;
 use crate::sessions::LiveSession;
+use crate::source::state_dir::StateDir;
 use crate::stats::{CloseReason, Event};
 
 /// The longest lease: ten years, so that its end is a date that can be told.
@@ -183,22 +183,22 @@ impl Controller {
         let expires = params
             .ttl_ms
             .map(|ms| SystemTime::now() + Duration::from_millis(ms));
-        let request = Expose {
+        let request = ExposeRequest {
             name: params.name.clone(),
             hosts: params.hosts.clone(),
             spec: params.spec()?,
             lease: Lease {
                 expires,
                 ephemeral: params.ephemeral,
-                over: false,
+                ended: false,
             },
             replace: params.replace,
         };
         let exposed = self
             .gateway
             .store
-            .expose(&request, params.dry_run, &|changed, overlay| {
-                self.state.save(changed, overlay)
+            .expose(&request, params.dry_run, &|changed, runtime| {
+                self.state.save(changed, runtime)
             });
         let change = match exposed {
             Ok(change) => change,
@@ -238,7 +238,7 @@ impl Controller {
     }
 
     fn hide(&self, params: &HideParams, caller: &Caller) -> Result<Value, CommandError> {
-        let request = Hide {
+        let request = HideRequest {
             name: params.name.clone(),
             hosts: params.hosts.clone(),
             if_exists: params.if_exists,
@@ -246,8 +246,8 @@ impl Controller {
         let hidden = self
             .gateway
             .store
-            .hide(&request, params.dry_run, &|changed, overlay| {
-                self.state.save(changed, overlay)
+            .hide(&request, params.dry_run, &|changed, runtime| {
+                self.state.save(changed, runtime)
             });
         let change = match hidden {
             Ok(change) => change,
@@ -376,7 +376,7 @@ impl Controller {
     }
 
     /// The sessions that came in by something that is no longer there.
-    fn affected(&self, change: &Change) -> Vec<Arc<LiveSession>> {
+    fn affected(&self, change: &RouteChange) -> Vec<Arc<LiveSession>> {
         if change.withdrawn.is_empty() && change.removed.is_empty() {
             return Vec::new();
         }
@@ -457,7 +457,7 @@ impl Controller {
     }
 
     /// Takes sessions out of a drain whose exposure is back.
-    fn cancel_drains(&self, change: &Change) {
+    fn cancel_drains(&self, change: &RouteChange) {
         if change.exposed.is_empty() {
             return;
         }
@@ -468,7 +468,7 @@ impl Controller {
         }
     }
 
-    fn emit(&self, change: &Change) {
+    fn emit(&self, change: &RouteChange) {
         let revision = change.revision;
         for (database, host) in &change.exposed {
             self.gateway.events.tell_change(Event::Exposed {

@@ -10,7 +10,7 @@ use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
-use crate::route::{Database, Found, Host};
+use crate::route::{Database, Host, Lookup};
 use crate::sessions::BackendUse;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, Sni};
@@ -196,7 +196,7 @@ pub(super) fn explain(
                 walk.push(format!("{}: {found}", step.tried));
             }
             let found = snapshot.table.lookup(&name);
-            withdrawn = matches!(found, Found::Withdrawn(_));
+            withdrawn = matches!(found, Lookup::Withdrawn(_));
             found.route().map(|r| r.database.clone())
         }
         (_, sni) => {

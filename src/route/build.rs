@@ -1,17 +1,17 @@
-//! The making of a snapshot out of a configuration, an overlay and the snapshot before.
+//! The making of a snapshot out of a configuration, the runtime changes and the snapshot before.
 //!
-//! Not here: what a database is and who has a host ([`super::resolve`]), and putting a snapshot in
+//! Not here: what a database is and who has a host ([`super::merge`]), and putting a snapshot in
 //! force ([`super::store`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin, Shared};
-use super::overlay::{Declared, Laid, Overlay};
-use super::resolve::Resolver;
+use super::merge::Merge;
+use super::runtime::{Declared, RuntimeChanges, RuntimeEntry};
 use super::shards::Shards;
 use super::spec::DatabaseSpec;
-use super::{Change, ChangeError, Host, Snapshot, Table};
+use super::{ChangeError, Host, RouteChange, Snapshot, Table};
 use crate::one_or_many::OneOrMany;
 use crate::tls::config::Loader;
 use crate::upstream::Backends;
@@ -19,22 +19,22 @@ use crate::upstream::Backends;
 /// The making of a snapshot.
 ///
 /// A database made by `ctl` whose files cannot be used fails the change that wishes for it
-/// (`wished`), or that would take it away; otherwise it is left out with a note, since it must not
+/// (`requested`), or that would take it away; otherwise it is left out with a note, since it must not
 /// stand in the way of changes to others.
 pub(super) struct Building<'a> {
     pub(super) gateway: &'a GatewayTls,
     pub(super) loader: &'a mut Loader,
     pub(super) backends: &'a Backends,
     pub(super) before: &'a Snapshot,
-    pub(super) wished: Option<&'a str>,
+    pub(super) requested: Option<&'a str>,
 }
 
 impl Building<'_> {
-    /// The routes that a configuration and an overlay make together.
+    /// The routes that a configuration and the runtime changes make together.
     pub(super) fn whole(
         mut self,
         config: BTreeMap<Arc<str>, Declared>,
-        overlay: &Overlay,
+        runtime: &RuntimeChanges,
     ) -> Result<Snapshot, ChangeError> {
         self.backends.prune();
         let tls = self
@@ -54,39 +54,39 @@ impl Building<'_> {
             after.table.insert(&database);
             after.databases.insert(database);
         }
-        self.lay(overlay, &overlay.names().collect(), BTreeSet::new(), after)
+        self.lay(runtime, &runtime.names().collect(), BTreeSet::new(), after)
     }
 
-    /// The snapshot before, with these databases as the overlay wants them now. `hosts` are those
+    /// The snapshot before, with these databases as the runtime changes want them now. `hosts` are those
     /// that it had something to do with before.
     pub(super) fn part<'o>(
         self,
         names: &BTreeSet<&str>,
         hosts: BTreeSet<&'o Host>,
-        overlay: &'o Overlay,
+        runtime: &'o RuntimeChanges,
     ) -> Result<Snapshot, ChangeError> {
         let after = Snapshot {
             revision: self.before.revision + 1,
             ..self.before.clone()
         };
-        self.lay(overlay, names, hosts, after)
+        self.lay(runtime, names, hosts, after)
     }
 
-    /// Lays an overlay upon a snapshot that differs by no more than these databases.
+    /// Lays the runtime changes upon a snapshot that differs by no more than these databases.
     fn lay<'o>(
         mut self,
-        overlay: &'o Overlay,
+        runtime: &'o RuntimeChanges,
         names: &BTreeSet<&str>,
         mut hosts: BTreeSet<&'o Host>,
         mut after: Snapshot,
     ) -> Result<Snapshot, ChangeError> {
-        let resolver = Resolver::new(&after, overlay);
+        let merge = Merge::new(&after, runtime);
         let mut notes = after.notes.clone();
         let mut left_out = BTreeSet::new();
         let mut built = Vec::with_capacity(names.len());
         for name in names {
-            let mut of_name = resolver.notes(name);
-            let Some(wanted) = resolver.database(name) else {
+            let mut of_name = merge.notes(name);
+            let Some(wanted) = merge.database(name) else {
                 note(&mut notes, name, of_name);
                 built.push((name, None));
                 continue;
@@ -100,7 +100,7 @@ impl Building<'_> {
                 Ok(database) => built.push((name, Some(database))),
                 Err(ChangeError::Files { source, .. })
                     if wanted.origin == Origin::Runtime
-                        && self.wished != Some(name)
+                        && self.requested != Some(name)
                         && !self.before.databases.contains_key(name) =>
                 {
                     of_name.push(format!(
@@ -116,12 +116,12 @@ impl Building<'_> {
         hosts.extend(
             names
                 .iter()
-                .filter_map(|name| overlay.get(name))
-                .flat_map(Laid::hosts),
+                .filter_map(|name| runtime.get(name))
+                .flat_map(RuntimeEntry::hosts),
         );
         let withdrawn: Vec<_> = hosts
             .into_iter()
-            .map(|host| (host, resolver.withdrawn(host)))
+            .map(|host| (host, merge.withdrawn(host)))
             .collect();
         for (name, database) in &built {
             let old = match database {
@@ -185,11 +185,11 @@ pub(super) fn compare<'n>(
     before: &Snapshot,
     after: &Snapshot,
     names: impl Iterator<Item = &'n str>,
-) -> Change {
-    let mut change = Change {
+) -> RouteChange {
+    let mut change = RouteChange {
         revision: after.revision,
         changed: true,
-        ..Change::default()
+        ..RouteChange::default()
     };
     for name in names {
         let (old, new) = (before.databases.get(name), after.databases.get(name));

@@ -1,4 +1,4 @@
-//! What `ctl expose` and `ctl hide` wish for, and what a wish makes of the overlay, or why it must
+//! What `ctl expose` and `ctl hide` ask for, and what a request makes of the runtime changes, or why it must
 //! not be.
 //!
 //! Not here: building and swapping routes ([`super::store`]).
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
-use super::overlay::{Laid, Lease, Overlay};
+use super::runtime::{Lease, RuntimeChanges, RuntimeEntry};
 use super::spec::DatabaseSpec;
 use super::{Host, Snapshot};
 use crate::tls::config::TlsFileError;
@@ -40,9 +40,9 @@ pub enum ChangeError {
     State(std::io::Error),
 }
 
-/// A wish to make a database reachable.
+/// A request to make a database reachable.
 #[derive(Clone, Debug)]
-pub struct Expose {
+pub struct ExposeRequest {
     /// The database.
     pub name: String,
     /// The hosts; empty takes back what `hide` did to the hosts of the configuration.
@@ -55,9 +55,9 @@ pub struct Expose {
     pub replace: bool,
 }
 
-/// A wish to end an exposure.
+/// A request to end an exposure.
 #[derive(Clone, Debug)]
-pub struct Hide {
+pub struct HideRequest {
     /// The database.
     pub name: String,
     /// The hosts; empty means all.
@@ -67,21 +67,21 @@ pub struct Hide {
 }
 
 /// What a change makes of the databases that it is about.
-pub(super) type Changed = BTreeMap<String, Laid>;
+pub(super) type Changed = BTreeMap<String, RuntimeEntry>;
 
-/// Lays a wish to expose over what `ctl` did before, which is in force in `now`.
+/// Lays a request to expose over what `ctl` did before, which is in force in `now`.
 ///
 /// # Errors
 /// A conflict with what is declared, or an unknown database.
-pub(super) fn lay_exposure(
+pub(super) fn expose(
     now: &Snapshot,
-    overlay: &Overlay,
-    wish: &Expose,
+    runtime: &RuntimeChanges,
+    request: &ExposeRequest,
 ) -> Result<Changed, ChangeError> {
-    let name = &wish.name;
+    let name = &request.name;
     let declared = now.declared(name);
-    let mut laid = overlay.get(name).cloned().unwrap_or_default();
-    match (&wish.spec, declared, &laid.database) {
+    let mut entry = runtime.get(name).cloned().unwrap_or_default();
+    match (&request.spec, declared, &entry.database) {
         (None, None, None) => {
             return Err(ChangeError::NotFound(format!(
                 "no database {name}: declare it in the configuration, or say where it is with --to"
@@ -92,7 +92,7 @@ pub(super) fn lay_exposure(
                 "database {name} is declared in the configuration with other settings: change them there and reload, or expose it with --host alone"
             )));
         }
-        (Some(spec), None, Some(old)) if spec != old && !wish.replace => {
+        (Some(spec), None, Some(old)) if spec != old && !request.replace => {
             return Err(ChangeError::Conflict(format!(
                 "database {name} exists with other settings ({}): use --replace to change them",
                 difference(old, spec)
@@ -102,76 +102,76 @@ pub(super) fn lay_exposure(
             if let Some((key, what)) = spec.problems().into_iter().next() {
                 return Err(ChangeError::Invalid(format!("{key}: {what}")));
             }
-            laid.database = Some(spec.clone());
+            entry.database = Some(spec.clone());
         }
         _ => {}
     }
-    let spec = declared.map(|d| &d.spec).or(laid.database.as_ref());
-    if spec.is_some_and(|s| s.protocol.server_first()) && !wish.hosts.is_empty() {
+    let spec = declared.map(|d| &d.spec).or(entry.database.as_ref());
+    if spec.is_some_and(|s| s.protocol.server_first()) && !request.hosts.is_empty() {
         return Err(ChangeError::Invalid(format!(
             "database {name} speaks first, before its client can name it: reach it through a listener with protocol = \"tcp\" and default = \"{name}\""
         )));
     }
-    if wish.hosts.is_empty() {
+    if request.hosts.is_empty() {
         // Of what `ctl` exposed before it hid it, nobody says how long it would last.
-        let hidden = laid.hidden.len();
+        let hidden = entry.hidden.len();
         let given = |host: &Host| declared.is_some_and(|d| d.config_hosts().any(|h| h == host));
-        laid.hidden.retain(|host| !given(host));
-        let takes_back = laid.hidden.len() < hidden;
-        let makes = wish.spec.is_some() && declared.is_none();
+        entry.hidden.retain(|host| !given(host));
+        let takes_back = entry.hidden.len() < hidden;
+        let makes = request.spec.is_some() && declared.is_none();
         if makes || !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
             return Err(ChangeError::Invalid(format!(
                 "say under which name {name} is to be reached, with --host"
             )));
         }
-        return Ok(BTreeMap::from([(name.clone(), laid)]));
+        return Ok(BTreeMap::from([(name.clone(), entry)]));
     }
     let mut changed = Changed::new();
-    for host in &wish.hosts {
+    for host in &request.hosts {
         let giver = now.table.declarer(host).map(|d| &*d.name);
         if let Some(owner) = giver
             && owner != name
-            && !overlay.hides(owner, host)
+            && !runtime.hides(owner, host)
         {
             return Err(ChangeError::Conflict(format!(
                 "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
             )));
         }
-        for owner in overlay.claimants(host).filter(|owner| owner != name) {
-            if !wish.replace {
+        for owner in runtime.claimants(host).filter(|owner| owner != name) {
+            if !request.replace {
                 return Err(ChangeError::Conflict(format!(
                     "host {host} leads to database {owner}: use --replace to move it"
                 )));
             }
             let others = changed
                 .entry(owner.to_owned())
-                .or_insert_with(|| overlay.get(owner).cloned().unwrap_or_default());
+                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
             others.exposed.remove(host);
         }
         // Given away by name, it is no longer withdrawn from whoever had it.
-        for owner in overlay.refusers(host).filter(|owner| owner != name) {
+        for owner in runtime.refusers(host).filter(|owner| owner != name) {
             let declared = now.declared(owner);
             if declared.is_some_and(|d| d.config_hosts().any(|h| h == host)) {
                 continue;
             }
             let others = changed
                 .entry(owner.to_owned())
-                .or_insert_with(|| overlay.get(owner).cloned().unwrap_or_default());
+                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
             others.exposed.remove(host);
             others.hidden.remove(host);
         }
         if giver == Some(name) {
-            if !wish.lease.lasts() {
+            if !request.lease.lasts() {
                 return Err(ChangeError::Invalid(format!(
                     "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
                 )));
             }
         } else {
-            laid.exposed.insert(host.clone(), wish.lease);
+            entry.exposed.insert(host.clone(), request.lease);
         }
-        laid.hidden.remove(host);
+        entry.hidden.remove(host);
     }
-    changed.insert(name.clone(), laid);
+    changed.insert(name.clone(), entry);
     Ok(changed)
 }
 
@@ -179,54 +179,55 @@ pub(super) fn lay_exposure(
 ///
 /// # Errors
 /// An unknown database or host.
-pub(super) fn lift_exposure(
+pub(super) fn hide(
     now: &Snapshot,
-    overlay: &Overlay,
-    wish: &Hide,
+    runtime: &RuntimeChanges,
+    request: &HideRequest,
 ) -> Result<Changed, ChangeError> {
-    let name = &wish.name;
+    let name = &request.name;
     let declared = now.declared(name);
-    let laid = overlay.get(name);
-    let known = declared.is_some() || laid.is_some();
-    if !known && wish.if_exists {
+    let entry = runtime.get(name);
+    let known = declared.is_some() || entry.is_some();
+    if !known && request.if_exists {
         return Ok(Changed::new());
     }
     if !known {
         return Err(ChangeError::NotFound(format!("no database {name}")));
     }
     let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| d.config_hosts()).collect();
-    let mut laid = laid.cloned().unwrap_or_default();
-    let hosts: Vec<Host> = if wish.hosts.is_empty() {
+    let mut entry = entry.cloned().unwrap_or_default();
+    let hosts: Vec<Host> = if request.hosts.is_empty() {
         config_hosts
             .iter()
             .map(|h| (*h).clone())
-            .chain(laid.exposed.keys().cloned())
+            .chain(entry.exposed.keys().cloned())
             .collect()
     } else {
-        wish.hosts.clone()
+        request.hosts.clone()
     };
     for host in hosts {
-        let exposed = laid.exposed.remove(&host);
+        let exposed = entry.exposed.remove(&host);
         // A name that clients know must not lead them elsewhere, so it is kept: as long as it was.
         if let Some(lease) = exposed.filter(|lease| !lease.lasts() && !config_hosts.contains(&host))
         {
-            laid.exposed.insert(
+            entry.exposed.insert(
                 host,
                 Lease {
-                    over: true,
+                    ended: true,
                     ..lease
                 },
             );
-        } else if exposed.is_some() || config_hosts.contains(&host) || laid.hidden.contains(&host) {
-            laid.hidden.insert(host);
-        } else if !wish.if_exists {
+        } else if exposed.is_some() || config_hosts.contains(&host) || entry.hidden.contains(&host)
+        {
+            entry.hidden.insert(host);
+        } else if !request.if_exists {
             return Err(ChangeError::NotFound(format!(
                 "database {name} is not exposed under {host}"
             )));
         }
     }
-    let mut changed = BTreeMap::from([(name.clone(), laid)]);
-    overlay.forget_first(&mut changed);
+    let mut changed = BTreeMap::from([(name.clone(), entry)]);
+    runtime.forget_first(&mut changed);
     Ok(changed)
 }
 
@@ -234,9 +235,9 @@ pub(super) fn lift_exposure(
 ///
 /// # Errors
 /// The configuration declares it, or nothing was done about it.
-pub(super) fn forget(
+pub(super) fn delete(
     now: &Snapshot,
-    overlay: &Overlay,
+    runtime: &RuntimeChanges,
     name: &str,
 ) -> Result<Changed, ChangeError> {
     if now.declared(name).is_some() {
@@ -244,10 +245,10 @@ pub(super) fn forget(
             "database {name} is declared in the configuration: delete it there and reload, or end its exposure with `dbgate ctl hide {name}`"
         )));
     }
-    if overlay.get(name).is_none() {
+    if runtime.get(name).is_none() {
         return Err(ChangeError::NotFound(format!("no database {name}")));
     }
-    Ok(BTreeMap::from([(name.to_owned(), Laid::default())]))
+    Ok(BTreeMap::from([(name.to_owned(), RuntimeEntry::default())]))
 }
 
 /// The keys in which two declarations differ, for a conflict's message.

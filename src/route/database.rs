@@ -11,13 +11,13 @@ use std::sync::{Arc, OnceLock};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
-use super::overlay::{Declared, Lease};
+use super::runtime::{Declared, Lease};
 use super::shards::Keyed;
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
-use crate::source::PerSource;
+use crate::per_ip::PerIp;
 use crate::tls::TlsMode;
 use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
@@ -356,7 +356,7 @@ pub const ENDINGS: usize = 7;
 #[derive(Debug, Default)]
 pub struct Live {
     sessions: AtomicU32,
-    sources: PerSource,
+    per_ip: PerIp,
     connecting: AtomicU32,
     /// Bytes of sessions that have ended.
     pub ended: Traffic,
@@ -395,8 +395,8 @@ impl Live {
 
     /// Sessions open now, by source.
     #[must_use]
-    pub fn sources(&self) -> &PerSource {
-        &self.sources
+    pub fn per_ip(&self) -> &PerIp {
+        &self.per_ip
     }
 
     /// Sessions open now.

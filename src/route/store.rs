@@ -12,12 +12,12 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, Guard};
 
 use super::build::{Building, compare};
-pub use super::change::{ChangeError, Expose, Hide};
-use super::change::{Changed, forget, lay_exposure, lift_exposure};
+use super::change::{self, Changed};
+pub use super::change::{ChangeError, ExposeRequest, HideRequest};
 use super::database::{Database, GatewayTls, Origin};
-use super::overlay::{Declared, Laid, Overlay, Written};
+use super::merge::affected;
 use super::renewed::{self, RenewedFile};
-use super::resolve::affected;
+use super::runtime::{Declared, RuntimeChanges, RuntimeEntry, RuntimeRecord};
 use super::shards::Shards;
 use super::{Host, Table};
 use crate::tls::client::ClientVerifier;
@@ -36,7 +36,7 @@ pub struct Snapshot {
     /// The gateway's own certificate, for refusals inside TLS; `None` where it was minted, since
     /// no client trusts it.
     pub gateway_tls: Option<Arc<ServerTls>>,
-    /// What an operator should know of configuration and overlay not agreeing, by database.
+    /// What an operator should know of configuration and runtime changes not agreeing, by database.
     pub notes: Arc<BTreeMap<Arc<str>, Vec<String>>>,
     /// Databases made by `ctl` whose files could not be used; each change tries them again.
     pub(super) left_out: BTreeSet<String>,
@@ -76,7 +76,7 @@ impl Snapshot {
 
 /// What a change did.
 #[derive(Debug, Default)]
-pub struct Change {
+pub struct RouteChange {
     /// The revision after it.
     pub revision: u64,
     /// False where everything already was as asked.
@@ -98,46 +98,47 @@ pub struct Change {
 }
 
 /// Keeps the lasting part of a change before it takes effect: what it makes of each database that
-/// it is about, and the overlay with it done.
-pub type Persist<'a> = &'a dyn Fn(&BTreeMap<&str, Laid>, &Overlay) -> std::io::Result<()>;
+/// it is about, and the runtime changes with it done.
+pub type Persist<'a> =
+    &'a dyn Fn(&BTreeMap<&str, RuntimeEntry>, &RuntimeChanges) -> std::io::Result<()>;
 
 /// How often to look whether sessions have let go of the snapshot before.
 const PATIENCE: u32 = 10_000;
 
 struct Inner {
     gateway: GatewayTls,
-    overlay: Overlay,
+    runtime: RuntimeChanges,
     loader: Loader,
 }
 
-/// A change of the overlay, taken back when dropped unless it was kept.
+/// A change of what `ctl` did, taken back when dropped unless it was kept.
 struct Edit<'a> {
-    overlay: &'a mut Overlay,
+    runtime: &'a mut RuntimeChanges,
     /// What was there before.
-    before: Vec<(String, Laid)>,
+    before: Vec<(String, RuntimeEntry)>,
 }
 
 impl<'a> Edit<'a> {
-    fn begin(overlay: &'a mut Overlay, changed: Changed) -> Self {
+    fn begin(runtime: &'a mut RuntimeChanges, changed: Changed) -> Self {
         let mut edit = Self {
-            overlay,
+            runtime,
             before: Vec::with_capacity(changed.len()),
         };
-        for (name, laid) in changed {
-            let old = edit.overlay.put(&name, laid);
+        for (name, entry) in changed {
+            let old = edit.runtime.put(&name, entry);
             edit.before.push((name, old));
         }
         edit
     }
 
     /// What it makes of the part that is kept over a restart, where that is another.
-    fn lasting(&self) -> BTreeMap<&str, Laid> {
+    fn lasting(&self) -> BTreeMap<&str, RuntimeEntry> {
         let now = self.before.iter().map(|(name, old)| {
-            let now = self.overlay.get(name);
+            let now = self.runtime.get(name);
             (
                 name.as_str(),
                 old,
-                now.map_or_else(Laid::default, Laid::lasting),
+                now.map_or_else(RuntimeEntry::default, RuntimeEntry::lasting),
             )
         });
         now.filter(|(_, old, now)| *now != old.lasting())
@@ -153,7 +154,7 @@ impl<'a> Edit<'a> {
 impl Drop for Edit<'_> {
     fn drop(&mut self) {
         for (name, old) in self.before.drain(..) {
-            self.overlay.put(&name, old);
+            self.runtime.put(&name, old);
         }
     }
 }
@@ -168,7 +169,7 @@ pub struct Store {
 }
 
 impl Store {
-    /// Builds the first snapshot from the configuration and the overlay kept from before.
+    /// Builds the first snapshot from the configuration and the runtime changes kept from before.
     ///
     /// # Errors
     /// A file of a database cannot be used. A database made by `ctl` whose files are gone does
@@ -176,7 +177,7 @@ impl Store {
     pub fn new(
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
-        overlay: Overlay,
+        runtime: RuntimeChanges,
     ) -> Result<Self, ChangeError> {
         let mut loader = Loader::default();
         let backends = Backends::default();
@@ -186,14 +187,14 @@ impl Store {
             loader: &mut loader,
             backends: &backends,
             before: &before,
-            wished: None,
+            requested: None,
         }
-        .whole(config, &overlay)?;
+        .whole(config, &runtime)?;
         Ok(Self {
-            expiry: Mutex::new(overlay.next_expiry()),
+            expiry: Mutex::new(runtime.next_expiry()),
             inner: Mutex::new(Inner {
                 gateway,
-                overlay,
+                runtime,
                 loader,
             }),
             backends,
@@ -207,8 +208,8 @@ impl Store {
     }
 
     /// What `ctl` did that is in force now.
-    pub fn overlay(&self) -> Written {
-        self.lock().overlay.written()
+    pub fn runtime(&self) -> RuntimeRecord {
+        self.lock().runtime.record()
     }
 
     /// The verifiers of client certificates that have revocation lists, in use or kept for a
@@ -230,7 +231,7 @@ impl Store {
         &self,
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         self.try_config(config, gateway, false)
     }
 
@@ -242,7 +243,7 @@ impl Store {
         &self,
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         self.try_config(config, gateway, true)
     }
 
@@ -251,7 +252,7 @@ impl Store {
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
         dry_run: bool,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
         let mut loader = inner.loader.clone();
         loader.reread();
@@ -262,16 +263,16 @@ impl Store {
             loader: &mut loader,
             backends: &self.backends,
             before: &before,
-            wished: None,
+            requested: None,
         }
-        .whole(config, &inner.overlay)?;
+        .whole(config, &inner.runtime)?;
         if same && !loader.has_built() {
             if !dry_run {
                 inner.loader = loader;
             }
-            return Ok(Change {
+            return Ok(RouteChange {
                 revision: before.revision,
-                ..Change::default()
+                ..RouteChange::default()
             });
         }
         let gone = before.databases.iter().map(|d| &*d.name);
@@ -298,13 +299,13 @@ impl Store {
     /// directory that cannot be written.
     pub fn expose(
         &self,
-        wish: &Expose,
+        request: &ExposeRequest,
         dry_run: bool,
         persist: Persist<'_>,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = lay_exposure(&self.current.load(), &inner.overlay, wish)?;
-        self.commit(&mut inner, changed, Some(&wish.name), dry_run, persist)
+        let changed = change::expose(&self.current.load(), &inner.runtime, request)?;
+        self.commit(&mut inner, changed, Some(&request.name), dry_run, persist)
     }
 
     /// Ends an exposure.
@@ -313,12 +314,12 @@ impl Store {
     /// An unknown database or host, or a state directory that cannot be written.
     pub fn hide(
         &self,
-        wish: &Hide,
+        request: &HideRequest,
         dry_run: bool,
         persist: Persist<'_>,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = lift_exposure(&self.current.load(), &inner.overlay, wish)?;
+        let changed = change::hide(&self.current.load(), &inner.runtime, request)?;
         self.commit(&mut inner, changed, None, dry_run, persist)
     }
 
@@ -331,21 +332,25 @@ impl Store {
         name: &str,
         dry_run: bool,
         persist: Persist<'_>,
-    ) -> Result<Change, ChangeError> {
+    ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = forget(&self.current.load(), &inner.overlay, name)?;
-        let hosts = inner.overlay.get(name).into_iter().flat_map(Laid::hosts);
+        let changed = change::delete(&self.current.load(), &inner.runtime, name)?;
+        let hosts = inner
+            .runtime
+            .get(name)
+            .into_iter()
+            .flat_map(RuntimeEntry::hosts);
         let freed: Vec<Host> = hosts.cloned().collect();
         let change = self.commit(&mut inner, changed, None, dry_run, persist)?;
-        Ok(Change { freed, ..change })
+        Ok(RouteChange { freed, ..change })
     }
 
     /// The result of a change that changes nothing.
     #[must_use]
-    pub fn unchanged(&self) -> Change {
-        Change {
+    pub fn unchanged(&self) -> RouteChange {
+        RouteChange {
             revision: self.snapshot().revision,
-            ..Change::default()
+            ..RouteChange::default()
         }
     }
 
@@ -353,9 +358,9 @@ impl Store {
     ///
     /// # Errors
     /// The databases that remain cannot be built; nothing changes then.
-    pub fn expire(&self, now: SystemTime) -> Result<Change, ChangeError> {
+    pub fn expire(&self, now: SystemTime) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = inner.overlay.expired(now);
+        let changed = inner.runtime.expired(now);
         self.commit(&mut inner, changed, None, false, &|_, _| Ok(()))
     }
 
@@ -369,25 +374,25 @@ impl Store {
         &self,
         inner: &mut Inner,
         changed: Changed,
-        wished: Option<&str>,
+        requested: Option<&str>,
         dry_run: bool,
         persist: Persist<'_>,
-    ) -> Result<Change, ChangeError> {
-        let edit = Edit::begin(&mut inner.overlay, changed);
+    ) -> Result<RouteChange, ChangeError> {
+        let edit = Edit::begin(&mut inner.runtime, changed);
         let before = self.current.load_full();
-        let mut names = affected(&edit.before, edit.overlay);
-        let exposed = |snapshot: &Snapshot| snapshot.databases.get(wished?).cloned();
+        let mut names = affected(&edit.before, edit.runtime);
+        let exposed = |snapshot: &Snapshot| snapshot.databases.get(requested?).cloned();
         if names.is_empty() {
-            return Ok(Change {
+            return Ok(RouteChange {
                 revision: before.revision,
                 database: exposed(&before),
-                ..Change::default()
+                ..RouteChange::default()
             });
         }
         let hosts = edit
             .before
             .iter()
-            .flat_map(|(_, laid)| laid.hosts())
+            .flat_map(|(_, entry)| entry.hosts())
             .collect();
         let mut loader = inner.loader.clone();
         names.extend(before.left_out.iter().map(String::as_str));
@@ -396,21 +401,21 @@ impl Store {
             loader: &mut loader,
             backends: &self.backends,
             before: &before,
-            wished,
+            requested,
         }
-        .part(&names, hosts, edit.overlay)?;
-        let change = Change {
+        .part(&names, hosts, edit.runtime)?;
+        let change = RouteChange {
             database: exposed(&after),
             ..compare(&before, &after, names.into_iter())
         };
         if !dry_run {
             let lasting = edit.lasting();
             if !lasting.is_empty() {
-                persist(&lasting, edit.overlay).map_err(ChangeError::State)?;
+                persist(&lasting, edit.runtime).map_err(ChangeError::State)?;
             }
             edit.keep();
             *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) =
-                inner.overlay.next_expiry();
+                inner.runtime.next_expiry();
             inner.loader = loader;
             self.replace(before, after);
         }

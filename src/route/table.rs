@@ -58,17 +58,17 @@ pub struct Withdrawn {
     pub host: Host,
     /// Where it led.
     pub database: Arc<str>,
-    /// Why it does not.
-    pub why: Why,
+    /// Reason why it does not any more.
+    pub why: WithdrawnReason,
 }
 
-/// Why a host is withdrawn.
+/// Reason why a host is withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum WithdrawnReason {
     /// `ctl hide`.
     Hidden,
     /// Its time is over.
-    Over,
+    Ended,
     /// Its database cannot be served, or is no longer declared.
     LeftOut,
 }
@@ -77,15 +77,15 @@ impl fmt::Display for Withdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, database, .. } = self;
         match self.why {
-            Why::Hidden => write!(
+            WithdrawnReason::Hidden => write!(
                 f,
                 "{host} of database {database} is hidden by ctl: `dbgate ctl expose {database} --host {host}` takes it back"
             ),
-            Why::Over => write!(
+            WithdrawnReason::Ended => write!(
                 f,
                 "{host} led to database {database} until it was hidden or its time was over: expose it again, or delete it with `dbgate ctl delete {database}`"
             ),
-            Why::LeftOut => write!(
+            WithdrawnReason::LeftOut => write!(
                 f,
                 "{host} is exposed for database {database}, which is left out or not declared: `dbgate ctl status` says why"
             ),
@@ -101,7 +101,7 @@ impl Keyed for Withdrawn {
 
 /// Where a name leads.
 #[derive(Clone, Copy, Debug)]
-pub enum Found<'a> {
+pub enum Lookup<'a> {
     /// To a database.
     Route(&'a Route),
     /// Nowhere, and to no default either.
@@ -110,7 +110,7 @@ pub enum Found<'a> {
     Nothing,
 }
 
-impl<'a> Found<'a> {
+impl<'a> Lookup<'a> {
     /// The route, if it is one.
     #[must_use]
     pub fn route(self) -> Option<&'a Route> {
@@ -169,12 +169,12 @@ pub struct Table {
 
 /// One step of a lookup, told for `ctl explain`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
+pub struct LookupStep {
     /// What was looked for, such as `exact pg1.example` or `wildcard *.example`.
     pub tried: String,
     /// The database found there.
     pub database: Option<String>,
-    /// Why the walk ends there without one.
+    /// Reason why the walk ends there without one.
     pub withdrawn: Option<String>,
 }
 
@@ -228,24 +228,24 @@ impl Table {
     /// Where a name leads that a client asked for: what is known of the very name comes before any
     /// wildcard.
     #[must_use]
-    pub fn lookup(&self, name: &ServerName) -> Found<'_> {
+    pub fn lookup(&self, name: &ServerName) -> Lookup<'_> {
         let text = name.as_str();
         if let Some(route) = self.active.exact.get(text) {
-            return Found::Route(route);
+            return Lookup::Route(route);
         }
         if let Some(withdrawn) = self.withdrawn.exact.get(text) {
-            return Found::Withdrawn(withdrawn);
+            return Lookup::Withdrawn(withdrawn);
         }
         let Some(parent) = name.parent() else {
-            return Found::Nothing;
+            return Lookup::Nothing;
         };
         match self.active.by_suffix.get(parent) {
-            Some(route) => Found::Route(route),
+            Some(route) => Lookup::Route(route),
             None => self
                 .withdrawn
                 .by_suffix
                 .get(parent)
-                .map_or(Found::Nothing, Found::Withdrawn),
+                .map_or(Lookup::Nothing, Lookup::Withdrawn),
         }
     }
 
@@ -267,8 +267,8 @@ impl Table {
 
     /// The steps of [`Table::lookup`], up to the one that decided.
     #[must_use]
-    pub fn explain(&self, name: &ServerName) -> Vec<Step> {
-        let step = |tried, route: Option<&Route>, withdrawn: Option<&Withdrawn>| Step {
+    pub fn explain(&self, name: &ServerName) -> Vec<LookupStep> {
+        let step = |tried, route: Option<&Route>, withdrawn: Option<&Withdrawn>| LookupStep {
             tried,
             database: route.map(|r| r.database.name.to_string()),
             withdrawn: withdrawn

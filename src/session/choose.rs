@@ -7,7 +7,7 @@ use super::Session;
 use super::end::SessionEnd;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
-use crate::route::{Database, Found, Protocol, Route, Snapshot};
+use crate::route::{Database, Lookup, Protocol, Route, Snapshot};
 use crate::sessions::{LimitReached, RequestedHost, SessionGuard, SessionLimits};
 use crate::stats::CloseReason;
 use crate::tls::{Sni, TlsMode};
@@ -32,17 +32,17 @@ impl Session {
             let revision = snapshot.revision;
             self.context.database = None;
             let name = opening.hello.sni.name();
-            let found = name.map_or(Found::Nothing, |name| snapshot.table.lookup(name));
+            let found = name.map_or(Lookup::Nothing, |name| snapshot.table.lookup(name));
             let (database, exposure) = match (found, &listener.default) {
-                (Found::Route(Route { database, place }), _) => (database.clone(), Some(*place)),
-                (Found::Withdrawn(withdrawn), _) => {
+                (Lookup::Route(Route { database, place }), _) => (database.clone(), Some(*place)),
+                (Lookup::Withdrawn(withdrawn), _) => {
                     return Err(SessionEnd::new(
                         CloseReason::Withdrawn,
                         withdrawn.to_string(),
                     ));
                 }
-                (Found::Nothing, Some(default)) => (default_database(&snapshot, default)?, None),
-                (Found::Nothing, None) => return Err(no_route(&opening.hello.sni)),
+                (Lookup::Nothing, Some(default)) => (default_database(&snapshot, default)?, None),
+                (Lookup::Nothing, None) => return Err(no_route(&opening.hello.sni)),
             };
             drop(snapshot);
             self.context.database = Some(database.clone());
@@ -124,7 +124,7 @@ impl Session {
         };
         let chosen = &choice.entry.database;
         let snapshot = self.gateway.store.snapshot();
-        let (database, database_per_source) = if snapshot.revision == choice.revision {
+        let (database, database_per_ip) = if snapshot.revision == choice.revision {
             of_database(chosen)
         } else {
             let now = snapshot.databases.get(&chosen.name);
@@ -132,9 +132,9 @@ impl Session {
         };
         SessionLimits {
             all: settings.limits.max_sessions,
-            per_source: settings.limits.max_sessions_per_ip,
+            per_ip: settings.limits.max_sessions_per_ip,
             database,
-            database_per_source,
+            database_per_ip,
         }
     }
 
@@ -178,7 +178,7 @@ fn reached(full: LimitReached, database: &Database) -> SessionEnd {
             CloseReason::GatewayFull,
             "limits.max_sessions is reached".to_owned(),
         ),
-        LimitReached::GatewaySource => (
+        LimitReached::GatewayPerIp => (
             CloseReason::SessionsPerIp,
             "limits.max_sessions_per_ip is reached".to_owned(),
         ),
@@ -186,7 +186,7 @@ fn reached(full: LimitReached, database: &Database) -> SessionEnd {
             CloseReason::DatabaseFull,
             format!("max_sessions of {name} is reached"),
         ),
-        LimitReached::DatabaseSource => (
+        LimitReached::DatabasePerIp => (
             CloseReason::SessionsPerIp,
             format!("max_sessions_per_ip of {name} is reached"),
         ),

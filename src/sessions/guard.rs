@@ -61,8 +61,8 @@ impl Drop for SessionGuard {
         self.sessions.count.fetch_sub(1, Ordering::Relaxed);
         if entry.counted.load(Ordering::Relaxed) {
             live.leave();
-            live.sources().leave(entry.client.ip());
-            self.sessions.per_source.leave(entry.client.ip());
+            live.per_ip().leave(entry.client.ip());
+            self.sessions.per_ip.leave(entry.client.ip());
             self.sessions.counted.fetch_sub(1, Ordering::Relaxed);
         }
     }

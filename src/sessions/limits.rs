@@ -10,11 +10,11 @@ pub struct SessionLimits {
     /// In all.
     pub all: usize,
     /// In all, from one source.
-    pub per_source: Option<u32>,
+    pub per_ip: Option<u32>,
     /// Of the database.
     pub database: Option<u32>,
     /// Of the database, from one source.
-    pub database_per_source: Option<u32>,
+    pub database_per_ip: Option<u32>,
 }
 
 /// Which limit of sessions is reached.
@@ -23,11 +23,11 @@ pub enum LimitReached {
     /// The gateway's.
     Gateway,
     /// The gateway's for one source.
-    GatewaySource,
+    GatewayPerIp,
     /// The database's.
     Database,
     /// The database's for one source.
-    DatabaseSource,
+    DatabasePerIp,
 }
 
 impl SessionGuard {
@@ -47,21 +47,21 @@ impl SessionGuard {
         {
             return Err(LimitReached::Gateway);
         }
-        if !sessions.per_source.enter(client, limits.per_source) {
+        if !sessions.per_ip.enter(client, limits.per_ip) {
             all.fetch_sub(1, Ordering::Relaxed);
-            return Err(LimitReached::GatewaySource);
+            return Err(LimitReached::GatewayPerIp);
         }
-        let full = if live.sources().enter(client, limits.database_per_source) {
+        let full = if live.per_ip().enter(client, limits.database_per_ip) {
             if live.enter(limits.database) {
                 entry.counted.store(true, Ordering::Relaxed);
                 return Ok(());
             }
-            live.sources().leave(client);
+            live.per_ip().leave(client);
             LimitReached::Database
         } else {
-            LimitReached::DatabaseSource
+            LimitReached::DatabasePerIp
         };
-        sessions.per_source.leave(client);
+        sessions.per_ip.leave(client);
         all.fetch_sub(1, Ordering::Relaxed);
         Err(full)
     }
@@ -75,10 +75,10 @@ impl SessionGuard {
         let live = entry.database.live();
         if sessions.counted.load(Ordering::Relaxed) >= limits.all {
             Some(LimitReached::Gateway)
-        } else if reached(sessions.per_source.count(client), limits.per_source) {
-            Some(LimitReached::GatewaySource)
-        } else if reached(live.sources().count(client), limits.database_per_source) {
-            Some(LimitReached::DatabaseSource)
+        } else if reached(sessions.per_ip.count(client), limits.per_ip) {
+            Some(LimitReached::GatewayPerIp)
+        } else if reached(live.per_ip().count(client), limits.database_per_ip) {
+            Some(LimitReached::DatabasePerIp)
         } else {
             reached(live.sessions(), limits.database).then_some(LimitReached::Database)
         }

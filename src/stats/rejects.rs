@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::record::rfc3339;
 use super::{CloseReason, Detail};
-use crate::source::source;
+use crate::per_ip::counted_as;
 
 /// Rows kept for `ctl rejects`.
 pub const KEPT: usize = 1000;
@@ -69,7 +69,7 @@ type Key = (IpAddr, CloseReason, Option<&'static str>, Option<Box<str>>);
 
 fn key(reject: &Reject) -> Key {
     (
-        source(reject.client.ip()),
+        counted_as(reject.client.ip()),
         reject.reason,
         reject.protocol,
         reject.sni.clone(),

@@ -2,7 +2,7 @@ use super::*;
 
 const BOUNDS: Bounds = Bounds {
     all: 6,
-    per_source: 2,
+    per_ip: 2,
     bytes: 100,
 };
 
@@ -87,7 +87,7 @@ fn a_higher_limit_gives_several_their_turn_and_lets_nobody_pass_them() {
         table.enter(1, name, BOUNDS);
     }
     let wider = Bounds {
-        per_source: 4,
+        per_ip: 4,
         ..BOUNDS
     };
     assert_eq!(table.enter(1, "e", wider), said("waiting", ""));

@@ -21,8 +21,8 @@ impl Controller {
         caller: &Caller,
     ) -> Result<Value, CommandError> {
         let store = &self.gateway.store;
-        let done = store.delete(&params.name, params.dry_run, &|changed, overlay| {
-            self.state.save(changed, overlay)
+        let done = store.delete(&params.name, params.dry_run, &|changed, runtime| {
+            self.state.save(changed, runtime)
         });
         let change = match done {
             Ok(change) => change,

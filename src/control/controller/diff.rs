@@ -154,14 +154,14 @@ fn by_ctl(gateway: &Gateway) -> Vec<Value> {
             "effect": "kept",
         })
     };
-    let overlay = gateway.store.overlay();
-    let made = overlay.databases.keys();
+    let runtime = gateway.store.runtime();
+    let made = runtime.databases.keys();
     let made = made.map(|name| row(name, None, "made by ctl".to_owned()));
-    let exposed = overlay.exposed.iter().flat_map(|(name, hosts)| {
+    let exposed = runtime.exposed.iter().flat_map(|(name, hosts)| {
         let said = |host| row(name, Some("hosts"), format!("host {host} exposed by ctl"));
         hosts.keys().map(said)
     });
-    let hidden = overlay.hidden.iter().flat_map(|(name, hosts)| {
+    let hidden = runtime.hidden.iter().flat_map(|(name, hosts)| {
         let said = |host| row(name, Some("hosts"), format!("host {host} hidden by ctl"));
         hosts.iter().map(said)
     });

@@ -9,7 +9,7 @@ use crate::access_log::AccessLog;
 use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
-use crate::route::store::{Expose, Hide};
+use crate::route::store::{ExposeRequest, HideRequest};
 use crate::sessions::{RequestedHost, SessionGuard};
 use crate::stats::{CloseReason, Event, Reject};
 
@@ -21,7 +21,12 @@ fn gateway() -> Arc<Gateway> {
     let settings = settings(&config);
     let state = tempfile::tempdir().unwrap();
     let tls = gateway_tls(&config, state.path()).unwrap();
-    let store = Store::new(config.databases, tls, crate::route::Overlay::default()).unwrap();
+    let store = Store::new(
+        config.databases,
+        tls,
+        crate::route::RuntimeChanges::default(),
+    )
+    .unwrap();
     Arc::new(Gateway::new(store, settings, AccessLog::default()))
 }
 
@@ -172,7 +177,7 @@ fn rejects_and_changes_come_once() {
 #[test]
 fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
     let gateway = gateway();
-    let expose = Expose {
+    let expose = ExposeRequest {
         name: "c".into(),
         hosts: vec!["c.example".parse().unwrap()],
         spec: Some(
@@ -185,7 +190,7 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
                 .spec
                 .clone(),
         ),
-        lease: crate::route::overlay::Lease::default(),
+        lease: crate::route::runtime::Lease::default(),
         replace: false,
     };
     gateway
@@ -197,7 +202,7 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
     session.count_in(5);
     drop(session);
     assert_eq!(told(&mut watcher, &gateway).databases.len(), 3);
-    let hide = Hide {
+    let hide = HideRequest {
         name: "c".into(),
         hosts: Vec::new(),
         if_exists: false,

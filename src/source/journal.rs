@@ -5,7 +5,7 @@
 //! journal is of no use any more. A line is kept once it ends with a line feed and is on disk; what
 //! a crash leaves behind that was never kept.
 //!
-//! Not here: when the file is written anew ([`super::state`]).
+//! Not here: when the file is written anew ([`super::state_dir`]).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,7 +17,7 @@ use tracing::warn;
 
 use super::disk;
 use crate::file::own;
-use crate::route::overlay::{Laid, Overlay};
+use crate::route::runtime::{RuntimeChanges, RuntimeEntry};
 
 /// How well a change is kept.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ struct Head {
 }
 
 /// What a change made of each database that it was about.
-type Line = BTreeMap<String, Laid>;
+type Line = BTreeMap<String, RuntimeEntry>;
 
 impl Journal {
     /// Begins one, in the place of any other, whose first change is this. What it leaves behind where
@@ -66,7 +66,7 @@ impl Journal {
     }
 
     /// Adds the changes that a journal of this generation holds, of at most `max` bytes, to the
-    /// overlay; `None` where there is none of it.
+    /// runtime changes; `None` where there is none of it.
     ///
     /// # Errors
     /// Says which line is damaged, as `InvalidData`, or that the journal cannot be read, or not be
@@ -75,7 +75,7 @@ impl Journal {
         path: &Path,
         max: u64,
         generation: u64,
-        overlay: &mut Overlay,
+        runtime: &mut RuntimeChanges,
     ) -> io::Result<Option<Self>> {
         let text = match own::read(path, max) {
             Ok(text) => text,
@@ -103,8 +103,8 @@ impl Journal {
         }
         for (number, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
             let line: Line = serde_json::from_slice(line).map_err(|e| damaged(number, &e))?;
-            for (name, laid) in line {
-                overlay.put(&name, laid);
+            for (name, entry) in line {
+                runtime.put(&name, entry);
             }
         }
         tell_cut_short(path, text.get(whole..).unwrap_or_default());
@@ -188,7 +188,7 @@ fn tell_cut_short(path: &Path, rest: &[u8]) {
 }
 
 /// A change as a line.
-pub(super) fn line(change: &BTreeMap<&str, Laid>) -> io::Result<Vec<u8>> {
+pub(super) fn line(change: &BTreeMap<&str, RuntimeEntry>) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(change)?;
     line.push(b'\n');
     Ok(line)

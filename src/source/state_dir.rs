@@ -3,7 +3,7 @@
 //! One file holds it, which each change writes anew. Where it has grown large, changes go into a
 //! journal beside it, until that is as large as the file.
 //!
-//! Not here: what the changes mean ([`crate::route::overlay`]). Everything blocks; callers on an
+//! Not here: what the changes mean ([`crate::route::runtime`]). Everything blocks; callers on an
 //! async runtime have to expect a disk's time.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,16 +21,16 @@ use tracing::warn;
 use super::disk;
 use super::journal::{self, Journal, Kept};
 use crate::file::own::{self, Sharing};
-use crate::route::overlay::{Laid, Lease, Written};
+use crate::route::runtime::{Lease, RuntimeEntry, RuntimeRecord};
 use crate::route::spec::DatabaseSpec;
-use crate::route::{Host, Overlay};
+use crate::route::{Host, RuntimeChanges};
 
 /// The layout of [`FILE`]. A gateway that needs another layout counts on and reads both.
 ///
 /// 1 had no journal, and thereby no generation.
 const VERSION: u64 = 2;
 
-/// The file that holds the overlay.
+/// The file that holds the runtime changes.
 const FILE: &str = "exposures.json";
 
 /// What [`FILE`] is while it is being written. One left behind by a crash is removed.
@@ -181,10 +181,10 @@ impl StateDir {
     ///
     /// # Errors
     /// A file cannot be read or understood. Neither is touched.
-    pub fn load(&self) -> Result<Overlay, StateError> {
+    pub fn load(&self) -> Result<RuntimeChanges, StateError> {
         let mut files = self.files();
         *files = Files::default();
-        let mut overlay = Overlay::default();
+        let mut runtime = RuntimeChanges::default();
         let path = self.path.join(FILE);
         match own::read(&path, MAX_SIZE) {
             Ok(text) => {
@@ -195,18 +195,18 @@ impl StateDir {
                 })?;
                 files.generation = whole.generation;
                 files.size = u64::try_from(text.len()).unwrap_or(u64::MAX);
-                overlay = Overlay::from(Written {
+                runtime = RuntimeChanges::from(RuntimeRecord {
                     databases: whole.databases,
                     exposed: whole.exposed,
                     hidden: whole.hidden,
-                    over: BTreeMap::new(),
+                    ended: BTreeMap::new(),
                 });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(source) => return Err(StateError::Read { path, source }),
         }
         let path = self.path.join(JOURNAL);
-        match Journal::replay(&path, MAX_JOURNAL, files.generation, &mut overlay) {
+        match Journal::replay(&path, MAX_JOURNAL, files.generation, &mut runtime) {
             Ok(journal) => files.journal = journal,
             Err(e) if e.kind() == io::ErrorKind::InvalidData => {
                 let what = e.to_string();
@@ -225,10 +225,10 @@ impl StateDir {
                 path: self.path.clone(),
                 source,
             })?;
-        Ok(overlay)
+        Ok(runtime)
     }
 
-    /// Keeps a change, which has made `overlay` of what it was before: once this returns it
+    /// Keeps a change, which has made `runtime` of what it was before: once this returns it
     /// survives a crash of the machine, and before that what was kept last does.
     ///
     /// Where it can neither be brought to the disk nor taken back it counts as kept, with a warning
@@ -236,9 +236,13 @@ impl StateDir {
     ///
     /// # Errors
     /// The directory cannot be written; what was kept last is still there.
-    pub fn save(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<()> {
+    pub fn save(
+        &self,
+        change: &BTreeMap<&str, RuntimeEntry>,
+        runtime: &RuntimeChanges,
+    ) -> io::Result<()> {
         let kept = self
-            .keep(change, overlay)
+            .keep(change, runtime)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", self.path.display())))?;
         if let Kept::Unsynced(error) = kept {
             warn!(
@@ -250,7 +254,11 @@ impl StateDir {
         Ok(())
     }
 
-    fn keep(&self, change: &BTreeMap<&str, Laid>, overlay: &Overlay) -> io::Result<Kept> {
+    fn keep(
+        &self,
+        change: &BTreeMap<&str, RuntimeEntry>,
+        runtime: &RuntimeChanges,
+    ) -> io::Result<Kept> {
         let mut files = self.files();
         let Files {
             generation,
@@ -271,7 +279,7 @@ impl StateDir {
         *journal = None;
         *size = 0;
         let kept;
-        (*size, kept) = self.write(*generation, overlay)?;
+        (*size, kept) = self.write(*generation, runtime)?;
         // Of no use any more, and of no harm if it stays: it belongs to the file before.
         let _ = disk::remove(&self.path.join(JOURNAL));
         Ok(kept)
@@ -297,7 +305,12 @@ impl StateDir {
         };
         // Whoever reads it after a crash must not find what was refused.
         if disk::remove(&path).is_err() && disk::create(&path).is_err() {
-            *journal = Journal::replay(&path, MAX_JOURNAL, generation, &mut Overlay::default())?;
+            *journal = Journal::replay(
+                &path,
+                MAX_JOURNAL,
+                generation,
+                &mut RuntimeChanges::default(),
+            )?;
             if fs::read(&path)?.ends_with(line) {
                 return Ok(Kept::Unsynced(error));
             }
@@ -307,13 +320,13 @@ impl StateDir {
     }
 
     /// Writes the file anew and gives its size.
-    fn write(&self, generation: u64, overlay: &Overlay) -> io::Result<(u64, Kept)> {
-        let Written {
+    fn write(&self, generation: u64, runtime: &RuntimeChanges) -> io::Result<(u64, Kept)> {
+        let RuntimeRecord {
             databases,
             exposed,
             hidden,
-            over: _,
-        } = overlay.lasting();
+            ended: _,
+        } = runtime.lasting();
         let mut text = serde_json::to_vec_pretty(&Whole {
             version: VERSION,
             generation,

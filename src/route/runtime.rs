@@ -4,8 +4,8 @@
 //! It may hold as many databases as a configuration: each change is about one or a few of them, and
 //! costs no more where there are very many others.
 //!
-//! Not here: the rules by which the two become one (`resolve.rs`), and keeping it on disk
-//! ([`crate::provider::state`]).
+//! Not here: the rules by which the two become one (`merge.rs`), and keeping it on disk
+//! ([`crate::source::state_dir`]).
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -37,12 +37,12 @@ pub struct Lease {
     pub ephemeral: bool,
     /// Has ended, by itself or by `hide`: all that is left of it is that the host is refused.
     #[serde(skip)]
-    pub over: bool,
+    pub ended: bool,
 }
 
 /// How many hosts whose lease has ended are remembered, so that they are refused as themselves; of
 /// more, those that ended first are forgotten.
-pub const MAX_OVER: usize = 10_000;
+pub const MAX_ENDED: usize = 10_000;
 
 impl Lease {
     /// Whether it is there again after a restart.
@@ -55,7 +55,7 @@ impl Lease {
 /// What `ctl` did about one database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Laid {
+pub struct RuntimeEntry {
     /// Its declaration, where only `ctl` made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseSpec>,
@@ -67,7 +67,7 @@ pub struct Laid {
     pub hidden: BTreeSet<Host>,
 }
 
-impl Laid {
+impl RuntimeEntry {
     /// The part that is kept over a restart: neither ephemeral nor limited in time.
     #[must_use]
     pub fn lasting(&self) -> Self {
@@ -90,12 +90,12 @@ impl Laid {
 
     /// The hosts that it exposes, with their leases.
     pub fn claims(&self) -> impl Iterator<Item = (&Host, &Lease)> {
-        self.exposed.iter().filter(|(_, lease)| !lease.over)
+        self.exposed.iter().filter(|(_, lease)| !lease.ended)
     }
 
     /// The hosts that `ctl` exposed once and that have been hidden since, or are over.
     pub fn refused(&self) -> impl Iterator<Item = &Host> {
-        let over = self.exposed.iter().filter(|(_, lease)| lease.over);
+        let over = self.exposed.iter().filter(|(_, lease)| lease.ended);
         self.hidden.iter().chain(over.map(|(host, _)| host))
     }
 
@@ -115,14 +115,14 @@ impl Laid {
     /// When the leases ended that have; those that were hidden before they ended by themselves come
     /// first where they had no end.
     fn ended(&self) -> impl Iterator<Item = (SystemTime, &Host)> {
-        let over = self.exposed.iter().filter(|(_, lease)| lease.over);
+        let over = self.exposed.iter().filter(|(_, lease)| lease.ended);
         over.map(|(host, lease)| (lease.expires.unwrap_or(SystemTime::UNIX_EPOCH), host))
     }
 }
 
 /// What `ctl` did, by kind, as it is told and written down.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Written {
+pub struct RuntimeRecord {
     /// Databases that only `ctl` made.
     pub databases: BTreeMap<Arc<str>, DatabaseSpec>,
     /// Hosts that `ctl` exposed, by database, whoever declared the database.
@@ -130,7 +130,7 @@ pub struct Written {
     /// Hosts that `ctl` switched off, by database.
     pub hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
     /// Hosts whose lease is over, by database.
-    pub over: BTreeMap<Arc<str>, BTreeSet<Host>>,
+    pub ended: BTreeMap<Arc<str>, BTreeSet<Host>>,
 }
 
 /// Databases by a host that they have something to do with.
@@ -162,41 +162,41 @@ impl Names {
 
 /// Everything that `ctl` did and that is still in force.
 #[derive(Clone, Debug, Default)]
-pub struct Overlay {
-    laid: BTreeMap<Arc<str>, Laid>,
-    /// Which databases have a host exposed by `ctl`; follows from `laid`.
+pub struct RuntimeChanges {
+    entries: BTreeMap<Arc<str>, RuntimeEntry>,
+    /// Which databases have a host exposed by `ctl`; follows from `entries`.
     claims: Names,
-    /// Which databases had a host that is hidden or over; follows from `laid`.
+    /// Which databases had a host that is hidden or over; follows from `entries`.
     refused: Names,
-    /// The leases that end, and whose they are; follows from `laid`.
+    /// The leases that end, and whose they are; follows from `entries`.
     expiries: BTreeSet<(SystemTime, Arc<str>)>,
-    /// The leases that have ended; follows from `laid`.
+    /// The leases that have ended; follows from `entries`.
     ended: BTreeSet<(SystemTime, Arc<str>, Host)>,
 }
 
-impl PartialEq for Overlay {
+impl PartialEq for RuntimeChanges {
     fn eq(&self, other: &Self) -> bool {
-        self.laid == other.laid
+        self.entries == other.entries
     }
 }
 
-impl Overlay {
+impl RuntimeChanges {
     /// What was done about this database; `None` for nothing.
     #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Laid> {
-        self.laid.get(name)
+    pub fn get(&self, name: &str) -> Option<&RuntimeEntry> {
+        self.entries.get(name)
     }
 
     /// The databases that something was done about.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.laid.keys().map(|name| &**name)
+        self.entries.keys().map(|name| &**name)
     }
 
     /// Puts this in the place of what was done about a database, which is returned.
-    pub fn put(&mut self, name: &str, laid: Laid) -> Laid {
-        let (name, old) = match self.laid.remove_entry(name) {
+    pub fn put(&mut self, name: &str, entry: RuntimeEntry) -> RuntimeEntry {
+        let (name, old) = match self.entries.remove_entry(name) {
             Some((name, old)) => (name, old),
-            None => (name.into(), Laid::default()),
+            None => (name.into(), RuntimeEntry::default()),
         };
         for expiry in old.expiries() {
             self.expiries.remove(&(expiry, name.clone()));
@@ -210,21 +210,21 @@ impl Overlay {
         for (at, host) in old.ended() {
             self.ended.remove(&(at, name.clone(), host.clone()));
         }
-        let laid = laid.tidy();
-        for expiry in laid.expiries() {
+        let entry = entry.tidy();
+        for expiry in entry.expiries() {
             self.expiries.insert((expiry, name.clone()));
         }
-        for (host, _) in laid.claims() {
+        for (host, _) in entry.claims() {
             self.claims.add(host, &name);
         }
-        for host in laid.refused() {
+        for host in entry.refused() {
             self.refused.add(host, &name);
         }
-        for (at, host) in laid.ended() {
+        for (at, host) in entry.ended() {
             self.ended.insert((at, name.clone(), host.clone()));
         }
-        if !laid.is_nothing() {
-            self.laid.insert(name, laid);
+        if !entry.is_nothing() {
+            self.entries.insert(name, entry);
         }
         old
     }
@@ -249,40 +249,42 @@ impl Overlay {
     #[must_use]
     pub fn hides(&self, name: &str, host: &Host) -> bool {
         self.get(name)
-            .is_some_and(|laid| laid.hidden.contains(host))
+            .is_some_and(|entry| entry.hidden.contains(host))
     }
 
     /// What is left of each database with a lease that has run out by `now`, and of those whose
     /// ended leases are one too many.
     #[must_use]
-    pub fn expired(&self, now: SystemTime) -> BTreeMap<String, Laid> {
+    pub fn expired(&self, now: SystemTime) -> BTreeMap<String, RuntimeEntry> {
         let over = self.expiries.iter().take_while(|(at, _)| *at <= now);
         let mut left = BTreeMap::new();
         for (_, name) in over {
-            let Some(laid) = self.get(name) else { continue };
-            let mut laid = laid.clone();
-            for lease in laid.exposed.values_mut() {
-                lease.over |= lease.expires.is_some_and(|at| at <= now);
+            let Some(entry) = self.get(name) else {
+                continue;
+            };
+            let mut entry = entry.clone();
+            for lease in entry.exposed.values_mut() {
+                lease.ended |= lease.expires.is_some_and(|at| at <= now);
             }
-            left.insert(name.to_string(), laid);
+            left.insert(name.to_string(), entry);
         }
         self.forget_first(&mut left);
         left
     }
 
     /// Takes the leases that ended first out of a change, or adds their being gone to it, where they
-    /// would be more than [`MAX_OVER`] with it.
-    pub fn forget_first(&self, left: &mut BTreeMap<String, Laid>) {
-        let fresh: usize = left.values().map(|laid| laid.ended().count()).sum();
-        let known = |name: &str| self.get(name).map_or(0, |laid| laid.ended().count());
+    /// would be more than [`MAX_ENDED`] with it.
+    pub fn forget_first(&self, left: &mut BTreeMap<String, RuntimeEntry>) {
+        let fresh: usize = left.values().map(|entry| entry.ended().count()).sum();
+        let known = |name: &str| self.get(name).map_or(0, |entry| entry.ended().count());
         let known: usize = left.keys().map(|name| known(name)).sum();
         let many = self.ended.len() - known + fresh;
-        for (_, name, host) in self.ended.iter().take(many.saturating_sub(MAX_OVER)) {
-            let laid = left
+        for (_, name, host) in self.ended.iter().take(many.saturating_sub(MAX_ENDED)) {
+            let entry = left
                 .entry(name.to_string())
                 .or_insert_with(|| self.get(name).cloned().unwrap_or_default());
-            if laid.exposed.get(host).is_some_and(|lease| lease.over) {
-                laid.exposed.remove(host);
+            if entry.exposed.get(host).is_some_and(|lease| lease.ended) {
+                entry.exposed.remove(host);
             }
         }
     }
@@ -295,37 +297,37 @@ impl Overlay {
 
     /// All of it, by kind.
     #[must_use]
-    pub fn written(&self) -> Written {
-        let mut written = Written::default();
-        for (name, laid) in &self.laid {
-            written.add(name, laid.clone());
+    pub fn record(&self) -> RuntimeRecord {
+        let mut record = RuntimeRecord::default();
+        for (name, entry) in &self.entries {
+            record.add(name, entry.clone());
         }
-        written
+        record
     }
 
     /// The part that is kept over a restart, by kind.
     #[must_use]
-    pub fn lasting(&self) -> Written {
-        let mut written = Written::default();
-        for (name, laid) in &self.laid {
-            written.add(name, laid.lasting());
+    pub fn lasting(&self) -> RuntimeRecord {
+        let mut record = RuntimeRecord::default();
+        for (name, entry) in &self.entries {
+            record.add(name, entry.lasting());
         }
-        written
+        record
     }
 }
 
-impl Written {
-    fn add(&mut self, name: &Arc<str>, laid: Laid) {
-        let Laid {
+impl RuntimeRecord {
+    fn add(&mut self, name: &Arc<str>, entry: RuntimeEntry) {
+        let RuntimeEntry {
             database,
             mut exposed,
             hidden,
-        } = laid;
-        let ended = exposed.iter().filter(|(_, lease)| lease.over);
+        } = entry;
+        let ended = exposed.iter().filter(|(_, lease)| lease.ended);
         let over: BTreeSet<Host> = ended.map(|(host, _)| host.clone()).collect();
-        exposed.retain(|_, lease| !lease.over);
+        exposed.retain(|_, lease| !lease.ended);
         if !over.is_empty() {
-            self.over.insert(name.clone(), over);
+            self.ended.insert(name.clone(), over);
         }
         if let Some(spec) = database {
             self.databases.insert(name.clone(), spec);
@@ -339,26 +341,26 @@ impl Written {
     }
 }
 
-impl From<Written> for Overlay {
-    fn from(written: Written) -> Self {
-        let Written {
+impl From<RuntimeRecord> for RuntimeChanges {
+    fn from(record: RuntimeRecord) -> Self {
+        let RuntimeRecord {
             mut databases,
             mut exposed,
             mut hidden,
-            over: _,
-        } = written;
+            ended: _,
+        } = record;
         // A database that `ctl` made lasts as long as its last host.
         let names: BTreeSet<Arc<str>> = exposed.keys().chain(hidden.keys()).cloned().collect();
-        let mut overlay = Self::default();
+        let mut runtime = Self::default();
         for name in names {
-            let laid = Laid {
+            let entry = RuntimeEntry {
                 database: databases.remove(&name),
                 exposed: exposed.remove(&name).unwrap_or_default(),
                 hidden: hidden.remove(&name).unwrap_or_default(),
             };
-            overlay.put(&name, laid);
+            runtime.put(&name, entry);
         }
-        overlay
+        runtime
     }
 }
 
@@ -379,12 +381,12 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn exposed(hosts: &[&str], expires: Option<SystemTime>) -> Laid {
+    fn exposed(hosts: &[&str], expires: Option<SystemTime>) -> RuntimeEntry {
         let lease = Lease {
             expires,
             ..Lease::default()
         };
-        Laid {
+        RuntimeEntry {
             database: Some(spec(1)),
             exposed: hosts.iter().map(|text| (host(text), lease)).collect(),
             hidden: BTreeSet::new(),
@@ -394,68 +396,69 @@ mod tests {
     #[test]
     fn leases_end_and_take_their_database_with_them() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
-        let mut overlay = Overlay::default();
-        overlay.put("tmp", exposed(&["t.example"], Some(now)));
-        overlay.put("pg9", exposed(&["9.example"], None));
-        assert_eq!(overlay.lasting().databases.len(), 1);
-        assert_eq!(overlay.next_expiry(), Some(now));
-        assert!(overlay.expired(now - Duration::from_secs(1)).is_empty());
-        for (name, left) in overlay.expired(now) {
-            overlay.put(&name, left);
+        let mut runtime = RuntimeChanges::default();
+        runtime.put("tmp", exposed(&["t.example"], Some(now)));
+        runtime.put("pg9", exposed(&["9.example"], None));
+        assert_eq!(runtime.lasting().databases.len(), 1);
+        assert_eq!(runtime.next_expiry(), Some(now));
+        assert!(runtime.expired(now - Duration::from_secs(1)).is_empty());
+        for (name, left) in runtime.expired(now) {
+            runtime.put(&name, left);
         }
-        assert!(overlay.made("tmp").is_none() && overlay.made("pg9").is_some());
-        assert_eq!(overlay.next_expiry(), None);
+        assert!(runtime.made("tmp").is_none() && runtime.made("pg9").is_some());
+        assert_eq!(runtime.next_expiry(), None);
     }
 
     #[test]
     fn a_bounded_number_of_ended_leases_is_remembered() {
-        let mut overlay = Overlay::default();
+        let mut runtime = RuntimeChanges::default();
         let at = |n: usize| SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
-        for n in 0..MAX_OVER + 3 {
-            let laid = exposed(&[&format!("h{n}.example")], Some(at(n)));
-            overlay.put(&format!("db{n}"), laid);
+        for n in 0..MAX_ENDED + 3 {
+            let entry = exposed(&[&format!("h{n}.example")], Some(at(n)));
+            runtime.put(&format!("db{n}"), entry);
         }
-        let refuser =
-            |overlay: &Overlay, n: usize| overlay.refusers(&host(&format!("h{n}.example"))).count();
-        for now in [at(MAX_OVER - 1), at(MAX_OVER), at(MAX_OVER + 2)] {
-            for (name, left) in overlay.expired(now) {
-                overlay.put(&name, left);
+        let refuser = |runtime: &RuntimeChanges, n: usize| {
+            runtime.refusers(&host(&format!("h{n}.example"))).count()
+        };
+        for now in [at(MAX_ENDED - 1), at(MAX_ENDED), at(MAX_ENDED + 2)] {
+            for (name, left) in runtime.expired(now) {
+                runtime.put(&name, left);
             }
         }
-        let known = [0, 1, 2, 3, MAX_OVER - 1, MAX_OVER + 2].map(|n| refuser(&overlay, n));
+        let known = [0, 1, 2, 3, MAX_ENDED - 1, MAX_ENDED + 2].map(|n| refuser(&runtime, n));
         assert_eq!(known, [0, 0, 0, 1, 1, 1]);
-        assert_eq!(overlay.names().count(), MAX_OVER);
+        assert_eq!(runtime.names().count(), MAX_ENDED);
     }
 
     #[test]
     fn it_knows_who_has_a_host_whatever_was_put_in_its_place() {
-        let mut overlay = Overlay::default();
-        let claimants = |overlay: &Overlay, text: &str| {
-            let mut names: Vec<_> = overlay.claimants(&host(text)).map(str::to_owned).collect();
+        let mut runtime = RuntimeChanges::default();
+        let claimants = |runtime: &RuntimeChanges, text: &str| {
+            let mut names: Vec<_> = runtime.claimants(&host(text)).map(str::to_owned).collect();
             names.sort_unstable();
             names
         };
-        overlay.put("a", exposed(&["1.example", "2.example"], None));
-        overlay.put("b", exposed(&["2.example"], None));
-        assert_eq!(claimants(&overlay, "2.example"), ["a", "b"]);
-        let old = overlay.put("a", exposed(&["1.example"], None));
-        assert_eq!(claimants(&overlay, "2.example"), ["b"]);
-        overlay.put("a", old);
-        overlay.put("b", Laid::default());
-        assert_eq!(claimants(&overlay, "1.example"), ["a"]);
-        assert_eq!(claimants(&overlay, "2.example"), ["a"]);
+        runtime.put("a", exposed(&["1.example", "2.example"], None));
+        runtime.put("b", exposed(&["2.example"], None));
+        assert_eq!(claimants(&runtime, "2.example"), ["a", "b"]);
+        let old = runtime.put("a", exposed(&["1.example"], None));
+        assert_eq!(claimants(&runtime, "2.example"), ["b"]);
+        runtime.put("a", old);
+        runtime.put("b", RuntimeEntry::default());
+        assert_eq!(claimants(&runtime, "1.example"), ["a"]);
+        assert_eq!(claimants(&runtime, "2.example"), ["a"]);
     }
 
     #[test]
     fn what_is_told_makes_the_same_again() {
-        let mut overlay = Overlay::default();
-        overlay.put("pg9", exposed(&["*.example"], None));
-        let mut laid = Laid::default();
-        laid.hidden.insert(host("a.example"));
-        overlay.put("pg1", laid);
-        assert_eq!(Overlay::from(overlay.written()), overlay);
-        let laid = overlay.get("pg9").unwrap();
-        let text = serde_json::to_string(laid).unwrap();
-        assert_eq!(serde_json::from_str::<Laid>(&text).unwrap(), *laid);
+        let mut runtime = RuntimeChanges::default();
+        runtime.put("pg9", exposed(&["*.example"], None));
+        let mut entry = RuntimeEntry::default();
+        entry.hidden.insert(host("a.example"));
+        runtime.put("pg1", entry);
+        assert_eq!(RuntimeChanges::from(runtime.record()), runtime);
+        let entry = runtime.get("pg9").unwrap();
+        let text = serde_json::to_string(entry).unwrap();
+        assert_eq!(serde_json::from_str::<RuntimeEntry>(&text).unwrap(), *entry);
     }
 }

@@ -1,4 +1,4 @@
-//! What configuration and overlay become, in cases and against a model that looks at everything at
+//! What configuration and runtime changes become, in cases and against a model that looks at everything at
 //! each change.
 
 use std::collections::BTreeMap;
@@ -15,9 +15,9 @@ use super::*;
 use crate::cert::gateway_pair;
 use crate::cert::scratch::Scratch;
 use crate::route::database::GatewayTls;
-use crate::route::overlay::{Declared, Lease, Overlay, Written};
-use crate::route::store::{Change, ChangeError, Expose, Hide};
-use crate::route::{Found, Store};
+use crate::route::runtime::{Declared, Lease, RuntimeChanges, RuntimeRecord};
+use crate::route::store::{ChangeError, ExposeRequest, HideRequest, RouteChange};
+use crate::route::{Lookup, Store};
 use crate::tls::ServerName;
 use crate::tls::config::MinVersion;
 
@@ -31,7 +31,7 @@ struct Ground {
 }
 
 impl Ground {
-    fn new(config: Config, overlay: Written) -> Self {
+    fn new(config: Config, runtime: RuntimeRecord) -> Self {
         /// Making one takes longer than all else here.
         static PAIR: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
             let scratch = Scratch::new();
@@ -49,7 +49,7 @@ impl Ground {
             min_version: MinVersion::default(),
             minted: true,
         };
-        let store = Store::new(config, gateway.clone(), Overlay::from(overlay)).unwrap();
+        let store = Store::new(config, gateway.clone(), RuntimeChanges::from(runtime)).unwrap();
         Self {
             store,
             gateway,
@@ -57,7 +57,7 @@ impl Ground {
         }
     }
 
-    fn reload(&self, config: Config) -> Result<Change, ChangeError> {
+    fn reload(&self, config: Config) -> Result<RouteChange, ChangeError> {
         self.store.replace_config(config, self.gateway.clone())
     }
 }
@@ -115,13 +115,13 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
 #[test]
 fn runtime_hosts_join_and_hidden_ones_stay_listed() {
     let config = config(&[("pg1", 1, &["a.example", "b.example"])]);
-    let mut overlay = Written::default();
+    let mut runtime = RuntimeRecord::default();
     let hidden = BTreeSet::from([host("b.example")]);
-    overlay.hidden.insert("pg1".into(), hidden);
-    overlay
+    runtime.hidden.insert("pg1".into(), hidden);
+    runtime
         .exposed
         .insert("pg1".into(), exposed(&["c.example"]));
-    let ground = Ground::new(config, overlay);
+    let ground = Ground::new(config, runtime);
     let snapshot = ground.store.snapshot();
     assert_eq!(
         told(&snapshot),
@@ -137,16 +137,16 @@ fn runtime_hosts_join_and_hidden_ones_stay_listed() {
 #[test]
 fn the_configuration_wins_names_and_hosts_and_it_is_said() {
     let config = config(&[("pg1", 1, &["a.example"])]);
-    let mut overlay = Written::default();
-    overlay.databases.insert("pg1".into(), spec(9));
-    overlay.databases.insert("pg2".into(), spec(2));
-    overlay
+    let mut runtime = RuntimeRecord::default();
+    runtime.databases.insert("pg1".into(), spec(9));
+    runtime.databases.insert("pg2".into(), spec(2));
+    runtime
         .exposed
         .insert("pg1".into(), exposed(&["b.example"]));
     for name in ["pg2", "gone"] {
-        overlay.exposed.insert(name.into(), exposed(&["a.example"]));
+        runtime.exposed.insert(name.into(), exposed(&["a.example"]));
     }
-    let ground = Ground::new(config, overlay);
+    let ground = Ground::new(config, runtime);
     let snapshot = ground.store.snapshot();
     assert_eq!(
         told(&snapshot),
@@ -163,18 +163,18 @@ fn the_configuration_wins_names_and_hosts_and_it_is_said() {
 #[test]
 fn what_a_change_is_not_about_is_not_touched() {
     let before = config(&[("a", 1, &["a.example"]), ("b", 2, &["b.example"])]);
-    let ground = Ground::new(before.clone(), Written::default());
+    let ground = Ground::new(before.clone(), RuntimeRecord::default());
     let store = &ground.store;
     let of = |name: &str| store.snapshot().databases.get(name).cloned().unwrap();
     let (a, b) = (of("a"), of("b"));
-    let wish = Expose {
+    let request = ExposeRequest {
         name: "a".into(),
         hosts: vec![host("c.example")],
         spec: None,
         lease: Lease::default(),
         replace: false,
     };
-    store.expose(&wish, false, &|_, _| Ok(())).unwrap();
+    store.expose(&request, false, &|_, _| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&b, &of("b")));
     // What sessions count on goes on where the database is another one.
     assert!(Arc::ptr_eq(a.live(), of("a").live()));
@@ -188,30 +188,30 @@ mod model {
     use super::*;
 
     /// Databases by name, and the notes.
-    pub(super) type World = (BTreeMap<String, Resolved>, BTreeSet<String>);
+    pub(super) type World = (BTreeMap<String, Merged>, BTreeSet<String>);
 
-    fn hides(overlay: &Written, name: &str, host: &Host) -> bool {
-        overlay
+    fn hides(runtime: &RuntimeRecord, name: &str, host: &Host) -> bool {
+        runtime
             .hidden
             .get(name)
             .is_some_and(|hosts| hosts.contains(host))
     }
 
-    pub(super) fn resolve(config: &Config, overlay: &Written) -> World {
+    pub(super) fn merge(config: &Config, runtime: &RuntimeRecord) -> World {
         let mut notes = BTreeSet::new();
         let mut owners: BTreeMap<&Host, &str> = BTreeMap::new();
         for (name, declared) in config {
-            for host in declared.hosts.iter().filter(|h| !hides(overlay, name, h)) {
+            for host in declared.hosts.iter().filter(|h| !hides(runtime, name, h)) {
                 owners.insert(host, name);
             }
         }
-        for name in overlay.databases.keys().filter(|n| config.contains_key(*n)) {
+        for name in runtime.databases.keys().filter(|n| config.contains_key(*n)) {
             notes.insert(format!(
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
             ));
         }
-        for name in overlay.exposed.keys() {
-            if !config.contains_key(name) && !overlay.databases.contains_key(name) {
+        for name in runtime.exposed.keys() {
+            if !config.contains_key(name) && !runtime.databases.contains_key(name) {
                 notes.insert(format!(
                     "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
                 ));
@@ -220,7 +220,7 @@ mod model {
         let declared = config
             .iter()
             .map(|(name, d)| (&**name, &d.spec, &*d.hosts, Origin::Config));
-        let made = overlay
+        let made = runtime
             .databases
             .iter()
             .filter(|(name, _)| !config.contains_key(*name))
@@ -228,7 +228,7 @@ mod model {
         let mut world = BTreeMap::new();
         for (name, spec, config_hosts, origin) in declared.chain(made) {
             let of_config = config_hosts.iter().map(|host| {
-                let state = if hides(overlay, name, host) {
+                let state = if hides(runtime, name, host) {
                     ExposureState::Hidden
                 } else {
                     ExposureState::Active
@@ -236,7 +236,7 @@ mod model {
                 Exposure::of_config(host.clone(), state)
             });
             let mut exposures: Vec<Exposure> = of_config.collect();
-            for (host, lease) in overlay.exposed.get(name).into_iter().flatten() {
+            for (host, lease) in runtime.exposed.get(name).into_iter().flatten() {
                 if config_hosts.contains(host) {
                     continue;
                 }
@@ -258,25 +258,28 @@ mod model {
                 });
             }
             let spec = spec.clone();
-            let resolved = Resolved {
+            let merged = Merged {
                 spec,
                 origin,
                 exposures: exposures.into(),
             };
-            if resolved.spec == broken() {
+            if merged.spec == broken() {
                 notes.insert(format!("database {name}, made by ctl, is left out"));
             } else {
-                world.insert(name.to_owned(), resolved);
+                world.insert(name.to_owned(), merged);
             }
         }
         (world, notes)
     }
 
     /// The hosts that are refused as themselves: of all that `ctl` knows, those that lead nowhere.
-    pub(super) fn refused(overlay: &Written, routes: &BTreeMap<Host, String>) -> BTreeSet<Host> {
-        let exposed = overlay.exposed.values().flat_map(BTreeMap::keys);
-        let hidden = overlay.hidden.values().flatten();
-        let over = overlay.over.values().flatten();
+    pub(super) fn refused(
+        runtime: &RuntimeRecord,
+        routes: &BTreeMap<Host, String>,
+    ) -> BTreeSet<Host> {
+        let exposed = runtime.exposed.values().flat_map(BTreeMap::keys);
+        let hidden = runtime.hidden.values().flatten();
+        let over = runtime.ended.values().flatten();
         let all = exposed.chain(hidden).chain(over);
         all.filter(|host| !routes.contains_key(host))
             .cloned()
@@ -315,12 +318,12 @@ mod model {
 
 fn world(snapshot: &Snapshot) -> model::World {
     let databases = snapshot.databases.iter().map(|database| {
-        let resolved = Resolved {
+        let merged = Merged {
             spec: database.spec.clone(),
             origin: database.origin,
             exposures: database.exposures.clone(),
         };
-        (database.name.to_string(), resolved)
+        (database.name.to_string(), merged)
     });
     let notes = snapshot.all_notes().map(|note| {
         // What is wrong with a file is told by the system.
@@ -353,7 +356,7 @@ fn some_lease() -> impl Strategy<Value = Lease> {
     (expires, any::<bool>()).prop_map(|(expires, ephemeral)| Lease {
         expires,
         ephemeral,
-        over: false,
+        ended: false,
     })
 }
 
@@ -376,7 +379,7 @@ fn some_config() -> impl Strategy<Value = Config> {
 }
 
 /// Also such that no `ctl` would have made.
-fn some_overlay() -> impl Strategy<Value = Written> {
+fn some_runtime() -> impl Strategy<Value = RuntimeRecord> {
     let spec = prop_oneof![3 => (1..3_u16).prop_map(spec), 1 => Just(broken())];
     let hosts = select(&HOSTS[..]).prop_map(host);
     (
@@ -388,24 +391,24 @@ fn some_overlay() -> impl Strategy<Value = Written> {
         ),
         btree_map(some_name(), btree_set(hosts, 1..3), 0..3),
     )
-        .prop_map(|(databases, exposed, hidden)| Written {
+        .prop_map(|(databases, exposed, hidden)| RuntimeRecord {
             databases,
             exposed,
             hidden,
-            over: BTreeMap::new(),
+            ended: BTreeMap::new(),
         })
 }
 
 #[derive(Clone, Debug)]
-enum Step {
-    Expose(Expose, bool),
-    Hide(Hide, bool),
+enum Operation {
+    Expose(ExposeRequest, bool),
+    Hide(HideRequest, bool),
     Delete(String, bool),
     Expire(u64),
     Reload(Config),
 }
 
-fn some_step() -> impl Strategy<Value = Step> {
+fn some_operation() -> impl Strategy<Value = Operation> {
     let specs = prop_oneof![
         4 => Just(None),
         4 => (1..3_u16).prop_map(|port| Some(spec(port))),
@@ -423,15 +426,15 @@ fn some_step() -> impl Strategy<Value = Step> {
     let hide = (some_name(), some_hosts(), any::<bool>(), dry_run());
     prop_oneof![
         6 => expose.prop_map(|(name, hosts, spec, lease, replace, dry_run)| {
-            let wish = Expose { name, hosts, spec, lease, replace };
-            Step::Expose(wish, dry_run)
+            let request = ExposeRequest { name, hosts, spec, lease, replace };
+            Operation::Expose(request, dry_run)
         }),
         4 => hide.prop_map(|(name, hosts, if_exists, dry_run)| {
-            Step::Hide(Hide { name, hosts, if_exists }, dry_run)
+            Operation::Hide(HideRequest { name, hosts, if_exists }, dry_run)
         }),
-        1 => (some_name(), dry_run()).prop_map(|(name, dry_run)| Step::Delete(name, dry_run)),
-        1 => (0..5_u64).prop_map(Step::Expire),
-        1 => some_config().prop_map(Step::Reload),
+        1 => (some_name(), dry_run()).prop_map(|(name, dry_run)| Operation::Delete(name, dry_run)),
+        1 => (0..5_u64).prop_map(Operation::Expire),
+        1 => some_config().prop_map(Operation::Reload),
     ]
 }
 
@@ -439,23 +442,23 @@ proptest! {
     #[test]
     fn every_change_leads_to_what_the_whole_would(
         first in some_config(),
-        overlay in some_overlay(),
-        steps in vec(some_step(), 1..20),
+        runtime in some_runtime(),
+        operations in vec(some_operation(), 1..20),
     ) {
         let mut config = first;
-        let ground = Ground::new(config.clone(), overlay);
+        let ground = Ground::new(config.clone(), runtime);
         let store = &ground.store;
         let mut withdrawn = BTreeSet::new();
-        for step in steps {
-            let before = model::resolve(&config, &store.overlay());
+        for operation in operations {
+            let before = model::merge(&config, &store.runtime());
             let revision = store.snapshot().revision;
-            let keep = &|_: &BTreeMap<&str, Laid>, _: &Overlay| Ok(());
-            let (done, dry_run): (Result<Change, ChangeError>, bool) = match &step {
-                Step::Expose(wish, dry_run) => (store.expose(wish, *dry_run, keep), *dry_run),
-                Step::Hide(wish, dry_run) => (store.hide(wish, *dry_run, keep), *dry_run),
-                Step::Delete(name, dry_run) => (store.delete(name, *dry_run, keep), *dry_run),
-                Step::Expire(at) => (store.expire(time(*at)), false),
-                Step::Reload(next) => {
+            let keep = &|_: &BTreeMap<&str, RuntimeEntry>, _: &RuntimeChanges| Ok(());
+            let (done, dry_run): (Result<RouteChange, ChangeError>, bool) = match &operation {
+                Operation::Expose(request, dry_run) => (store.expose(request, *dry_run, keep), *dry_run),
+                Operation::Hide(request, dry_run) => (store.hide(request, *dry_run, keep), *dry_run),
+                Operation::Delete(name, dry_run) => (store.delete(name, *dry_run, keep), *dry_run),
+                Operation::Expire(at) => (store.expire(time(*at)), false),
+                Operation::Reload(next) => {
                     let done = ground.reload(next.clone());
                     // Where files are missing it is refused, and nothing has changed.
                     if done.is_ok() {
@@ -464,28 +467,28 @@ proptest! {
                     (done, false)
                 }
             };
-            let after = model::resolve(&config, &store.overlay());
+            let after = model::merge(&config, &store.runtime());
             let snapshot = store.snapshot();
-            prop_assert_eq!(world(&snapshot), after.clone(), "after {:?}", step);
+            prop_assert_eq!(world(&snapshot), after.clone(), "after {:?}", operation);
             let routes = model::routes(&after);
             prop_assert_eq!(snapshot.table.len(), routes.len());
             for text in HOSTS {
                 let host = host(text);
                 let leads = snapshot.table.route(&host).map(|r| r.database.name.to_string());
-                prop_assert_eq!(leads.as_ref(), routes.get(&host), "{} after {:?}", text, step);
+                prop_assert_eq!(leads.as_ref(), routes.get(&host), "{} after {:?}", text, operation);
                 let route = snapshot.table.route(&host);
                 prop_assert_eq!(route.and_then(|r| r.host()), route.map(|_| &host));
             }
-            let refused = model::refused(&store.overlay(), &routes);
+            let refused = model::refused(&store.runtime(), &routes);
             for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
                 let name = ServerName::parse(text).unwrap();
                 let found = match snapshot.table.lookup(&name) {
-                    Found::Route(route) => route.database.name.to_string(),
-                    Found::Withdrawn(_) => "refused".to_owned(),
-                    Found::Nothing => "nothing".to_owned(),
+                    Lookup::Route(route) => route.database.name.to_string(),
+                    Lookup::Withdrawn(_) => "refused".to_owned(),
+                    Lookup::Nothing => "nothing".to_owned(),
                 };
                 let expected = model::lookup(&name, &routes, &refused);
-                prop_assert_eq!(&found, &expected, "{} after {:?}", text, step);
+                prop_assert_eq!(&found, &expected, "{} after {:?}", text, operation);
                 let explained = snapshot.table.explain(&name);
                 let last = explained.last().unwrap();
                 let explained = match (&last.database, &last.withdrawn) {
@@ -494,22 +497,22 @@ proptest! {
                     (None, None) => "nothing".to_owned(),
                     both => panic!("{both:?}"),
                 };
-                prop_assert_eq!(&explained, &expected, "{} after {:?}", text, step);
+                prop_assert_eq!(&explained, &expected, "{} after {:?}", text, operation);
             }
             let (was, is) = (model::routes(&before), routes);
             // What once led somewhere is refused until it leads somewhere again, or is deleted.
-            if let (Step::Hide(..) | Step::Expire(_), true, false) = (&step, done.is_ok(), dry_run) {
+            if let (Operation::Hide(..) | Operation::Expire(_), true, false) = (&operation, done.is_ok(), dry_run) {
                 withdrawn.extend(was.keys().cloned());
             }
             withdrawn.retain(|host| !is.contains_key(host));
-            if let (Step::Delete(name, false), true) = (&step, done.is_ok()) {
+            if let (Operation::Delete(name, false), true) = (&operation, done.is_ok()) {
                 withdrawn.retain(|host| refused.contains(host));
-                let overlay = store.overlay();
-                let names = overlay.hidden.keys().chain(overlay.over.keys());
-                let mut names = names.chain(overlay.exposed.keys());
-                prop_assert!(names.all(|known| **known != **name), "{:?}", overlay);
+                let runtime = store.runtime();
+                let names = runtime.hidden.keys().chain(runtime.ended.keys());
+                let mut names = names.chain(runtime.exposed.keys());
+                prop_assert!(names.all(|known| **known != **name), "{:?}", runtime);
             }
-            prop_assert!(withdrawn.is_subset(&refused), "{:?} of {:?} after {:?}", withdrawn, refused, step);
+            prop_assert!(withdrawn.is_subset(&refused), "{:?} of {:?} after {:?}", withdrawn, refused, operation);
             if let (Ok(change), false) = (done, dry_run) {
                 let changed = snapshot.revision > revision;
                 prop_assert_eq!((change.changed, change.revision), (changed, snapshot.revision));
@@ -522,15 +525,15 @@ proptest! {
                     let pairs = pairs.iter().map(|(n, h)| (n.to_string(), h.clone()));
                     pairs.collect::<BTreeSet<_>>()
                 };
-                prop_assert_eq!(pairs(&change.withdrawn), missing(&was, &is), "after {:?}", step);
-                prop_assert_eq!(pairs(&change.exposed), missing(&is, &was), "after {:?}", step);
+                prop_assert_eq!(pairs(&change.withdrawn), missing(&was, &is), "after {:?}", operation);
+                prop_assert_eq!(pairs(&change.exposed), missing(&is, &was), "after {:?}", operation);
                 let removed = before.0.keys().filter(|name| !after.0.contains_key(*name));
                 prop_assert_eq!(
                     change.removed.iter().map(ToString::to_string).collect::<Vec<_>>(),
                     removed.cloned().collect::<Vec<_>>()
                 );
             } else {
-                prop_assert_eq!(was, is, "after {:?}", step);
+                prop_assert_eq!(was, is, "after {:?}", operation);
             }
         }
     }
@@ -554,13 +557,13 @@ fn the_state_of_a_backend_outlives_every_change_that_still_names_it() {
             ("other".into(), declared(other)),
         ])
     };
-    let ground = Ground::new(config(&[1, 2], &[2]), Written::default());
+    let ground = Ground::new(config(&[1, 2], &[2]), RuntimeRecord::default());
     let failing = |name: &str| -> Vec<bool> {
         let snapshot = ground.store.snapshot();
         let backends = snapshot.databases.get(name).unwrap().backends();
         backends.map(|(_, failure)| failure.is_some()).collect()
     };
-    let third = Expose {
+    let third = ExposeRequest {
         name: "third".into(),
         hosts: vec![host("c.example")],
         spec: Some(declared(&[2]).spec),

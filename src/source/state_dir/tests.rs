@@ -6,53 +6,53 @@ use super::disk::faults::{self, Plan};
 use super::*;
 use crate::cert::scratch::Scratch;
 
-fn laid(text: &str) -> Laid {
+fn entry(text: &str) -> RuntimeEntry {
     serde_json::from_str(text).unwrap()
 }
 
-fn overlay() -> Overlay {
-    let mut overlay = Overlay::default();
+fn runtime() -> RuntimeChanges {
+    let mut runtime = RuntimeChanges::default();
     let pg9 = r#"{
         "database": {"protocol": "postgres", "backends": ["10.0.0.9:5432"]},
         "exposed": {"*.example": {}}
     }"#;
-    overlay.put("pg9", laid(pg9));
-    overlay.put("pg1", laid(r#"{"hidden": ["a.example"]}"#));
-    overlay
+    runtime.put("pg9", entry(pg9));
+    runtime.put("pg1", entry(r#"{"hidden": ["a.example"]}"#));
+    runtime
 }
 
-/// Keeps an overlay that is small enough to be written as a whole.
-fn save(dir: &StateDir, overlay: &Overlay) {
-    dir.save(&BTreeMap::new(), overlay).unwrap();
+/// Keeps runtime changes that are small enough to be written as a whole.
+fn save(dir: &StateDir, runtime: &RuntimeChanges) {
+    dir.save(&BTreeMap::new(), runtime).unwrap();
 }
 
-/// An overlay whose file is large enough for a journal.
-fn large() -> Overlay {
+/// Runtime changes whose file is large enough for a journal.
+fn large() -> RuntimeChanges {
     large_of(1_000)
 }
 
-fn large_of(databases: usize) -> Overlay {
-    let mut overlay = Overlay::default();
+fn large_of(databases: usize) -> RuntimeChanges {
+    let mut runtime = RuntimeChanges::default();
     for i in 0..databases {
         let hosts = format!(
             r#"{{"hidden": ["a{i}.example", "{}.example"]}}"#,
             "b".repeat(60)
         );
-        overlay.put(&format!("db{i}"), laid(&hosts));
+        runtime.put(&format!("db{i}"), entry(&hosts));
     }
-    overlay
+    runtime
 }
 
 /// Puts `hidden` on one database and keeps that.
-fn change(dir: &StateDir, overlay: &mut Overlay, name: &str, hidden: &str) {
-    let now = laid(&format!(r#"{{"hidden": ["{hidden}"]}}"#));
-    overlay.put(name, now.clone());
-    dir.save(&BTreeMap::from([(name, now)]), overlay).unwrap();
+fn change(dir: &StateDir, runtime: &mut RuntimeChanges, name: &str, hidden: &str) {
+    let now = entry(&format!(r#"{{"hidden": ["{hidden}"]}}"#));
+    runtime.put(name, now.clone());
+    dir.save(&BTreeMap::from([(name, now)]), runtime).unwrap();
 }
 
 /// A directory with a large file and one change in the journal beside it; the journal, and what is
 /// kept.
-fn with_journal() -> (Scratch, PathBuf, StateDir, Overlay) {
+fn with_journal() -> (Scratch, PathBuf, StateDir, RuntimeChanges) {
     let scratch = Scratch::new();
     let journal = scratch.path().join(JOURNAL);
     let mut now = large();
@@ -62,8 +62,8 @@ fn with_journal() -> (Scratch, PathBuf, StateDir, Overlay) {
     (scratch, journal, dir, now)
 }
 
-/// The overlay that a process finds after a crash.
-fn found(path: &Path) -> Overlay {
+/// The runtime changes that a process finds after a crash.
+fn found(path: &Path) -> RuntimeChanges {
     StateDir::open(path).unwrap().load().unwrap()
 }
 
@@ -76,11 +76,11 @@ fn what_is_saved_is_there_for_the_next_process() {
     let scratch = Scratch::new();
     let path = scratch.path().join("a/state");
     let dir = StateDir::open(&path).unwrap();
-    assert_eq!(dir.load().unwrap(), Overlay::default());
-    save(&dir, &overlay());
-    assert_eq!(dir.load().unwrap(), overlay());
+    assert_eq!(dir.load().unwrap(), RuntimeChanges::default());
+    save(&dir, &runtime());
+    assert_eq!(dir.load().unwrap(), runtime());
     drop(dir);
-    assert_eq!(StateDir::open(&path).unwrap().load().unwrap(), overlay());
+    assert_eq!(StateDir::open(&path).unwrap().load().unwrap(), runtime());
     assert_eq!(mode(&path), 0o700);
     assert_eq!(mode(&path.join(FILE)), 0o600);
 }
@@ -99,11 +99,11 @@ fn a_directory_has_one_user() {
 fn an_interrupted_save_leaves_the_one_before() {
     let scratch = Scratch::new();
     let dir = StateDir::open(scratch.path()).unwrap();
-    save(&dir, &overlay());
+    save(&dir, &runtime());
     fs::write(scratch.path().join(UNFINISHED), "{\"vers").unwrap();
-    assert_eq!(dir.load().unwrap(), overlay());
-    save(&dir, &Overlay::default());
-    assert_eq!(dir.load().unwrap(), Overlay::default());
+    assert_eq!(dir.load().unwrap(), runtime());
+    save(&dir, &RuntimeChanges::default());
+    assert_eq!(dir.load().unwrap(), RuntimeChanges::default());
     assert!(!scratch.path().join(UNFINISHED).exists());
 }
 
@@ -143,7 +143,7 @@ fn what_was_written_before_there_was_a_journal_is_read() {
         "hidden": {"pg1": ["a.example"]}
     }"#;
     fs::write(scratch.path().join(FILE), text).unwrap();
-    assert_eq!(dir.load().unwrap(), overlay());
+    assert_eq!(dir.load().unwrap(), runtime());
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn a_journal_of_an_earlier_file_is_of_no_use() {
     let (scratch, journal, dir, _) = with_journal();
     let old = fs::read(&journal).unwrap();
     drop(dir);
-    // Written anew, and the journal was left behind by a crash.
+    // RuntimeRecord anew, and the journal was left behind by a crash.
     let dir = StateDir::open(scratch.path()).unwrap();
     dir.load().unwrap();
     dir.files().size = 0;
-    save(&dir, &overlay());
+    save(&dir, &runtime());
     fs::write(&journal, old).unwrap();
     drop(dir);
-    assert_eq!(found(scratch.path()), overlay());
+    assert_eq!(found(scratch.path()), runtime());
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_directory_that_others_can_write_in_is_refused() {
 /// What a change is made of, before and after: with no file, a small one, a large one, a journal
 /// beside it, one that is as large.
 fn stages() -> Vec<Stage> {
-    fn journal(path: &Path, full: bool) -> Overlay {
+    fn journal(path: &Path, full: bool) -> RuntimeChanges {
         let dir = StateDir::open(path).unwrap();
         let mut now = large_of(700);
         save(&dir, &now);
@@ -329,24 +329,24 @@ fn stages() -> Vec<Stage> {
             };
             while has_room() {
                 let hidden = (0..2_000).map(|i| format!("{i}.{long}.example").parse().unwrap());
-                let laid = Laid {
+                let entry = RuntimeEntry {
                     hidden: hidden.collect(),
-                    ..Laid::default()
+                    ..RuntimeEntry::default()
                 };
-                now.put("db2", laid.clone());
-                dir.save(&BTreeMap::from([("db2", laid)]), &now).unwrap();
+                now.put("db2", entry.clone());
+                dir.save(&BTreeMap::from([("db2", entry)]), &now).unwrap();
             }
         }
         now
     }
-    fn written(path: &Path, overlay: Overlay) -> Overlay {
-        save(&StateDir::open(path).unwrap(), &overlay);
-        overlay
+    fn written(path: &Path, runtime: RuntimeChanges) -> RuntimeChanges {
+        save(&StateDir::open(path).unwrap(), &runtime);
+        runtime
     }
-    type Way = fn(&Path) -> Overlay;
+    type Way = fn(&Path) -> RuntimeChanges;
     let ways: [(&str, Way); 5] = [
-        ("no file", |_| Overlay::default()),
-        ("a small file", |path| written(path, overlay())),
+        ("no file", |_| RuntimeChanges::default()),
+        ("a small file", |path| written(path, runtime())),
         ("a large file", |path| written(path, large_of(700))),
         ("a journal", |path| journal(path, false)),
         ("a full journal", |path| journal(path, true)),
@@ -354,11 +354,11 @@ fn stages() -> Vec<Stage> {
     ways.into_iter()
         .map(|(name, way)| {
             let scratch = Scratch::new();
-            let overlay = way(scratch.path());
+            let runtime = way(scratch.path());
             Stage {
                 name,
                 scratch,
-                overlay,
+                runtime,
             }
         })
         .collect()
@@ -368,7 +368,7 @@ fn stages() -> Vec<Stage> {
 struct Stage {
     name: &'static str,
     scratch: Scratch,
-    overlay: Overlay,
+    runtime: RuntimeChanges,
 }
 
 impl Stage {
@@ -395,9 +395,9 @@ fn an_answer_holds_whatever_call_fails() {
             for first in 0.. {
                 let scratch = stage.copy();
                 let mut dir = StateDir::open(scratch.path()).unwrap();
-                assert_eq!(dir.load().unwrap(), stage.overlay);
-                let now = laid(r#"{"hidden": ["new.example"]}"#);
-                let mut after = stage.overlay.clone();
+                assert_eq!(dir.load().unwrap(), stage.runtime);
+                let now = entry(r#"{"hidden": ["new.example"]}"#);
+                let mut after = stage.runtime.clone();
                 after.put("new", now.clone());
                 let last = first + more;
                 let plan = Plan { first, last, errno };
@@ -411,7 +411,7 @@ fn an_answer_holds_whatever_call_fails() {
                 let mut expected = if done.is_ok() {
                     after
                 } else {
-                    stage.overlay.clone()
+                    stage.runtime.clone()
                 };
                 if restart {
                     drop(dir);

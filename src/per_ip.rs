@@ -7,13 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// How many there are of each source.
 #[derive(Debug, Default)]
-pub struct PerSource(Mutex<HashMap<IpAddr, u32>>);
+pub struct PerIp(Mutex<HashMap<IpAddr, u32>>);
 
-impl PerSource {
+impl PerIp {
     /// Counts one more of this client's source, unless it has `limit` of them.
     pub fn enter(&self, client: IpAddr, limit: Option<u32>) -> bool {
         let mut counts = self.lock();
-        let count = counts.entry(source(client)).or_default();
+        let count = counts.entry(counted_as(client)).or_default();
         if *count >= limit.unwrap_or(u32::MAX) {
             return false;
         }
@@ -24,10 +24,10 @@ impl PerSource {
     /// Counts one less.
     pub fn leave(&self, client: IpAddr) {
         let mut counts = self.lock();
-        if let Some(count) = counts.get_mut(&source(client)) {
+        if let Some(count) = counts.get_mut(&counted_as(client)) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&source(client));
+                counts.remove(&counted_as(client));
             }
         }
     }
@@ -35,7 +35,7 @@ impl PerSource {
     /// How many there are of this client's source.
     #[must_use]
     pub fn count(&self, client: IpAddr) -> u32 {
-        self.lock().get(&source(client)).copied().unwrap_or(0)
+        self.lock().get(&counted_as(client)).copied().unwrap_or(0)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
@@ -45,7 +45,7 @@ impl PerSource {
 
 /// The first address of the network that `client` counts with.
 #[must_use]
-pub fn source(client: IpAddr) -> IpAddr {
+pub fn counted_as(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,
         IpAddr::V6(v6) => {
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn a_source_is_counted_up_to_its_limit_and_forgotten_at_the_end() {
-        let counts = PerSource::default();
+        let counts = PerIp::default();
         let [one, same, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|ip| {
             let ip: IpAddr = ip.parse().unwrap();
             ip
@@ -78,13 +78,13 @@ mod tests {
 
     #[test]
     fn an_ipv6_network_is_one_source_and_an_ipv4_address_another() {
-        for (client, counted_as) in [
+        for (client, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
             ("::1", "::"),
         ] {
             let client: IpAddr = client.parse().unwrap();
-            assert_eq!(source(client).to_string(), counted_as);
+            assert_eq!(counted_as(client).to_string(), expected);
         }
     }
 }

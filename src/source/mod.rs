@@ -1,7 +1,7 @@
 //! Where declarations come from besides the configuration file: so far, what `ctl` left on disk.
 //!
-//! Not here: laying them over the configuration ([`crate::route::overlay`]).
+//! Not here: laying them over the configuration ([`crate::route::runtime`]).
 
 mod disk;
 mod journal;
-pub mod state;
+pub mod state_dir;

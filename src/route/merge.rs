@@ -1,8 +1,8 @@
-//! How configuration and overlay become one: what a database is, and who has a host that several
+//! How configuration and runtime changes become one: what a database is, and who has a host that several
 //! lay claim to.
 //!
 //! The configuration wins a name that both declare and a host that both give away; what loses is
-//! kept, marked, and told. Nothing here looks at all databases: what the overlay does not name is
+//! kept, marked, and told. Nothing here looks at all databases: what the runtime changes do not name is
 //! as the configuration has it.
 //!
 //! Not here: building databases ([`super::build`]) and swapping routes ([`super::store`]).
@@ -10,15 +10,15 @@
 use std::collections::BTreeSet;
 
 use super::database::{Exposure, ExposureState, Origin};
-use super::overlay::{Laid, Overlay};
+use super::runtime::{RuntimeChanges, RuntimeEntry};
 use super::spec::DatabaseSpec;
-use super::table::{Why, Withdrawn};
+use super::table::{Withdrawn, WithdrawnReason};
 use super::{Host, Snapshot};
 use crate::one_or_many::OneOrMany;
 
-/// A database as it results from configuration and overlay.
+/// A database as it results from configuration and runtime changes.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Resolved {
+pub(super) struct Merged {
     /// From the configuration where it declares the name, else from `ctl`.
     pub(super) spec: DatabaseSpec,
     /// Which of the two.
@@ -27,28 +27,28 @@ pub(super) struct Resolved {
     pub(super) exposures: OneOrMany<Exposure>,
 }
 
-/// An overlay upon a configuration.
-pub(super) struct Resolver<'a> {
+/// The runtime changes upon a configuration.
+pub(super) struct Merge<'a> {
     /// A snapshot with the databases of the configuration; what else it has plays no part.
     config: &'a Snapshot,
-    overlay: &'a Overlay,
+    runtime: &'a RuntimeChanges,
 }
 
-impl<'a> Resolver<'a> {
-    pub(super) fn new(config: &'a Snapshot, overlay: &'a Overlay) -> Self {
-        Self { config, overlay }
+impl<'a> Merge<'a> {
+    pub(super) fn new(config: &'a Snapshot, runtime: &'a RuntimeChanges) -> Self {
+        Self { config, runtime }
     }
 
     /// The database of this name; `None` where there is none.
-    pub(super) fn database(&self, name: &str) -> Option<Resolved> {
+    pub(super) fn database(&self, name: &str) -> Option<Merged> {
         let declared = self.config.declared(name);
         let (spec, origin) = match declared {
             Some(declared) => (&declared.spec, Origin::Config),
-            None => (self.overlay.made(name)?, Origin::Runtime),
+            None => (self.runtime.made(name)?, Origin::Runtime),
         };
         let config_hosts = declared.into_iter().flat_map(|d| d.config_hosts());
         let of_config = config_hosts.map(|host| {
-            let hidden = self.overlay.hides(name, host);
+            let hidden = self.runtime.hides(name, host);
             let state = if hidden {
                 ExposureState::Hidden
             } else {
@@ -56,9 +56,9 @@ impl<'a> Resolver<'a> {
             };
             Exposure::of_config(host.clone(), state)
         });
-        let leases = self.overlay.get(name).into_iter();
+        let leases = self.runtime.get(name).into_iter();
         let of_runtime = leases
-            .flat_map(Laid::claims)
+            .flat_map(RuntimeEntry::claims)
             .filter(|(host, _)| !self.gives(name, host))
             .map(|(host, lease)| Exposure {
                 host: host.clone(),
@@ -70,7 +70,7 @@ impl<'a> Resolver<'a> {
                 },
                 lease: (!lease.lasts()).then(|| Box::new(*lease)),
             });
-        Some(Resolved {
+        Some(Merged {
             spec: spec.clone(),
             origin,
             exposures: of_config.chain(of_runtime).collect(),
@@ -80,22 +80,22 @@ impl<'a> Resolver<'a> {
     /// What an operator should know of what `ctl` did about a database and what has no effect, one
     /// sentence each.
     pub(super) fn notes(&self, name: &str) -> Vec<String> {
-        let Some(laid) = self.overlay.get(name) else {
+        let Some(entry) = self.runtime.get(name) else {
             return Vec::new();
         };
         let mut notes = Vec::new();
-        if laid.database.is_some() && self.is_declared(name) {
+        if entry.database.is_some() && self.is_declared(name) {
             notes.push(format!(
                 "database {name} is declared in the configuration: the one made by ctl under that name is not used"
             ));
         }
-        if laid.claims().next().is_some() && !self.exists(name) {
+        if entry.claims().next().is_some() && !self.exists(name) {
             notes.push(format!(
                 "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
             ));
             return notes;
         }
-        let claims = laid.claims().map(|(host, _)| host);
+        let claims = entry.claims().map(|(host, _)| host);
         for host in claims.filter(|host| !self.gives(name, host)) {
             if let Some(owner) = self.owner(host).filter(|owner| *owner != name) {
                 notes.push(format!(
@@ -115,16 +115,16 @@ impl<'a> Resolver<'a> {
             why,
         };
         // By name, so that every order of changes leads to the same.
-        if let Some(name) = self.overlay.refusers(host).min() {
-            let why = if self.overlay.hides(name, host) {
-                Why::Hidden
+        if let Some(name) = self.runtime.refusers(host).min() {
+            let why = if self.runtime.hides(name, host) {
+                WithdrawnReason::Hidden
             } else {
-                Why::Over
+                WithdrawnReason::Ended
             };
             return Some(withdrawn(name, why));
         }
-        let name = self.overlay.claimants(host).min()?;
-        Some(withdrawn(name, Why::LeftOut))
+        let name = self.runtime.claimants(host).min()?;
+        Some(withdrawn(name, WithdrawnReason::LeftOut))
     }
 
     fn is_declared(&self, name: &str) -> bool {
@@ -132,7 +132,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn exists(&self, name: &str) -> bool {
-        self.is_declared(name) || self.overlay.made(name).is_some()
+        self.is_declared(name) || self.runtime.made(name).is_some()
     }
 
     /// Whether the configuration gives this host to this database, hidden or not.
@@ -146,9 +146,9 @@ impl<'a> Resolver<'a> {
     fn owner(&self, host: &Host) -> Option<&str> {
         let declarer = self.config.table.declarer(host).map(|d| &*d.name);
         declarer
-            .filter(|name| !self.overlay.hides(name, host))
+            .filter(|name| !self.runtime.hides(name, host))
             .or_else(|| {
-                let claimants = self.overlay.claimants(host);
+                let claimants = self.runtime.claimants(host);
                 claimants
                     .filter(|name| self.exists(name) && !self.gives(name, host))
                     .min_by_key(|name| (!self.is_declared(name), *name))
@@ -156,21 +156,21 @@ impl<'a> Resolver<'a> {
     }
 }
 
-/// The databases that may be others with the overlay than they were when this is what had been
+/// The databases that may be others with the runtime changes than they were when this is what had been
 /// done about some of them: those, and whoever else lays claim to one of their hosts.
 pub(super) fn affected<'a>(
-    before: &'a [(String, Laid)],
-    overlay: &'a Overlay,
+    before: &'a [(String, RuntimeEntry)],
+    runtime: &'a RuntimeChanges,
 ) -> BTreeSet<&'a str> {
     let mut names = BTreeSet::new();
     for (name, old) in before {
-        let new = overlay.get(name);
-        if new.map_or(*old == Laid::default(), |new| new == old) {
+        let new = runtime.get(name);
+        if new.map_or(*old == RuntimeEntry::default(), |new| new == old) {
             continue;
         }
         names.insert(name.as_str());
-        for laid in new.into_iter().chain([old]) {
-            names.extend(laid.hosts().flat_map(|host| overlay.claimants(host)));
+        for entry in new.into_iter().chain([old]) {
+            names.extend(entry.hosts().flat_map(|host| runtime.claimants(host)));
         }
     }
     names
