@@ -7,6 +7,7 @@ pub mod client;
 pub mod controller;
 mod disk;
 pub mod error;
+mod explain;
 pub mod params;
 mod reads;
 pub mod request;

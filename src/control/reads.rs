@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::error::{CommandError, ErrorKind};
+use super::explain;
 use super::params::{ExplainParams, SessionsParams};
-use crate::config::ListenerProtocol;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
-use crate::route::{Database, Host, Lookup};
+use crate::route::{Database, Host};
 use crate::sessions::BackendUse;
 use crate::stats::CloseReason;
-use crate::tls::{ServerName, Sni};
 use crate::upstream::{BackendAddr, Failure};
 
 pub(super) fn list(gateway: &Gateway) -> Value {
@@ -166,91 +165,22 @@ pub(super) fn explain(
             format!("no such listener; there are: {}", names.join(", ")),
         ));
     };
-    let settings = listener.settings.load();
     let snapshot = gateway.store.snapshot();
-    let mut walk: Vec<String> = Vec::new();
-    let mut withdrawn = false;
-    // As a client sends it; what is no name at all is judged as it is.
-    let sent = ServerName::typed(&asked.host);
-    let sent = sent
-        .as_ref()
-        .map_or(asked.host.as_str(), ServerName::as_str);
-    let by_name = match (settings.protocol, Sni::from_host_name(sent.as_bytes())) {
-        (ListenerProtocol::Tcp, _) => {
-            walk.push(format!(
-                "listener {} relays by port: names play no part",
-                listener.name
-            ));
-            None
-        }
-        (_, Sni::Name(name)) => {
-            if name.as_ref() != asked.host {
-                walk.push(format!("{} is looked up as {name}", asked.host));
-            }
-            for step in snapshot.table.explain(&name) {
-                let found = match (step.database, step.withdrawn) {
-                    (Some(database), _) => format!("database {database}"),
-                    (None, Some(why)) => format!("{why}; rejected"),
-                    (None, None) => "no".to_owned(),
-                };
-                walk.push(format!("{}: {found}", step.tried));
-            }
-            let found = snapshot.table.lookup(&name);
-            withdrawn = matches!(found, Lookup::Withdrawn(_));
-            found.route().map(|r| r.database.clone())
-        }
-        (_, sni) => {
-            let hint = match asked.host.strip_prefix("*.") {
-                Some(suffix) => {
-                    format!(": ask for what a client would send, such as name.{suffix}")
-                }
-                None => String::new(),
-            };
-            let status = sni.status();
-            walk.push(format!("no name to look up (server name {status}){hint}"));
-            None
-        }
-    };
-    let database = by_name.or_else(|| {
-        if withdrawn {
-            return None;
-        }
-        let Some(default) = &settings.default else {
-            walk.push(format!(
-                "listener {} has no default: rejected",
-                listener.name
-            ));
-            return None;
-        };
-        let database = snapshot.databases.get(default.as_str()).cloned();
-        walk.push(match database {
-            Some(_) => format!("default of listener {}: database {default}", listener.name),
-            None => format!(
-                "default of listener {}: database {default}, which does not exist: rejected",
-                listener.name
-            ),
-        });
-        database
-    });
-    let mut admitted = database.is_some();
-    if let (Some(database), Some(client)) = (&database, asked.client) {
-        admitted = database.admits(client.to_canonical());
-        walk.push(format!(
-            "allow and deny of {}: {client} is {}",
-            database.name,
-            if admitted { "let in" } else { "kept out" }
-        ));
-    }
-    let settings = database.as_ref().map(|database| {
+    let settings = listener.settings.load();
+    let listener = (&*listener.name, &**settings);
+    let explained = explain::explain(&snapshot, listener, &asked.host, asked.client);
+    let database = explained.database.as_ref();
+    let settings = database.map(|database| {
         let moved = gateway.sessions.moved(&[database]);
         row(database, moved.first().copied().unwrap_or_default())
     });
     Ok(json!({
         "host": asked.host,
-        "listener": &*listener.name,
-        "database": database.as_ref().map(|d| &*d.name),
-        "admitted": admitted,
-        "walk": walk,
+        "listener": listener.0,
+        "database": database.map(|database| &*database.name),
+        "admitted": explained.refused.is_none(),
+        "reason": explained.refused,
+        "walk": explained.walk,
         "settings": settings,
     }))
 }

@@ -7,6 +7,9 @@
 mod build;
 pub mod change;
 pub mod database;
+pub mod decide;
+#[cfg(test)]
+pub(crate) mod ground;
 pub mod host;
 mod merge;
 mod network;

@@ -6,8 +6,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::database::{Exposure, ExposureState, Origin};
 use super::shards::{Keyed, Shards};
 use super::{Database, Host};
@@ -18,8 +16,8 @@ use crate::tls::ServerName;
 pub struct Route {
     /// Where it leads.
     pub database: Arc<Database>,
-    /// Which of the database's exposures this is, counted from 0.
-    pub place: u32,
+    /// The index of the exposure among those of the database.
+    pub index: u32,
 }
 
 impl Route {
@@ -27,9 +25,9 @@ impl Route {
     fn all(database: &Arc<Database>) -> impl Iterator<Item = (Self, &Exposure)> {
         (0..)
             .zip(database.exposures.iter())
-            .map(|(place, exposure)| {
+            .map(|(index, exposure)| {
                 let database = database.clone();
-                (Self { database, place }, exposure)
+                (Self { database, index }, exposure)
             })
     }
 
@@ -40,7 +38,7 @@ impl Route {
     }
 
     fn exposure(&self) -> Option<&Exposure> {
-        self.database.exposure(self.place)
+        self.database.exposure(self.index)
     }
 }
 
@@ -167,15 +165,13 @@ pub struct Table {
     withdrawn: Hosts<Withdrawn>,
 }
 
-/// One step of a lookup, told for `ctl explain`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct LookupStep {
-    /// What was looked for, such as `exact pg1.example` or `wildcard *.example`.
-    pub tried: String,
-    /// The database found there.
-    pub database: Option<String>,
-    /// Reason why the walk ends there without one.
-    pub withdrawn: Option<String>,
+/// A host that is looked up for a name.
+#[derive(Clone, Copy, Debug)]
+pub enum Tried<'a> {
+    /// The very name.
+    Exact(&'a str),
+    /// The wildcard with this suffix.
+    Wildcard(&'a str),
 }
 
 impl Table {
@@ -225,28 +221,30 @@ impl Table {
         };
     }
 
-    /// Where a name leads that a client asked for: what is known of the very name comes before any
+    /// Looks up a name that a client asked for: what is known of the very name comes before any
     /// wildcard.
     #[must_use]
     pub fn lookup(&self, name: &ServerName) -> Lookup<'_> {
+        self.walk(name, |_, _| ())
+    }
+
+    /// [`Table::lookup`], which calls `step` with each host that it tries and what that leads to.
+    pub fn walk<'a, 'n>(
+        &'a self,
+        name: &'n ServerName,
+        mut step: impl FnMut(Tried<'n>, Lookup<'a>),
+    ) -> Lookup<'a> {
         let text = name.as_str();
-        if let Some(route) = self.active.exact.get(text) {
-            return Lookup::Route(route);
+        let (active, withdrawn) = (&self.active.exact, &self.withdrawn.exact);
+        let exact = find(active, withdrawn, text);
+        step(Tried::Exact(text), exact);
+        if let (Lookup::Nothing, Some(parent)) = (exact, name.parent()) {
+            let (active, withdrawn) = (&self.active.by_suffix, &self.withdrawn.by_suffix);
+            let wildcard = find(active, withdrawn, parent);
+            step(Tried::Wildcard(parent), wildcard);
+            return wildcard;
         }
-        if let Some(withdrawn) = self.withdrawn.exact.get(text) {
-            return Lookup::Withdrawn(withdrawn);
-        }
-        let Some(parent) = name.parent() else {
-            return Lookup::Nothing;
-        };
-        match self.active.by_suffix.get(parent) {
-            Some(route) => Lookup::Route(route),
-            None => self
-                .withdrawn
-                .by_suffix
-                .get(parent)
-                .map_or(Lookup::Nothing, Lookup::Withdrawn),
-        }
+        exact
     }
 
     /// The route of just this host.
@@ -265,33 +263,6 @@ impl Table {
         routes.find(declared).map(|route| &route.database)
     }
 
-    /// The steps of [`Table::lookup`], up to the one that decided.
-    #[must_use]
-    pub fn explain(&self, name: &ServerName) -> Vec<LookupStep> {
-        let step = |tried, route: Option<&Route>, withdrawn: Option<&Withdrawn>| LookupStep {
-            tried,
-            database: route.map(|r| r.database.name.to_string()),
-            withdrawn: withdrawn
-                .filter(|_| route.is_none())
-                .map(ToString::to_string),
-        };
-        let exact = step(
-            format!("exact {name}"),
-            self.active.exact.get(name.as_str()),
-            self.withdrawn.exact.get(name.as_str()),
-        );
-        let decided = exact.database.is_some() || exact.withdrawn.is_some();
-        let mut steps = vec![exact];
-        if let (false, Some(parent)) = (decided, name.parent()) {
-            steps.push(step(
-                format!("wildcard *.{parent}"),
-                self.active.by_suffix.get(parent),
-                self.withdrawn.by_suffix.get(parent),
-            ));
-        }
-        steps
-    }
-
     /// Number of hosts.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -302,5 +273,14 @@ impl Table {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+fn find<'a>(active: &'a Shards<Route>, withdrawn: &'a Shards<Withdrawn>, key: &str) -> Lookup<'a> {
+    match active.get(key) {
+        Some(route) => Lookup::Route(route),
+        None => withdrawn
+            .get(key)
+            .map_or(Lookup::Nothing, Lookup::Withdrawn),
     }
 }

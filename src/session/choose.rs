@@ -1,5 +1,6 @@
-//! Choosing the database of a client: its route, then the policies, then an entry in the
-//! registry of live sessions.
+//! Choosing the database of a client, and entering it among the live sessions.
+//!
+//! Not here: the decision ([`crate::route::decide`]).
 
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use super::Session;
 use super::end::SessionEnd;
 use crate::gateway::ListenerSettings;
 use crate::handshake::TlsOpening;
-use crate::route::{Database, Lookup, Protocol, Route, Snapshot};
+use crate::route::Database;
+use crate::route::decide::{Decision, Refusal, Shown, decide};
 use crate::sessions::{LimitReached, RequestedHost, SessionGuard, SessionLimits};
 use crate::stats::CloseReason;
-use crate::tls::{Sni, TlsMode};
 
 /// A session whose database is chosen: known to `ctl`, and counted once its client's
 /// TLS is up, where that ends here.
@@ -21,46 +22,56 @@ pub(super) struct Choice {
 }
 
 impl Session {
-    /// Finds the database and enters it.
+    /// Chooses the database of a client by its hello, and enters the session among the live ones.
     pub(super) fn choose(
         &mut self,
         opening: &TlsOpening,
         listener: &ListenerSettings,
     ) -> Result<Choice, SessionEnd> {
+        let shown = Shown::Hello {
+            sni: &opening.hello.sni,
+            postgres: opening.speaks_postgres(),
+        };
+        self.choose_shown(shown, listener)
+    }
+
+    /// Chooses the database of a client whose listener relays by port.
+    pub(super) fn choose_by_port(
+        &mut self,
+        listener: &ListenerSettings,
+    ) -> Result<Choice, SessionEnd> {
+        self.choose_shown(Shown::Port, listener)
+    }
+
+    fn choose_shown(
+        &mut self,
+        shown: Shown<'_>,
+        listener: &ListenerSettings,
+    ) -> Result<Choice, SessionEnd> {
+        let (default, address) = (listener.default.as_deref(), self.context.client.ip());
         loop {
             let snapshot = self.gateway.store.snapshot();
             let revision = snapshot.revision;
-            self.context.database = None;
-            let name = opening.hello.sni.name();
-            let found = name.map_or(Lookup::Nothing, |name| snapshot.table.lookup(name));
-            let (database, exposure) = match (found, &listener.default) {
-                (Lookup::Route(Route { database, place }), _) => (database.clone(), Some(*place)),
-                (Lookup::Withdrawn(withdrawn), _) => {
-                    return Err(SessionEnd::new(
-                        CloseReason::Withdrawn,
-                        withdrawn.to_string(),
-                    ));
-                }
-                (Lookup::Nothing, Some(default)) => (default_database(&snapshot, default)?, None),
-                (Lookup::Nothing, None) => return Err(no_route(&opening.hello.sni)),
-            };
-            drop(snapshot);
-            self.context.database = Some(database.clone());
-            let protocol = database.spec.protocol;
-            if protocol.server_first()
-                || (opening.speaks_postgres() && protocol != Protocol::Postgres)
-            {
-                return Err(SessionEnd::new(
-                    CloseReason::WrongProtocol,
-                    format!("database {} speaks {protocol}", database.name),
-                ));
+            let decided = decide(&snapshot, default, shown, Some(address), &mut |_| ());
+            let of = decided
+                .as_ref()
+                .map_or_else(Refusal::database, |d| Some(d.database));
+            self.context.database = of.cloned();
+            if !matches!(decided, Err(Refusal::WrongProtocol(_))) {
+                self.context.protocol = of.map(|database| database.spec.protocol);
             }
-            self.context.protocol = Some(protocol);
-            let host = exposure.and_then(|place| Some((place, &database.exposure(place)?.host)));
-            let asked = RequestedHost::new(host, &opening.hello.sni);
+            let Decision { database, exposure } = decided
+                .map_err(|refusal| SessionEnd::new((&refusal).into(), refusal.to_string()))?;
+            let database = database.clone();
+            drop(snapshot);
+            let host = exposure.and_then(|at| Some((at, &database.exposure(at)?.host)));
+            let asked = match shown {
+                Shown::Port => RequestedHost::default(),
+                Shown::Hello { sni, .. } => RequestedHost::new(host, sni),
+            };
             let choice = self.enter(database, asked, revision)?;
-            // A change between the look-up and the entry in the registry would have missed this
-            // session: look again.
+            // A change between the decision and the entry among the live sessions would have missed
+            // this one: decide again.
             if self.gateway.store.snapshot().revision == revision {
                 self.context.entry = Some(choice.entry.entry());
                 return Ok(choice);
@@ -68,27 +79,17 @@ impl Session {
         }
     }
 
-    /// Applies the policies of a database and enters the session in the registry.
+    /// Enters the session among the live ones.
     ///
     /// A client whose TLS ends here is counted only once that is up ([`Self::count`]): one that
-    /// cannot show its certificate must not keep others out. It is told before where it would come
-    /// in vain.
+    /// cannot show its certificate must not keep others out. It is refused before where it would
+    /// come in vain.
     fn enter(
         &self,
         database: Arc<Database>,
         asked: RequestedHost,
         revision: u64,
     ) -> Result<Choice, SessionEnd> {
-        if !database.admits(self.context.client.ip()) {
-            return Err(SessionEnd::new(
-                CloseReason::NotAllowed,
-                format!(
-                    "allow and deny of {} keep {} out",
-                    database.name,
-                    self.context.client.ip()
-                ),
-            ));
-        }
         let entry = self.gateway.sessions.enter(
             self.context.id,
             self.context.client,
@@ -137,37 +138,6 @@ impl Session {
             database_per_ip,
         }
     }
-
-    /// The choice of a client that arrives where one database has the whole port.
-    pub(super) fn enter_by_port(
-        &mut self,
-        listener: &ListenerSettings,
-    ) -> Result<Choice, SessionEnd> {
-        let name = listener.default.as_deref().unwrap_or_default();
-        loop {
-            let snapshot = self.gateway.store.snapshot();
-            let revision = snapshot.revision;
-            let database = default_database(&snapshot, name)?;
-            drop(snapshot);
-            self.context.protocol = Some(database.spec.protocol);
-            self.context.database = Some(database.clone());
-            if database.spec.tls != TlsMode::Passthrough {
-                // Relaying the bytes as they come would go around its TLS and what that checks.
-                return Err(SessionEnd::new(
-                    CloseReason::WrongProtocol,
-                    format!(
-                        "database {name} is for tls = \"{}\", which a listener with protocol = \"tcp\" cannot do",
-                        database.spec.tls
-                    ),
-                ));
-            }
-            let choice = self.enter(database, RequestedHost::default(), revision)?;
-            if self.gateway.store.snapshot().revision == revision {
-                self.context.entry = Some(choice.entry.entry());
-                return Ok(choice);
-            }
-        }
-    }
 }
 
 /// The end of a client that finds a limit reached.
@@ -192,27 +162,4 @@ fn reached(full: LimitReached, database: &Database) -> SessionEnd {
         ),
     };
     SessionEnd::new(reason, detail)
-}
-
-fn default_database(snapshot: &Snapshot, name: &str) -> Result<Arc<Database>, SessionEnd> {
-    snapshot.databases.get(name).cloned().ok_or_else(|| {
-        SessionEnd::new(
-            CloseReason::NoDefault,
-            format!("the listener's default database {name} does not exist"),
-        )
-    })
-}
-
-fn no_route(sni: &Sni) -> SessionEnd {
-    match sni {
-        Sni::None => SessionEnd::new(CloseReason::NoSni, "the ClientHello carries no server name"),
-        Sni::Ip(_) => SessionEnd::new(CloseReason::IpSni, "the server name is an IP address"),
-        Sni::Invalid(_) => {
-            SessionEnd::new(CloseReason::InvalidSni, "the server name is no DNS name")
-        }
-        Sni::Name(name) => SessionEnd::new(
-            CloseReason::UnknownHost,
-            format!("no database is exposed under {name}"),
-        ),
-    }
 }

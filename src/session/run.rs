@@ -124,7 +124,7 @@ impl Session {
         listener: &ListenerSettings,
         deadline: Instant,
     ) -> Result<(Choice, Ready), SessionEnd> {
-        let choice = match self.enter_by_port(listener) {
+        let choice = match self.choose_by_port(listener) {
             Ok(choice) => choice,
             Err(refusal) => {
                 linger::close(tcp).await;

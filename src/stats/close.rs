@@ -8,6 +8,8 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 use crate::route::database::ENDINGS;
+use crate::route::decide::Refusal;
+use crate::tls::Sni;
 
 /// Who ended a session, the coarse half of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -252,6 +254,21 @@ impl CloseReason {
 impl fmt::Display for CloseReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl From<&Refusal<'_>> for CloseReason {
+    fn from(refusal: &Refusal<'_>) -> Self {
+        match refusal {
+            Refusal::NoName(Sni::Ip(_)) => Self::IpSni,
+            Refusal::NoName(Sni::Invalid(_)) => Self::InvalidSni,
+            Refusal::NoName(_) => Self::NoSni,
+            Refusal::UnknownHost(_) => Self::UnknownHost,
+            Refusal::Withdrawn(_) => Self::Withdrawn,
+            Refusal::NoDefault(_) => Self::NoDefault,
+            Refusal::WrongProtocol(_) | Refusal::EndsTls(_) => Self::WrongProtocol,
+            Refusal::NotAllowed(..) => Self::NotAllowed,
+        }
     }
 }
 

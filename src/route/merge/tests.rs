@@ -2,8 +2,7 @@
 //! each change.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use proptest::collection::{btree_map, btree_set, vec};
@@ -12,75 +11,11 @@ use proptest::sample::{select, subsequence};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
-use crate::cert::gateway_pair;
-use crate::cert::scratch::Scratch;
-use crate::route::database::GatewayTls;
+use crate::route::Lookup;
+use crate::route::ground::{Config, Ground, broken, host, spec};
 use crate::route::runtime::{Declared, Lease, RuntimeChanges, RuntimeRecord};
 use crate::route::store::{ChangeError, ExposeRequest, HideRequest, RouteChange};
-use crate::route::{Lookup, Store};
 use crate::tls::ServerName;
-use crate::tls::config::MinVersion;
-
-type Config = BTreeMap<Arc<str>, Declared>;
-
-/// A store, and the certificate that it needs.
-struct Ground {
-    store: Store,
-    gateway: GatewayTls,
-    _scratch: Scratch,
-}
-
-impl Ground {
-    fn new(config: Config, runtime: RuntimeRecord) -> Self {
-        /// Making one takes longer than all else here.
-        static PAIR: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
-            let scratch = Scratch::new();
-            let (cert, key) = gateway_pair(scratch.path()).unwrap();
-            [cert, key].map(|path| fs::read(path).unwrap())
-        });
-        let scratch = Scratch::new();
-        let [cert, key] = ["cert", "key"].map(|name| scratch.path().join(name));
-        for (path, bytes) in [&cert, &key].into_iter().zip(&*PAIR) {
-            fs::write(path, bytes).unwrap();
-        }
-        let gateway = GatewayTls {
-            cert,
-            key,
-            min_version: MinVersion::default(),
-            minted: true,
-        };
-        let store = Store::new(config, gateway.clone(), RuntimeChanges::from(runtime)).unwrap();
-        Self {
-            store,
-            gateway,
-            _scratch: scratch,
-        }
-    }
-
-    fn reload(&self, config: Config) -> Result<RouteChange, ChangeError> {
-        self.store.replace_config(config, self.gateway.clone())
-    }
-}
-
-fn spec(port: u16) -> DatabaseSpec {
-    serde_json::from_value(serde_json::json!({
-        "protocol": "postgres", "backends": [format!("10.0.0.1:{port}")],
-    }))
-    .unwrap()
-}
-
-/// A declaration whose files are not there.
-fn broken() -> DatabaseSpec {
-    serde_json::from_value(serde_json::json!({
-        "protocol": "postgres", "backends": ["10.0.0.1:1"], "tls": "terminate",
-        "cert": "/nonexistent/a.crt", "key": "/nonexistent/a.key",
-    }))
-    .unwrap()
-}
-
-fn host(text: &str) -> Host {
-    text.parse().unwrap()
-}
 
 fn config(entries: &[(&str, u16, &[&str])]) -> Config {
     entries
@@ -335,6 +270,15 @@ fn world(snapshot: &Snapshot) -> model::World {
     (databases.collect(), notes.collect())
 }
 
+/// Where a lookup leads, in words.
+fn words(found: Lookup<'_>) -> String {
+    match found {
+        Lookup::Route(route) => route.database.name.to_string(),
+        Lookup::Withdrawn(_) => "refused".to_owned(),
+        Lookup::Nothing => "nothing".to_owned(),
+    }
+}
+
 const NAMES: [&str; 5] = ["a", "b", "c", "d", "e"];
 const HOSTS: [&str; 6] = ["1.x", "2.x", "3.x", "4.y", "*.x", "*.y"];
 
@@ -482,22 +426,12 @@ proptest! {
             let refused = model::refused(&store.runtime(), &routes);
             for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
                 let name = ServerName::parse(text).unwrap();
-                let found = match snapshot.table.lookup(&name) {
-                    Lookup::Route(route) => route.database.name.to_string(),
-                    Lookup::Withdrawn(_) => "refused".to_owned(),
-                    Lookup::Nothing => "nothing".to_owned(),
-                };
+                let found = words(snapshot.table.lookup(&name));
                 let expected = model::lookup(&name, &routes, &refused);
                 prop_assert_eq!(&found, &expected, "{} after {:?}", text, operation);
-                let explained = snapshot.table.explain(&name);
-                let last = explained.last().unwrap();
-                let explained = match (&last.database, &last.withdrawn) {
-                    (Some(database), None) => database.clone(),
-                    (None, Some(_)) => "refused".to_owned(),
-                    (None, None) => "nothing".to_owned(),
-                    both => panic!("{both:?}"),
-                };
-                prop_assert_eq!(&explained, &expected, "{} after {:?}", text, operation);
+                let mut last = None;
+                snapshot.table.walk(&name, |_, found| last = Some(words(found)));
+                prop_assert_eq!(last, Some(expected), "{} after {:?}", text, operation);
             }
             let (was, is) = (model::routes(&before), routes);
             // What once led somewhere is refused until it leads somewhere again, or is deleted.

@@ -157,6 +157,10 @@ fn a_listener_by_port_refuses_a_database_with_tls_of_its_own() {
     let _ = client.read_to_end(&mut answer);
     assert_eq!(answer, b"");
     gateway.wait_reject("wrong_protocol");
+    let explained = gateway.call("explain", &json!({"host": "made.example.test"}));
+    assert_eq!(explained["database"], "made", "{explained}");
+    assert_eq!(explained["admitted"], false, "{explained}");
+    assert_eq!(explained["reason"], "wrong_protocol", "{explained}");
 }
 
 /// Callers that subscribe to events and leave take their descriptors with them, also when nothing

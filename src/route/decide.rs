@@ -1,0 +1,221 @@
+//! Which database a client reaches, or why it is refused.
+//!
+//! One function decides: sessions act on it, and `ctl explain` prints the steps that it takes.
+//!
+//! Not here: limits, certificates, and anything else that a session finds out later.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::table::{Lookup, Tried, Withdrawn};
+use super::{Database, Protocol, Snapshot};
+use crate::tls::{ServerName, Sni, TlsMode};
+
+/// What a client has shown when its database is chosen.
+#[derive(Clone, Copy, Debug)]
+pub enum Shown<'a> {
+    /// Nothing: its listener relays by port, to the default database.
+    Port,
+    /// A ClientHello.
+    Hello {
+        /// The name that it asks for.
+        sni: &'a Sni,
+        /// Whether it is known to speak Postgres; if not, it may speak anything.
+        postgres: bool,
+    },
+}
+
+/// The database that a client reaches.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'a> {
+    /// The database.
+    pub database: &'a Arc<Database>,
+    /// The exposure by which it was found, counted from 0; `None` for a listener's default.
+    pub exposure: Option<u32>,
+}
+
+/// Why a client reaches no database.
+#[derive(Clone, Copy, Debug)]
+pub enum Refusal<'a> {
+    /// It asks for no name, or not for a DNS name, and the listener has no default.
+    NoName(&'a Sni),
+    /// No database is exposed under the name, and the listener has no default.
+    UnknownHost(&'a ServerName),
+    /// The name has led to a database and does not any more.
+    Withdrawn(&'a Withdrawn),
+    /// The listener's default does not exist.
+    NoDefault(&'a str),
+    /// The client, or any client of a name, cannot speak the database's protocol.
+    WrongProtocol(&'a Arc<Database>),
+    /// The listener relays by port, which would go around the TLS that ends at the gateway.
+    EndsTls(&'a Arc<Database>),
+    /// `allow` and `deny` keep the address out.
+    NotAllowed(&'a Arc<Database>, IpAddr),
+}
+
+/// One step of a decision.
+#[derive(Clone, Copy, Debug)]
+pub enum Step<'a> {
+    /// The listener relays by port.
+    Port,
+    /// The client asks for no name, or not for a DNS name.
+    NoName(&'a Sni),
+    /// A host was looked up, with what it leads to.
+    Lookup(Tried<'a>, Lookup<'a>),
+    /// The listener's default, and the database of this name if it exists.
+    Default(&'a str, Option<&'a Arc<Database>>),
+    /// The listener has no default.
+    NoDefault,
+    /// The database cannot serve the client.
+    Refused(Refusal<'a>),
+    /// `allow` and `deny` let the address in.
+    Allowed(&'a Arc<Database>, IpAddr),
+}
+
+impl<'a> Refusal<'a> {
+    /// The database that the client would have reached.
+    #[must_use]
+    pub fn database(&self) -> Option<&'a Arc<Database>> {
+        match self {
+            Self::WrongProtocol(database)
+            | Self::EndsTls(database)
+            | Self::NotAllowed(database, _) => Some(database),
+            Self::NoName(_) | Self::UnknownHost(_) | Self::Withdrawn(_) | Self::NoDefault(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// A sentence for the operator.
+impl fmt::Display for Refusal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoName(Sni::Ip(_)) => f.write_str("the server name is an IP address"),
+            Self::NoName(Sni::Invalid(_)) => f.write_str("the server name is not a DNS name"),
+            Self::NoName(_) => f.write_str("the ClientHello carries no server name"),
+            Self::UnknownHost(name) => write!(f, "no database is exposed under {name}"),
+            Self::Withdrawn(withdrawn) => withdrawn.fmt(f),
+            Self::NoDefault(name) => {
+                write!(f, "the listener's default database {name} does not exist")
+            }
+            Self::WrongProtocol(database) => {
+                write!(
+                    f,
+                    "database {} speaks {}",
+                    database.name, database.spec.protocol
+                )
+            }
+            Self::EndsTls(database) => write!(
+                f,
+                "database {} is for tls = \"{}\", which a listener with protocol = \"tcp\" cannot do",
+                database.name, database.spec.tls
+            ),
+            Self::NotAllowed(database, address) => {
+                write!(f, "allow and deny of {} keep {address} out", database.name)
+            }
+        }
+    }
+}
+
+/// Decides which database a client reaches.
+///
+/// `default` is the listener's default database. Without an `address`, `allow` and `deny` are left
+/// out. `step` gets every step in the order in which it was taken.
+///
+/// # Errors
+/// The client has to be refused.
+pub fn decide<'a>(
+    snapshot: &'a Snapshot,
+    default: Option<&'a str>,
+    shown: Shown<'a>,
+    address: Option<IpAddr>,
+    step: &mut impl FnMut(Step<'a>),
+) -> Result<Decision<'a>, Refusal<'a>> {
+    let decision = find(snapshot, default, shown, step)?;
+    let database = decision.database;
+    if let Err(refusal) = serves(database, shown).and_then(|()| admits(database, address)) {
+        step(Step::Refused(refusal));
+        return Err(refusal);
+    }
+    if let Some(address) = address {
+        step(Step::Allowed(database, address));
+    }
+    Ok(decision)
+}
+
+/// Finds the database of a name, else the default.
+fn find<'a>(
+    snapshot: &'a Snapshot,
+    default: Option<&'a str>,
+    shown: Shown<'a>,
+    step: &mut impl FnMut(Step<'a>),
+) -> Result<Decision<'a>, Refusal<'a>> {
+    let otherwise = match shown {
+        Shown::Port => {
+            step(Step::Port);
+            Refusal::NoDefault("")
+        }
+        Shown::Hello {
+            sni: Sni::Name(name),
+            ..
+        } => {
+            let table = &snapshot.table;
+            match table.walk(name, |tried, found| step(Step::Lookup(tried, found))) {
+                Lookup::Route(route) => {
+                    return Ok(Decision {
+                        database: &route.database,
+                        exposure: Some(route.index),
+                    });
+                }
+                Lookup::Withdrawn(withdrawn) => return Err(Refusal::Withdrawn(withdrawn)),
+                Lookup::Nothing => Refusal::UnknownHost(name),
+            }
+        }
+        Shown::Hello { sni, .. } => {
+            step(Step::NoName(sni));
+            Refusal::NoName(sni)
+        }
+    };
+    let Some(default) = default else {
+        step(Step::NoDefault);
+        return Err(otherwise);
+    };
+    let database = snapshot.databases.get(default);
+    step(Step::Default(default, database));
+    match database {
+        Some(database) => Ok(Decision {
+            database,
+            exposure: None,
+        }),
+        None => Err(Refusal::NoDefault(default)),
+    }
+}
+
+/// Checks that a database can serve a client that has shown this.
+fn serves<'a>(database: &'a Arc<Database>, shown: Shown<'_>) -> Result<(), Refusal<'a>> {
+    let spec = &database.spec;
+    match shown {
+        Shown::Port if spec.tls != TlsMode::Passthrough => Err(Refusal::EndsTls(database)),
+        Shown::Port => Ok(()),
+        Shown::Hello { postgres, .. } => {
+            let other = postgres && spec.protocol != Protocol::Postgres;
+            if other || spec.protocol.server_first() {
+                return Err(Refusal::WrongProtocol(database));
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Checks that a database lets an address in.
+fn admits(database: &Arc<Database>, address: Option<IpAddr>) -> Result<(), Refusal<'_>> {
+    match address {
+        Some(address) if !database.admits(address) => Err(Refusal::NotAllowed(database, address)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
