@@ -14,7 +14,8 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dbgate::cert::{
-    self, Bundle, CertError, Change, HostName, LeafRequest, Outcome, RootRequest, Signer, Subject,
+    self, Bundle, CertError, HostName, IssuedPair, LeafRequest, PairChange, RootRequest, Signer,
+    Subject,
 };
 
 use crate::cli::{CaArgs, CertArgs, CertCommand, NewArgs};
@@ -110,7 +111,7 @@ fn new(args: NewArgs) -> Result<u8, Failure> {
         print(&secret::manifest(name, args.namespace.as_deref(), &made)?)?;
         return Ok(0);
     }
-    let after = if made.change == Change::Unchanged {
+    let after = if made.change == PairChange::Unchanged {
         String::new()
     } else {
         lines::after_leaf(&wanted.subject, &made)
@@ -161,21 +162,21 @@ fn print(text: &str) -> Result<(), Failure> {
     out::print(text).map_err(|e| Failure::new(NOT_DONE, format!("cannot write the answer: {e}")))
 }
 
-fn remark(made: &Outcome) {
+fn remark(made: &IssuedPair) {
     for remark in &made.remarks {
         out::print_err(&format!("note: {}\n", escape_lines(remark)));
     }
 }
 
 /// What was done, and what there is now.
-fn told(made: &Outcome) -> String {
+fn told(made: &IssuedPair) -> String {
     let files = format!("{} and {}", made.cert.display(), made.key.display());
     let did = match made.change {
-        Change::Made => format!("made {files}"),
-        Change::Renewed => format!("renewed {}, with the same key", made.cert.display()),
-        Change::Repaired => format!("repaired {files}: they did not belong together"),
-        Change::Replaced => format!("replaced {files}"),
-        Change::Unchanged => format!("unchanged: {files}, {} days left", made.view.days_left),
+        PairChange::Made => format!("made {files}"),
+        PairChange::Renewed => format!("renewed {}, with the same key", made.cert.display()),
+        PairChange::Repaired => format!("repaired {files}: they did not belong together"),
+        PairChange::Replaced => format!("replaced {files}"),
+        PairChange::Unchanged => format!("unchanged: {files}, {} days left", made.view.days_left),
     };
     let view = &made.view;
     let mut rows = vec![("  subject", view.subject.clone())];

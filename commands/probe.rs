@@ -6,9 +6,9 @@
 
 mod explain;
 mod listen;
-mod many;
 mod pcap;
 mod print;
+mod repeat;
 mod url;
 
 use std::process::ExitCode;

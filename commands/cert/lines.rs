@@ -2,35 +2,35 @@
 
 use std::path::Path;
 
-use dbgate::cert::{Change, HostName, Outcome, Subject};
+use dbgate::cert::{HostName, IssuedPair, PairChange, Subject};
 
 /// After an authority was made.
-pub(super) fn after_root(made: &Outcome) -> String {
-    if made.change == Change::Unchanged {
+pub(super) fn after_root(made: &IssuedPair) -> String {
+    if made.change == PairChange::Unchanged {
         return String::new();
     }
-    let place = match made.cert.parent().map(Path::as_os_str) {
+    let address = match made.cert.parent().map(Path::as_os_str) {
         Some(dir) if !dir.is_empty() && dir != "." => {
             format!(" --ca {}", word(&text(Path::new(dir))))
         }
         _ => String::new(),
     };
     format!(
-        "\nNext:\n  dbgate cert new NAME{place}\nGive clients {}, and keep {} to yourself.\n",
+        "\nNext:\n  dbgate cert new NAME{address}\nGive clients {}, and keep {} to yourself.\n",
         made.cert.display(),
         made.key.display()
     )
 }
 
 /// After a certificate was made: a line for each client, and the gateway's stanza.
-pub(super) fn after_leaf(subject: &Subject, made: &Outcome) -> String {
+pub(super) fn after_leaf(subject: &Subject, made: &IssuedPair) -> String {
     match subject {
         Subject::Server(names) => for_server(names, made),
         Subject::Client(name) => for_client(name, made),
     }
 }
 
-fn for_server(names: &[HostName], made: &Outcome) -> String {
+fn for_server(names: &[HostName], made: &IssuedPair) -> String {
     let (host, is_name) = match names.first() {
         Some(HostName::Dns(name)) => (name.to_string(), true),
         Some(HostName::Wildcard(base)) => (format!("db1.{base}"), true),
@@ -91,7 +91,7 @@ fn hosts(names: &[HostName]) -> String {
         .join(", ")
 }
 
-fn for_client(name: &str, made: &Outcome) -> String {
+fn for_client(name: &str, made: &IssuedPair) -> String {
     let (cert, key, ca) = (text(&made.cert), text(&made.key), text(&made.trust));
     let conninfo = format!(
         "host=HOST user={} sslmode=verify-full sslrootcert={} sslcert={} sslkey={}",

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use dbgate::cert::Outcome;
+use dbgate::cert::IssuedPair;
 
 use super::{Failure, UNREADABLE};
 
@@ -15,7 +15,7 @@ use super::{Failure, UNREADABLE};
 pub(super) fn manifest(
     name: &str,
     namespace: Option<&str>,
-    made: &Outcome,
+    made: &IssuedPair,
 ) -> Result<String, Failure> {
     let namespace = namespace.map_or_else(String::new, |ns| format!("  namespace: \"{ns}\"\n"));
     Ok(format!(

@@ -7,9 +7,9 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use dbgate::cert::{self, Bundle, Fault, Judgement, Purpose, Severity, View};
+use dbgate::cert::{self, Bundle, Fault, Purpose, Severity, Verification, View};
 use dbgate::probe::active::{self, Options, Roots, Setup, Target};
-use dbgate::probe::{Finding, Report, Stage};
+use dbgate::probe::{Finding, Report, RuleStage};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
@@ -126,9 +126,9 @@ fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
         Some(ca) => Some(cert::read_roots(Some(ca))?),
         None => None,
     };
-    let judgement = judge(&bundle, roots.as_deref());
-    if judgement.views.is_empty() {
-        let words = judgement.faults.first().map(ToString::to_string);
+    let verification = judge(&bundle, roots.as_deref());
+    if verification.views.is_empty() {
+        let words = verification.faults.first().map(ToString::to_string);
         let words = words.unwrap_or_else(|| "cannot be read".to_owned());
         return Err(Failure::new(
             UNREADABLE,
@@ -138,11 +138,11 @@ fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
     let shown = Shown {
         schema: SCHEMA,
         source: args.what.clone(),
-        trusted: roots.is_some().then(|| judgement.is_trusted()),
-        root: judgement.root.clone(),
+        trusted: roots.is_some().then(|| verification.is_trusted()),
+        root: verification.root.clone(),
         key: key(&bundle, path),
-        faults: judgement.faults.iter().map(Told::from).collect(),
-        certificates: judgement.views,
+        faults: verification.faults.iter().map(Told::from).collect(),
+        certificates: verification.views,
     };
     show(&shown, args.output)?;
     let is_wrong = !shown.faults.is_empty() || shown.key == Some(OTHER);
@@ -150,7 +150,7 @@ fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
 }
 
 /// What is wrong with the certificates of a file; without roots, nobody's trust is asked for.
-fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Judgement {
+fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Verification {
     let chain = &bundle.certificates;
     let now = SystemTime::now();
     let views: Vec<View> = chain
@@ -166,10 +166,10 @@ fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Judgement {
     } else {
         Purpose::Server
     };
-    let mut judgement = cert::judge(chain, roots.unwrap_or(&[]), None, purpose, now);
+    let mut verification = cert::verify(chain, roots.unwrap_or(&[]), None, purpose, now);
     if authorities {
         // A file of authorities is no chain, and none of them stands in a server's place.
-        judgement.faults.retain(|fault| {
+        verification.faults.retain(|fault| {
             matches!(
                 fault,
                 Fault::Expired { .. }
@@ -179,7 +179,7 @@ fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Judgement {
             )
         });
     } else if roots.is_none() {
-        judgement.faults.retain(|fault| {
+        verification.faults.retain(|fault| {
             !matches!(
                 fault,
                 Fault::SelfSigned { .. }
@@ -188,7 +188,7 @@ fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Judgement {
             )
         });
     }
-    judgement
+    verification
 }
 
 /// The key in the file, or in the one beside it that is named alike.
@@ -261,7 +261,7 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
 /// The exit code of a server that showed no certificate.
 fn unreached(report: &Report) -> u8 {
     match report.stage {
-        Stage::Dns | Stage::Tcp => NO_CONNECTION,
+        RuleStage::Dns | RuleStage::Tcp => NO_CONNECTION,
         _ => NO_HANDSHAKE,
     }
 }

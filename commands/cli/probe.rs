@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use dbgate::config::{bind_addr, parse_duration};
+use dbgate::probe::Hint;
 use dbgate::probe::active::{Endpoint, OnlyVersion, Split};
-use dbgate::probe::facts::Hint;
 use dbgate::tls::ServerName;
 
 /// Tell why a client does or does not reach a database, and what to do about it.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use dbgate::probe::{Rule, Stage, rules};
+use dbgate::probe::{Rule, RuleStage, rules};
 
 use super::print::Page;
 use crate::out;
@@ -47,7 +47,7 @@ fn one(rule: &Rule) -> String {
 
 fn list() -> String {
     let mut text = String::new();
-    let mut stage: Option<Stage> = None;
+    let mut stage: Option<RuleStage> = None;
     let width = rules::all().map(|rule| rule.code.len()).max().unwrap_or(0);
     let mut all: Vec<&Rule> = rules::all().collect();
     // Rules of several files share a stage.

@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use dbgate::probe::Hint;
 use dbgate::probe::active::Endpoint;
-use dbgate::probe::facts::Hint;
-use dbgate::probe::listen::{self, Heard, Mode, Reaction, Settings, Trust};
-use dbgate::probe::{Stage, Verdict};
+use dbgate::probe::listen::{self, ClientReport, Mode, Reaction, Settings, Trust};
+use dbgate::probe::{RuleStage, Verdict};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -52,7 +52,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
     let settings = Settings {
         hint: args.protocol.map_or(Hint::None, ProbeProtocol::hint),
         mode,
-        patience: args.timeout,
+        timeout: args.timeout,
     };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -70,7 +70,7 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
         .with_context(|| format!("cannot listen on {bind}"))?;
     let address = socket.local_addr().context("cannot listen")?;
     out::print_err(&invitation(address, &settings));
-    let (sender, mut heard) = mpsc::channel(QUEUE);
+    let (sender, mut client) = mpsc::channel(QUEUE);
     let serving = async {
         if once {
             listen::serve_once(socket, settings, sender).await;
@@ -80,9 +80,9 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
     };
     let printing = async {
         let mut worst = 0;
-        while let Some(heard) = heard.recv().await {
-            worst = worst.max(code(&heard));
-            if !show(&heard, output)? {
+        while let Some(client) = client.recv().await {
+            worst = worst.max(code(&client));
+            if !show(&client, output)? {
                 break;
             }
         }
@@ -101,20 +101,20 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
 }
 
 /// The exit code that a report stands for.
-fn code(heard: &Heard) -> u8 {
-    match (heard.report.verdict, heard.report.stage) {
+fn code(client: &ClientReport) -> u8 {
+    match (client.report.verdict, client.report.stage) {
         (Verdict::Ok, _) => 0,
         (Verdict::Warn, _) => TROUBLE,
-        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
+        (Verdict::Fail, RuleStage::Dns | RuleStage::Tcp) => NO_CONNECTION,
         (Verdict::Fail | Verdict::Failed | Verdict::Unknown, _) => NO_HANDSHAKE,
     }
 }
 
-fn show(heard: &Heard, output: ProbeOutput) -> Result<bool> {
+fn show(client: &ClientReport, output: ProbeOutput) -> Result<bool> {
     let text = match output {
-        ProbeOutput::Text => text(heard, print::colours()),
+        ProbeOutput::Text => text(client, print::colours()),
         ProbeOutput::Json => {
-            let mut line = serde_json::to_string(heard).context("cannot write JSON")?;
+            let mut line = serde_json::to_string(client).context("cannot write JSON")?;
             line.push('\n');
             line
         }
@@ -163,18 +163,18 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
 }
 
 /// One client for people.
-fn text(heard: &Heard, colours: bool) -> String {
-    if heard.told.as_ref() == Some(&heard.report.code) {
-        return ended(heard);
+fn text(client: &ClientReport, colours: bool) -> String {
+    if client.reported_code.as_ref() == Some(&client.report.code) {
+        return ended(client);
     }
-    let report = &heard.report;
-    let mut page = Page::new(&headline(heard, colours));
-    if heard.retry {
+    let report = &client.report;
+    let mut page = Page::new(&headline(client, colours));
+    if client.retry {
         return page.text() + "\n";
     }
-    page.row("it sent", &sent(heard));
+    page.row("it sent", &sent(client));
     if let Some(hello) = &report.hello {
-        page.row("SNI", &sni(heard));
+        page.row("SNI", &sni(client));
         page.row("ALPN", &listed(&report.alpn, "none"));
         page.row("versions", &listed(&hello.versions, "none"));
         let quantum = if hello.post_quantum {
@@ -186,7 +186,7 @@ fn text(heard: &Heard, colours: bool) -> String {
             "groups",
             &format!("{}{quantum}", listed(&hello.groups, "none")),
         );
-        page.row("signatures", &shortened(&heard.signature_algorithms));
+        page.row("signatures", &shortened(&client.signature_algorithms));
         let count = |n: usize, what: &str| match n {
             1 => format!("1 {what}"),
             n => format!("{n} {what}s"),
@@ -202,14 +202,14 @@ fn text(heard: &Heard, colours: bool) -> String {
         );
         page.row("JA4", &hello.ja4);
     }
-    if !heard.readable.is_empty() {
-        let what = heard.readable.join(", ");
+    if !client.readable.is_empty() {
+        let what = client.readable.join(", ");
         page.row(
             "readable",
             &format!("{what}: in the clear for anybody on the way"),
         );
     }
-    if let Some(to) = heard.forwarded_to {
+    if let Some(to) = client.forwarded_to {
         page.row("passed on to", &to.to_string());
     }
     if let Some(version) = &report.tls_version {
@@ -217,10 +217,10 @@ fn text(heard: &Heard, colours: bool) -> String {
         let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
         page.row("agreed on", &format!("TLS {}", parts.join("  ")));
     }
-    if let Some(answer) = &heard.answer {
+    if let Some(answer) = &client.answer {
         page.row("it got", answer);
     }
-    if let Some(then) = then(heard) {
+    if let Some(then) = then(client) {
         page.row("it then", &then);
     }
     let leads = report.verdict != Verdict::Ok;
@@ -239,38 +239,38 @@ fn text(heard: &Heard, colours: bool) -> String {
 }
 
 /// The first line: verdict, number, protocol, client, and the gist.
-fn headline(heard: &Heard, colours: bool) -> String {
-    let report = &heard.report;
+fn headline(client: &ClientReport, colours: bool) -> String {
+    let report = &client.report;
     let gist = match report.findings.first() {
         Some(lead) if report.verdict != Verdict::Ok => lead.rule.summary.to_owned(),
-        _ => gist(heard),
+        _ => gist(client),
     };
-    let gist = if heard.retry {
+    let gist = if client.retry {
         format!("again: {gist}")
     } else {
         gist
     };
     let id = report.id.map(|id| format!("#{id}")).unwrap_or_default();
-    let client = report.client.as_deref().unwrap_or_default();
-    let rest = escape(&format!("{id}  {}  {client}  {gist}", report.protocol));
+    let peer = report.client.as_deref().unwrap_or_default();
+    let rest = escape(&format!("{id}  {}  {peer}  {gist}", report.protocol));
     format!("{}  {rest}", print::verdict(report.verdict, colours))
 }
 
 /// What an untroubled client is about.
-fn gist(heard: &Heard) -> String {
-    let report = &heard.report;
+fn gist(client: &ClientReport) -> String {
+    let report = &client.report;
     let asks = match &report.sni {
         Some(sni) => format!("asks for {sni}"),
         None if report.hello.is_some() => "asks for no name".to_owned(),
         None => {
-            return heard
+            return client
                 .said
                 .first()
                 .cloned()
                 .unwrap_or_else(|| "said nothing".to_owned());
         }
     };
-    match (heard.certificate, report.established) {
+    match (client.certificate, report.established) {
         (Some(Trust::Refused | Trust::RefusedAfterwards), _) => {
             format!("{asks}, and verifies certificates")
         }
@@ -279,17 +279,17 @@ fn gist(heard: &Heard) -> String {
     }
 }
 
-fn sent(heard: &Heard) -> String {
-    match heard.said.as_slice() {
-        [] if heard.first_bytes.is_empty() => "nothing".to_owned(),
-        [] => format!("({})", heard.first_bytes),
-        said => format!("{}   ({})", said.join(", then "), heard.first_bytes),
+fn sent(client: &ClientReport) -> String {
+    match client.said.as_slice() {
+        [] if client.first_bytes.is_empty() => "nothing".to_owned(),
+        [] => format!("({})", client.first_bytes),
+        said => format!("{}   ({})", said.join(", then "), client.first_bytes),
     }
 }
 
-fn sni(heard: &Heard) -> String {
-    let report = &heard.report;
-    match (&report.sni, &heard.sni_normalised, report.sni_status) {
+fn sni(client: &ClientReport) -> String {
+    let report = &client.report;
+    match (&report.sni, &client.sni_normalised, report.sni_status) {
         (None, _, _) => "none".to_owned(),
         (Some(sent), Some(name), _) if sent == name => sent.clone(),
         (Some(sent), Some(name), _) => format!("{sent}   (a gateway reads {name})"),
@@ -314,18 +314,18 @@ fn shortened(all: &[String]) -> String {
 }
 
 /// What the client did with its answer.
-fn then(heard: &Heard) -> Option<String> {
-    let told = match heard.certificate {
+fn then(client: &ClientReport) -> Option<String> {
+    let told = match client.certificate {
         Some(Trust::Accepted) => {
-            let inside = heard.inside.as_deref().unwrap_or("something unknown");
+            let inside = client.inside.as_deref().unwrap_or("something unknown");
             return Some(format!("took it and sent {inside} inside TLS"));
         }
-        Some(Trust::Refused) => match (&heard.report.alert, heard.report.alert_by) {
+        Some(Trust::Refused) => match (&client.report.alert, client.report.alert_by) {
             (Some(alert), Some("client")) => format!("refused it with the alert {alert}"),
             _ => "hung up without an alert".to_owned(),
         },
         Some(Trust::RefusedAfterwards) => "completed the handshake and hung up".to_owned(),
-        None => reacted(heard.reaction.as_ref()?),
+        None => reacted(client.reaction.as_ref()?),
     };
     Some(told)
 }
@@ -345,13 +345,13 @@ fn reacted(reaction: &Reaction) -> String {
 }
 
 /// The last line of a connection that was told about before.
-fn ended(heard: &Heard) -> String {
-    let report = &heard.report;
+fn ended(client: &ClientReport) -> String {
+    let report = &client.report;
     let id = report.id.unwrap_or_default();
-    let client = report.client.as_deref().unwrap_or_default();
-    let seconds = heard.duration_ms / 1e3;
+    let peer = report.client.as_deref().unwrap_or_default();
+    let seconds = client.duration_ms / 1e3;
     escape(&format!(
-        "ENDED #{id}  {}  {client}  after {seconds:.1} s: {} bytes from the client, {} to it",
-        report.protocol, heard.bytes_in, heard.bytes_out
+        "ENDED #{id}  {}  {peer}  after {seconds:.1} s: {} bytes from the client, {} to it",
+        report.protocol, client.bytes_in, client.bytes_out
     )) + "\n\n"
 }

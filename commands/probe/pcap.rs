@@ -5,7 +5,7 @@
 
 mod live;
 mod rows;
-mod story;
+mod trace;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -40,11 +40,11 @@ pub(crate) fn run(args: &PcapArgs) -> Result<ExitCode> {
         (true, None) => live::run(args, hints),
         (true, Some(id)) => {
             let (pipe, _stop) = live::Pipe::stdin();
-            story::run(Capture::new(pipe, hints, Pace::Whole), id, args.output)
+            trace::run(Capture::new(pipe, hints, Pace::Whole), id, args.output)
         }
         (false, Some(id)) => {
             let capture = Capture::new(open(&args.file)?, hints, Pace::Whole);
-            story::run(capture, id, args.output)
+            trace::run(capture, id, args.output)
         }
         (false, None) => whole(args, hints),
     }

@@ -88,7 +88,7 @@ pub(crate) fn verdict(verdict: Verdict, colours: bool) -> String {
 
 /// The first line: verdict, protocol, place, and the gist.
 pub(crate) fn headline(report: &Report, colours: bool) -> String {
-    let mut parts = vec![report.protocol.clone(), place(report)];
+    let mut parts = vec![report.protocol.clone(), address(report)];
     match report.leading() {
         Some(lead) => parts.push(lead.rule.summary.to_owned()),
         None => parts.push(gist(report)),
@@ -99,7 +99,7 @@ pub(crate) fn headline(report: &Report, colours: bool) -> String {
 }
 
 /// What was asked for and where that is, or the two ends.
-fn place(report: &Report) -> String {
+fn address(report: &Report) -> String {
     match (&report.target, &report.client, &report.server) {
         (Some(target), _, Some(server)) if target == server => target.clone(),
         (Some(target), _, Some(server)) => format!("{target}  ({server})"),

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use dbgate::probe::Hint;
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
-use dbgate::probe::facts::Hint;
-use dbgate::probe::{Report, Stage, Verdict};
+use dbgate::probe::{Report, RuleStage, Verdict};
 
-use super::{many, print};
+use super::{print, repeat};
 use crate::cli::{ProbeOutput, Starttls, UrlArgs};
 use crate::out;
 
@@ -102,13 +102,13 @@ async fn look(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
         out::complain("only the first host of the URL is looked at; --each-address takes all");
     }
     if args.each_address {
-        return many::each_address(args, target, setup).await;
+        return repeat::each_address(args, target, setup).await;
     }
     if let Some(count) = args.count {
-        return many::count(args, target, setup, count).await;
+        return repeat::count(args, target, setup, count).await;
     }
     if let Some(wait) = args.wait {
-        return many::wait(args, target, setup, wait).await;
+        return repeat::wait(args, target, setup, wait).await;
     }
     let report = active::probe(target, setup).await;
     show(&report, args.output)?;
@@ -135,7 +135,7 @@ pub(super) fn json(report: &Report) -> Result<String> {
 pub(super) fn code(report: &Report) -> u8 {
     match (report.verdict, report.stage) {
         (Verdict::Ok, _) => OK,
-        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
+        (Verdict::Fail, RuleStage::Dns | RuleStage::Tcp) => NO_CONNECTION,
         _ if report.established => TROUBLE,
         _ => NO_HANDSHAKE,
     }

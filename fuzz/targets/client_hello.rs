@@ -47,13 +47,13 @@ fn in_segments(wire: &[u8], size: usize) -> Result<Option<ClientHello>, HelloErr
 }
 
 /// The name and the protocols of a hello.
-type Facts = (Option<String>, Vec<Vec<u8>>);
+type Dissection = (Option<String>, Vec<Vec<u8>>);
 
-fn facts(hello: ClientHello) -> Facts {
+fn facts(hello: ClientHello) -> Dissection {
     (hello.sni.name().map(ToString::to_string), hello.alpn)
 }
 
-fn rustls_facts(wire: &[u8]) -> Option<Facts> {
+fn rustls_facts(wire: &[u8]) -> Option<Dissection> {
     let mut acceptor = Acceptor::default();
     let mut rest = wire;
     loop {

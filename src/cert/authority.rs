@@ -13,7 +13,7 @@ use super::files::{self, Locked, PUBLIC, SECRET, content};
 use super::mint::{self, HostName};
 use super::path::Cert;
 use super::view::{self, view};
-use super::{CertError, Change, Outcome};
+use super::{CertError, IssuedPair, PairChange};
 use crate::tls::ServerName;
 
 /// The file of an authority's certificate.
@@ -43,7 +43,7 @@ pub struct RootRequest {
 /// # Errors
 /// Another authority is there (it is never overwritten), files cannot be read or written, or the
 /// system gives no random bytes.
-pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertError> {
+pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<IssuedPair, CertError> {
     let (cert, key) = (wanted.dir.join(CERT), wanted.dir.join(KEY));
     if let Some(name) = &wanted.name {
         check_name(name)?;
@@ -53,7 +53,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertE
     let change = match (files::read_chain(&cert)?, read_pair(&key)?) {
         (Some(chain), Some((_, der))) => {
             unchanged(wanted, &cert, &chain, &der)?;
-            Change::Unchanged
+            PairChange::Unchanged
         }
         (Some(_), None) => {
             return Err(CertError::Conflict(format!(
@@ -81,7 +81,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertE
             let until = mint::end(now, wanted.lifetime)?;
             let pem = mint::root(&name, &wanted.domains, &pair, now, until)?;
             locked.put(&cert, &pem, PUBLIC)?;
-            Change::Made
+            PairChange::Made
         }
     };
     let chain = files::read_chain(&cert)?.unwrap_or_default();
@@ -97,7 +97,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<Outcome, CertE
     if files::is_exposed(&key) {
         remarks.push(exposed(&key));
     }
-    Ok(Outcome {
+    Ok(IssuedPair {
         trust: cert.clone(),
         cert,
         key,

@@ -1,10 +1,10 @@
 //! What can be wrong with a chain of certificates: each cause apart, with its code, a sentence and
 //! the remedy.
 //!
-//! Not here: how they are found ([`super::judge`](super::judge())).
+//! Not here: how they are found ([`super::verify`](super::verify())).
 
 mod advice;
-mod words;
+mod display;
 
 use std::net::IpAddr;
 
@@ -19,7 +19,7 @@ pub enum Severity {
 
 /// Where in a chain a certificate stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ChainPosition {
     /// The one of the server, or of the client.
     Leaf,
     /// An authority between leaf and root, which the peer has sent.
@@ -70,25 +70,28 @@ pub enum Fault {
     Expired { not_after: String, days_ago: i64 },
     /// The time of a certificate has not come.
     NotYetValid {
-        place: Place,
+        position: ChainPosition,
         subject: String,
         not_before: String,
         days_ahead: i64,
     },
     /// The time of an authority in the chain is over.
     ChainExpired {
-        place: Place,
+        position: ChainPosition,
         subject: String,
         not_after: String,
         days_ago: i64,
     },
     /// A certificate has signed another one without being an authority's (no CA:TRUE).
-    NotACa { place: Place, subject: String },
+    NotACa {
+        position: ChainPosition,
+        subject: String,
+    },
     /// An authority whose key usage leaves out the signing of certificates.
     NotForSigning { subject: String },
     /// More authorities below this one than it permits.
     PathTooLong {
-        place: Place,
+        position: ChainPosition,
         subject: String,
         limit: u32,
     },
@@ -168,11 +171,11 @@ impl Fault {
     pub fn severity(&self) -> Severity {
         match self {
             // rustls takes a root for name and key; OpenSSL, and so libpq, looks at all of it.
-            Self::NotYetValid { place, .. }
-            | Self::ChainExpired { place, .. }
-            | Self::NotACa { place, .. }
-            | Self::PathTooLong { place, .. }
-                if *place == Place::Root =>
+            Self::NotYetValid { position, .. }
+            | Self::ChainExpired { position, .. }
+            | Self::NotACa { position, .. }
+            | Self::PathTooLong { position, .. }
+                if *position == ChainPosition::Root =>
             {
                 Severity::Warning
             }

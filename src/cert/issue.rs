@@ -14,7 +14,7 @@ use super::files::{self, Locked, PUBLIC, SECRET, content};
 use super::mint::{self, HostName, Leaf};
 use super::path::Cert;
 use super::view::{self, view};
-use super::{CertError, Change, Outcome, Purpose};
+use super::{CertError, IssuedPair, PairChange, Purpose};
 use crate::tls::ServerName;
 
 /// A certificate with less time left is due, unless it was made for a short time.
@@ -63,7 +63,7 @@ pub struct LeafRequest {
 /// # Errors
 /// A certificate for others is there, the authority cannot sign or may not issue for the names,
 /// files cannot be read or written, or the system gives no random bytes.
-pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<Outcome, CertError> {
+pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<IssuedPair, CertError> {
     let stem = wanted.subject.file_stem()?;
     let cert_path = wanted.out.join(format!("{stem}.crt"));
     let key_path = wanted.out.join(format!("{stem}.key"));
@@ -97,7 +97,7 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<Outcome, CertE
         key: &key_path,
     };
     let (change, key) = pair.plan(until, now)?;
-    if change != Change::Unchanged {
+    if change != PairChange::Unchanged {
         let key = if let Some(key) = key {
             key
         } else {
@@ -125,7 +125,7 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<Outcome, CertE
     let der = chain
         .first()
         .ok_or_else(|| content(&cert_path, "is empty"))?;
-    Ok(Outcome {
+    Ok(IssuedPair {
         view: view(der, now).map_err(|e| content(&cert_path, e.to_string()))?,
         trust: authority.map_or_else(|| cert_path.clone(), |authority| authority.path),
         cert: cert_path,
@@ -150,13 +150,13 @@ impl Pair<'_> {
         &self,
         until: SystemTime,
         now: SystemTime,
-    ) -> Result<(Change, Option<KeyPair>), CertError> {
+    ) -> Result<(PairChange, Option<KeyPair>), CertError> {
         if self.wanted.force {
             let is_there = self.cert.exists() || self.key.exists();
             let change = if is_there {
-                Change::Replaced
+                PairChange::Replaced
             } else {
-                Change::Made
+                PairChange::Made
             };
             return Ok((change, None));
         }
@@ -170,7 +170,7 @@ impl Pair<'_> {
         let chain = files::read_chain(self.cert).map_err(or_force)?;
         let key = read_pair(self.key).map_err(or_force)?;
         let Some(der) = chain.as_ref().and_then(|chain| chain.first()) else {
-            return Ok((Change::Made, key.map(|(pair, _)| pair)));
+            return Ok((PairChange::Made, key.map(|(pair, _)| pair)));
         };
         let cert = Cert::read(der).map_err(|e| or_force(content(self.cert, e.to_string())))?;
         if let Some(difference) = self.difference(&cert) {
@@ -181,11 +181,11 @@ impl Pair<'_> {
         }
         Ok(match key {
             Some((_, key)) if files::fits(der, &key) && !self.is_due(&cert, until, now) => {
-                (Change::Unchanged, None)
+                (PairChange::Unchanged, None)
             }
-            Some((pair, key)) if files::fits(der, &key) => (Change::Renewed, Some(pair)),
-            Some((pair, _)) => (Change::Repaired, Some(pair)),
-            None => (Change::Repaired, None),
+            Some((pair, key)) if files::fits(der, &key) => (PairChange::Renewed, Some(pair)),
+            Some((pair, _)) => (PairChange::Repaired, Some(pair)),
+            None => (PairChange::Repaired, None),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Certificates: what they say, why a chain of them is or is not trusted, and those that dbgate
 //! makes.
 //!
-//! [`judge`](judge()) is the one place that tells why a chain is refused; it is pure, as is
+//! [`verify`](verify()) is the one place that tells why a chain is refused; it is pure, as is
 //! [`view`](view()). The gateway's own pair is made by [`gateway_pair`].
 //!
 //! Not here: what the gateway does with its certificates ([`crate::tls::config`]), and what is
@@ -13,10 +13,10 @@ mod fault;
 mod files;
 mod gateway;
 mod issue;
-mod judge;
 mod mint;
 mod path;
 mod throwaway;
+mod verify;
 mod view;
 
 use std::io;
@@ -25,13 +25,13 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 pub use authority::{RootRequest, make_root};
-pub use fault::{Evidence, Fault, Place, Severity};
+pub use fault::{ChainPosition, Evidence, Fault, Severity};
 pub use files::{Bundle, fits, read_bundle, read_bundle_from, read_roots};
 pub use gateway::gateway_pair;
 pub use issue::{LeafRequest, Signer, Subject, make_leaf};
-pub use judge::{Judgement, Purpose, judge};
 pub use mint::HostName;
 pub use throwaway::throwaway;
+pub use verify::{Purpose, Verification, verify};
 pub use view::{Unreadable, View, has_weak_key, view};
 
 use crate::tls::files::TlsFileError;
@@ -95,7 +95,7 @@ impl From<TlsFileError> for CertError {
 
 /// What became of a pair of certificate and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
+pub enum PairChange {
     /// There was none.
     Made,
     /// The certificate was due; the key is the same.
@@ -110,7 +110,7 @@ pub enum Change {
 
 /// A pair of certificate and key, as it is now.
 #[derive(Clone, Debug)]
-pub struct Outcome {
+pub struct IssuedPair {
     /// The certificate and, behind it, what must be sent with it; PEM.
     pub cert: PathBuf,
     /// Its private key, PEM, PKCS#8.
@@ -120,7 +120,7 @@ pub struct Outcome {
     /// What the certificate says.
     pub view: View,
     /// What was done.
-    pub change: Change,
+    pub change: PairChange,
     /// What the user should know, one sentence each.
     pub remarks: Vec<String>,
 }

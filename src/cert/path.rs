@@ -1,6 +1,6 @@
 //! Who has signed whom: the way from a leaf to a trusted root, or as far as it leads.
 //!
-//! Not here: whether verifiers accept it; they have the last word ([`super::judge`](super::judge())).
+//! Not here: whether verifiers accept it; they have the last word ([`super::verify`](super::verify())).
 //! Source: RFC 5280 section 6.1, RFC 4158 (building paths).
 
 use std::cell::Cell;
@@ -29,7 +29,7 @@ pub(super) enum Link {
     /// The signature was verified.
     Signed,
     /// The names fit, but the algorithm or the key is one that is not verified here.
-    Untold,
+    Unverifiable,
     /// The names do not fit, or the key did not sign.
     No,
 }
@@ -82,9 +82,9 @@ pub(super) fn link(cert: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> 
     }
     match cert.verify_signature(Some(issuer.public_key())) {
         Ok(()) => Link::Signed,
-        Err(X509Error::SignatureUnsupportedAlgorithm) => Link::Untold,
+        Err(X509Error::SignatureUnsupportedAlgorithm) => Link::Unverifiable,
         // Weak keys are refused before their signature is looked at.
-        Err(_) if is_weak(issuer.public_key()) => Link::Untold,
+        Err(_) if is_weak(issuer.public_key()) => Link::Unverifiable,
         Err(_) => Link::No,
     }
 }

@@ -8,11 +8,12 @@ mod handshake;
 
 pub(super) use handshake::server_alert_rule;
 
-use super::exchange::{End, Exchange, Loss, Side};
-use super::facts::{self, Facts, Hint, Opening};
+use super::dissection::{self, Dissection, Opening};
+use super::exchange::{Exchange, Loss, Side, StreamEnd};
 use super::report::{Finding, HelloReport, Report};
 use super::rules::{self, Rule, Severity};
 use crate::preface::sniff::Spoken;
+use crate::probe::hint::Hint;
 use crate::tls::observed::Observed;
 use crate::tls::{ClientHello, Sni, ja4, names};
 use crate::wire::escape;
@@ -31,10 +32,10 @@ pub enum Vantage {
 /// Reads an exchange and tells what it means; the report is concluded.
 #[must_use]
 pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
-    let facts = facts::read(exchange, hint);
+    let dissection = dissection::dissect(exchange, hint);
     let mut report = Report::default();
-    fill(&mut report, &facts, exchange);
-    for finding in findings(&facts, exchange, hint, vantage) {
+    fill(&mut report, &dissection, exchange);
+    for finding in findings(&dissection, exchange, hint, vantage) {
         report.find(finding);
     }
     report.conclude();
@@ -42,19 +43,19 @@ pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
 }
 
 /// The fields of the report that state facts.
-fn fill(report: &mut Report, facts: &Facts, exchange: &Exchange) {
-    facts.protocol.clone_into(&mut report.protocol);
-    report.starttls = facts.starttls();
-    report.ssl_answer = facts.ssl_answer().map(|byte| escape(&[byte]));
+fn fill(report: &mut Report, dissection: &Dissection, exchange: &Exchange) {
+    dissection.protocol.clone_into(&mut report.protocol);
+    report.starttls = dissection.starttls();
+    report.ssl_answer = dissection.ssl_answer().map(|byte| escape(&[byte]));
     report.sni_status = Sni::None.status();
-    report.alert = facts.alert_name();
-    report.alert_by = facts.alert.map(|(_, side)| side.as_str());
-    report.established = facts.established;
-    if let Some((hello, offer)) = &facts.client_tls.hello {
+    report.alert = dissection.alert_name();
+    report.alert_by = dissection.alert.map(|(_, side)| side.as_str());
+    report.established = dissection.established;
+    if let Some((hello, offer)) = &dissection.client_tls.hello {
         report.sni = hello.sni_raw.as_deref().map(escape);
         report.sni_status = hello.sni.status();
         report.alpn = hello.alpn.iter().map(|protocol| escape(protocol)).collect();
-        let start = facts.tls_at.map_or(0, |(client, _)| client);
+        let start = dissection.tls_at.map_or(0, |(client, _)| client);
         let segments = exchange
             .client
             .pieces_between(start, start + hello.wire_len);
@@ -72,12 +73,12 @@ fn fill(report: &mut Report, facts: &Facts, exchange: &Exchange) {
             post_quantum: offer.groups.iter().copied().any(names::is_post_quantum),
         });
     }
-    if let Some(chosen) = &facts.server_tls.server_hello {
+    if let Some(chosen) = &dissection.server_tls.server_hello {
         report.tls_version = Some(names::version(chosen.version).into_owned());
         report.cipher = Some(names::cipher_suite(chosen.suite).into_owned());
         report.group = chosen.group.map(|group| names::group(group).into_owned());
     }
-    phases(report, facts, exchange);
+    phases(report, dissection, exchange);
 }
 
 fn versions(hello: &ClientHello) -> Vec<String> {
@@ -91,26 +92,28 @@ fn versions(hello: &ClientHello) -> Vec<String> {
 }
 
 /// How long connecting, the preface and the handshake took.
-fn phases(report: &mut Report, facts: &Facts, exchange: &Exchange) {
+fn phases(report: &mut Report, dissection: &Dissection, exchange: &Exchange) {
     if let super::exchange::Connect::Accepted(took) = exchange.connect {
         report.phase("tcp", took);
     }
     let between = |from: Option<std::time::Duration>, to: Option<std::time::Duration>| {
         from.zip(to).map(|(from, to)| to.saturating_sub(from))
     };
-    if let Some(request) = facts.requests.iter().find(|request| request.tls) {
-        let answer = facts.tls_at.and_then(|(_, server)| server.checked_sub(1));
+    if let Some(request) = dissection.requests.iter().find(|request| request.tls) {
+        let answer = dissection
+            .tls_at
+            .and_then(|(_, server)| server.checked_sub(1));
         let asked = exchange.client.time_of(request.at);
         let answered = answer.and_then(|at| exchange.server.time_of(at));
         if let Some(took) = between(asked, answered) {
             report.phase("preface", took);
         }
     }
-    if let (true, Some((client_at, server_at))) = (facts.established, facts.tls_at) {
+    if let (true, Some((client_at, server_at))) = (dissection.established, dissection.tls_at) {
         let sealed = |tls: &Observed| tls.encrypted.first.map(|first| first.at);
         let finished = [
-            sealed(&facts.client_tls).and_then(|at| exchange.client.time_of(client_at + at)),
-            sealed(&facts.server_tls).and_then(|at| exchange.server.time_of(server_at + at)),
+            sealed(&dissection.client_tls).and_then(|at| exchange.client.time_of(client_at + at)),
+            sealed(&dissection.server_tls).and_then(|at| exchange.server.time_of(server_at + at)),
         ];
         let done = finished.into_iter().flatten().max();
         if let Some(took) = between(exchange.client.time_of(client_at), done) {
@@ -120,28 +123,33 @@ fn phases(report: &mut Report, facts: &Facts, exchange: &Exchange) {
 }
 
 /// All that was found, in the order in which it happened.
-fn findings(facts: &Facts, exchange: &Exchange, hint: Hint, vantage: Vantage) -> Vec<Finding> {
-    let look = Look {
-        facts,
+fn findings(
+    dissection: &Dissection,
+    exchange: &Exchange,
+    hint: Hint,
+    vantage: Vantage,
+) -> Vec<Finding> {
+    let diagnoser = Diagnoser {
+        dissection,
         exchange,
         hint,
         vantage,
     };
     let mut found = Vec::new();
-    look.connecting(&mut found);
-    look.recording(&mut found);
-    match &facts.opening {
-        Opening::Nothing => look.nothing(&mut found),
-        Opening::Incomplete => look.incomplete(&mut found),
-        Opening::Tls => look.tls(&mut found),
+    diagnoser.connecting(&mut found);
+    diagnoser.recording(&mut found);
+    match &dissection.opening {
+        Opening::Nothing => diagnoser.nothing(&mut found),
+        Opening::Incomplete => diagnoser.incomplete(&mut found),
+        Opening::Tls => diagnoser.tls(&mut found),
         // Bytes from the middle of a stream are not what the client began with.
         _ if !exchange.client.has_start() => {}
         Opening::Startup
         | Opening::MysqlLogin
-        | Opening::Other(Spoken::RedisCommand | Spoken::Mongodb) => look.plaintext(&mut found),
+        | Opening::Other(Spoken::RedisCommand | Spoken::Mongodb) => diagnoser.plaintext(&mut found),
         // What makes no sense may do so after a greeting that was not recorded.
         Opening::Illegal(_) | Opening::Unknown(_) | Opening::Other(_)
-            if !look.has_opening(Side::Server) => {}
+            if !diagnoser.has_opening(Side::Server) => {}
         Opening::Cancel => found.push(Finding::new(
             &rules::CLIENT_CANCEL_PLAINTEXT,
             "a CancelRequest came without TLS",
@@ -159,21 +167,21 @@ fn findings(facts: &Facts, exchange: &Exchange, hint: Hint, vantage: Vantage) ->
     found
 }
 
-struct Look<'a> {
-    facts: &'a Facts,
+struct Diagnoser<'a> {
+    dissection: &'a Dissection,
     exchange: &'a Exchange,
     hint: Hint,
     vantage: Vantage,
 }
 
-impl Look<'_> {
+impl Diagnoser<'_> {
     /// Whether the server is a stranger, so that its part can be at fault.
-    fn judges_server(&self) -> bool {
+    fn server_is_foreign(&self) -> bool {
         self.vantage != Vantage::Listen
     }
 
     /// Whether the client is a stranger, so that its part can be at fault.
-    fn judges_client(&self) -> bool {
+    fn client_is_foreign(&self) -> bool {
         self.vantage != Vantage::Active
     }
 
@@ -227,8 +235,8 @@ impl Look<'_> {
 
     /// Whether it is known what a side began with, or that it said nothing.
     fn has_opening(&self, side: Side) -> bool {
-        let said = self.exchange.side(side);
-        said.is_whole() || (said.has_start() && said.lost().is_none() && !said.bytes().is_empty())
+        let flow = self.exchange.side(side);
+        flow.is_whole() || (flow.has_start() && flow.lost().is_none() && !flow.bytes().is_empty())
     }
 
     /// The connection is still being watched and nobody has given up.
@@ -245,15 +253,17 @@ impl Look<'_> {
 
     /// The rule for what the server's bytes look like; `otherwise` where they look like nothing.
     fn spoken_rule(&self, otherwise: &'static Rule) -> &'static Rule {
-        match self.facts.server_speaks {
+        match self.dissection.server_speaks {
             Some(Spoken::Http) => &rules::HTTP_SERVER,
             Some(Spoken::Ssh) => &rules::SSH_SERVER,
             Some(Spoken::MysqlGreeting | Spoken::MysqlError) => &rules::MYSQL_SERVER,
-            Some(Spoken::RedisReply) if self.facts.opening == Opening::Tls => &rules::REDIS_PLAIN,
+            Some(Spoken::RedisReply) if self.dissection.opening == Opening::Tls => {
+                &rules::REDIS_PLAIN
+            }
             Some(Spoken::RedisReply) => &rules::REDIS_SERVER,
             Some(Spoken::Postgres) => &rules::POSTGRES_SERVER,
             Some(Spoken::Mongodb) => &rules::MONGODB_SERVER,
-            Some(Spoken::TlsAlert | Spoken::Tls) if !self.facts.requests.is_empty() => {
+            Some(Spoken::TlsAlert | Spoken::Tls) if !self.dissection.requests.is_empty() => {
                 &rules::PG_EXPECTS_TLS_FIRST
             }
             Some(Spoken::TlsAlert | Spoken::Tls) => &rules::TLS_FIRST_SERVER,
@@ -264,18 +274,18 @@ impl Look<'_> {
 
     /// What came instead of what was expected.
     fn instead(&self, expected: &str) -> String {
-        let bytes = &self.facts.server_bytes;
-        match self.facts.server_speaks {
+        let bytes = &self.dissection.server_bytes;
+        match self.dissection.server_speaks {
             Some(spoken) => format!("instead of {expected} came {spoken}: {bytes}"),
             None => format!("instead of {expected} came the bytes {bytes}"),
         }
     }
 }
 
-fn how_ended(end: End) -> &'static str {
+fn how_ended(end: StreamEnd) -> &'static str {
     match end {
-        End::Closed => "hung up",
-        End::Reset => "reset the connection",
+        StreamEnd::Closed => "hung up",
+        StreamEnd::Reset => "reset the connection",
     }
 }
 

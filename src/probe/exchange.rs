@@ -2,7 +2,7 @@
 //! ended.
 //!
 //! It is filled by whoever listens in (a capture, a socket that is being recorded) and read by
-//! [`super::facts`]. Nothing here knows what the bytes mean, and there is no clock: times come from
+//! [`super::dissection`]. Nothing here knows what the bytes mean, and there is no clock: times come from
 //! outside, counted from the first moment of the connection.
 
 use std::time::Duration;
@@ -44,7 +44,7 @@ impl Side {
 
 /// How a side ended what it had to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum StreamEnd {
     /// In good order (FIN).
     Closed,
     /// By a reset (RST).
@@ -65,11 +65,11 @@ pub struct Piece {
 /// Whoever sits at a socket sees all of it. A recording may lack any part, so it also says what was
 /// seen of the stream's two ends: absence proves something only where it was seen.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+pub struct Flow {
     bytes: Vec<u8>,
     pieces: Vec<Piece>,
     total: u64,
-    end: Option<(End, Duration)>,
+    end: Option<(StreamEnd, Duration)>,
     lost: Option<Loss>,
     /// Whether something may have been said before the first byte.
     start_unseen: bool,
@@ -88,7 +88,7 @@ pub enum Loss {
     Start,
 }
 
-impl Said {
+impl Flow {
     /// Adds the next bytes of the stream; what lies beyond [`KEPT`] is counted, not kept.
     pub fn push(&mut self, bytes: &[u8], at: Duration) {
         if bytes.is_empty() {
@@ -111,7 +111,7 @@ impl Said {
     }
 
     /// Remembers how the side ended; of several ends the earliest counts.
-    pub fn end(&mut self, end: End, at: Duration) {
+    pub fn end(&mut self, end: StreamEnd, at: Duration) {
         if self.end.is_none_or(|(_, before)| at < before) {
             self.end = Some((end, at));
         }
@@ -174,7 +174,7 @@ impl Said {
 
     /// How and when it ended, if it did.
     #[must_use]
-    pub fn ended(&self) -> Option<(End, Duration)> {
+    pub fn ended(&self) -> Option<(StreamEnd, Duration)> {
         self.end
     }
 
@@ -229,9 +229,9 @@ pub struct Exchange {
     /// What became of the attempt to connect.
     pub connect: Connect,
     /// What the client said.
-    pub client: Said,
+    pub client: Flow,
     /// What the server said.
-    pub server: Said,
+    pub server: Flow,
     /// Whether more may follow: the connection is open and still being watched.
     pub open: bool,
 }
@@ -239,7 +239,7 @@ pub struct Exchange {
 impl Exchange {
     /// What one side said.
     #[must_use]
-    pub fn side(&self, side: Side) -> &Said {
+    pub fn side(&self, side: Side) -> &Flow {
         match side {
             Side::Client => &self.client,
             Side::Server => &self.server,
@@ -248,7 +248,7 @@ impl Exchange {
 
     /// Which end gave up first, and how; at the same moment it is the server.
     #[must_use]
-    pub fn ended_first(&self) -> Option<(Side, End)> {
+    pub fn ended_first(&self) -> Option<(Side, StreamEnd)> {
         match (self.client.end, self.server.end) {
             (Some((end, at)), Some((_, other))) if at < other => Some((Side::Client, end)),
             (_, Some((end, _))) => Some((Side::Server, end)),
@@ -258,7 +258,7 @@ impl Exchange {
     }
 
     /// The same, to add to it.
-    pub fn side_mut(&mut self, side: Side) -> &mut Said {
+    pub fn side_mut(&mut self, side: Side) -> &mut Flow {
         match side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
@@ -276,52 +276,58 @@ mod tests {
 
     #[test]
     fn pieces_tell_when_and_in_how_many_parts_bytes_came() {
-        let mut said = Said::default();
-        said.push(b"abc", ms(1));
-        said.push(b"", ms(2));
-        said.push(b"de", ms(3));
-        assert_eq!(said.bytes(), b"abcde");
-        let times: Vec<_> = (0..6).map(|offset| said.time_of(offset)).collect();
+        let mut flow = Flow::default();
+        flow.push(b"abc", ms(1));
+        flow.push(b"", ms(2));
+        flow.push(b"de", ms(3));
+        assert_eq!(flow.bytes(), b"abcde");
+        let times: Vec<_> = (0..6).map(|offset| flow.time_of(offset)).collect();
         let (one, three) = (Some(ms(1)), Some(ms(3)));
         assert_eq!(times, [one, one, one, three, three, None]);
         for (from, to, pieces) in [(0, 3, 1), (0, 4, 2), (1, 2, 1), (3, 5, 1), (2, 5, 2)] {
-            assert_eq!(said.pieces_between(from, to), pieces, "{from}..{to}");
+            assert_eq!(flow.pieces_between(from, to), pieces, "{from}..{to}");
         }
     }
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let mut said = Said::default();
+        let mut flow = Flow::default();
         for _ in 0..KEPT {
-            said.push(b"ab", ms(0));
+            flow.push(b"ab", ms(0));
         }
-        assert_eq!(said.bytes().len(), KEPT);
-        assert_eq!(said.total(), 2 * KEPT as u64);
-        assert_eq!(said.pieces().len(), MAX_PIECES);
-        said.lose(Loss::Gap);
-        said.push(b"c", ms(0));
+        assert_eq!(flow.bytes().len(), KEPT);
+        assert_eq!(flow.total(), 2 * KEPT as u64);
+        assert_eq!(flow.pieces().len(), MAX_PIECES);
+        flow.lose(Loss::Gap);
+        flow.push(b"c", ms(0));
         assert_eq!(
-            (said.total(), said.bytes().len()),
+            (flow.total(), flow.bytes().len()),
             (2 * KEPT as u64 + 1, KEPT)
         );
     }
 
     #[test]
     fn of_several_ends_the_earliest_counts_in_whatever_order_they_are_told() {
-        let mut said = Said::default();
-        said.end(End::Closed, ms(2));
-        said.end(End::Reset, ms(3));
-        said.end(End::Closed, ms(1));
-        assert_eq!(said.ended(), Some((End::Closed, ms(1))));
+        let mut flow = Flow::default();
+        flow.end(StreamEnd::Closed, ms(2));
+        flow.end(StreamEnd::Reset, ms(3));
+        flow.end(StreamEnd::Closed, ms(1));
+        assert_eq!(flow.ended(), Some((StreamEnd::Closed, ms(1))));
     }
 
     #[test]
     fn who_ended_first_is_known_by_time() {
         let mut exchange = Exchange::default();
         assert_eq!(exchange.ended_first(), None);
-        exchange.server.end(End::Reset, ms(5));
-        assert_eq!(exchange.ended_first(), Some((Side::Server, End::Reset)));
-        exchange.client.end(End::Closed, ms(4));
-        assert_eq!(exchange.ended_first(), Some((Side::Client, End::Closed)));
+        exchange.server.end(StreamEnd::Reset, ms(5));
+        assert_eq!(
+            exchange.ended_first(),
+            Some((Side::Server, StreamEnd::Reset))
+        );
+        exchange.client.end(StreamEnd::Closed, ms(4));
+        assert_eq!(
+            exchange.ended_first(),
+            Some((Side::Client, StreamEnd::Closed))
+        );
     }
 }

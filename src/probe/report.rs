@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::cert::View;
 use crate::wire::one_line;
 
-use super::rules::{CAPTURE_NOT_ENOUGH, CLIENT_SAID_NOTHING, Rule, Severity, Stage};
+use super::rules::{CAPTURE_NOT_ENOUGH, CLIENT_SAID_NOTHING, Rule, RuleStage, Severity};
 
 /// The longest sentence of a finding, in characters; what servers say in it is shorter.
 const LONGEST_DETAIL: usize = 4000;
@@ -97,7 +97,7 @@ impl Serialize for Finding {
         struct Shape<'a> {
             code: &'a str,
             severity: Severity,
-            stage: Stage,
+            stage: RuleStage,
             said_by: &'a str,
             summary: &'a str,
             detail: &'a str,
@@ -159,7 +159,7 @@ pub struct Report {
     /// The code of the leading finding; `ok` when there is none that matters.
     pub code: String,
     /// The stage of the leading finding; `done` when there is none.
-    pub stage: Stage,
+    pub stage: RuleStage,
     /// What is spoken, as far as it is known: `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`,
     /// `tls`, or `unknown`.
     pub protocol: String,
@@ -235,12 +235,12 @@ impl Report {
     pub fn conclude(&mut self) {
         // What happened comes before what its recording lacks.
         self.findings.sort_by_key(|finding| {
-            let of_capture = finding.rule.stage == Stage::Capture;
+            let of_capture = finding.rule.stage == RuleStage::Capture;
             (Reverse(finding.severity), of_capture)
         });
         let leading = self.leading();
         let severity = leading.map(|finding| finding.severity);
-        let (code, stage) = leading.map_or(("ok", Stage::Done), |finding| {
+        let (code, stage) = leading.map_or(("ok", RuleStage::Done), |finding| {
             (finding.rule.code, finding.rule.stage)
         });
         self.verdict = match severity {
@@ -264,7 +264,7 @@ impl Report {
     /// It has failed only where something that was seen proves it, and where neither that nor a
     /// handshake was seen it is unknown.
     pub fn conclude_recorded(&mut self) {
-        let of_capture = |finding: &Finding| finding.rule.stage == Stage::Capture;
+        let of_capture = |finding: &Finding| finding.rule.stage == RuleStage::Capture;
         let matters = |finding: &Finding| finding.severity != Severity::Note;
         let findings = &mut self.findings;
         let verdict = if self.established {
@@ -334,14 +334,17 @@ mod tests {
 
         report.find(Finding::new(&rules::SNI_NONE, "a").with(Severity::Note));
         report.conclude();
-        assert_eq!((report.verdict, report.stage), (Verdict::Ok, Stage::Done));
+        assert_eq!(
+            (report.verdict, report.stage),
+            (Verdict::Ok, RuleStage::Done)
+        );
 
         report.find(Finding::new(&rules::PG_TLS_REFUSED, "b"));
         report.find(Finding::new(&rules::PG_TLS_REFUSED, "c"));
         report.conclude();
         assert_eq!(report.verdict, Verdict::Fail);
         assert_eq!(report.code, "pg-tls-refused");
-        assert_eq!(report.stage, Stage::Preface);
+        assert_eq!(report.stage, RuleStage::Preface);
         assert_eq!(report.findings.len(), 2);
     }
 }

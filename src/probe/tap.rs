@@ -1,7 +1,7 @@
 //! A stream that is listened to: everything that passes goes into an [`Exchange`] as well.
 //!
 //! It changes nothing on the way and buffers nothing; what is kept is bounded by the exchange.
-//! Not here: what the bytes mean ([`super::facts`]).
+//! Not here: what the bytes mean ([`super::dissection`]).
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::exchange::{Connect, End, Exchange, Side};
+use super::exchange::{Connect, Exchange, Side, StreamEnd};
 
 /// What is being recorded of one connection; clones share it.
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ impl Recording {
     }
 
     /// Notes how a side ended.
-    pub fn end(&self, side: Side, end: End) {
+    pub fn end(&self, side: Side, end: StreamEnd) {
         self.change(|exchange, at| exchange.side_mut(side).end(end, at));
     }
 
@@ -112,7 +112,7 @@ impl<S> Tap<S> {
             error.kind(),
             ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
         ) {
-            self.recording.end(self.us.other(), End::Reset);
+            self.recording.end(self.us.other(), StreamEnd::Reset);
         }
     }
 }
@@ -131,7 +131,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
                 if !new.is_empty() {
                     self.recording.push(self.us.other(), new);
                 } else if room > 0 {
-                    self.recording.end(self.us.other(), End::Closed);
+                    self.recording.end(self.us.other(), StreamEnd::Closed);
                 }
             }
             Err(e) => self.failed(e),
@@ -164,7 +164,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let shut = ready!(Pin::new(&mut self.inner).poll_shutdown(cx));
         match &shut {
-            Ok(()) => self.recording.end(self.us, End::Closed),
+            Ok(()) => self.recording.end(self.us, StreamEnd::Closed),
             Err(e) => self.failed(e),
         }
         Poll::Ready(shut)
@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(exchange.server.bytes(), b"answer");
         assert_eq!(exchange.server.bytes(), answer);
         let how = |side: Side| exchange.side(side).ended().map(|(end, _)| end);
-        assert_eq!(how(Side::Client), Some(End::Closed));
-        assert_eq!(how(Side::Server), Some(End::Closed));
+        assert_eq!(how(Side::Client), Some(StreamEnd::Closed));
+        assert_eq!(how(Side::Server), Some(StreamEnd::Closed));
         assert!(!exchange.open);
     }
 
@@ -208,7 +208,7 @@ mod tests {
         let error = near.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         let ended = recording.exchange().client.ended().map(|(end, _)| end);
-        assert_eq!(ended, Some(End::Reset));
+        assert_eq!(ended, Some(StreamEnd::Reset));
     }
 
     fn reset() -> impl AsyncRead + Unpin {

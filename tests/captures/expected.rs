@@ -114,9 +114,9 @@ fn a_port_can_be_given_its_protocol() {
 fn a_story_tells_what_each_packet_completed() {
     let file = folder().join("pg-unknown-ca.pcap");
     let ran = pcap(&["--stream", "1", "-o", "json", file.to_str().unwrap()]);
-    let story = &ran.rows()[0];
-    assert_eq!(story["code"], "client-unknown-ca");
-    let told: Vec<String> = story["packets"]
+    let trace = &ran.rows()[0];
+    assert_eq!(trace["code"], "client-unknown-ca");
+    let told: Vec<String> = trace["packets"]
         .as_array()
         .unwrap()
         .iter()

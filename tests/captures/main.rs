@@ -3,12 +3,12 @@
 //!
 //! No server and no client is needed: the traffic is in `tests/data/captures`, with its origin.
 
-mod badly;
-mod cut;
 mod expected;
 mod live;
+mod lossy;
 mod same_row;
 mod shapes;
+mod truncated;
 mod tunnels;
 mod unreadable;
 mod write;

@@ -7,13 +7,13 @@
 //! `NAME.json`; `DBGATE_REFRESH=1 tests/run --test probe drills::` writes these anew, but none whose
 //! row does not hold.
 
-mod asks;
 mod certificates;
 mod dbgate;
+mod mock_servers;
 mod mongodb;
 mod mysql;
 mod normal;
-mod played;
+mod optional_client_cert;
 mod postgres;
 mod reach;
 mod redis;
@@ -187,24 +187,24 @@ drills! {
         "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
         => 4 "tls-client-cert-refused", "certificate_expired", "client certificate";
     // A client certificate is asked for, and not needed.
-    asks_postgres: asks::postgres, "postgres://pg1.example.test:{port} --ca {ca}"
+    asks_postgres: optional_client_cert::postgres, "postgres://pg1.example.test:{port} --ca {ca}"
         => 0 "ok", "trusted", "";
-    asks_postgres_direct: asks::postgres_18, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
+    asks_postgres_direct: optional_client_cert::postgres_18, "postgres://pg1.example.test:{port} --ca {ca} --starttls direct"
         => 0 "ok", "ALPN postgresql", "";
-    asks_postgres_for_redis: asks::postgres_18, "rediss://pg1.example.test:{port} --ca {ca}"
+    asks_postgres_for_redis: optional_client_cert::postgres_18, "rediss://pg1.example.test:{port} --ca {ca}"
         => 1 "is-postgres", "SSLRequest", "postgres://";
-    asks_proxy_of_postgres_for_redis: asks::haproxy_before_postgres, "rediss://pg1.example.test:{port} --ca {ca}"
+    asks_proxy_of_postgres_for_redis: optional_client_cert::haproxy_before_postgres, "rediss://pg1.example.test:{port} --ca {ca}"
         => 1 "protocol-closed", "left alone inside TLS it did not", "log";
-    asks_redis: asks::redis, "rediss://pg1.example.test:{port} --ca {ca}"
+    asks_redis: optional_client_cert::redis, "rediss://pg1.example.test:{port} --ca {ca}"
         => 1 "redis-open", "without a password", "requirepass";
-    asks_redis_and_is_shown_one: asks::redis,
+    asks_redis_and_is_shown_one: optional_client_cert::redis,
         "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
         => 1 "redis-open", "without a password", "requirepass";
-    asks_redis_for_mongodb: asks::redis, "mongodb://pg1.example.test:{port} --ca {ca} --timeout 3s"
+    asks_redis_for_mongodb: optional_client_cert::redis, "mongodb://pg1.example.test:{port} --ca {ca} --timeout 3s"
         => 1 "mongodb-unexpected-answer", "Redis", "Check the port";
-    asks_redis_for_postgres: asks::redis, "postgres://pg1.example.test:{port} --ca {ca} --timeout 3s --starttls direct"
+    asks_redis_for_postgres: optional_client_cert::redis, "postgres://pg1.example.test:{port} --ca {ca} --timeout 3s --starttls direct"
         => 1 "pg-direct-no-alpn", "ALPN", "";
-    asks_tls_12: asks::openssl_tls12, "tls://pg1.example.test:{port} --ca {ca}"
+    asks_tls_12: optional_client_cert::openssl_tls12, "tls://pg1.example.test:{port} --ca {ca}"
         => 0 "ok", "trusted", "";
     tls_web_server: postgres::web_server, "tls://pg1.example.test:{port}"
         => 4 "http-server", "web server", "raw TCP";

@@ -1,10 +1,11 @@
 //! What to do about each fault, in words for who runs the client or the server.
 
-use super::{Fault, Place};
+use super::{ChainPosition, Fault};
 
 impl Fault {
     /// What to do about it, one sentence.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a sentence for each")]
     pub fn advice(&self) -> String {
         match self {
             Self::None => {
@@ -50,7 +51,8 @@ impl Fault {
                 "look at the clocks of this machine and of the one that issued it; else wait".into()
             }
             Self::ChainExpired {
-                place: Place::Root, ..
+                position: ChainPosition::Root,
+                ..
             } => "give clients the authority's renewed certificate".into(),
             Self::ChainExpired { .. } => "on the server, replace the authority's certificate by \
                 its renewed one, in the file that holds the chain"

@@ -105,15 +105,15 @@ fn verifiers_accept_what_is_made() {
 fn a_second_run_changes_nothing() {
     let bench = Bench::new();
     let root = bench.root(&[]);
-    assert_eq!(root.change, Change::Unchanged);
+    assert_eq!(root.change, PairChange::Unchanged);
     let first = bench.make(&["db1.example.test", "b.example.test"]);
-    assert_eq!(first.change, Change::Made);
+    assert_eq!(first.change, PairChange::Made);
     let before = (text(&first.cert), text(&first.key));
     // The order of the names is no difference, nor is another number of days.
     let mut again = bench.request(&["db1.example.test", "b.example.test"]);
     again.lifetime = DAY * 90;
     let second = make_leaf(&again, bench.now + DAY * 300).unwrap();
-    assert_eq!(second.change, Change::Unchanged);
+    assert_eq!(second.change, PairChange::Unchanged);
     assert_eq!((text(&second.cert), text(&second.key)), before);
     assert_eq!(
         fs::read_dir(bench.dir()).unwrap().count(),
@@ -132,7 +132,7 @@ fn what_is_due_is_renewed_with_the_same_key() {
     let (cert, key) = (text(&first.cert), text(&first.key));
     let later = bench.now + DAY * 368;
     let renewed = make_leaf(&bench.request(&names), later).unwrap();
-    assert_eq!(renewed.change, Change::Renewed, "29 days left");
+    assert_eq!(renewed.change, PairChange::Renewed, "29 days left");
     assert_ne!(text(&first.cert), cert);
     assert_eq!(text(&first.key), key);
     // Its own idea of due.
@@ -140,18 +140,18 @@ fn what_is_due_is_renewed_with_the_same_key() {
     keen.if_due = Some(DAY * 400);
     assert_eq!(
         make_leaf(&keen, later + DAY).unwrap().change,
-        Change::Renewed
+        PairChange::Renewed
     );
     keen.if_due = Some(DAY);
     let end = later + DAY * 390;
-    assert_eq!(make_leaf(&keen, end).unwrap().change, Change::Unchanged);
+    assert_eq!(make_leaf(&keen, end).unwrap().change, PairChange::Unchanged);
     // One of a week is not due from its first day on.
     let mut short = bench.request(&["short.example.test"]);
     short.lifetime = DAY * 7;
     make_leaf(&short, bench.now).unwrap();
     let change = |after| make_leaf(&short, bench.now + after).unwrap().change;
-    assert_eq!(change(DAY * 4), Change::Unchanged);
-    assert_eq!(change(DAY * 5), Change::Renewed);
+    assert_eq!(change(DAY * 4), PairChange::Unchanged);
+    assert_eq!(change(DAY * 5), PairChange::Renewed);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_leaf_ends_with_its_authority() {
     );
     // A new one would last no longer.
     let again = make_leaf(&bench.request(&names), late + DAY * 8).unwrap();
-    assert_eq!(again.change, Change::Unchanged);
+    assert_eq!(again.change, PairChange::Unchanged);
     let over = make_leaf(&bench.request(&names), late + DAY * 11);
     assert!(refused(over).contains("ended on"));
 }
@@ -180,7 +180,7 @@ fn what_a_crash_leaves_behind_is_repaired() {
     let names = ["db1.example.test"];
     let first = bench.make(&names);
     let (cert, key) = (text(&first.cert), text(&first.key));
-    let fit = |made: &Outcome| {
+    let fit = |made: &IssuedPair| {
         let chain = read_bundle(&made.cert).unwrap().certificates;
         fits(&chain[0], &read_bundle(&made.key).unwrap().key.unwrap())
     };
@@ -188,14 +188,17 @@ fn what_a_crash_leaves_behind_is_repaired() {
     // Killed between key and certificate, at first and when forced.
     fs::remove_file(&first.cert).unwrap();
     let made = bench.make(&names);
-    assert_eq!((made.change, text(&made.key) == key), (Change::Made, true));
+    assert_eq!(
+        (made.change, text(&made.key) == key),
+        (PairChange::Made, true)
+    );
     assert!(fit(&made));
     let other = mint::new_key().unwrap().serialize_pem();
     fs::write(&first.key, &other).unwrap();
     let made = bench.make(&names);
     assert_eq!(
         (made.change, text(&made.key) == other),
-        (Change::Repaired, true)
+        (PairChange::Repaired, true)
     );
     assert!(fit(&made));
 
@@ -205,7 +208,7 @@ fn what_a_crash_leaves_behind_is_repaired() {
     fs::remove_file(&first.key).unwrap();
     fs::write(&first.cert, &cert).unwrap();
     let made = bench.make(&names);
-    assert_eq!(made.change, Change::Repaired);
+    assert_eq!(made.change, PairChange::Repaired);
     assert!(fit(&made));
     assert_eq!(
         fs::read_dir(bench.dir()).unwrap().count(),
@@ -216,7 +219,7 @@ fn what_a_crash_leaves_behind_is_repaired() {
     // The authority, between key and certificate.
     let ca = text(&bench.dir().join("ca.key"));
     fs::remove_file(bench.dir().join("ca.crt")).unwrap();
-    assert_eq!(bench.root(&[]).change, Change::Made);
+    assert_eq!(bench.root(&[]).change, PairChange::Made);
     assert_eq!(text(&bench.dir().join("ca.key")), ca);
 }
 
@@ -247,7 +250,7 @@ fn an_intermediate_is_sent_along() {
     let root = bench.dir().join("root.crt");
     let parts = read_bundle(&made.trust).unwrap().certificates;
     fs::write(&root, files::pem(&parts[1])).unwrap();
-    let made = Outcome {
+    let made = IssuedPair {
         trust: root,
         ..made
     };
@@ -261,7 +264,7 @@ fn an_intermediate_is_sent_along() {
 #[test]
 fn remarks_and_files_of_names() {
     let bench = Bench::new();
-    let said = |made: &Outcome, words: &str| made.remarks.iter().any(|r| r.contains(words));
+    let said = |made: &IssuedPair, words: &str| made.remarks.iter().any(|r| r.contains(words));
     let made = bench.make(&["*.test"]);
     assert!(
         said(&made, "exactly one label") && said(&made, "top-level"),
@@ -303,12 +306,12 @@ fn remarks_and_files_of_names() {
 fn two_at_a_time_agree() {
     let bench = Bench::new();
     let request = bench.request(&["db1.example.test"]);
-    let changes: Vec<Change> = std::thread::scope(|scope| {
+    let changes: Vec<PairChange> = std::thread::scope(|scope| {
         let make = || make_leaf(&request, bench.now).unwrap().change;
         let runs: Vec<_> = (0..8).map(|_| scope.spawn(make)).collect();
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
-    let made = changes.iter().filter(|change| **change == Change::Made);
+    let made = changes.iter().filter(|change| **change == PairChange::Made);
     assert_eq!(made.count(), 1, "{changes:?}");
     let chain = read_bundle(&bench.dir().join("db1.example.test.crt")).unwrap();
     let key = read_bundle(&bench.dir().join("db1.example.test.key")).unwrap();

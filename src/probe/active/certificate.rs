@@ -7,37 +7,37 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName as PkiName;
 
-use super::look::{Look, Plan};
+use super::attempt::{Attempt, Plan};
 use super::options::{Options, Roots};
 use super::setup::Setup;
 use super::target::Host;
 use crate::cert::{self, Fault, Purpose};
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::probe::{Finding, Report, Severity, rules};
 
 /// Judges the chain that a look has shown, and adds what is wrong with it.
-pub(super) fn judge(report: &mut Report, look: &Look, plan: &Plan, setup: &Setup) {
-    if look.shown.chain.is_empty() {
+pub(super) fn verify(report: &mut Report, attempt: &Attempt, plan: &Plan, setup: &Setup) {
+    if attempt.certs.chain.is_empty() {
         return;
     }
     let name = name(plan);
-    let judgement = cert::judge(
-        &look.shown.chain,
+    let verification = cert::verify(
+        &attempt.certs.chain,
         &setup.roots,
         name.as_ref(),
         Purpose::Server,
         SystemTime::now(),
     );
-    let trusted = judgement.is_trusted();
+    let trusted = verification.is_trusted();
     report.trusted = Some(trusted);
-    report.root.clone_from(&judgement.root);
-    report.chain.clone_from(&judgement.views);
+    report.root.clone_from(&verification.root);
+    report.chain.clone_from(&verification.views);
     let insecure = setup.options.roots == Roots::Insecure;
-    for fault in &judgement.faults {
+    for fault in &verification.faults {
         report.find(finding(fault, plan, &setup.options));
     }
     if insecure {
-        let detail = match judgement.faults.first() {
+        let detail = match verification.faults.first() {
             Some(fault) if !trusted => format!("the check would have failed: {fault}"),
             _ => "the check would have passed".to_owned(),
         };

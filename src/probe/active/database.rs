@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::look::{Look, Plan, REST, Way};
-use super::secure::{NoTls, Wire};
+use super::attempt::{Attempt, Plan, Preface, REST};
+use super::handshake::{HandshakeFailure, Wire};
 use super::words_of_request;
 use crate::preface::mysql::Greeting;
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::probe::{Finding, rules};
 use crate::tls::config::ALPN_POSTGRES;
 
@@ -35,7 +35,7 @@ enum NoAnswer {
     /// Time was up.
     Silent,
     /// TLS ended first, or at once.
-    NoTls(NoTls),
+    HandshakeFailure(HandshakeFailure),
 }
 
 /// Asks the database for a word; whether there was anything to ask.
@@ -43,22 +43,22 @@ pub(super) async fn ask(
     tls: &mut TlsStream<Wire>,
     plan: &Plan,
     greeting: Option<&Greeting>,
-    look: &mut Look,
+    attempt: &mut Attempt,
 ) -> bool {
     let talking = async {
         match (plan.protocol, greeting) {
-            (Hint::Redis, _) => Some(redis::ask(tls, plan, look).await),
-            (Hint::Mongodb, _) => Some(mongodb::ask(tls, plan, look).await),
+            (Hint::Redis, _) => Some(redis::ask(tls, plan, attempt).await),
+            (Hint::Mongodb, _) => Some(mongodb::ask(tls, plan, attempt).await),
             (Hint::Mysql | Hint::Mariadb, Some(greeting)) => {
-                Some(mysql::ask(tls, plan, greeting, look).await)
+                Some(mysql::ask(tls, plan, greeting, attempt).await)
             }
             (Hint::Postgres, _) => {
-                postgres(plan, look);
-                late_refusal(tls, plan, look).await;
+                postgres(plan, attempt);
+                late_refusal(tls, plan, attempt).await;
                 None
             }
             _ => {
-                late_refusal(tls, plan, look).await;
+                late_refusal(tls, plan, attempt).await;
                 None
             }
         }
@@ -71,38 +71,40 @@ pub(super) async fn ask(
     };
     match result {
         Ok(()) => {}
-        Err(NoAnswer::Silent) => look.findings.push(Finding::new(
+        Err(NoAnswer::Silent) => attempt.findings.push(Finding::new(
             &rules::PROTOCOL_SILENT,
             format!("nothing came within {:?}", plan.limit),
         )),
-        Err(NoAnswer::NoTls(NoTls::Ended)) => look.findings.push(hung_up(plan, look)),
-        Err(NoAnswer::NoTls(why)) => look.failed = Some(why),
+        Err(NoAnswer::HandshakeFailure(HandshakeFailure::Ended)) => {
+            attempt.findings.push(hung_up(plan, attempt));
+        }
+        Err(NoAnswer::HandshakeFailure(why)) => attempt.failed = Some(why),
     }
     true
 }
 
 /// Somebody hung up inside TLS. Where a certificate was asked for that may be why (nginx does so,
 /// once the handshake is done); [`super::again`] finds out.
-fn hung_up(plan: &Plan, look: &Look) -> Finding {
+fn hung_up(plan: &Plan, attempt: &Attempt) -> Finding {
     let ended = "it hung up inside TLS without a word";
-    if !look.shown.asked {
+    if !attempt.certs.requested {
         return Finding::new(&rules::PROTOCOL_CLOSED, ended);
     }
-    let (rule, asked) = words_of_request(look, plan);
+    let (rule, asked) = words_of_request(attempt, plan);
     Finding::new(rule, format!("{asked}, and {ended}"))
 }
 
-fn postgres(plan: &Plan, look: &mut Look) {
-    look.findings.push(Finding::new(
+fn postgres(plan: &Plan, attempt: &mut Attempt) {
+    attempt.findings.push(Finding::new(
         &rules::PG_SAYS_NOTHING,
         "TLS was looked at, no login was tried",
     ));
-    let agreed = look
-        .agreed
+    let negotiated = attempt
+        .negotiated
         .as_ref()
-        .and_then(|agreed| agreed.alpn.as_deref());
-    if plan.way == Way::Direct && agreed != Some(ALPN_POSTGRES) {
-        look.findings.push(Finding::new(
+        .and_then(|negotiated| negotiated.alpn.as_deref());
+    if plan.preface == Preface::Direct && negotiated != Some(ALPN_POSTGRES) {
+        attempt.findings.push(Finding::new(
             &rules::PG_DIRECT_NO_ALPN,
             "`postgresql` was offered, and the server chose nothing",
         ));
@@ -111,17 +113,17 @@ fn postgres(plan: &Plan, look: &mut Look) {
 
 /// Waits for what a server says about the certificate that it asked for: in TLS 1.3 it can do so
 /// only after the handshake.
-async fn late_refusal(tls: &mut TlsStream<Wire>, plan: &Plan, look: &mut Look) {
-    if !look.shown.asked {
+async fn late_refusal(tls: &mut TlsStream<Wire>, plan: &Plan, attempt: &mut Attempt) {
+    if !attempt.certs.requested {
         return;
     }
-    let connected = look.phases.iter().find(|(name, _)| *name == "tcp");
+    let connected = attempt.phases.iter().find(|(name, _)| *name == "tcp");
     let limit = connected.map_or(LATE, |(_, took)| LATE.max(5 * *took));
     match timeout(limit, tls.read(&mut [0; 256])).await {
-        Ok(Ok(0)) => look.findings.push(hung_up(plan, look)),
-        Ok(Err(error)) => match NoTls::of(&error) {
-            NoTls::Ended => look.findings.push(hung_up(plan, look)),
-            why => look.failed = Some(why),
+        Ok(Ok(0)) => attempt.findings.push(hung_up(plan, attempt)),
+        Ok(Err(error)) => match HandshakeFailure::of(&error) {
+            HandshakeFailure::Ended => attempt.findings.push(hung_up(plan, attempt)),
+            why => attempt.failed = Some(why),
         },
         Ok(Ok(_)) | Err(_) => {}
     }
@@ -140,8 +142,8 @@ async fn answer(
         while all.len() < most {
             match stream.read(&mut piece).await {
                 Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
-                Ok(0) if all.is_empty() => return Err(NoTls::Ended),
-                Err(error) if all.is_empty() => return Err(NoTls::of(&error)),
+                Ok(0) if all.is_empty() => return Err(HandshakeFailure::Ended),
+                Err(error) if all.is_empty() => return Err(HandshakeFailure::of(&error)),
                 Ok(0) | Err(_) => return Ok(()),
             }
             if done(&all) {
@@ -152,7 +154,7 @@ async fn answer(
     };
     match timeout(limit, reading).await {
         Ok(Ok(())) => Ok(all),
-        Ok(Err(why)) => Err(NoAnswer::NoTls(why)),
+        Ok(Err(why)) => Err(NoAnswer::HandshakeFailure(why)),
         // What began to come is an answer, if not a whole one.
         Err(_) if !all.is_empty() => Ok(all),
         Err(_) => Err(NoAnswer::Silent),
@@ -161,6 +163,6 @@ async fn answer(
 
 impl From<io::Error> for NoAnswer {
     fn from(error: io::Error) -> Self {
-        Self::NoTls(NoTls::of(&error))
+        Self::HandshakeFailure(HandshakeFailure::of(&error))
     }
 }

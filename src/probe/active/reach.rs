@@ -41,7 +41,7 @@ pub(in crate::probe) async fn resolve(
     let failed = |why: String| Finding::new(&rules::DNS_FAILED, format!("{name}: {why}"));
     let mut addresses: Vec<SocketAddr> = match answer {
         Ok(Ok(found)) => found.take(MAX_ADDRESSES).collect(),
-        Ok(Err(error)) => return Err(judge_lookup(name.as_str(), &error)),
+        Ok(Err(error)) => return Err(classify_lookup(name.as_str(), &error)),
         Err(_) => return Err(failed(format!("no answer within {limit:?}"))),
     };
     addresses.dedup();
@@ -52,7 +52,7 @@ pub(in crate::probe) async fn resolve(
 }
 
 /// What `getaddrinfo` meant; the standard library passes its words on, not its number.
-fn judge_lookup(name: &str, error: &io::Error) -> Finding {
+fn classify_lookup(name: &str, error: &io::Error) -> Finding {
     let words = error.to_string();
     let is = |fragment: &str| words.contains(fragment);
     // EAI_NONAME and EAI_NODATA in the words of glibc, musl and macOS.
@@ -88,11 +88,11 @@ pub(in crate::probe) async fn connect(
     };
     match connected {
         Ok(tcp) => Ok((tcp, start.elapsed())),
-        Err(error) => Err(judge_connect(address, &error)),
+        Err(error) => Err(classify_connect(address, &error)),
     }
 }
 
-fn judge_connect(address: SocketAddr, error: &io::Error) -> Finding {
+fn classify_connect(address: SocketAddr, error: &io::Error) -> Finding {
     let rule = match error.kind() {
         _ if is_exhaustion(error) => &rules::TCP_FAILED,
         ErrorKind::ConnectionRefused => &rules::TCP_REFUSED,
@@ -140,7 +140,7 @@ mod tests {
             (rustix::io::Errno::ACCESS, "tcp-failed"),
         ] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());
-            assert_eq!(judge_connect(address, &error).rule.code, code, "{error}");
+            assert_eq!(classify_connect(address, &error).rule.code, code, "{error}");
         }
         for (words, code) in [
             (
@@ -153,7 +153,11 @@ mod tests {
             ),
         ] {
             let error = io::Error::other(words);
-            assert_eq!(judge_lookup("a.example", &error).rule.code, code, "{words}");
+            assert_eq!(
+                classify_lookup("a.example", &error).rule.code,
+                code,
+                "{words}"
+            );
         }
     }
 }

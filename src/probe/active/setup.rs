@@ -36,8 +36,8 @@ impl Setup {
         let identity = match &options.identity {
             Some((cert, key)) => {
                 let (chain, bytes) = (files::read(cert)?, files::read(key)?);
-                let shown = files::certified_key((cert, &chain), (key, &bytes))?;
-                Some(Arc::new(shown))
+                let certs = files::certified_key((cert, &chain), (key, &bytes))?;
+                Some(Arc::new(certs))
             }
             None => None,
         };

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::tls::ServerName;
 use crate::upstream::ZonedAddr;
 

@@ -365,7 +365,7 @@ async fn a_refused_offer_is_followed_by_one_of_everything() {
         &[0, 0, 0x2f, 0, 14, 0, 0, 0],
     ];
     let (old, refused) = (old.concat(), Alert::HandshakeFailure.record().to_vec());
-    for (wide, code, look) in [
+    for (wide, code, attempt) in [
         (old, "tls-old-ciphers-only", "TLS_RSA_WITH_AES_128_CBC_SHA"),
         (refused.clone(), "tls-no-suite-for-key", "sent alert 40"),
     ] {
@@ -399,7 +399,10 @@ async fn a_refused_offer_is_followed_by_one_of_everything() {
             .looks
             .iter()
             .find(|told| told.starts_with("all versions"));
-        assert!(told.is_some_and(|told| told.contains(look)), "{report:#?}");
+        assert!(
+            told.is_some_and(|told| told.contains(attempt)),
+            "{report:#?}"
+        );
         assert!(!report.established && report.alert_by == Some("server"));
     }
 }

@@ -10,8 +10,8 @@ use super::link::Segment;
 use super::reassembly::{Arrival, Stream, earliest};
 use crate::preface::sniff::{Spoken, speaks};
 use crate::probe::diagnose::{self, Vantage};
-use crate::probe::exchange::{Connect, End, Exchange, KEPT, Loss, Said, Side};
-use crate::probe::facts::Hint;
+use crate::probe::exchange::{Connect, Exchange, Flow, KEPT, Loss, Side, StreamEnd};
+use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules;
 
@@ -37,15 +37,15 @@ struct Party {
     /// When its first packet came.
     first: Option<Duration>,
     /// When it asked for the connection (SYN).
-    asked: Option<Duration>,
+    syn_at: Option<Duration>,
     /// When it did so last.
-    asked_last: Option<Duration>,
+    last_syn_at: Option<Duration>,
     /// Whether it has reset the connection in answer to the other's SYN.
     refused: bool,
     /// When it agreed to it (SYN and ACK).
-    agreed: Option<Duration>,
+    syn_ack_at: Option<Duration>,
     /// Whether it has acknowledged anything but by a reset.
-    listened: bool,
+    acked: bool,
 }
 
 impl Party {
@@ -54,11 +54,11 @@ impl Party {
             addr,
             stream: Stream::default(),
             first: None,
-            asked: None,
-            asked_last: None,
+            syn_at: None,
+            last_syn_at: None,
             refused: false,
-            agreed: None,
-            listened: false,
+            syn_ack_at: None,
+            acked: false,
         }
     }
 }
@@ -127,13 +127,13 @@ impl Conversation {
         earliest(&mut end.first, at);
         if segment.syn {
             let when = match segment.ack {
-                None => &mut end.asked,
-                Some(_) => &mut end.agreed,
+                None => &mut end.syn_at,
+                Some(_) => &mut end.syn_ack_at,
             };
             earliest(when, at);
-            end.asked_last = end.asked_last.max(Some(at));
+            end.last_syn_at = end.last_syn_at.max(Some(at));
         }
-        end.listened |= segment.ack.is_some() && !segment.rst;
+        end.acked |= segment.ack.is_some() && !segment.rst;
         end.stream.add(segment, at)
     }
 
@@ -150,18 +150,19 @@ impl Conversation {
 
     /// Whether there is anything to tell: someone asked for a connection, or said something.
     pub(super) fn has_content(&self) -> bool {
-        let tells = |end: &Party| end.stream.spoke() || end.asked.is_some() || end.agreed.is_some();
+        let tells =
+            |end: &Party| end.stream.spoke() || end.syn_at.is_some() || end.syn_ack_at.is_some();
         self.ends.iter().any(tells)
     }
 
     /// The number of bytes each side has said without a gap so far.
-    pub(super) fn heard(&self, which: Which) -> usize {
-        self.end(which).stream.said().bytes().len()
+    pub(super) fn contiguous(&self, which: Which) -> usize {
+        self.end(which).stream.flow().bytes().len()
     }
 
     /// Whether one side has said all that is kept of a side.
     pub(super) fn is_full(&self) -> bool {
-        let full = |end: &Party| end.stream.said().bytes().len() >= KEPT;
+        let full = |end: &Party| end.stream.flow().bytes().len() >= KEPT;
         self.ends.iter().any(full)
     }
 
@@ -171,12 +172,12 @@ impl Conversation {
     }
 
     /// What is known of it.
-    pub(super) fn judge(&self, hints: &Hints) -> Judged {
+    pub(super) fn diagnose(&self, hints: &Hints) -> Diagnosis {
         self.clone().conclude(hints)
     }
 
     /// The same, when nothing more is awaited.
-    pub(super) fn conclude(mut self, hints: &Hints) -> Judged {
+    pub(super) fn conclude(mut self, hints: &Hints) -> Diagnosis {
         let opened = self.opened();
         let open = !self.is_closed();
         let conflict = self.conflict();
@@ -184,25 +185,25 @@ impl Conversation {
         let [first, second] = &mut self.ends;
         first.refused = first.stream.refuses(second.stream.syn());
         second.refused = second.stream.refuses(first.stream.syn());
-        let mut said = (
+        let mut flow = (
             std::mem::take(&mut first.stream).finish(opened),
             std::mem::take(&mut second.stream).finish(opened),
         );
-        let (client, starts) = self.client(&said, hints);
+        let (client, starts) = self.client(&flow, hints);
         if client == Which::Second {
-            said = (said.1, said.0);
+            flow = (flow.1, flow.0);
         }
         if !opened && !starts {
-            said = (forget(&said.0), forget(&said.1));
+            flow = (forget(&flow.0), forget(&flow.1));
         }
-        said.0.count_from(self.began);
-        said.1.count_from(self.began);
+        flow.0.count_from(self.began);
+        flow.1.count_from(self.began);
         let (client_end, server_end) = (self.end(client), self.end(client.other()));
         let hint = hints.of(server_end.addr.port());
         let exchange = Exchange {
-            connect: connect(client_end, server_end, &said.1, self.began),
-            client: said.0,
-            server: said.1,
+            connect: connect(client_end, server_end, &flow.1, self.began),
+            client: flow.0,
+            server: flow.1,
             open,
         };
         let mut report = diagnose::report(&exchange, hint, Vantage::Capture);
@@ -222,7 +223,7 @@ impl Conversation {
                 Side::Client => [client_end, server_end],
                 Side::Server => [server_end, client_end],
             };
-            if silent.first.is_none() && other.listened {
+            if silent.first.is_none() && other.acked {
                 report.find(one_sided(side));
             }
         }
@@ -250,7 +251,7 @@ impl Conversation {
             report.began(time);
             report.ts.clone_from(&report.time);
         }
-        Judged {
+        Diagnosis {
             report,
             exchange,
             hint,
@@ -267,13 +268,13 @@ impl Conversation {
     /// Who is the client, and whether what was said begins as conversations do.
     ///
     /// The SYN tells; without one the first bytes, then the ports.
-    fn client(&self, said: &(Said, Said), hints: &Hints) -> (Which, bool) {
+    fn client(&self, flow: &(Flow, Flow), hints: &Hints) -> (Which, bool) {
         let [first, second] = &self.ends;
-        let starts = start(&said.0, &said.1);
-        let by_syn = match (first.asked, second.asked) {
+        let starts = start(&flow.0, &flow.1);
+        let by_syn = match (first.syn_at, second.syn_at) {
             (Some(_), None) => Some(Which::First),
             (None, Some(_)) => Some(Which::Second),
-            _ => match (first.agreed, second.agreed) {
+            _ => match (first.syn_ack_at, second.syn_ack_at) {
                 (Some(_), None) => Some(Which::Second),
                 (None, Some(_)) => Some(Which::First),
                 _ => None,
@@ -294,7 +295,7 @@ impl Conversation {
 
 /// A report with what it was made of.
 #[derive(Clone, Debug)]
-pub(super) struct Judged {
+pub(super) struct Diagnosis {
     pub(super) report: Report,
     pub(super) exchange: Exchange,
     pub(super) hint: Hint,
@@ -302,17 +303,17 @@ pub(super) struct Judged {
 }
 
 /// What remains of a stream of which only a later part is known.
-fn forget(said: &Said) -> Said {
-    let mut none = Said::default();
+fn forget(flow: &Flow) -> Flow {
+    let mut none = Flow::default();
     none.lose(Loss::Start);
-    if let Some((end, at)) = said.ended() {
+    if let Some((end, at)) = flow.ended() {
         none.end(end, at);
     }
     none
 }
 
 /// Which of two ends is the client by the first bytes, if they are those of a beginning.
-fn start(first: &Said, second: &Said) -> Option<Which> {
+fn start(first: &Flow, second: &Flow) -> Option<Which> {
     match (begins(first.bytes()), begins(second.bytes())) {
         (Some(Side::Client), other) if other != Some(Side::Client) => Some(Which::First),
         (other, Some(Side::Client)) if other != Some(Side::Client) => Some(Which::Second),
@@ -333,24 +334,24 @@ fn begins(bytes: &[u8]) -> Option<Side> {
     }
 }
 
-fn connect(client: &Party, server: &Party, said: &Said, began: Duration) -> Connect {
-    let Some(asked) = client.asked else {
+fn connect(client: &Party, server: &Party, flow: &Flow, began: Duration) -> Connect {
+    let Some(syn_at) = client.syn_at else {
         return Connect::Unseen;
     };
-    if let Some(agreed) = server.agreed {
-        return Connect::Accepted(agreed.saturating_sub(asked));
+    if let Some(syn_ack_at) = server.syn_ack_at {
+        return Connect::Accepted(syn_ack_at.saturating_sub(syn_at));
     }
-    match (said.ended(), server.first) {
-        (Some((End::Reset, at)), _) if !server.listened && server.refused => {
+    match (flow.ended(), server.first) {
+        (Some((StreamEnd::Reset, at)), _) if !server.acked && server.refused => {
             // Times of what was said count from the beginning already.
-            Connect::Refused((at + began).saturating_sub(asked))
+            Connect::Refused((at + began).saturating_sub(syn_at))
         }
-        (_, Some(first)) => Connect::Accepted(first.saturating_sub(asked)),
+        (_, Some(first)) => Connect::Accepted(first.saturating_sub(syn_at)),
         // The client goes on, so there was an answer.
-        (_, None) if client.listened => Connect::Unseen,
+        (_, None) if client.acked => Connect::Unseen,
         // One SYN may have been answered after the end of the recording. A client that asks again
         // says itself that no answer has come.
-        (_, None) if client.asked_last >= Some(asked + ASKS_AGAIN) => Connect::Unanswered,
+        (_, None) if client.last_syn_at >= Some(syn_at + ASKS_AGAIN) => Connect::Unanswered,
         (_, None) => Connect::Unseen,
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
 use super::Hints;
-use super::conversation::{Conversation, Judged, Which};
+use super::conversation::{Conversation, Diagnosis, Which};
 use super::link::Segment;
 use super::reassembly::Arrival;
 use crate::probe::report::{Finding, Report, Verdict};
@@ -31,18 +31,18 @@ const MAX_CLOSING: usize = 1 << 8;
 
 /// How often an undecided conversation is judged when rows are awaited, in nanoseconds of the
 /// capture's time: each time costs as much as there is to read in it.
-const JUDGE_EVERY: u64 = 250_000_000;
+const DIAGNOSE_INTERVAL: u64 = 250_000_000;
 
 const EARLY: &str =
     "It was finished early to make room for newer ones; what came later is not in it.";
 
 /// Why a conversation was finished.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Why {
+enum FinishReason {
     /// Nothing more can change it.
     Decided,
     /// There was no room for it any longer.
-    Room,
+    Evicted,
     /// The capture has ended.
     Ended,
 }
@@ -78,7 +78,7 @@ pub struct Counts {
 pub struct Conversations {
     pace: Pace,
     hints: Hints,
-    room: Room,
+    limits: Limits,
     table: HashMap<Key, Slot>,
     /// The open ones, the oldest first, and some that no longer are.
     order: VecDeque<(Key, u64)>,
@@ -95,12 +95,12 @@ pub struct Conversations {
     counts: Counts,
     fault: Option<Finding>,
     watched: Option<u64>,
-    story: Option<Box<Judged>>,
+    trace: Option<Box<Diagnosis>>,
 }
 
 /// How much is kept at most.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room {
+pub(super) struct Limits {
     pub(super) open: usize,
     pub(super) done: usize,
     pub(super) bytes: usize,
@@ -170,7 +170,7 @@ impl Conversations {
         Self {
             pace,
             hints,
-            room: Room {
+            limits: Limits {
                 open: MAX_OPEN,
                 done: MAX_DONE,
                 bytes: MAX_BYTES,
@@ -187,14 +187,14 @@ impl Conversations {
             counts: Counts::default(),
             fault: None,
             watched: None,
-            story: None,
+            trace: None,
         }
     }
 
     /// The same with less room.
     #[cfg(test)]
-    pub(super) fn with_room(mut self, room: Room) -> Self {
-        self.room = room;
+    pub(super) fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -216,8 +216,8 @@ impl Conversations {
     }
 
     /// What the watched conversation was made of, once it is finished.
-    pub(super) fn watched(&mut self) -> Option<Box<Judged>> {
-        self.story.take()
+    pub(super) fn watched(&mut self) -> Option<Box<Diagnosis>> {
+        self.trace.take()
     }
 
     /// What happened so far.
@@ -233,11 +233,11 @@ impl Conversations {
 
     /// Adds a segment that was recorded at this time, in nanoseconds since 1970.
     pub fn add(&mut self, segment: &Segment<'_>, at: u64) {
-        self.add_told(segment, at, |_, _, _| {});
+        self.add_traced(segment, at, |_, _, _| {});
     }
 
     /// The same, telling where the segment went, unless its conversation is decided.
-    pub(super) fn add_told(
+    pub(super) fn add_traced(
         &mut self,
         segment: &Segment<'_>,
         at: u64,
@@ -260,27 +260,27 @@ impl Conversations {
         open.closed |= closes;
         match self.pace {
             Pace::Live if closes => {
-                self.finish(key, Some(id), Why::Decided);
+                self.finish(key, Some(id), FinishReason::Decided);
             }
             Pace::Live => {
                 if !std::mem::replace(&mut open.waiting, true) {
-                    let due = at.saturating_add(JUDGE_EVERY);
+                    let due = at.saturating_add(DIAGNOSE_INTERVAL);
                     self.waiting.push_back((key, id, due));
                 }
-                let crowded = self.waiting.len() > self.room.open;
-                self.judge_waiting(|due| due <= at || crowded);
+                let crowded = self.waiting.len() > self.limits.open;
+                self.diagnose_waiting(|due| due <= at || crowded);
             }
             Pace::Whole if closes => {
                 self.closing.push_back((key, id));
                 if self.closing.len() > MAX_CLOSING
                     && let Some((key, id)) = self.closing.pop_front()
                 {
-                    self.finish(key, Some(id), Why::Decided);
+                    self.finish(key, Some(id), FinishReason::Decided);
                 }
             }
             Pace::Whole => {}
         }
-        while self.bytes > self.room.bytes && self.finish_oldest() {}
+        while self.bytes > self.limits.bytes && self.finish_oldest() {}
     }
 
     /// Whether a segment begins a conversation.
@@ -303,11 +303,11 @@ impl Conversations {
 
     /// Starts a conversation in the place of what was there.
     fn begin(&mut self, key: Key, from: Which, segment: &Segment<'_>, at: u64) {
-        self.finish(key, None, Why::Decided);
-        if self.open >= self.room.open {
+        self.finish(key, None, FinishReason::Decided);
+        if self.open >= self.limits.open {
             self.finish_oldest();
         }
-        if self.order.len() >= 2 * self.room.open {
+        if self.order.len() >= 2 * self.limits.open {
             let table = &self.table;
             self.order.retain(|(key, id)| is_open(table, *key, *id));
         }
@@ -329,10 +329,10 @@ impl Conversations {
 
     /// Judges what has got packets since it was judged: nothing more comes for now.
     pub fn pause(&mut self) {
-        self.judge_waiting(|_| true);
+        self.diagnose_waiting(|_| true);
     }
 
-    fn judge_waiting(&mut self, is_due: impl Fn(u64) -> bool) {
+    fn diagnose_waiting(&mut self, is_due: impl Fn(u64) -> bool) {
         for _ in 0..self.waiting.len() {
             let Some(&(key, id, due)) = self.waiting.front() else {
                 break;
@@ -349,14 +349,14 @@ impl Conversations {
             }
             open.waiting = false;
             if open.established || open.conversation.is_full() {
-                self.finish(key, Some(id), Why::Decided);
-            } else if open.conversation.judge(&self.hints).report.established {
+                self.finish(key, Some(id), FinishReason::Decided);
+            } else if open.conversation.diagnose(&self.hints).report.established {
                 // Once more a little later: a server that refuses the client's certificate does so
                 // when the handshake looks complete.
                 open.established = true;
                 open.waiting = true;
                 self.waiting
-                    .push_back((key, id, due.saturating_add(JUDGE_EVERY)));
+                    .push_back((key, id, due.saturating_add(DIAGNOSE_INTERVAL)));
             }
         }
     }
@@ -368,7 +368,7 @@ impl Conversations {
         self.fault = fault;
         let order = std::mem::take(&mut self.order);
         for (key, id) in order {
-            self.finish(key, Some(id), Why::Ended);
+            self.finish(key, Some(id), FinishReason::Ended);
         }
         self.table.clear();
         self.done.clear();
@@ -378,7 +378,7 @@ impl Conversations {
 
     /// Takes the row of an open conversation and frees its bytes; `id` when it must be this one.
     /// Whether there was one.
-    fn finish(&mut self, key: Key, id: Option<u64>, why: Why) -> bool {
+    fn finish(&mut self, key: Key, id: Option<u64>, why: FinishReason) -> bool {
         let Some(slot) = self.table.get_mut(&key) else {
             return false;
         };
@@ -404,21 +404,21 @@ impl Conversations {
             return true;
         }
         let watched = self.watched == Some(open.conversation.id);
-        let judged = open.conversation.conclude(&self.hints);
+        let diagnosis = open.conversation.conclude(&self.hints);
         if watched {
-            self.story = Some(Box::new(judged.clone()));
+            self.trace = Some(Box::new(diagnosis.clone()));
         }
-        let mut report = judged.report;
+        let mut report = diagnosis.report;
         self.counts.told += 1;
         self.counts.established += u64::from(report.established);
         self.counts.failed += u64::from(report.has_failed());
         self.counts.unknown += u64::from(report.verdict == Verdict::Unknown);
         let fault = match why {
-            Why::Room if !open.closed && !report.established => {
+            FinishReason::Evicted if !open.closed && !report.established => {
                 self.counts.early += 1;
                 Some(Finding::new(&rules::CAPTURE_DROPPED, EARLY))
             }
-            Why::Ended if !open.closed => self.fault.clone(),
+            FinishReason::Ended if !open.closed => self.fault.clone(),
             _ => None,
         };
         if let Some(fault) = fault {
@@ -432,7 +432,7 @@ impl Conversations {
     /// Remembers that a conversation is decided, and forgets one of which nothing is heard.
     fn forget_some(&mut self, key: Key, id: u64) {
         self.done.push_back((key, id));
-        while self.done.len() > self.room.done {
+        while self.done.len() > self.limits.done {
             let Some((key, id)) = self.done.pop_front() else {
                 return;
             };
@@ -454,7 +454,7 @@ impl Conversations {
     /// Finishes the oldest open conversation; false when there is none.
     fn finish_oldest(&mut self) -> bool {
         while let Some((key, id)) = self.order.pop_front() {
-            if self.finish(key, Some(id), Why::Room) {
+            if self.finish(key, Some(id), FinishReason::Evicted) {
                 return true;
             }
         }

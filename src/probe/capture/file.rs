@@ -114,17 +114,17 @@ enum Order {
 }
 
 /// What one step over the file gave.
-enum Step {
-    Found(Found),
+enum Advance {
+    Packet(PacketSpan),
     /// Something that is not a packet.
-    Passed,
+    Skipped,
     Pause,
     End(Ended),
 }
 
 /// Where in the buffer a packet lies.
 #[derive(Clone, Copy)]
-struct Found {
+struct PacketSpan {
     at: u64,
     link: u16,
     offset: usize,
@@ -138,9 +138,9 @@ macro_rules! need {
     ($packets:expr, $bytes:expr) => {
         match $packets.source.fill($bytes)? {
             Fill::Ready => {}
-            Fill::Pause => return Ok(Step::Pause),
-            Fill::Ended if $packets.source.is_empty() => return Ok(Step::End(Ended::Whole)),
-            Fill::Ended => return Ok(Step::End(Ended::Cut($packets.source.offset))),
+            Fill::Pause => return Ok(Advance::Pause),
+            Fill::Ended if $packets.source.is_empty() => return Ok(Advance::End(Ended::Whole)),
+            Fill::Ended => return Ok(Advance::End(Ended::Cut($packets.source.offset))),
         }
     };
 }
@@ -172,11 +172,11 @@ impl<R: Read> Packets<R> {
         let found = loop {
             let taken = std::mem::take(&mut self.taken);
             self.source.consume(taken);
-            match self.step()? {
-                Step::Found(found) => break found,
-                Step::Passed => {}
-                Step::Pause => return Ok(Next::Pause),
-                Step::End(ended) => return Ok(Next::End(ended)),
+            match self.advance()? {
+                Advance::Packet(found) => break found,
+                Advance::Skipped => {}
+                Advance::Pause => return Ok(Next::Pause),
+                Advance::End(ended) => return Ok(Next::End(ended)),
             }
         };
         self.taken = found.record;
@@ -197,7 +197,7 @@ impl<R: Read> Packets<R> {
         }))
     }
 
-    fn step(&mut self) -> Result<Step, CaptureError> {
+    fn advance(&mut self) -> Result<Advance, CaptureError> {
         match self.format {
             Format::Unknown => self.begin(),
             Format::Pcap { .. } => self.record(),
@@ -206,10 +206,10 @@ impl<R: Read> Packets<R> {
     }
 
     /// Finds out what the file is.
-    fn begin(&mut self) -> Result<Step, CaptureError> {
+    fn begin(&mut self) -> Result<Advance, CaptureError> {
         // Enough for pcap's header, and for telling other files apart.
         match self.source.fill(foreign::ENOUGH)? {
-            Fill::Pause if self.source.left() < PCAP_HEADER => return Ok(Step::Pause),
+            Fill::Pause if self.source.left() < PCAP_HEADER => return Ok(Advance::Pause),
             Fill::Ready | Fill::Pause | Fill::Ended => {}
         }
         let start = self.source.bytes();
@@ -219,25 +219,25 @@ impl<R: Read> Packets<R> {
                 big_endian: false,
                 interfaces: Vec::new(),
             };
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         }
         let Ok((_, header)) = parse_pcap_header(start) else {
             return Err(CaptureError::NotACapture(foreign::looks_like(start)));
         };
         self.format = pcap(&header);
         self.source.consume(PCAP_HEADER);
-        Ok(Step::Passed)
+        Ok(Advance::Skipped)
     }
 
     /// One record of a pcap file.
-    fn record(&mut self) -> Result<Step, CaptureError> {
+    fn record(&mut self) -> Result<Advance, CaptureError> {
         let Format::Pcap {
             parse,
             nanoseconds,
             link,
         } = self.format
         else {
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         };
         let header = match parse {
             Order::Little | Order::Big => 16,
@@ -273,7 +273,7 @@ impl<R: Read> Packets<R> {
         } else {
             fraction * 1000
         };
-        Ok(Step::Found(Found {
+        Ok(Advance::Packet(PacketSpan {
             at: u64::from(frame.ts_sec) * NANOS + fraction,
             link,
             offset: header,
@@ -284,10 +284,10 @@ impl<R: Read> Packets<R> {
     }
 
     /// One block of a pcapng file.
-    fn block(&mut self) -> Result<Step, CaptureError> {
+    fn block(&mut self) -> Result<Advance, CaptureError> {
         need!(self, 12);
         let Format::Pcapng { big_endian, .. } = self.format else {
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         };
         let mut fields = Fields::new(self.source.bytes(), big_endian);
         let kind = fields.u32().unwrap_or(0);
@@ -318,21 +318,21 @@ impl<R: Read> Packets<R> {
         );
         if !wanted {
             self.source.pass(length);
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         }
         if length > MAX_RECORD {
             return Ok(self.damaged("a packet claims to be longer than any packet is"));
         }
         need!(self, length);
         let Ok(block) = Reader::new(self.source.bytes()).take(length) else {
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         };
         let Format::Pcapng {
             big_endian,
             ref mut interfaces,
         } = self.format
         else {
-            return Ok(Step::Passed);
+            return Ok(Advance::Skipped);
         };
         let last_at = self.last_at;
         let found = match kind {
@@ -348,17 +348,17 @@ impl<R: Read> Packets<R> {
             _ => old(block, big_endian, interfaces).map(Some),
         };
         match found {
-            Ok(Some(found)) => Ok(Step::Found(found)),
+            Ok(Some(found)) => Ok(Advance::Packet(found)),
             Ok(None) => {
                 self.source.consume(length);
-                Ok(Step::Passed)
+                Ok(Advance::Skipped)
             }
             Err(why) => Ok(self.damaged(why)),
         }
     }
 
-    fn damaged(&self, why: &'static str) -> Step {
-        Step::End(Ended::Damaged(self.source.offset, why))
+    fn damaged(&self, why: &'static str) -> Advance {
+        Advance::End(Ended::Damaged(self.source.offset, why))
     }
 }
 

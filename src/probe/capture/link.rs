@@ -16,7 +16,7 @@ use serde::{Serialize, Serializer};
 
 use super::file::Packet;
 use crate::wire::{Reader, Short};
-use fragments::{Fragments, Part};
+use fragments::{Fragment, Fragments};
 
 /// One TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,10 +143,10 @@ const FAMILIES: [u32; 6] = [2, 10, 23, 24, 28, 30];
 
 /// What lies in a packet.
 #[derive(Clone, Copy)]
-enum Found<'a> {
+enum Decoded<'a> {
     Segment(Segment<'a>),
     /// A part of an IP packet.
-    Part(Part<'a>),
+    Fragment(Fragment<'a>),
 }
 
 /// Reads packets, and joins those that came in parts.
@@ -163,13 +163,13 @@ impl Decoder {
     /// # Errors
     /// It carries none that can be read, or a part only.
     pub fn segment<'a>(&'a mut self, packet: &Packet<'a>) -> Result<Segment<'a>, Skipped> {
-        let part = match found(packet)? {
-            Found::Segment(segment) => return Ok(segment),
-            Found::Part(part) => part,
+        let part = match decode(packet)? {
+            Decoded::Segment(segment) => return Ok(segment),
+            Decoded::Fragment(part) => part,
         };
         let mut whole = self.fragments.join(&part, packet.at)?;
         for _ in 0..MAX_DEPTH {
-            let Ok(Found::Part(part)) = ip(&whole, Rest::whole()) else {
+            let Ok(Decoded::Fragment(part)) = ip(&whole, Rest::whole()) else {
                 break;
             };
             whole = self.fragments.join(&part, packet.at)?;
@@ -190,13 +190,13 @@ impl Decoder {
 /// # Errors
 /// It carries none that can be read.
 pub fn segment<'a>(packet: &Packet<'a>) -> Result<Segment<'a>, Skipped> {
-    only_segment(found(packet)?)
+    only_segment(decode(packet)?)
 }
 
-fn only_segment(found: Found<'_>) -> Result<Segment<'_>, Skipped> {
+fn only_segment(found: Decoded<'_>) -> Result<Segment<'_>, Skipped> {
     match found {
-        Found::Segment(segment) => Ok(segment),
-        Found::Part(_) => Err(Skipped::Fragment),
+        Decoded::Segment(segment) => Ok(segment),
+        Decoded::Fragment(_) => Err(Skipped::Fragment),
     }
 }
 
@@ -232,7 +232,7 @@ impl Rest {
     }
 }
 
-fn found<'a>(packet: &Packet<'a>) -> Result<Found<'a>, Skipped> {
+fn decode<'a>(packet: &Packet<'a>) -> Result<Decoded<'a>, Skipped> {
     let rest = Rest {
         cut: packet.original.saturating_sub(packet.data.len()),
         ..Rest::whole()
@@ -265,14 +265,14 @@ fn found<'a>(packet: &Packet<'a>) -> Result<Found<'a>, Skipped> {
 }
 
 /// An Ethernet frame.
-fn ethernet(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn ethernet(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     reader.skip(12).map_err(|Short| rest.short())?;
     let ether_type = reader.u16().map_err(|Short| rest.short())?;
     tagged(ether_type, reader, rest)
 }
 
 /// What is behind an ethertype; VLAN tags may come first.
-fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     for _ in 0..MAX_TAGS {
         if !ethertype::VLAN.contains(&ether_type) {
             break;
@@ -292,12 +292,12 @@ fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Fou
 }
 
 /// What is in an IP packet.
-fn ip(packet: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
+fn ip(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let bad = rest.short();
     let (ip, stopped) = LaxIpSlice::from_slice(packet).map_err(|_| bad)?;
     let body = ip.payload();
     if body.fragmented {
-        return fragments::part(packet, rest).map(Found::Part);
+        return fragments::parse(packet, rest).map(Decoded::Fragment);
     }
     let payload: &[u8] = body.payload;
     match body.ip_number {
@@ -327,7 +327,7 @@ fn ip(packet: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
     };
     let bad = if missing > 0 { Skipped::Cut } else { bad };
     let tcp = TcpSlice::from_slice(payload).map_err(|_| bad)?;
-    Ok(Found::Segment(Segment {
+    Ok(Decoded::Segment(Segment {
         from: SocketAddr::new(from, tcp.source_port()),
         to: SocketAddr::new(to, tcp.destination_port()),
         seq: tcp.sequence_number(),

@@ -2,7 +2,7 @@
 //!
 //! [`mod@file`] gives packets, [`link`] the TCP segments in them (tunnels and fragments included), `reassembly` what each side said,
 //! and [`conversations`] a [`Report`] for each pair of ends. Every step is bounded in memory,
-//! whatever the file holds. Not here: printing, and what the bytes mean ([`super::facts`],
+//! whatever the file holds. Not here: printing, and what the bytes mean ([`super::dissection`],
 //! [`super::diagnose`]).
 
 mod conversation;
@@ -11,19 +11,19 @@ pub mod file;
 mod foreign;
 pub mod link;
 mod reassembly;
-pub mod story;
+pub mod trace;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::facts::Hint;
+use super::hint::Hint;
 use super::report::{Finding, Report};
 use super::rules;
 use conversations::{Conversations, Counts, Pace};
 use file::{CaptureError, Ended, Next, Packets};
 use link::{Decoder, Skipped};
-use story::{Recorder, Story};
+use trace::{Recorder, Trace};
 
 /// What is spoken on which port, as far as it is taken for granted.
 #[derive(Clone, Debug, Default)]
@@ -150,16 +150,16 @@ impl<R: Read> Capture<R> {
 
     /// Reads in order to tell the story of the conversation with this number.
     #[must_use]
-    pub fn telling(mut self, id: u64) -> Self {
+    pub fn tracing(mut self, id: u64) -> Self {
         self.conversations.watch(id);
         self.recorder = Some(Recorder::new(id));
         self
     }
 
     /// The story, once its conversation is finished; nothing if there is none with that number.
-    pub fn story(&mut self) -> Option<Story> {
-        let judged = self.conversations.watched()?;
-        Some(self.recorder.take()?.tell(*judged))
+    pub fn trace(&mut self) -> Option<Trace> {
+        let diagnosis = self.conversations.watched()?;
+        Some(self.recorder.take()?.finish(*diagnosis))
     }
 
     /// Reads at most `packets` packets.
@@ -192,7 +192,7 @@ impl<R: Read> Capture<R> {
                         let note = |conversation: &_, from, arrival| {
                             recorder.note(conversation, from, &segment, packet.at, arrival);
                         };
-                        self.conversations.add_told(&segment, packet.at, note);
+                        self.conversations.add_traced(&segment, packet.at, note);
                     }
                 },
                 Err(why) => self.tally.skip(why),

@@ -10,11 +10,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::link::Segment;
-use crate::probe::exchange::{End, KEPT, Loss, Said};
+use crate::probe::exchange::{Flow, KEPT, Loss, StreamEnd};
 use crate::wire::Reader;
 
 /// What a held segment costs beyond its bytes, in bytes: its share of the tree.
-const HELD_COST: usize = 64;
+const OUT_OF_ORDER_COST: usize = 64;
 
 /// How far before the first byte seen another may be the true beginning, in bytes, as long as no
 /// SYN tells: packets do not overtake each other by more than a large window.
@@ -44,13 +44,13 @@ pub(super) struct Stream {
     syn: Option<u32>,
     /// Where the stream begins, if a SYN tells.
     begin: Option<i64>,
-    /// Where `said` begins.
+    /// Where `flow` begins.
     from: i64,
     /// The bytes without a gap from `from`.
-    said: Said,
-    /// Segments that do not touch `said`, by position; they do not overlap.
-    held: BTreeMap<i64, Held>,
-    held_bytes: usize,
+    flow: Flow,
+    /// Segments that do not touch `flow`, by position; they do not overlap.
+    out_of_order: BTreeMap<i64, OutOfOrder>,
+    out_of_order_bytes: usize,
     /// The lowest and the highest position that the other end has said to expect next.
     acked: Option<(i64, i64)>,
     fin: Option<(i64, Duration)>,
@@ -83,7 +83,7 @@ struct Reset {
 }
 
 #[derive(Clone, Debug)]
-struct Held {
+struct OutOfOrder {
     at: Duration,
     bytes: Box<[u8]>,
 }
@@ -130,8 +130,8 @@ impl Stream {
     }
 
     /// The bytes from the beginning, as far as there is no gap and the beginning is known.
-    pub(super) fn said(&self) -> &Said {
-        &self.said
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
     }
 
     /// How many segments carried only what was there before.
@@ -158,7 +158,9 @@ impl Stream {
 
     /// How much memory the bytes take.
     pub(super) fn weight(&self) -> usize {
-        self.said.bytes().len() + self.held_bytes + self.held.len() * HELD_COST
+        self.flow.bytes().len()
+            + self.out_of_order_bytes
+            + self.out_of_order.len() * OUT_OF_ORDER_COST
     }
 
     /// Whether a SYN with this sequence number can belong to what was seen so far.
@@ -273,13 +275,13 @@ impl Stream {
         if begin == self.from {
             return;
         }
-        let said = std::mem::take(&mut self.said);
-        let mut reader = Reader::new(said.bytes());
-        let mut pieces = said.pieces().iter().peekable();
+        let flow = std::mem::take(&mut self.flow);
+        let mut reader = Reader::new(flow.bytes());
+        let mut pieces = flow.pieces().iter().peekable();
         while let Some(piece) = pieces.next() {
-            let until = pieces.peek().map_or(said.bytes().len(), |next| next.offset);
+            let until = pieces.peek().map_or(flow.bytes().len(), |next| next.offset);
             let bytes = reader.take_up_to(until.saturating_sub(piece.offset));
-            self.hold(self.from + to_i64(piece.offset), bytes, piece.at);
+            self.queue(self.from + to_i64(piece.offset), bytes, piece.at);
         }
         self.from = begin;
         self.absorb();
@@ -287,14 +289,14 @@ impl Stream {
 
     /// The position behind the bytes without a gap.
     fn end(&self) -> i64 {
-        self.from + to_i64(self.said.bytes().len())
+        self.from + to_i64(self.flow.bytes().len())
     }
 
     /// The lowest position of which a byte is there.
     fn lowest(&self) -> Option<i64> {
-        let held = self.held.keys().next().copied();
-        let said = (!self.said.bytes().is_empty()).then_some(self.from);
-        [held, said].into_iter().flatten().min()
+        let held = self.out_of_order.keys().next().copied();
+        let flow = (!self.flow.bytes().is_empty()).then_some(self.from);
+        [held, flow].into_iter().flatten().min()
     }
 
     /// Whether bytes at this position are among those to keep.
@@ -314,7 +316,7 @@ impl Stream {
             let before = usize::try_from(begin - position).unwrap_or(0);
             bytes = bytes.get(before..).unwrap_or_default();
             position = position.max(begin);
-        } else if self.said.bytes().is_empty() && self.held.is_empty() {
+        } else if self.flow.bytes().is_empty() && self.out_of_order.is_empty() {
             self.from = position;
         }
         if bytes.is_empty() || !self.is_wanted(position) {
@@ -325,8 +327,8 @@ impl Stream {
         bytes = bytes
             .get(..usize::try_from(room).unwrap_or(0))
             .unwrap_or(bytes);
-        if position == self.end() && self.held.is_empty() {
-            self.said.push(bytes, at);
+        if position == self.end() && self.out_of_order.is_empty() {
+            self.flow.push(bytes, at);
             return true;
         }
         let new = self.fill_in(position, bytes, at);
@@ -342,15 +344,15 @@ impl Stream {
         let Some(lowest) = self.lowest() else { return };
         let limit = lowest + to_i64(KEPT);
         if self.from >= limit {
-            self.said = Said::default();
+            self.flow = Flow::default();
             self.from = lowest;
         }
-        self.drop_held(limit);
+        self.drop_out_of_order(limit);
     }
 
-    fn drop_held(&mut self, limit: i64) {
-        let beyond = self.held.split_off(&limit);
-        self.held_bytes -= beyond.values().map(|held| held.bytes.len()).sum::<usize>();
+    fn drop_out_of_order(&mut self, limit: i64) {
+        let beyond = self.out_of_order.split_off(&limit);
+        self.out_of_order_bytes -= beyond.values().map(|held| held.bytes.len()).sum::<usize>();
     }
 
     /// Holds what is new of these bytes, and compares the rest with what is there.
@@ -362,7 +364,7 @@ impl Stream {
             if known > position {
                 let gap = usize::try_from(known.saturating_sub(position)).unwrap_or(usize::MAX);
                 let fresh = rest.take_up_to(gap);
-                self.hold(position, fresh, at);
+                self.queue(position, fresh, at);
                 position += to_i64(fresh.len());
                 new = true;
             } else {
@@ -380,11 +382,11 @@ impl Stream {
     /// The first range of known bytes that ends behind `position`.
     fn next_known(&self, position: i64) -> (i64, i64) {
         let mut found = (i64::MAX, i64::MAX);
-        if !self.said.bytes().is_empty() && self.end() > position {
+        if !self.flow.bytes().is_empty() && self.end() > position {
             found = (self.from, self.end());
         }
-        let before = self.held.range(..=position).next_back();
-        let after = self.held.range(position..).next();
+        let before = self.out_of_order.range(..=position).next_back();
+        let after = self.out_of_order.range(position..).next();
         for (&start, held) in before.into_iter().chain(after) {
             let end = start + to_i64(held.bytes.len());
             if end > position && start < found.0 {
@@ -397,9 +399,9 @@ impl Stream {
     /// Whether the known bytes at `position` are these.
     fn agrees(&self, position: i64, copy: &[u8]) -> bool {
         let (start, known) = if (self.from..self.end()).contains(&position) {
-            (self.from, self.said.bytes())
+            (self.from, self.flow.bytes())
         } else {
-            match self.held.range(..=position).next_back() {
+            match self.out_of_order.range(..=position).next_back() {
                 Some((&start, held)) => (start, &*held.bytes),
                 None => return true,
             }
@@ -410,20 +412,20 @@ impl Stream {
             .is_some_and(|known| known.starts_with(copy))
     }
 
-    fn hold(&mut self, position: i64, bytes: &[u8], at: Duration) {
+    fn queue(&mut self, position: i64, bytes: &[u8], at: Duration) {
         if bytes.is_empty() {
             return;
         }
-        self.held_bytes += bytes.len();
+        self.out_of_order_bytes += bytes.len();
         let bytes = bytes.into();
-        self.held.insert(position, Held { at, bytes });
+        self.out_of_order.insert(position, OutOfOrder { at, bytes });
     }
 
     /// Moves held bytes that have become the next ones.
     fn absorb(&mut self) {
         loop {
             let end = self.end();
-            let Some(entry) = self.held.first_entry() else {
+            let Some(entry) = self.out_of_order.first_entry() else {
                 break;
             };
             let start = *entry.key();
@@ -431,16 +433,16 @@ impl Stream {
                 break;
             }
             let held = entry.remove();
-            self.held_bytes -= held.bytes.len();
+            self.out_of_order_bytes -= held.bytes.len();
             // Before the beginning nothing was said, and behind what is kept nothing is wanted.
             let known = usize::try_from(end - start).unwrap_or(0);
-            let room = KEPT.saturating_sub(self.said.bytes().len());
+            let room = KEPT.saturating_sub(self.flow.bytes().len());
             let fresh = held.bytes.get(known..).unwrap_or_default();
             let fresh = fresh.get(..room).unwrap_or(fresh);
-            self.said.push(fresh, held.at);
+            self.flow.push(fresh, held.at);
         }
         if self.begin.is_some() {
-            self.drop_held(self.from + to_i64(KEPT));
+            self.drop_out_of_order(self.from + to_i64(KEPT));
         }
     }
 
@@ -449,7 +451,7 @@ impl Stream {
     /// `opened` tells that a SYN of either end was seen, so that the first byte which the other
     /// end has acknowledged, or which came, is the first of the stream. If not, the stream is
     /// taken to begin where the recording of it does.
-    pub(super) fn finish(mut self, opened: bool) -> Said {
+    pub(super) fn finish(mut self, opened: bool) -> Flow {
         let mut proven = self.begin.is_some();
         if self.begin.is_none() {
             let acked = self.acked.filter(|_| opened).map(|(low, _)| low);
@@ -462,27 +464,27 @@ impl Stream {
         let acked = self.acked.map_or(i64::MIN, |(_, high)| high);
         // Behind the FIN one number is acknowledged that stands for no byte.
         let fin = self.fin.map_or(i64::MAX, |(fin, _)| fin);
-        let full = self.said.bytes().len() >= KEPT;
+        let full = self.flow.bytes().len() >= KEPT;
         if !full && self.holes.contains(&end) {
-            self.said.lose(Loss::Snaplen);
+            self.flow.lose(Loss::Snaplen);
         } else if !full && acked.min(fin) > end {
-            self.said.lose(Loss::Gap);
+            self.flow.lose(Loss::Gap);
         }
         if !proven {
-            self.said.miss_start();
+            self.flow.miss_start();
         }
         if full || !self.is_seen_to(end) {
-            self.said.miss_end();
+            self.flow.miss_end();
         }
         if let Some((fin, at)) = self.fin
             && (end >= fin || acked > fin)
         {
-            self.said.end(End::Closed, at);
+            self.flow.end(StreamEnd::Closed, at);
         }
         if let Some(reset) = self.reset {
-            self.said.end(End::Reset, reset.at);
+            self.flow.end(StreamEnd::Reset, reset.at);
         }
-        self.said
+        self.flow
     }
 
     /// Whether it is known that nothing was said beyond this position: this side ended there, or

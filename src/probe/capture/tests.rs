@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::conversations::{Conversations, Counts, Pace, Room};
+use super::conversations::{Conversations, Counts, Limits, Pace};
 use super::link::Segment;
 use super::*;
 use crate::preface::postgres::SSL_REQUEST;
@@ -26,7 +26,7 @@ struct Wire {
 /// One segment; sequence numbers count from the SYN of its side.
 #[derive(Clone, Copy, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "most are bits of the header")]
-struct Said<'a> {
+struct Flow<'a> {
     by_server: bool,
     seq: u32,
     ack: Option<u32>,
@@ -37,8 +37,8 @@ struct Said<'a> {
     missing: usize,
 }
 
-const fn client(seq: u32, payload: &[u8]) -> Said<'_> {
-    Said {
+const fn client(seq: u32, payload: &[u8]) -> Flow<'_> {
+    Flow {
         by_server: false,
         seq,
         ack: Some(1),
@@ -50,8 +50,8 @@ const fn client(seq: u32, payload: &[u8]) -> Said<'_> {
     }
 }
 
-const fn server(seq: u32, payload: &[u8]) -> Said<'_> {
-    Said {
+const fn server(seq: u32, payload: &[u8]) -> Flow<'_> {
+    Flow {
         by_server: true,
         ..client(seq, payload)
     }
@@ -67,7 +67,7 @@ impl Wire {
         }
     }
 
-    fn say(&mut self, said: Said<'_>) -> &mut Self {
+    fn say(&mut self, said: Flow<'_>) -> &mut Self {
         self.at += 1_000_000;
         let (from, to) = if said.by_server {
             (self.server, self.client)
@@ -95,19 +95,19 @@ impl Wire {
     }
 
     fn syn(&mut self) -> &mut Self {
-        self.say(Said {
+        self.say(Flow {
             syn: true,
-            ..Said::default()
+            ..Flow::default()
         })
     }
 
     fn connect(&mut self) -> &mut Self {
         self.syn()
-            .say(Said {
+            .say(Flow {
                 by_server: true,
                 syn: true,
                 ack: Some(1),
-                ..Said::default()
+                ..Flow::default()
             })
             .say(client(1, b""))
     }
@@ -185,7 +185,7 @@ fn what_was_acknowledged_and_never_came_is_a_gap() {
         let mut wire = Wire::new(Pace::Whole);
         wire.connect().say(client(1, HELLO));
         wire.say(client(112, &[7; 50]));
-        wire.say(Said {
+        wire.say(Flow {
             ack: Some(ack),
             ..server(1, b"")
         });
@@ -201,7 +201,7 @@ fn what_was_acknowledged_and_never_came_is_a_gap() {
 
 #[test]
 fn a_cut_packet_is_no_gap_once_it_came_whole() {
-    let cut = Said {
+    let cut = Flow {
         missing: 4,
         ..client(1, &SSL_REQUEST[..4])
     };
@@ -217,16 +217,16 @@ fn a_cut_packet_is_no_gap_once_it_came_whole() {
 #[test]
 fn data_with_syn_and_fin_count_and_text_in_a_reset_does_not() {
     let mut wire = Wire::new(Pace::Whole);
-    wire.say(Said {
+    wire.say(Flow {
         syn: true,
         payload: &SSL_REQUEST[..4],
-        ..Said::default()
+        ..Flow::default()
     });
-    wire.say(Said {
+    wire.say(Flow {
         fin: true,
         ..client(5, &SSL_REQUEST[4..])
     });
-    wire.say(Said {
+    wire.say(Flow {
         rst: true,
         ..server(1, b"go away")
     });
@@ -250,7 +250,7 @@ fn connections_that_never_stood() {
     assert_eq!(row.verdict, Verdict::Unknown);
     assert_eq!(row.code, "capture-still-open");
     let mut wire = Wire::new(Pace::Whole);
-    wire.syn().say(Said {
+    wire.syn().say(Flow {
         rst: true,
         ..server(0, b"")
     });
@@ -261,7 +261,7 @@ fn connections_that_never_stood() {
 fn unanswered(ack: u32) -> Report {
     let mut wire = Wire::new(Pace::Whole);
     wire.connect().say(client(1, &SSL_REQUEST));
-    let closes = Said {
+    let closes = Flow {
         fin: true,
         ack: Some(ack),
         ..client(9, b"")
@@ -282,7 +282,7 @@ fn an_answer_is_missing_only_where_its_absence_was_seen() {
     let reset = |seq: u32| {
         let mut wire = Wire::new(Pace::Whole);
         wire.connect().say(client(1, &SSL_REQUEST));
-        wire.say(Said {
+        wire.say(Flow {
             rst: true,
             ack: None,
             ..server(seq, b"")
@@ -293,7 +293,7 @@ fn an_answer_is_missing_only_where_its_absence_was_seen() {
     assert_eq!(reset(900).code, "capture-not-enough");
     // A port scan, or a load balancer's check: seen whole, and nothing was wanted.
     let mut wire = Wire::new(Pace::Whole);
-    let closes = Said {
+    let closes = Flow {
         fin: true,
         ..client(1, b"")
     };
@@ -306,17 +306,17 @@ fn a_new_syn_begins_a_new_conversation_and_the_same_does_not() {
     for pace in [Pace::Whole, Pace::Live] {
         let mut wire = Wire::new(pace);
         wire.connect().say(client(1, &SSL_REQUEST)).syn();
-        let reset = Said {
+        let reset = Flow {
             rst: true,
             ..server(1, b"")
         };
         wire.say(reset).syn();
         // Another connection of the same ends, seven million numbers on.
         let far = 7_000_000;
-        wire.say(Said {
+        wire.say(Flow {
             syn: true,
             seq: far,
-            ..Said::default()
+            ..Flow::default()
         });
         wire.say(client(far + 1, HELLO));
         let rows = wire.end();
@@ -333,7 +333,7 @@ fn a_new_syn_begins_a_new_conversation_and_the_same_does_not() {
 fn late_packets_of_a_decided_conversation_are_no_other_one() {
     let mut wire = Wire::new(Pace::Live);
     wire.connect().say(client(1, &SSL_REQUEST));
-    wire.say(Said {
+    wire.say(Flow {
         rst: true,
         ..server(1, b"")
     });
@@ -407,7 +407,7 @@ fn the_oldest_are_finished_when_there_are_too_many() {
     const OPEN: usize = 100;
     const DONE: usize = 50;
     let mut wire = Wire::new(Pace::Whole);
-    wire.conversations = wire.conversations.with_room(Room {
+    wire.conversations = wire.conversations.with_limits(Limits {
         open: OPEN,
         done: DONE,
         bytes: usize::MAX,
@@ -438,14 +438,14 @@ fn the_oldest_are_finished_when_there_are_too_many() {
 #[test]
 fn a_decided_conversation_is_remembered_as_long_as_it_is_alive() {
     let mut wire = Wire::new(Pace::Live);
-    wire.conversations = wire.conversations.with_room(Room {
+    wire.conversations = wire.conversations.with_limits(Limits {
         open: 10,
         done: 10,
         bytes: usize::MAX,
     });
     let lasting = wire.client;
     wire.connect().say(client(1, &SSL_REQUEST));
-    wire.say(Said {
+    wire.say(Flow {
         rst: true,
         ..server(1, b"")
     });
@@ -468,7 +468,7 @@ fn a_decided_conversation_is_remembered_as_long_as_it_is_alive() {
 fn the_oldest_are_finished_when_they_say_too_much() {
     const ROOM: usize = 4 * KEPT;
     let mut wire = Wire::new(Pace::Whole);
-    wire.conversations = wire.conversations.with_room(Room {
+    wire.conversations = wire.conversations.with_limits(Limits {
         open: 1000,
         done: 1000,
         bytes: ROOM,

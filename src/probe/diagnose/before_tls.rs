@@ -2,26 +2,26 @@
 //!
 //! Not here: anything behind the first byte of a ClientHello ([`super::handshake`]).
 
-use super::super::exchange::{Connect, End, Side};
-use super::super::facts::{Opening, Request};
+use super::super::dissection::{Opening, Request};
+use super::super::exchange::{Connect, Side, StreamEnd};
 use super::super::report::Finding;
 use super::super::rules::{self, Severity};
-use super::{Look, Vantage, how_ended};
+use super::{Diagnoser, Vantage, how_ended};
 
-impl Look<'_> {
+impl Diagnoser<'_> {
     /// The client has said nothing but requests for TLS, if that.
     pub(super) fn nothing(&self, found: &mut Vec<Finding>) {
-        let facts = self.facts;
-        if let Some((code, message)) = &facts.mysql_error {
+        let dissection = self.dissection;
+        if let Some((code, message)) = &dissection.mysql_error {
             return found.push(mysql_error(*code, message));
         }
         if self.is_lost(Side::Client) {
             return;
         }
-        if let Some(request) = facts.requests.last() {
+        if let Some(request) = dissection.requests.last() {
             return self.after_request(found, *request);
         }
-        if facts.mysql_ssl_request {
+        if dissection.mysql_ssl_request {
             let when = "the client asked for TLS and sent no ClientHello";
             return self.interrupted(found, Side::Client, when);
         }
@@ -31,12 +31,13 @@ impl Look<'_> {
         ) {
             return;
         }
-        if let Some((_, false)) = facts.greeting
-            && self.judges_server()
+        if let Some((_, false)) = dissection.greeting
+            && self.server_is_foreign()
         {
             return found.push(Finding::new(&rules::MYSQL_NO_TLS, self.greeted()));
         }
-        if self.hint.is_server_first() && facts.greeting.is_none() && self.judges_server() {
+        if self.hint.is_server_first() && dissection.greeting.is_none() && self.server_is_foreign()
+        {
             return self.no_greeting(found);
         }
         if self.is_open() {
@@ -45,19 +46,19 @@ impl Look<'_> {
         if !self.is_whole(Side::Client) {
             return;
         }
-        if self.judges_client() {
+        if self.client_is_foreign() {
             let ended = match self.exchange.ended_first() {
-                Some((Side::Server, End::Reset)) => {
+                Some((Side::Server, StreamEnd::Reset)) => {
                     return found.push(Finding::new(
                         &rules::TCP_RESET,
                         "the server reset the connection before the client had said anything",
                     ));
                 }
-                Some((Side::Server, End::Closed)) => "the server hung up first",
+                Some((Side::Server, StreamEnd::Closed)) => "the server hung up first",
                 _ => "the client hung up",
             };
             found.push(Finding::new(&rules::CLIENT_SAID_NOTHING, ended));
-        } else if let Some((Side::Server, End::Reset)) = self.exchange.ended_first() {
+        } else if let Some((Side::Server, StreamEnd::Reset)) = self.exchange.ended_first() {
             found.push(Finding::new(
                 &rules::TCP_RESET,
                 "it came right after the connection stood",
@@ -66,7 +67,7 @@ impl Look<'_> {
     }
 
     fn no_greeting(&self, found: &mut Vec<Finding>) {
-        if !self.facts.server_bytes.is_empty() {
+        if !self.dissection.server_bytes.is_empty() {
             if !self.have_starts() {
                 return;
             }
@@ -93,7 +94,11 @@ impl Look<'_> {
     }
 
     fn greeted(&self) -> String {
-        let version = self.facts.greeting.as_ref().map(|(version, _)| version);
+        let version = self
+            .dissection
+            .greeting
+            .as_ref()
+            .map(|(version, _)| version);
         format!(
             "the greeting of version {} lacks CLIENT_SSL",
             version.map_or("unknown", String::as_str)
@@ -107,8 +112,8 @@ impl Look<'_> {
             return;
         }
         match request.answer {
-            None if self.is_lost(Side::Server) || !self.judges_server() => {}
-            None if self.facts.server_speaks.is_some() => {
+            None if self.is_lost(Side::Server) || !self.server_is_foreign() => {}
+            None if self.dissection.server_speaks.is_some() => {
                 let rule = self.spoken_rule(&rules::PG_UNEXPECTED_ANSWER);
                 found.push(Finding::new(rule, self.instead("S or N")));
             }
@@ -130,11 +135,11 @@ impl Look<'_> {
             Some(b'S') => match ended {
                 None if self.is_open() => self.still_open(found, "the ClientHello"),
                 _ if !self.is_whole(Side::Client) => {}
-                Some((Side::Server, end)) if self.judges_server() => {
+                Some((Side::Server, end)) if self.server_is_foreign() => {
                     let detail = format!("the server {} after its S", how_ended(end));
                     found.push(Finding::new(&rules::TLS_INTERRUPTED, detail));
                 }
-                _ if self.judges_client() => found.push(Finding::new(
+                _ if self.client_is_foreign() => found.push(Finding::new(
                     &rules::CLIENT_LEFT_AFTER_S,
                     "no ClientHello followed the S",
                 )),
@@ -146,24 +151,24 @@ impl Look<'_> {
             }
             Some(b'N') if !request.tls && !self.is_whole(Side::Client) => {}
             Some(b'N') => {
-                if self.judges_server() {
+                if self.server_is_foreign() {
                     found.push(Finding::new(
                         &rules::PG_TLS_REFUSED,
                         "SSLRequest was answered by N",
                     ));
                 }
-                if self.judges_client() && ended.is_some() && self.is_whole(Side::Client) {
+                if self.client_is_foreign() && ended.is_some() && self.is_whole(Side::Client) {
                     let finding =
                         Finding::new(&rules::CLIENT_LEFT_AFTER_N, "it hung up after the N");
                     found.push(finding.with(Severity::Note));
                 }
             }
-            Some(b'E') if self.judges_server() => {
-                let said = self.facts.server_error.clone();
+            Some(b'E') if self.server_is_foreign() => {
+                let said = self.dissection.server_error.clone();
                 let detail = said.unwrap_or_else(|| "the message is not all there".to_owned());
                 found.push(Finding::new(&rules::PG_ERROR_ANSWER, detail));
             }
-            Some(_) if self.judges_server() => {
+            Some(_) if self.server_is_foreign() => {
                 let rule = self.spoken_rule(&rules::PG_UNEXPECTED_ANSWER);
                 found.push(Finding::new(rule, self.instead("S or N")));
             }
@@ -181,7 +186,7 @@ impl Look<'_> {
         if !self.is_whole(Side::Client) {
             return;
         }
-        if self.judges_client() {
+        if self.client_is_foreign() {
             found.push(Finding::new(
                 &rules::CLIENT_DAMAGED,
                 "the first message stops in the middle",
@@ -191,27 +196,27 @@ impl Look<'_> {
 
     /// The client goes on without TLS.
     pub(super) fn plaintext(&self, found: &mut Vec<Finding>) {
-        let facts = self.facts;
-        if let Some((_, false)) = facts.greeting
-            && self.judges_server()
+        let dissection = self.dissection;
+        if let Some((_, false)) = dissection.greeting
+            && self.server_is_foreign()
         {
             found.push(Finding::new(&rules::MYSQL_NO_TLS, self.greeted()).with(Severity::Warn));
         }
-        if !self.judges_client() {
+        if !self.client_is_foreign() {
             return;
         }
-        if let Some(error) = &facts.server_error
-            && self.judges_server()
+        if let Some(error) = &dissection.server_error
+            && self.server_is_foreign()
         {
             found.push(Finding::new(
                 &rules::SERVER_REFUSED_PLAINTEXT,
                 error.clone(),
             ));
         }
-        let refused = facts.ssl_answer() == Some(b'N') && self.have_starts();
+        let refused = dissection.ssl_answer() == Some(b'N') && self.have_starts();
         // A client that has asked goes on in plaintext only when it was refused, seen or not.
-        let finding = if refused || (facts.starttls() && !self.has_opening(Side::Server)) {
-            if refused && self.judges_server() {
+        let finding = if refused || (dissection.starttls() && !self.has_opening(Side::Server)) {
+            if refused && self.server_is_foreign() {
                 let detail = "SSLRequest was answered by N";
                 found.push(Finding::new(&rules::PG_TLS_REFUSED, detail).with(Severity::Warn));
             }
@@ -220,7 +225,7 @@ impl Look<'_> {
                 "it sent its StartupMessage in the clear",
             )
         } else {
-            let what = match &facts.opening {
+            let what = match &dissection.opening {
                 Opening::Startup => "a StartupMessage".to_owned(),
                 Opening::Other(spoken) => spoken.to_string(),
                 _ => "its login".to_owned(),

@@ -1,10 +1,10 @@
 //! Findings about the handshake: from the first byte of the ClientHello to the last plaintext byte.
 
-use super::super::exchange::{End, Side};
-use super::super::facts::Hint;
+use super::super::exchange::{Side, StreamEnd};
+use super::super::hint::Hint;
 use super::super::report::Finding;
 use super::super::rules::{self, Rule, Severity};
-use super::{Look, Vantage, how_ended};
+use super::{Diagnoser, Vantage, how_ended};
 use crate::preface::sniff::Spoken;
 use crate::tls::observed::{Message, Observed, ServerHello};
 use crate::tls::{Alert, ClientHello, Sni, names};
@@ -13,9 +13,9 @@ use crate::wire::Reader;
 /// The message that ends the server's first flight of TLS 1.2.
 const SERVER_HELLO_DONE: u8 = 14;
 
-impl Look<'_> {
+impl Diagnoser<'_> {
     pub(super) fn tls(&self, found: &mut Vec<Finding>) {
-        let client = &self.facts.client_tls;
+        let client = &self.dissection.client_tls;
         let Some((hello, _)) = &client.hello else {
             if let Some(fault) = &client.fault {
                 if !self.exchange.client.has_start() {
@@ -32,19 +32,19 @@ impl Look<'_> {
             }
             return;
         };
-        if self.judges_client() {
+        if self.client_is_foreign() {
             self.sni(found, hello);
         }
-        match self.facts.alert {
-            Some((code, Side::Server)) if self.judges_server() => {
+        match self.dissection.alert {
+            Some((code, Side::Server)) if self.server_is_foreign() => {
                 found.push(self.server_alert(code, hello));
             }
             Some((code, Side::Client)) if self.vantage == Vantage::Capture => {
                 found.push(self.client_alert(code));
                 self.hidden(found);
             }
-            None if self.facts.established => self.established(found, hello),
-            None if self.judges_server() => self.unfinished(found),
+            None if self.dissection.established => self.established(found, hello),
+            None if self.server_is_foreign() => self.unfinished(found),
             // A probe's own alert only answers what the server did.
             Some((_, Side::Client)) if self.vantage == Vantage::Active => self.unfinished(found),
             Some(_) | None => {}
@@ -70,7 +70,7 @@ impl Look<'_> {
 
     /// In TLS 1.3 the certificate that the client refused cannot be shown.
     fn hidden(&self, found: &mut Vec<Finding>) {
-        let chosen = self.facts.server_tls.server_hello.as_ref();
+        let chosen = self.dissection.server_tls.server_hello.as_ref();
         if chosen.is_some_and(|hello| hello.version >= 0x0304) {
             found.push(Finding::new(
                 &rules::TLS13_HIDDEN,
@@ -80,7 +80,7 @@ impl Look<'_> {
     }
 
     fn server_alert(&self, code: u8, hello: &ClientHello) -> Finding {
-        let server = &self.facts.server_tls;
+        let server = &self.dissection.server_tls;
         let before_hello = server.server_hello.is_none();
         let named = hello.sni != Sni::None;
         let rule = server_alert_rule(code, named, server.certificate_request);
@@ -89,7 +89,7 @@ impl Look<'_> {
         } else {
             "after its ServerHello"
         };
-        let name = self.facts.alert_name().unwrap_or_default();
+        let name = self.dissection.alert_name().unwrap_or_default();
         let asked = match &hello.sni {
             _ if rule.code == rules::ALERT_PROTOCOL_VERSION.code => {
                 format!("that offered TLS {}", super::versions(hello).join(" and "))
@@ -113,22 +113,26 @@ impl Look<'_> {
             Some(Alert::UnsupportedCertificate) => &rules::CLIENT_UNSUPPORTED_CERTIFICATE,
             _ => &rules::CLIENT_ALERT,
         };
-        let name = self.facts.alert_name().unwrap_or_default();
+        let name = self.dissection.alert_name().unwrap_or_default();
         Finding::new(rule, format!("the client sent alert {code} {name}"))
     }
 
     fn established(&self, found: &mut Vec<Finding>, hello: &ClientHello) {
-        let facts = self.facts;
-        let direct = facts.requests.is_empty() && self.exchange.client.has_start();
-        if self.judges_client() && self.hint == Hint::Postgres && direct && hello.alpn.is_empty() {
+        let dissection = self.dissection;
+        let direct = dissection.requests.is_empty() && self.exchange.client.has_start();
+        if self.client_is_foreign()
+            && self.hint == Hint::Postgres
+            && direct
+            && hello.alpn.is_empty()
+        {
             found.push(Finding::new(
                 &rules::CLIENT_DIRECT_WITHOUT_ALPN,
                 "the ClientHello offers no ALPN protocol",
             ));
         }
-        let server = &facts.server_tls;
+        let server = &dissection.server_tls;
         let last_is_alert = server.encrypted.last.is_some_and(|last| last.likely_alert);
-        let only_handshake = facts.client_tls.encrypted.records <= 2;
+        let only_handshake = dissection.client_tls.encrypted.records <= 2;
         let server_ended = matches!(self.exchange.ended_first(), Some((Side::Server, _)));
         let whole = self.is_whole(Side::Client) && self.is_whole(Side::Server);
         let server_ended = server_ended && whole;
@@ -142,16 +146,16 @@ impl Look<'_> {
 
     /// A complete hello, no alert, no handshake.
     fn unfinished(&self, found: &mut Vec<Finding>) {
-        let facts = self.facts;
+        let dissection = self.dissection;
         let ended = self.exchange.ended_first();
-        let (_, server_at) = facts.tls_at.unwrap_or_default();
+        let (_, server_at) = dissection.tls_at.unwrap_or_default();
         let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
-        let Some(chosen) = &facts.server_tls.server_hello else {
-            if let (1.., Some(fault)) = (heard, &facts.server_tls.fault) {
+        let Some(chosen) = &dissection.server_tls.server_hello else {
+            if let (1.., Some(fault)) = (heard, &dissection.server_tls.fault) {
                 if !self.have_starts() {
                     return;
                 }
-                found.push(if matches!(facts.server_speaks, Some(Spoken::Tls)) {
+                found.push(if matches!(dissection.server_speaks, Some(Spoken::Tls)) {
                     let detail = format!(
                         "its bytes begin like TLS and break the rules: {}",
                         fault.what
@@ -162,7 +166,7 @@ impl Look<'_> {
                     Finding::new(rule, self.instead("TLS"))
                 });
             } else if self.is_lost(Side::Server) {
-            } else if facts.server_tls.hello_retry || heard > 0 {
+            } else if dissection.server_tls.hello_retry || heard > 0 {
                 let when = "the server's first message is not complete";
                 self.interrupted(found, Side::Server, when);
             } else {
@@ -185,7 +189,7 @@ impl Look<'_> {
         let likely_alert =
             |tls: &Observed| tls.encrypted.last.is_some_and(|last| last.likely_alert);
         let starts = self.exchange.client.has_start();
-        if self.vantage == Vantage::Capture && starts && likely_alert(&facts.client_tls) {
+        if self.vantage == Vantage::Capture && starts && likely_alert(&dissection.client_tls) {
             let detail = "it came where the client's Finished should be";
             found.push(Finding::new(&rules::CLIENT_LIKELY_REFUSED, detail));
             return self.hidden(found);
@@ -200,7 +204,7 @@ impl Look<'_> {
                 );
                 found.push(Finding::new(&rules::TLS_FLIGHT_CUT, detail));
             }
-            Some((Side::Client, end)) if self.judges_client() => {
+            Some((Side::Client, end)) if self.client_is_foreign() => {
                 let detail = format!(
                     "it {} after the server's part of the handshake",
                     how_ended(end)
@@ -216,8 +220,8 @@ impl Look<'_> {
     /// Whether the server's part of the handshake stops before its end, as far as that shows: in the
     /// middle of a record, or of what TLS 1.2 says in the clear.
     fn is_flight_cut(&self) -> bool {
-        let tls = &self.facts.server_tls;
-        let (_, server_at) = self.facts.tls_at.unwrap_or_default();
+        let tls = &self.dissection.server_tls;
+        let (_, server_at) = self.dissection.tls_at.unwrap_or_default();
         let heard = self.exchange.server.bytes().len().saturating_sub(server_at);
         let hidden = |chosen: &ServerHello| chosen.version >= 0x0304;
         let said_all = if tls.server_hello.as_ref().is_some_and(hidden) {
@@ -229,13 +233,13 @@ impl Look<'_> {
         heard > tls.wire_read || !said_all
     }
 
-    fn no_server_hello(&self, found: &mut Vec<Finding>, ended: Option<(Side, End)>) {
-        let hello = self.facts.client_tls.hello.as_ref();
+    fn no_server_hello(&self, found: &mut Vec<Finding>, ended: Option<(Side, StreamEnd)>) {
+        let hello = self.dissection.client_tls.hello.as_ref();
         let size = hello.map_or(0, |(hello, _)| hello.wire_len);
         let (rule, what) = match ended {
             Some(_) if !self.is_whole(Side::Server) => return,
-            Some((Side::Server, End::Closed)) => (&rules::TLS_CLOSED_AFTER_HELLO, "closed"),
-            Some((Side::Server, End::Reset)) => (&rules::TLS_RESET_AFTER_HELLO, "reset"),
+            Some((Side::Server, StreamEnd::Closed)) => (&rules::TLS_CLOSED_AFTER_HELLO, "closed"),
+            Some((Side::Server, StreamEnd::Reset)) => (&rules::TLS_RESET_AFTER_HELLO, "reset"),
             None if self.is_open() && self.vantage == Vantage::Capture => {
                 return self.still_open(found, "the ServerHello");
             }
@@ -267,13 +271,15 @@ impl Look<'_> {
     /// Where the server's bytes stop in the middle of a record.
     fn cut(&self) -> Option<String> {
         let server = &self.exchange.server;
-        let (_, start) = self.facts.tls_at?;
+        let (_, start) = self.dissection.tls_at?;
         let bytes = server.bytes();
-        if server.total() > bytes.len() as u64 || self.facts.server_tls.fault.is_some() {
+        if server.total() > bytes.len() as u64 || self.dissection.server_tls.fault.is_some() {
             return None;
         }
         let mut reader = Reader::new(bytes);
-        reader.skip(start + self.facts.server_tls.wire_read).ok()?;
+        reader
+            .skip(start + self.dissection.server_tls.wire_read)
+            .ok()?;
         let part = reader.rest().len();
         (part > 0).then(|| {
             let all = bytes.len() - start;

@@ -42,7 +42,7 @@ impl Story {
         self
     }
 
-    fn ends(mut self, side: Side, end: End) -> Self {
+    fn ends(mut self, side: Side, end: StreamEnd) -> Self {
         let at = self.now();
         self.0.side_mut(side).end(end, at);
         self
@@ -125,7 +125,7 @@ fn a_flight_that_stops_in_the_middle_is_not_the_certificates_fault() {
     let flight = server_flight(&hello);
     let left = |bytes: &[u8]| {
         let story = Story::new().client(&hello).server(bytes);
-        story.ends(Side::Client, End::Closed)
+        story.ends(Side::Client, StreamEnd::Closed)
     };
     left(&flight[..flight.len() - 1]).capture("tls-server-flight-cut");
     left(&flight[..flight.len() - 100]).capture("tls-server-flight-cut");
@@ -144,19 +144,19 @@ const STARTUP: &[u8] = b"\0\0\0\x13\0\x03\0\0user\0alice\0\0";
 fn before_tls() {
     let ssl = || Story::new().client(&SSL_REQUEST);
     ssl()
-        .ends(Side::Server, End::Closed)
+        .ends(Side::Server, StreamEnd::Closed)
         .capture("pg-closed-after-request");
     ssl()
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("pg-no-answer");
     ssl().open().capture("capture-still-open");
     ssl()
         .server(b"N")
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("pg-tls-refused");
     ssl()
         .server(b"S")
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("client-left-after-s");
     ssl()
         .server(b"S")
@@ -171,7 +171,9 @@ fn before_tls() {
         .capture("pg-expects-tls-first");
     let greeting = b"\x4a\0\0\0\x0a8.0.36\0\x08\0\0\0abcdefgh\0\xff\xff\x2d\x02\0\xff\xff\x15";
     ssl().server(greeting).capture("is-mysql");
-    Story::new().ends(Side::Client, End::Closed).capture("ok");
+    Story::new()
+        .ends(Side::Client, StreamEnd::Closed)
+        .capture("ok");
     Story::new()
         .client(b"GET / HTTP/1.1\r\n")
         .capture("client-other-protocol");
@@ -225,13 +227,13 @@ fn in_the_handshake() {
     let hello = hello();
     let said = || Story::new().client(&hello);
     said()
-        .ends(Side::Server, End::Closed)
+        .ends(Side::Server, StreamEnd::Closed)
         .capture("tls-closed-after-hello");
     said()
-        .ends(Side::Server, End::Reset)
+        .ends(Side::Server, StreamEnd::Reset)
         .capture("tls-reset-after-hello");
     said()
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("tls-no-answer");
     said()
         .server(&[0x15, 3, 3, 0, 2, 2, 112])
@@ -252,17 +254,17 @@ fn in_the_handshake() {
     let flight = server_flight(&hello);
     let met = || said().server(&flight);
     met()
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("client-left-in-handshake");
     met()
         .client(&[0x15, 3, 3, 0, 2, 2, 48])
         .capture("client-unknown-ca");
     met()
         .client(&sealed(19))
-        .ends(Side::Client, End::Closed)
+        .ends(Side::Client, StreamEnd::Closed)
         .capture("client-likely-refused");
     met()
-        .ends(Side::Server, End::Reset)
+        .ends(Side::Server, StreamEnd::Reset)
         .capture("tls-interrupted");
     let done = met()
         .client(&sealed(53))
@@ -279,7 +281,7 @@ fn in_the_handshake() {
     met()
         .client(&sealed(53))
         .server(&sealed(19))
-        .ends(Side::Server, End::Closed)
+        .ends(Side::Server, StreamEnd::Closed)
         .capture("server-likely-refused");
 
     let half = Story::new().client(&hello[..hello.len() / 2]);
@@ -300,7 +302,7 @@ fn who_watches_decides_whose_fault_it_can_be() {
     let granted = Story::new()
         .client(&SSL_REQUEST)
         .server(b"S")
-        .ends(Side::Client, End::Closed);
+        .ends(Side::Client, StreamEnd::Closed);
     granted.leads_to(Hint::Postgres, Vantage::Listen, "client-left-after-s");
     granted.leads_to(Hint::Postgres, Vantage::Active, "ok");
 }
@@ -312,7 +314,7 @@ fn what_was_not_recorded_is_nobodys_fault() {
     cut.capture("capture-snaplen");
     let mut gap = Story::new()
         .client(&hello())
-        .ends(Side::Client, End::Closed);
+        .ends(Side::Client, StreamEnd::Closed);
     gap.0.server.lose(Loss::Gap);
     gap.capture("capture-gap");
 }

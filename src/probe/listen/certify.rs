@@ -12,10 +12,10 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::words::{self, Words};
+use super::first_message::{self, FirstMessage};
 use crate::cert;
 use crate::net::{Buffered, linger};
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::probe::tap::Tap;
 use crate::tls::error::tls_words;
 use crate::tls::{Alert, ClientHello};
@@ -34,9 +34,9 @@ const REFUSAL: &str = "your client took a certificate made up on the spot: it do
 
 /// How the client took the certificate.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum HandshakeOutcome {
     /// It went on inside TLS, with this if it is known.
-    Accepted(Option<Words>),
+    Accepted(Option<FirstMessage>),
     /// It ended the handshake; by this alert, or without a word.
     Refused(Option<Alert>),
     /// It completed the handshake and hung up without a word.
@@ -62,13 +62,13 @@ pub(super) async fn certify(
     hello: &ClientHello,
     hint: Hint,
     deadline: Instant,
-) -> io::Result<(String, Outcome)> {
+) -> io::Result<(String, HandshakeOutcome)> {
     let name = hello.sni.name();
     let name = name.map_or(NAMELESS, |name| name.as_str()).to_owned();
     let config = server_config(&name, hello)?;
     let handshake = TlsAcceptor::from(config).accept(client).into_fallible();
     let outcome = match timeout_at(deadline, Box::pin(handshake)).await {
-        Err(_) => Outcome::Unfinished,
+        Err(_) => HandshakeOutcome::Unfinished,
         Ok(Err((error, client))) => {
             linger::close(client).await;
             refused(&error)
@@ -76,15 +76,15 @@ pub(super) async fn certify(
         Ok(Ok(mut stream)) => {
             let mut first = BytesMut::new();
             let outcome = match timeout_at(deadline, listen(&mut stream, &mut first, hint)).await {
-                Ok(Ok(words)) => Outcome::Accepted(words),
+                Ok(Ok(words)) => HandshakeOutcome::Accepted(words),
                 Ok(Err(error)) if first.is_empty() => match refused(&error) {
-                    Outcome::Refused(None) => Outcome::LeftAfterwards,
+                    HandshakeOutcome::Refused(None) => HandshakeOutcome::LeftAfterwards,
                     outcome => outcome,
                 },
-                Err(_) if first.is_empty() => Outcome::Quiet,
-                Ok(Err(_)) | Err(_) => Outcome::Accepted(None),
+                Err(_) if first.is_empty() => HandshakeOutcome::Quiet,
+                Ok(Err(_)) | Err(_) => HandshakeOutcome::Accepted(None),
             };
-            let refusal = words::refusal(&first, hint, REFUSAL);
+            let refusal = first_message::refusal(&first, hint, REFUSAL);
             // A client that is gone already has no use for it.
             if stream.write_all(&refusal).await.is_ok() && stream.flush().await.is_ok() {
                 linger::close(stream).await;
@@ -100,13 +100,13 @@ async fn listen(
     stream: &mut TlsStream<Buffered<Tap<TcpStream>>>,
     first: &mut BytesMut,
     hint: Hint,
-) -> io::Result<Option<Words>> {
+) -> io::Result<Option<FirstMessage>> {
     while first.len() < MAX_FIRST {
         first.reserve(CHUNK);
         if stream.read_buf(first).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        if let Some(words) = words::read(first, hint) {
+        if let Some(words) = first_message::read(first, hint) {
             return Ok(Some(words));
         }
     }
@@ -128,18 +128,18 @@ fn server_config(name: &str, hello: &ClientHello) -> io::Result<Arc<ServerConfig
 }
 
 /// What an error of the handshake says about the client.
-fn refused(error: &io::Error) -> Outcome {
+fn refused(error: &io::Error) -> HandshakeOutcome {
     let tls = error
         .get_ref()
         .and_then(|e| e.downcast_ref::<rustls::Error>());
     match tls {
-        None => Outcome::Refused(None),
+        None => HandshakeOutcome::Refused(None),
         Some(rustls::Error::AlertReceived(alert)) => {
-            Outcome::Refused(Alert::from_code(u8::from(*alert)))
+            HandshakeOutcome::Refused(Alert::from_code(u8::from(*alert)))
         }
         Some(error @ rustls::Error::PeerIncompatible(_)) => {
-            Outcome::NothingInCommon(tls_words(error))
+            HandshakeOutcome::NothingInCommon(tls_words(error))
         }
-        Some(error) => Outcome::Damaged(tls_words(error)),
+        Some(error) => HandshakeOutcome::Damaged(tls_words(error)),
     }
 }

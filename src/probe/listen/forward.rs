@@ -13,11 +13,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::sync::Notify;
 
-use super::Visit;
-use super::heard::Heard;
+use super::Connection;
+use super::client_report::ClientReport;
 use crate::probe::active::{Host, reach};
-use crate::probe::exchange::{End, Side};
-use crate::probe::facts;
+use crate::probe::dissection;
+use crate::probe::exchange::{Side, StreamEnd};
 use crate::probe::report::Finding;
 use crate::probe::tap::Recording;
 
@@ -30,49 +30,54 @@ const MAX_LOOKS: usize = 128;
 /// Connects to the server, moves bytes until both sides have ended, and tells what was heard.
 ///
 /// Tells it once before that: when the handshake is over.
-pub(super) async fn forward(visit: &Visit, tcp: TcpStream, host: &Host, port: u16) -> Heard {
-    let server = match connect(host, port, visit.shared.settings.patience).await {
+pub(super) async fn forward(
+    connection: &Connection,
+    tcp: TcpStream,
+    host: &Host,
+    port: u16,
+) -> ClientReport {
+    let server = match connect(host, port, connection.shared.settings.timeout).await {
         Ok(server) => server,
         Err(finding) => {
             drop(tcp);
-            visit.recording.end(Side::Server, End::Closed);
-            visit.recording.finish();
-            let mut heard = Heard::of(visit);
-            heard.unreachable(finding);
-            return heard;
+            connection.recording.end(Side::Server, StreamEnd::Closed);
+            connection.recording.finish();
+            let mut client_report = ClientReport::of(connection);
+            client_report.unreachable(finding);
+            return client_report;
         }
     };
     let address = server.peer_addr().ok();
     let progress = Arc::new(Notify::new());
-    let told = {
-        let relay = relay(tcp, server, &visit.recording, &progress);
+    let reported = {
+        let relay = relay(tcp, server, &connection.recording, &progress);
         tokio::pin!(relay);
-        let known = known(visit, &progress);
+        let known = known(connection, &progress);
         tokio::select! {
             biased;
             () = known => {
-                let mut heard = Heard::of(visit);
-                heard.forwarded_to = address;
-                let code = heard.report.code.clone();
-                let _ = visit.shared.heard.send(heard).await;
+                let mut client_report = ClientReport::of(connection);
+                client_report.forwarded_to = address;
+                let code = client_report.report.code.clone();
+                let _ = connection.shared.reports.send(client_report).await;
                 relay.await;
                 Some(code)
             }
             () = &mut relay => None,
         }
     };
-    visit.recording.finish();
-    let mut heard = Heard::of(visit);
-    heard.forwarded_to = address;
-    heard.told = told;
-    heard
+    connection.recording.finish();
+    let mut client_report = ClientReport::of(connection);
+    client_report.forwarded_to = address;
+    client_report.reported_code = reported;
+    client_report
 }
 
-async fn connect(host: &Host, port: u16, patience: Duration) -> Result<TcpStream, Finding> {
-    let (addresses, _) = reach::resolve(host, port, patience).await?;
+async fn connect(host: &Host, port: u16, timeout: Duration) -> Result<TcpStream, Finding> {
+    let (addresses, _) = reach::resolve(host, port, timeout).await?;
     let mut last = None;
     for address in addresses {
-        match reach::connect(address, patience).await {
+        match reach::connect(address, timeout).await {
             Ok((server, _)) => return Ok(server),
             Err(finding) => last = Some(finding),
         }
@@ -81,11 +86,14 @@ async fn connect(host: &Host, port: u16, patience: Duration) -> Result<TcpStream
 }
 
 /// Waits until the bytes tell how the handshake went; for ever when they do not.
-async fn known(visit: &Visit, progress: &Notify) {
+async fn known(connection: &Connection, progress: &Notify) {
     for _ in 0..MAX_LOOKS {
         progress.notified().await;
-        let facts = facts::read(&visit.recording.exchange(), visit.shared.settings.hint);
-        if facts.established || facts.plaintext_answer.is_some() {
+        let dissection = dissection::dissect(
+            &connection.recording.exchange(),
+            connection.shared.settings.hint,
+        );
+        if dissection.established || dissection.plaintext_answer.is_some() {
             return;
         }
     }
@@ -129,7 +137,7 @@ async fn pump(
     loop {
         match from.read(&mut buffer).await {
             Ok(0) => {
-                recording.end(side, End::Closed);
+                recording.end(side, StreamEnd::Closed);
                 // The other end may have ended its side already.
                 let _ = to.shutdown().await;
                 return Ok(());
@@ -141,7 +149,7 @@ async fn pump(
                 to.write_all(bytes).await?;
             }
             Err(error) => {
-                recording.end(side, End::Reset);
+                recording.end(side, StreamEnd::Reset);
                 return Err(error);
             }
         }

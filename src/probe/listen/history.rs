@@ -19,7 +19,7 @@ const MAX_ADDRESSES: usize = 1024;
 
 /// What a client came with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Attempt {
+pub struct ClientAttempt {
     /// Whether it asked for TLS, in whatever way.
     pub tls: bool,
     /// Whether it asked for it in the protocol's own way first.
@@ -30,7 +30,7 @@ pub struct Attempt {
     pub program: Box<[u8]>,
 }
 
-impl Attempt {
+impl ClientAttempt {
     /// One that asks for no TLS; `login` is of its message what is the same each time.
     #[must_use]
     pub fn plaintext(login: &[u8]) -> Self {
@@ -45,7 +45,7 @@ impl Attempt {
 
 /// How an attempt follows the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Again {
+pub enum Reconnect {
     /// In plaintext, when TLS had been refused.
     FellBack(Duration),
     /// With TLS, when plaintext had been refused.
@@ -57,12 +57,12 @@ pub enum Again {
 /// The last refused attempt of each address.
 #[derive(Debug, Default)]
 pub struct History {
-    last: HashMap<IpAddr, (Attempt, Instant)>,
+    last: HashMap<IpAddr, (ClientAttempt, Instant)>,
 }
 
 impl History {
     /// Remembers that `client` was refused at `now`.
-    pub fn refused(&mut self, client: IpAddr, attempt: Attempt, now: Instant) {
+    pub fn refused(&mut self, client: IpAddr, attempt: ClientAttempt, now: Instant) {
         if self.last.len() >= MAX_ADDRESSES && !self.last.contains_key(&client) {
             let oldest = self.last.iter().min_by_key(|(_, (_, at))| *at);
             if let Some(oldest) = oldest.map(|(&address, _)| address) {
@@ -77,16 +77,21 @@ impl History {
     /// `None` if there was none within [`WINDOW`], if the two ran side by side, or if they have
     /// nothing to do with each other.
     #[must_use]
-    pub fn compare(&self, client: IpAddr, attempt: &Attempt, accepted: Instant) -> Option<Again> {
+    pub fn compare(
+        &self,
+        client: IpAddr,
+        attempt: &ClientAttempt,
+        accepted: Instant,
+    ) -> Option<Reconnect> {
         let (before, refused) = self.last.get(&client)?;
         let after = accepted.checked_duration_since(*refused)?;
         if after > WINDOW {
             return None;
         }
         match (before.tls, attempt.tls) {
-            (true, false) => Some(Again::FellBack(after)),
-            (false, true) => Some(Again::Upgraded(after)),
-            _ => (before == attempt).then_some(Again::Retried(after)),
+            (true, false) => Some(Reconnect::FellBack(after)),
+            (false, true) => Some(Reconnect::Upgraded(after)),
+            _ => (before == attempt).then_some(Reconnect::Retried(after)),
         }
     }
 }
@@ -99,12 +104,12 @@ mod tests {
 
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn tls(sni: &[u8]) -> Attempt {
+    fn tls(sni: &[u8]) -> ClientAttempt {
         by(sni, b"t13d")
     }
 
-    fn by(sni: &[u8], program: &[u8]) -> Attempt {
-        Attempt {
+    fn by(sni: &[u8], program: &[u8]) -> ClientAttempt {
+        ClientAttempt {
             tls: true,
             starttls: true,
             sni: Some(sni.into()),
@@ -116,23 +121,38 @@ mod tests {
     fn the_second_attempt_is_seen_in_the_light_of_the_first() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let plain = Attempt::plaintext(b"user");
-        let other = Attempt::plaintext(b"user, database");
-        for (before, then, after, again) in [
-            (tls(b"a"), plain.clone(), 3, Some(Again::FellBack(ms(3)))),
-            (plain.clone(), tls(b"a"), 3, Some(Again::Upgraded(ms(3)))),
-            (tls(b"a"), tls(b"a"), 3, Some(Again::Retried(ms(3)))),
-            (plain.clone(), plain.clone(), 9, Some(Again::Retried(ms(9)))),
+        let plain = ClientAttempt::plaintext(b"user");
+        let other = ClientAttempt::plaintext(b"user, database");
+        for (before, then, after, reconnect) in [
+            (
+                tls(b"a"),
+                plain.clone(),
+                3,
+                Some(Reconnect::FellBack(ms(3))),
+            ),
+            (
+                plain.clone(),
+                tls(b"a"),
+                3,
+                Some(Reconnect::Upgraded(ms(3))),
+            ),
+            (tls(b"a"), tls(b"a"), 3, Some(Reconnect::Retried(ms(3)))),
+            (
+                plain.clone(),
+                plain.clone(),
+                9,
+                Some(Reconnect::Retried(ms(9))),
+            ),
             (tls(b"a"), tls(b"b"), 3, None),
             (tls(b"a"), by(b"a", b"t12d"), 3, None),
             (plain.clone(), other.clone(), 3, None),
-            (tls(b"a"), other, 3, Some(Again::FellBack(ms(3)))),
+            (tls(b"a"), other, 3, Some(Reconnect::FellBack(ms(3)))),
             (tls(b"a"), plain.clone(), 2001, None),
         ] {
             let mut history = History::default();
             history.refused(HOME, before.clone(), start);
             let found = history.compare(HOME, &then, start + ms(after));
-            assert_eq!(found, again, "{before:?}, then {then:?}");
+            assert_eq!(found, reconnect, "{before:?}, then {then:?}");
         }
     }
 
@@ -141,7 +161,10 @@ mod tests {
         let start = Instant::now();
         let mut history = History::default();
         history.refused(HOME, tls(b"a"), start + Duration::from_millis(1));
-        assert_eq!(history.compare(HOME, &Attempt::plaintext(b""), start), None);
+        assert_eq!(
+            history.compare(HOME, &ClientAttempt::plaintext(b""), start),
+            None
+        );
     }
 
     #[test]

@@ -9,11 +9,11 @@
 //! Not here: printing, and any secret of a client. Of what it sends only the kind is told.
 
 mod certify;
+mod client_report;
+mod first_message;
 mod forward;
-mod heard;
 pub mod history;
-mod play;
-mod words;
+mod respond;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,10 +26,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::active::Host;
-use super::facts::Hint;
+use super::hint::Hint;
 use super::tap::Recording;
 
-pub use heard::{Heard, Reaction, Trust};
+pub use client_report::{ClientReport, Reaction, Trust};
 use history::History;
 
 /// The most clients served at a time; further ones wait in the kernel's queue.
@@ -60,19 +60,19 @@ pub struct Settings {
     /// What is answered.
     pub mode: Mode,
     /// How long a client gets for its part of a handshake.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// What all clients of a listener share.
 struct Shared {
     settings: Settings,
     history: Mutex<History>,
-    heard: mpsc::Sender<Heard>,
+    reports: mpsc::Sender<ClientReport>,
     clients: AtomicU64,
 }
 
 /// One connection that was accepted.
-struct Visit {
+struct Connection {
     shared: Arc<Shared>,
     id: u64,
     client: SocketAddr,
@@ -83,11 +83,11 @@ struct Visit {
 }
 
 impl Shared {
-    fn new(settings: Settings, heard: mpsc::Sender<Heard>) -> Arc<Self> {
+    fn new(settings: Settings, reports: mpsc::Sender<ClientReport>) -> Arc<Self> {
         Arc::new(Self {
             settings,
             history: Mutex::default(),
-            heard,
+            reports,
             clients: AtomicU64::new(0),
         })
     }
@@ -97,7 +97,7 @@ impl Shared {
     }
 }
 
-impl Visit {
+impl Connection {
     fn new(shared: &Arc<Shared>, tcp: &TcpStream, client: SocketAddr) -> Self {
         Self {
             shared: shared.clone(),
@@ -112,13 +112,13 @@ impl Visit {
 
     /// Serves the client to its end; whether it was refused, so that it may come back.
     async fn serve(self, tcp: TcpStream) -> bool {
-        let heard = match &self.shared.settings.mode {
+        let client_report = match &self.shared.settings.mode {
             Mode::Forward(host, port) => forward::forward(&self, tcp, host, *port).await,
-            Mode::Refuse | Mode::Certify => play::play(&self, tcp).await,
+            Mode::Refuse | Mode::Certify => respond::respond(&self, tcp).await,
         };
-        let refused = heard.was_refused();
+        let refused = client_report.was_refused();
         // Nobody listens any more when the command is about to end.
-        let _ = self.shared.heard.send(heard).await;
+        let _ = self.shared.reports.send(client_report).await;
         refused
     }
 
@@ -127,32 +127,36 @@ impl Visit {
     }
 }
 
-/// Serves clients for as long as it is polled, and sends what it heard of each to `heard`.
+/// Serves clients for as long as it is polled, and sends what it heard of each to `client_report`.
 ///
 /// A connection that is passed on is told of twice: when its handshake is over, and when it ends.
-pub async fn serve(socket: TcpListener, settings: Settings, heard: mpsc::Sender<Heard>) {
-    let shared = Shared::new(settings, heard);
-    let places = Arc::new(Semaphore::new(MAX_CLIENTS));
+pub async fn serve(socket: TcpListener, settings: Settings, reports: mpsc::Sender<ClientReport>) {
+    let shared = Shared::new(settings, reports);
+    let permits = Arc::new(Semaphore::new(MAX_CLIENTS));
     loop {
         // The semaphore is never closed.
-        let Ok(place) = places.clone().acquire_owned().await else {
+        let Ok(permit) = permits.clone().acquire_owned().await else {
             return;
         };
         let (tcp, client) = accept(&socket).await;
-        let visit = Visit::new(&shared, &tcp, client);
+        let connection = Connection::new(&shared, &tcp, client);
         tokio::spawn(async move {
-            visit.serve(tcp).await;
-            drop(place);
+            connection.serve(tcp).await;
+            drop(permit);
         });
     }
 }
 
 /// Serves one client; if it is refused and comes back within a second, that as well.
-pub async fn serve_once(socket: TcpListener, settings: Settings, heard: mpsc::Sender<Heard>) {
-    let shared = Shared::new(settings, heard);
+pub async fn serve_once(
+    socket: TcpListener,
+    settings: Settings,
+    reports: mpsc::Sender<ClientReport>,
+) {
+    let shared = Shared::new(settings, reports);
     let (tcp, first) = accept(&socket).await;
     let mut clients = JoinSet::new();
-    clients.spawn(Visit::new(&shared, &tcp, first).serve(tcp));
+    clients.spawn(Connection::new(&shared, &tcp, first).serve(tcp));
     let mut until = None;
     loop {
         let over = async {
@@ -165,7 +169,7 @@ pub async fn serve_once(socket: TcpListener, settings: Settings, heard: mpsc::Se
             biased;
             // Anybody else is not the one that is being looked at, and finds the door closed.
             (tcp, client) = accept(&socket) => if client.ip() == first.ip() {
-                clients.spawn(Visit::new(&shared, &tcp, client).serve(tcp));
+                clients.spawn(Connection::new(&shared, &tcp, client).serve(tcp));
                 break;
             },
             Some(ended) = clients.join_next() => match ended {

@@ -1,4 +1,4 @@
-//! Causes in the certificate; [`crate::cert::judge`] finds them.
+//! Causes in the certificate; [`crate::cert::verify`] finds them.
 
 use super::rules;
 

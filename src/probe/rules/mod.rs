@@ -26,7 +26,7 @@ pub use tls::*;
 /// Where on its way a connection was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Stage {
+pub enum RuleStage {
     /// Finding the address of the name.
     Dns,
     /// Connecting to the address.
@@ -46,7 +46,7 @@ pub enum Stage {
     Done,
 }
 
-impl Stage {
+impl RuleStage {
     /// The word used in texts and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -93,7 +93,7 @@ pub struct Rule {
     /// Its name for ever: lower case words joined by hyphens.
     pub code: &'static str,
     /// Where it happens.
-    pub stage: Stage,
+    pub stage: RuleStage,
     /// How bad it usually is.
     pub severity: Severity,
     /// Who said so: `server`, `client`, `network`, `certificate`, `capture`, `this machine`.
@@ -116,7 +116,7 @@ macro_rules! rules {
             #[doc = concat!("`", $code, "`.")]
             pub static $name: $crate::probe::Rule = $crate::probe::Rule {
                 code: $code,
-                stage: $crate::probe::Stage::$stage,
+                stage: $crate::probe::RuleStage::$stage,
                 severity: $crate::probe::Severity::$severity,
                 said_by: $said_by,
                 summary: $summary,

@@ -1,7 +1,7 @@
 //! A dbgate that refuses, and why.
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{certs::Ca, gateway::Gateway, servers::Postgres};
@@ -36,7 +36,7 @@ pub(super) fn denied() -> Scene {
 }
 
 pub(super) fn backend_is_down() -> Scene {
-    let (port, socket) = played::closed();
+    let (port, socket) = mock_servers::closed();
     let gateway = Gateway::start(&database(port, ""));
     let port = gateway.port();
     Scene::empty().port(port).keep(gateway).keep(socket)

@@ -3,7 +3,7 @@
 use bson::rawdoc;
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(super) fn tls() -> Scene {
 /// `FerretDB` is no replica set: the answer to hello is played, behind TLS that nginx ends.
 pub(super) fn replica_set_elsewhere() -> Scene {
     let ca = Ca::new("Root");
-    let member = played::mongodb(&rawdoc! {
+    let member = mock_servers::mongodb(&rawdoc! {
         "isWritablePrimary": true, "setName": "rs0", "me": "mongo-0.internal:27017",
         "hosts": ["mongo-0.internal:27017", "mongo-1.internal:27017"],
         "maxWireVersion": 21, "ok": 1.0,

@@ -3,7 +3,7 @@
 use std::{io::Read, net::TcpStream, process::Command};
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{
@@ -70,12 +70,12 @@ pub(super) fn blocked() -> Scene {
 }
 
 pub(super) fn silence() -> Scene {
-    Scene::empty().port(played::silence())
+    Scene::empty().port(mock_servers::silence())
 }
 
 /// A greeting of the protocol's tenth version, cut off.
 pub(super) fn damaged() -> Scene {
-    Scene::empty().port(played::greeting(b"\x05\0\0\0\x0a8.0."))
+    Scene::empty().port(mock_servers::greeting(b"\x05\0\0\0\x0a8.0."))
 }
 
 fn as_root(server: &Server, sql: &str) {

@@ -1,7 +1,7 @@
 //! What stands on the port of a Postgres, and what it says before TLS.
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{
@@ -101,24 +101,24 @@ pub(super) fn plain_beside_tls() -> Scene {
 /// What the postmaster says when it cannot start a process, in the old form of an error, as it always
 /// does; a real one cannot be brought to it.
 pub(super) fn cannot_fork() -> Scene {
-    Scene::empty().port(played::answering(
+    Scene::empty().port(mock_servers::answering(
         b"Ecould not fork new process for connection: Cannot allocate memory\n\0",
     ))
 }
 
 /// Somebody on the way puts bytes behind the answer.
 pub(super) fn injected() -> Scene {
-    Scene::empty().port(played::answering(b"SZ\0\0\0\x05I"))
+    Scene::empty().port(mock_servers::answering(b"SZ\0\0\0\x05I"))
 }
 
 /// An answer of no known protocol.
 pub(super) fn gibberish() -> Scene {
-    Scene::empty().port(played::answering(b"?WHAT\r\n"))
+    Scene::empty().port(mock_servers::answering(b"?WHAT\r\n"))
 }
 
 /// No SSH server is in the testbed; its first line is played.
 pub(super) fn ssh() -> Scene {
-    Scene::empty().port(played::greeting(
+    Scene::empty().port(mock_servers::greeting(
         b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n",
     ))
 }

@@ -1,7 +1,7 @@
 //! What keeps a client from getting as far as to the server.
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{
@@ -27,13 +27,13 @@ pub(super) fn no_name_server() -> Scene {
 }
 
 pub(super) fn nobody_listens() -> Scene {
-    let (port, socket) = played::closed();
+    let (port, socket) = mock_servers::closed();
     Scene::empty().keep(socket).port(port)
 }
 
 /// Connection requests are dropped, as a firewall does it.
 pub(super) fn packets_vanish() -> Scene {
-    let (port, waiting, listener) = played::full_queue();
+    let (port, waiting, listener) = mock_servers::full_queue();
     Scene::empty().keep(waiting).keep(listener).port(port)
 }
 

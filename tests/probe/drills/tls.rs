@@ -3,7 +3,7 @@
 use rcgen::ExtendedKeyUsagePurpose;
 
 use super::{
-    played,
+    mock_servers,
     scene::{NAME, Scene, good},
 };
 use crate::{
@@ -80,7 +80,7 @@ pub(super) fn suites_for_another_key_but_13() -> Scene {
 pub(super) fn signs_by_another_key() -> Scene {
     let ca = Ca::new("Root");
     let leaf = good(&ca, &[NAME]).with_key_of(&good(&ca, &[NAME]));
-    Scene::empty().port(played::tls(&leaf)).ca(ca)
+    Scene::empty().port(mock_servers::tls(&leaf)).ca(ca)
 }
 
 /// The same, with keys of two kinds.
@@ -88,14 +88,16 @@ pub(super) fn signs_by_a_key_of_another_kind() -> Scene {
     let ca = Ca::new("Root");
     let rsa = ca.by_openssl(NAME, "rsa:2048", "sha256");
     let leaf = rsa.with_key_of(&good(&ca, &[NAME]));
-    Scene::empty().port(played::tls(&leaf)).ca(ca)
+    Scene::empty().port(mock_servers::tls(&leaf)).ca(ca)
 }
 
 /// The same, and the authority is not known either.
 pub(super) fn signs_by_another_key_unknown() -> Scene {
     let stranger = Ca::new("Stranger");
     let leaf = good(&stranger, &[NAME]).with_key_of(&good(&stranger, &[NAME]));
-    Scene::empty().port(played::tls(&leaf)).ca(Ca::new("Root"))
+    Scene::empty()
+        .port(mock_servers::tls(&leaf))
+        .ca(Ca::new("Root"))
 }
 
 /// What stands before a server that asks for a client certificate lets 600 bytes of its answer
@@ -106,7 +108,7 @@ fn cut_in_a_record(version: &'static str) -> Scene {
     let leaf = ca.by_openssl(NAME, "rsa:4096", "sha256");
     let arguments = ["-rev", version, "-Verify", "1", "-CAfile", &file];
     let server = OpensslServer::start(&leaf, &arguments);
-    let port = played::cut_after(server.port(), 600);
+    let port = mock_servers::cut_after(server.port(), 600);
     Scene::empty().port(port).behind(server).ca(ca)
 }
 
@@ -251,5 +253,5 @@ pub(super) fn closes_on_a_hello() -> Scene {
 
 /// A listener that takes what comes and says nothing.
 pub(super) fn silence() -> Scene {
-    Scene::empty().port(played::silence())
+    Scene::empty().port(mock_servers::silence())
 }

@@ -8,8 +8,8 @@ use rustls::pki_types::ServerName as PkiName;
 
 use crate::cert::scratch::Scratch;
 use crate::cert::{
-    CertError, Fault, LeafRequest, Outcome, Purpose, RootRequest, Signer, Subject, judge,
-    make_leaf, make_root, read_bundle,
+    CertError, Fault, IssuedPair, LeafRequest, Purpose, RootRequest, Signer, Subject, make_leaf,
+    make_root, read_bundle, verify,
 };
 use crate::tls::ServerName;
 
@@ -35,7 +35,7 @@ impl Bench {
         self.scratch.path()
     }
 
-    pub(super) fn root(&self, domains: &[&str]) -> Outcome {
+    pub(super) fn root(&self, domains: &[&str]) -> IssuedPair {
         make_root(&self.root_request(domains), self.now).unwrap()
     }
 
@@ -62,22 +62,22 @@ impl Bench {
         }
     }
 
-    pub(super) fn make(&self, names: &[&str]) -> Outcome {
+    pub(super) fn make(&self, names: &[&str]) -> IssuedPair {
         make_leaf(&self.request(names), self.now).unwrap()
     }
 
     /// What verifiers say who trust the authority and ask for `name`.
     pub(super) fn judged(
         &self,
-        made: &Outcome,
+        made: &IssuedPair,
         name: Option<&str>,
         purpose: Purpose,
     ) -> Vec<&'static str> {
         let chain = read_bundle(&made.cert).unwrap().certificates;
         let roots = read_bundle(&made.trust).unwrap().certificates;
         let name = name.map(|name| PkiName::try_from(name).unwrap());
-        let judgement = judge(&chain, &roots, name.as_ref(), purpose, self.now);
-        judgement.faults.iter().map(Fault::code).collect()
+        let verification = verify(&chain, &roots, name.as_ref(), purpose, self.now);
+        verification.faults.iter().map(Fault::code).collect()
     }
 }
 
@@ -85,14 +85,14 @@ pub(super) fn text(path: &Path) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-pub(super) fn conflict(made: Result<Outcome, CertError>) -> String {
+pub(super) fn conflict(made: Result<IssuedPair, CertError>) -> String {
     match made {
         Err(CertError::Conflict(message)) => message,
         other => panic!("{other:?}"),
     }
 }
 
-pub(super) fn refused(made: Result<Outcome, CertError>) -> String {
+pub(super) fn refused(made: Result<IssuedPair, CertError>) -> String {
     match made {
         Err(CertError::Refused(message) | CertError::Name(message)) => message,
         other => panic!("{other:?}"),

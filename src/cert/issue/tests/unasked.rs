@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::bench::{Bench, conflict, refused, text};
 use crate::cert::scratch::Scratch;
 use crate::cert::{
-    CertError, Change, LeafRequest, Purpose, Signer, Subject, make_leaf, make_root, mint,
+    CertError, LeafRequest, PairChange, Purpose, Signer, Subject, make_leaf, make_root, mint,
 };
 
 #[test]
@@ -43,7 +43,7 @@ fn what_is_there_is_not_replaced_unasked() {
         ..foreign
     };
     let made = make_leaf(&forced, bench.now).unwrap();
-    assert_eq!(made.change, Change::Replaced);
+    assert_eq!(made.change, PairChange::Replaced);
     assert_ne!(text(&first.key), before.1, "a new key");
 
     fs::write(&first.key, "damaged").unwrap();
@@ -121,6 +121,6 @@ fn constraints_are_kept_by_who_issues_and_by_who_verifies() {
     // The same constraints in another order are the same authority.
     assert_eq!(
         bench.root(&["other.test", "db.example"]).change,
-        Change::Unchanged
+        PairChange::Unchanged
     );
 }

@@ -5,10 +5,10 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::client::TlsStream;
 
 use super::{NoAnswer, answer};
-use crate::probe::active::look::{Look, Plan};
-use crate::probe::active::secure::Wire;
+use crate::probe::active::attempt::{Attempt, Plan};
+use crate::probe::active::detect::preview;
+use crate::probe::active::handshake::Wire;
 use crate::probe::active::target::Host;
-use crate::probe::active::words::shown;
 use crate::probe::{Finding, rules};
 use crate::wire::{Reader, printable};
 
@@ -47,7 +47,7 @@ fn is_answer(bytes: &[u8]) -> bool {
 pub(super) async fn ask(
     tls: &mut TlsStream<Wire>,
     plan: &Plan,
-    look: &mut Look,
+    attempt: &mut Attempt,
 ) -> Result<(), NoAnswer> {
     tls.write_all(&hello()).await?;
     tls.flush().await?;
@@ -57,31 +57,33 @@ pub(super) async fn ask(
     };
     let reply = answer(tls, MAX_ANSWER, plan.limit, whole).await?;
     let Some(told) = read(&reply) else {
-        look.findings.push(Finding::new(
+        attempt.findings.push(Finding::new(
             &rules::MONGODB_UNEXPECTED,
-            format!("it answered hello with {}", shown(&reply)),
+            format!("it answered hello with {}", preview(&reply)),
         ));
         return Ok(());
     };
     if let Some(error) = &told.error {
         let detail = format!("it answered hello with the error: {error}");
-        look.findings
+        attempt
+            .findings
             .push(Finding::new(&rules::MONGODB_UNEXPECTED, detail));
     }
     if let Some(set) = &told.set {
-        look.told.insert("set", set.clone());
+        attempt.told.insert("set", set.clone());
     }
     if let Some(me) = &told.me {
-        look.told.insert("me", me.clone());
+        attempt.told.insert("me", me.clone());
     }
     if !told.hosts.is_empty() {
-        look.told.insert("hosts", told.hosts.join(" "));
+        attempt.told.insert("hosts", told.hosts.join(" "));
     }
     if let Some(role) = told.role {
-        look.told.insert("role", role.to_owned());
+        attempt.told.insert("role", role.to_owned());
     }
     if let Some(detail) = elsewhere(&told, &plan.dialled) {
-        look.findings
+        attempt
+            .findings
             .push(Finding::new(&rules::MONGODB_HOSTS_ELSEWHERE, detail));
     }
     Ok(())

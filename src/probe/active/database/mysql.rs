@@ -12,8 +12,8 @@ use crate::preface::mysql::{
     CLIENT_PLUGIN_AUTH, CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION, CLIENT_SSL, ErrPacket,
     Greeting, MAX_PACKET, Packet, encode,
 };
-use crate::probe::active::look::{Look, Plan};
-use crate::probe::active::secure::Wire;
+use crate::probe::active::attempt::{Attempt, Plan};
+use crate::probe::active::handshake::Wire;
 use crate::probe::{Finding, rules};
 use crate::wire::printable;
 
@@ -42,7 +42,7 @@ pub(super) async fn ask(
     tls: &mut TlsStream<Wire>,
     plan: &Plan,
     greeting: &Greeting,
-    look: &mut Look,
+    attempt: &mut Attempt,
 ) -> Result<(), NoAnswer> {
     // The greeting and the SSLRequest were the packets 0 and 1.
     tls.write_all(&encode(2, &login(greeting))).await?;
@@ -64,7 +64,8 @@ pub(super) async fn ask(
         let user = USER.escape_ascii();
         let detail =
             format!("the user {user}, whom nobody has made, was let in without a password");
-        look.findings
+        attempt
+            .findings
             .push(Finding::new(&rules::MYSQL_ANONYMOUS, detail));
         tls.write_all(&encode(0, &[COM_QUIT])).await?;
     } else if let Ok(error) = ErrPacket::parse(last.payload)
@@ -72,7 +73,8 @@ pub(super) async fn ask(
     {
         let words = printable(&String::from_utf8_lossy(&error.message));
         let detail = format!("error {}: {words}", error.code);
-        look.findings
+        attempt
+            .findings
             .push(Finding::new(&rules::MYSQL_AFTER_TLS, detail));
     }
     Ok(())

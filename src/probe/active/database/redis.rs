@@ -4,8 +4,8 @@ use tokio::io::AsyncWriteExt;
 use tokio_rustls::client::TlsStream;
 
 use super::{NoAnswer, answer};
-use crate::probe::active::look::{Look, Plan};
-use crate::probe::active::secure::Wire;
+use crate::probe::active::attempt::{Attempt, Plan};
+use crate::probe::active::handshake::Wire;
 use crate::probe::{Finding, Rule, rules};
 use crate::wire::{escape, printable};
 
@@ -18,7 +18,7 @@ const MAX_LINE: usize = 1024;
 pub(super) async fn ask(
     tls: &mut TlsStream<Wire>,
     plan: &Plan,
-    look: &mut Look,
+    attempt: &mut Attempt,
 ) -> Result<(), NoAnswer> {
     tls.write_all(PING).await?;
     tls.flush().await?;
@@ -28,12 +28,13 @@ pub(super) async fn ask(
         .next()
         .unwrap_or_default();
     // A certificate may be what lets in; another look finds out.
-    let proven = look.shown.given;
-    let Some(rule) = judge(line) else {
-        look.told
+    let proven = attempt.certs.presented;
+    let Some(rule) = classify(line) else {
+        attempt
+            .told
             .insert("answer", printable(&String::from_utf8_lossy(line)));
         if !proven {
-            look.findings.push(Finding::new(
+            attempt.findings.push(Finding::new(
                 &rules::REDIS_OPEN,
                 "PING was answered by PONG, and no password was asked for",
             ));
@@ -44,14 +45,15 @@ pub(super) async fn ask(
         Ok(text) => printable(text),
         Err(_) => escape(line),
     };
-    look.told.insert("answer", said.clone());
-    look.findings
+    attempt.told.insert("answer", said.clone());
+    attempt
+        .findings
         .push(Finding::new(rule, format!("it answered PING with: {said}")));
     Ok(())
 }
 
 /// What an answer means; `None` for `PONG`.
-fn judge(line: &[u8]) -> Option<&'static Rule> {
+fn classify(line: &[u8]) -> Option<&'static Rule> {
     let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     Some(match word {
         b"+PONG" => return None,
@@ -94,7 +96,11 @@ mod tests {
             ("HTTP/1.1 400 Bad Request", Some("redis-unexpected-answer")),
             ("", Some("redis-unexpected-answer")),
         ] {
-            assert_eq!(judge(line.as_bytes()).map(|rule| rule.code), code, "{line}");
+            assert_eq!(
+                classify(line.as_bytes()).map(|rule| rule.code),
+                code,
+                "{line}"
+            );
         }
     }
 }

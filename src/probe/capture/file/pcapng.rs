@@ -9,7 +9,7 @@ use pcap_parser::pcapng::{
     parse_sectionheaderblock, parse_simplepacketblock_be, parse_simplepacketblock_le,
 };
 
-use super::{Found, NANOS};
+use super::{NANOS, PacketSpan};
 use crate::wire::{Reader, Short};
 
 /// The most interfaces of a section; Wireshark's largest captures have some hundred.
@@ -117,7 +117,7 @@ pub(super) fn enhanced(
     block: &[u8],
     big_endian: bool,
     interfaces: &[Interface],
-) -> Result<Found, &'static str> {
+) -> Result<PacketSpan, &'static str> {
     let parse = if big_endian {
         parse_enhancedpacketblock_be
     } else {
@@ -128,7 +128,7 @@ pub(super) fn enhanced(
         .ok()
         .and_then(|id| interfaces.get(id))
         .ok_or(UNDECLARED)?;
-    Ok(Found {
+    Ok(PacketSpan {
         at: interface.time(packet.ts_high, packet.ts_low),
         link: interface.link,
         offset: 28,
@@ -144,7 +144,7 @@ pub(super) fn simple(
     big_endian: bool,
     interfaces: &[Interface],
     at: u64,
-) -> Result<Found, &'static str> {
+) -> Result<PacketSpan, &'static str> {
     let parse = if big_endian {
         parse_simplepacketblock_be
     } else {
@@ -156,7 +156,7 @@ pub(super) fn simple(
     if interface.snaplen > 0 {
         kept = kept.min(interface.snaplen);
     }
-    Ok(Found {
+    Ok(PacketSpan {
         at,
         link: interface.link,
         offset: 12,
@@ -172,7 +172,7 @@ pub(super) fn old(
     block: &[u8],
     big_endian: bool,
     interfaces: &[Interface],
-) -> Result<Found, &'static str> {
+) -> Result<PacketSpan, &'static str> {
     let read = || {
         let mut fields = Fields::new(block, big_endian);
         fields.u64()?;
@@ -188,7 +188,7 @@ pub(super) fn old(
     if kept.saturating_add(32) > block.len() {
         return Err(UNREADABLE);
     }
-    Ok(Found {
+    Ok(PacketSpan {
         at: interface.time(high, low),
         link: interface.link,
         offset: 28,

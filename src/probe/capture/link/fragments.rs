@@ -23,7 +23,7 @@ const MAX_AGE: u64 = 60_000_000_000;
 
 /// A part of an IP packet.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Part<'a> {
+pub(super) struct Fragment<'a> {
     key: Key,
     offset: IpFragOffset,
     more: bool,
@@ -62,7 +62,7 @@ impl Fragments {
     ///
     /// # Errors
     /// Others are missing, or the parts do not fit each other.
-    pub(super) fn join(&mut self, part: &Part<'_>, at: u64) -> Result<Vec<u8>, Skipped> {
+    pub(super) fn join(&mut self, part: &Fragment<'_>, at: u64) -> Result<Vec<u8>, Skipped> {
         let key = part.key;
         let old = self
             .open
@@ -130,7 +130,7 @@ impl Fragments {
 }
 
 /// Whether a part says the same as those before it wherever it overlaps them: a copy of one.
-fn fits(bytes: &IpDefragBuf, part: &Part<'_>) -> bool {
+fn fits(bytes: &IpDefragBuf, part: &Fragment<'_>) -> bool {
     let start = usize::from(part.offset.byte_offset());
     let end = start + part.payload.len();
     let mut overlapping = bytes
@@ -170,7 +170,7 @@ fn packet(key: Key, payload: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The part that an IP packet is.
-pub(super) fn part(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
+pub(super) fn parse(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     if packet.first().is_some_and(|first| first >> 4 == 6) {
         part_6(packet, rest)
     } else {
@@ -178,7 +178,7 @@ pub(super) fn part(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
     }
 }
 
-fn part_4(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
+fn part_4(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| rest.short())?;
     let length = header.payload_len().map_err(|_| Skipped::Malformed)?;
     let mut reader = Reader::new(packet);
@@ -192,7 +192,7 @@ fn part_4(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
         id: header.identification().into(),
         inside: header.protocol(),
     };
-    Ok(Part {
+    Ok(Fragment {
         key,
         offset: header.fragments_offset(),
         more: header.more_fragments(),
@@ -200,7 +200,7 @@ fn part_4(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
     })
 }
 
-fn part_6(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
+fn part_6(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     let short = |Short| rest.short();
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| rest.short())?;
     let mut reader = Reader::new(packet);
@@ -225,7 +225,7 @@ fn part_6(packet: &[u8], rest: Rest) -> Result<Part<'_>, Skipped> {
         id,
         inside,
     };
-    Ok(Part {
+    Ok(Fragment {
         key,
         offset,
         more: field & 1 != 0,
@@ -238,8 +238,8 @@ mod tests {
     use super::*;
 
     /// The part of eight bytes at `offset` of a packet with this number.
-    fn part(id: u32, offset: u16, more: bool) -> Part<'static> {
-        Part {
+    fn fragment(id: u32, offset: u16, more: bool) -> Fragment<'static> {
+        Fragment {
             key: Key {
                 from: IpAddr::from([10, 0, 0, 1]),
                 to: IpAddr::from([10, 0, 0, 2]),
@@ -258,7 +258,7 @@ mod tests {
         for id in 0..10_000 {
             // The highest place makes the largest buffer.
             assert_eq!(
-                fragments.join(&part(id, 8189, true), 0),
+                fragments.join(&fragment(id, 8189, true), 0),
                 Err(Skipped::Fragment)
             );
             assert!(fragments.open.len() <= MAX_OPEN && fragments.order.len() <= 2 * MAX_OPEN);
@@ -271,7 +271,7 @@ mod tests {
         assert!(held <= MAX_OPEN * (128 << 10), "{held}");
         // One of which there are too many parts begins anew, and never ends.
         for at in 0..5_000 {
-            let _ = fragments.join(&part(7, at + 1, true), 0);
+            let _ = fragments.join(&fragment(7, at + 1, true), 0);
             assert!(fragments.open.values().all(|open| open.parts <= MAX_PARTS));
         }
     }
@@ -280,8 +280,8 @@ mod tests {
     fn parts_belong_together_for_a_minute() {
         for (age, joined) in [(MAX_AGE, true), (MAX_AGE + 1, false)] {
             let mut fragments = Fragments::default();
-            assert!(fragments.join(&part(1, 0, true), 0).is_err());
-            let packet = fragments.join(&part(1, 1, false), age);
+            assert!(fragments.join(&fragment(1, 0, true), 0).is_err());
+            let packet = fragments.join(&fragment(1, 1, false), age);
             assert_eq!(packet.is_ok_and(|packet| packet.len() == 36), joined);
             assert_eq!(fragments.take_joined(), u64::from(joined));
         }
@@ -291,12 +291,12 @@ mod tests {
     fn a_packet_too_long_for_its_header_is_none() {
         let mut fragments = Fragments::default();
         let whole: Vec<u8> = vec![0; 65_520];
-        let first = Part {
+        let first = Fragment {
             payload: &whole,
-            ..part(1, 0, true)
+            ..fragment(1, 0, true)
         };
         assert!(fragments.join(&first, 0).is_err());
-        let last = part(1, 8190, false);
+        let last = fragment(1, 8190, false);
         assert_eq!(fragments.join(&last, 0), Err(Skipped::Malformed));
     }
 }

@@ -5,7 +5,7 @@
 //! RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2784 and 2890 (GRE), RFC draft-foschiano-erspan-03,
 //! 3GPP TS 29.281 (GTP-U), RFC 2516 (`PPPoE`), RFC 3032 (MPLS).
 
-use super::{Found, Rest, Skipped, ethernet, ethertype, ip, tagged};
+use super::{Decoded, Rest, Skipped, ethernet, ethertype, ip, tagged};
 use crate::wire::{Reader, Short};
 
 /// VXLAN's port, and the one of Linux before there was one.
@@ -22,7 +22,7 @@ const ERSPAN_3: u16 = 0x22eb;
 const MAX_HEADERS: usize = 8;
 
 /// What is in a UDP datagram, by the port that it was sent to.
-pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
+pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let short = |Short| rest.short();
     let mut reader = Reader::new(datagram);
     reader.skip(2).map_err(short)?;
@@ -43,7 +43,7 @@ pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
     }
 }
 
-fn vxlan(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn vxlan(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let flags = reader.u8().map_err(|Short| rest.short())?;
     // Without a valid network identifier it is something else on this port.
     if flags & 0x08 == 0 {
@@ -53,7 +53,7 @@ fn vxlan(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
     ethernet(reader, rest)
 }
 
-fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let short = |Short| rest.short();
     let first = reader.u8().map_err(short)?;
     let flags = reader.u8().map_err(short)?;
@@ -68,7 +68,7 @@ fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
 }
 
 /// What GRE and Geneve name by an ethertype.
-fn by_protocol(protocol: u16, reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn by_protocol(protocol: u16, reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     match protocol {
         BRIDGED => ethernet(reader, rest),
         other => tagged(other, reader, rest),
@@ -76,7 +76,7 @@ fn by_protocol(protocol: u16, reader: Reader<'_>, rest: Rest) -> Result<Found<'_
 }
 
 /// GRE, and the mirror ports of Cisco in it.
-pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
+pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let short = |Short| rest.short();
     let mut reader = Reader::new(packet);
     let flags = reader.u16().map_err(short)?;
@@ -112,7 +112,7 @@ pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<Found<'_>, Skipped> {
     }
 }
 
-fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     /// A packet of the subscriber (G-PDU); the others are between the tunnel's ends.
     const PACKET: u8 = 255;
     let short = |Short| rest.short();
@@ -143,7 +143,7 @@ fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
 }
 
 /// An IP packet whose version only it itself tells.
-fn by_version(reader: Reader<'_>, rest: Rest, other: Skipped) -> Result<Found<'_>, Skipped> {
+fn by_version(reader: Reader<'_>, rest: Rest, other: Skipped) -> Result<Decoded<'_>, Skipped> {
     let packet = reader.rest();
     match packet.first().map(|first| first >> 4) {
         Some(4 | 6) => ip(packet, rest),
@@ -153,7 +153,7 @@ fn by_version(reader: Reader<'_>, rest: Rest, other: Skipped) -> Result<Found<'_
 }
 
 /// A session of PPP over Ethernet.
-pub(super) fn pppoe(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+pub(super) fn pppoe(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     let short = |Short| rest.short();
     reader.skip(6).map_err(short)?;
     match reader.u16().map_err(short)? {
@@ -165,7 +165,7 @@ pub(super) fn pppoe(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Ski
 }
 
 /// Labels, and an IP packet behind the last one.
-pub(super) fn mpls(mut reader: Reader<'_>, rest: Rest) -> Result<Found<'_>, Skipped> {
+pub(super) fn mpls(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
     for _ in 0..MAX_HEADERS {
         let label = reader.u32().map_err(|Short| rest.short())?;
         if label & 0x100 != 0 {

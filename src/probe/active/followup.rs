@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
-use super::look::{self, Look, Plan, Way};
+use super::attempt::{self, Attempt, Plan, Preface};
+use super::detect::{self, Answer, Opener};
 use super::setup::Setup;
-use super::words::{self, Answer, Word};
-use super::{reach, tell};
-use crate::probe::facts::Hint;
+use super::{attempt_report, reach};
+use crate::probe::hint::Hint;
 use crate::probe::{Finding, Report, Rule, Severity, rules};
 use crate::tls::config::ALPN_POSTGRES;
 
@@ -30,9 +30,9 @@ const LEAST: Duration = Duration::from_millis(500);
 const AT_ONCE: Duration = Duration::from_millis(250);
 
 /// Further looks at one address.
-pub(super) struct Again<'a> {
+pub(super) struct FollowUp<'a> {
     pub(super) report: &'a mut Report,
-    pub(super) first: &'a Look,
+    pub(super) first: &'a Attempt,
     pub(super) plan: &'a Plan,
     pub(super) setup: &'a Setup,
     pub(super) address: SocketAddr,
@@ -41,14 +41,14 @@ pub(super) struct Again<'a> {
 
 /// What a further look at TLS came to.
 struct Other {
-    look: Look,
+    attempt: Attempt,
     report: Report,
 }
 
-impl<'a> Again<'a> {
+impl<'a> FollowUp<'a> {
     pub(super) fn new(
         report: &'a mut Report,
-        first: &'a Look,
+        first: &'a Attempt,
         plan: &'a Plan,
         setup: &'a Setup,
         address: SocketAddr,
@@ -64,7 +64,7 @@ impl<'a> Again<'a> {
     }
 
     /// Looks as often as the findings so far ask for, and changes them by what is found.
-    pub(super) async fn look(mut self) {
+    pub(super) async fn run(mut self) {
         self.report.conclude();
         if let Some(lead) = self.failure() {
             self.find_cause(lead).await;
@@ -126,7 +126,7 @@ impl<'a> Again<'a> {
         if self.plan.offer.only.is_some() && is(&[&rules::ALERT_PROTOCOL_VERSION]) {
             self.both_versions().await;
         }
-        if self.is_offer_refused() && self.wide().await {
+        if self.is_offer_refused() && self.full_offer().await {
             return;
         }
         if by_name && self.plan.offer.sni.is_some() {
@@ -140,19 +140,19 @@ impl<'a> Again<'a> {
         if hung_up && self.left_alone().await {
             return;
         }
-        let direct = self.plan.way == Way::Direct;
+        let direct = self.plan.preface == Preface::Direct;
         if no_preface {
             if !self.tls_first().await {
-                self.who_is_it(words::all(self.plan.protocol)).await;
+                self.identify(detect::openers(self.plan.protocol)).await;
             }
         } else if no_hello || misread {
-            let mut words = words::all(self.plan.protocol);
+            let mut openers = detect::openers(self.plan.protocol);
             // The likeliest first: the database itself, without TLS.
-            let others = words.split_off(1);
+            let others = openers.split_off(1);
             if direct && self.plan.protocol == Hint::Postgres && self.ssl_request().await
-                || direct && self.who_is_it(words).await
+                || direct && self.identify(openers).await
                 || no_hello && self.smaller().await
-                || direct && self.who_is_it(others).await
+                || direct && self.identify(others).await
             {
                 return;
             }
@@ -184,12 +184,12 @@ impl<'a> Again<'a> {
                 return None;
             }
         };
-        let look = look::look(tcp, took, &plan).await;
-        let mut report = tell(&look, &plan);
-        super::certificate::judge(&mut report, &look, &plan, self.setup);
+        let attempt = attempt::run(tcp, took, &plan).await;
+        let mut report = attempt_report(&attempt, &plan);
+        super::certificate::verify(&mut report, &attempt, &plan, self.setup);
         report.conclude();
         self.report.looks.push(format!("{what}: {}", gist(&report)));
-        Some(Other { look, report })
+        Some(Other { attempt, report })
     }
 
     /// Puts a finding in the place of what the first look alone suggested.
@@ -223,8 +223,8 @@ impl<'a> Again<'a> {
             }
             Err(finding) => finding.rule,
         };
-        let look = format!("a connection without a word: {}", ended.summary);
-        self.report.looks.push(look);
+        let attempt = format!("a connection without a word: {}", ended.summary);
+        self.report.looks.push(attempt);
         let detail = "left alone, without a word from this end, the connection ended as well";
         self.conclude(ended, detail);
         true
@@ -247,7 +247,7 @@ impl<'a> Again<'a> {
         }
         let protocol = self.plan.protocol;
         let was_told = !matches!(protocol, Hint::Postgres | Hint::Tls | Hint::None);
-        if was_told && self.first.shown.asked {
+        if was_told && self.first.certs.requested {
             let silent = self.other(WHAT, |plan| plan.protocol = Hint::Tls).await;
             if silent.is_some_and(|silent| silent.report.established && !closed(&silent.report)) {
                 let detail = "left alone inside TLS it did not, so it is not for the certificate, \
@@ -257,7 +257,7 @@ impl<'a> Again<'a> {
         }
         // Postgres 17 and later take TLS from the first byte, and hang up where ALPN is missing.
         if !matches!(protocol, Hint::Postgres | Hint::Mysql | Hint::Mariadb) {
-            self.who_is_it(vec![words::SSL]).await;
+            self.identify(vec![detect::SSL]).await;
         }
     }
 
@@ -265,7 +265,7 @@ impl<'a> Again<'a> {
     async fn without_identity(&mut self) {
         const WHAT: &str = "without the client certificate";
         let answered = self.first.told.get("answer").map(String::as_str) == Some("+PONG");
-        if self.plan.protocol != Hint::Redis || !self.first.shown.given || !answered {
+        if self.plan.protocol != Hint::Redis || !self.first.certs.presented || !answered {
             return;
         }
         let other = self.other(WHAT, |plan| plan.offer.identity = None).await;
@@ -293,11 +293,11 @@ impl<'a> Again<'a> {
             ),
             _ => return,
         };
-        let look = self.other(what, |plan| plan.protocol = other).await;
-        let Some(look) = look.filter(|other| !other.look.told.is_empty()) else {
+        let attempt = self.other(what, |plan| plan.protocol = other).await;
+        let Some(attempt) = attempt.filter(|other| !other.attempt.told.is_empty()) else {
             return;
         };
-        let told: Vec<String> = look.look.told.into_values().collect();
+        let told: Vec<String> = attempt.attempt.told.into_values().collect();
         let detail = format!("to {what} it answered: {}", told.join(", "));
         self.conclude(rule, &detail);
     }
@@ -307,7 +307,7 @@ impl<'a> Again<'a> {
         let postgres = self.plan.protocol == Hint::Postgres;
         let other = self
             .other("TLS from the first byte", |plan| {
-                plan.way = Way::Direct;
+                plan.preface = Preface::Direct;
                 plan.offer.alpn = postgres.then_some(ALPN_POSTGRES);
                 if !postgres {
                     // Its greeting is gone with the preface.
@@ -319,8 +319,8 @@ impl<'a> Again<'a> {
             return false;
         };
         if postgres {
-            let agreed = other.report.alpn_agreed.as_deref().map(str::as_bytes);
-            let detail = if agreed == Some(ALPN_POSTGRES) {
+            let negotiated = other.report.alpn_agreed.as_deref().map(str::as_bytes);
+            let detail = if negotiated == Some(ALPN_POSTGRES) {
                 "asked with TLS from the first byte it answered, and agreed to ALPN `postgresql`"
             } else {
                 "asked with TLS from the first byte it answered, but without ALPN `postgresql`, \
@@ -338,12 +338,12 @@ impl<'a> Again<'a> {
     async fn ssl_request(&mut self) -> bool {
         let other = self
             .other("an SSLRequest", |plan| {
-                plan.way = Way::SslRequest;
+                plan.preface = Preface::SslRequest;
                 plan.offer.alpn = None;
             })
             .await;
         let granted =
-            other.is_some_and(|other| other.look.failed.is_some() || other.report.established);
+            other.is_some_and(|other| other.attempt.failed.is_some() || other.report.established);
         if granted {
             let detail = "an SSLRequest is answered by S";
             self.conclude(&rules::PG_DIRECT_UNSUPPORTED, detail);
@@ -352,13 +352,13 @@ impl<'a> Again<'a> {
     }
 
     /// Speaks other protocols in plaintext, until one of them is understood.
-    async fn who_is_it(&mut self, words: Vec<Word>) -> bool {
-        let tls_was_tried = self.plan.way == Way::Direct;
-        for word in words {
+    async fn identify(&mut self, openers: Vec<Opener>) -> bool {
+        let tls_was_tried = self.plan.preface == Preface::Direct;
+        for word in openers {
             let Some(limit) = self.limit() else {
                 return false;
             };
-            let answer = words::say(&word, self.address, limit).await;
+            let answer = detect::send(&word, self.address, limit).await;
             self.report.looks.push(format!("{}: {answer}", word.name));
             if let Some(rule) = answer.rule(tls_was_tried) {
                 let detail = format!("to {} it answered with {answer}", word.name);
@@ -373,10 +373,10 @@ impl<'a> Again<'a> {
         let Some(limit) = self.limit() else {
             return;
         };
-        let word = words::LOGIN;
-        let answer = words::say(&word, self.address, limit).await;
+        let word = detect::LOGIN;
+        let answer = detect::send(&word, self.address, limit).await;
         self.report.looks.push(format!("{}: {answer}", word.name));
-        if let Answer::Said { first: b'R', .. } = answer {
+        if let Answer::Bytes { first: b'R', .. } = answer {
             let detail = "a login without TLS went on to authentication";
             self.report
                 .find(Finding::new(&rules::PG_PLAINTEXT_ALLOWED, detail));

@@ -12,13 +12,13 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use super::database;
-use super::secure::{self, NoTls, Offer, Shown, Wire};
+use super::handshake::{self, CertExchange, HandshakeFailure, Offer, Wire};
 use super::target::Host;
 use crate::preface::mysql::{self, Greeting, ServerOpening};
 use crate::preface::postgres::{Reply, SSL_REQUEST};
 use crate::preface::sniff::{Spoken, speaks};
 use crate::probe::exchange::{Connect, Exchange, Side};
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::probe::tap::{Recording, Tap};
 use crate::probe::{Finding, rules};
 use crate::tls::names;
@@ -32,7 +32,7 @@ pub(super) const REST: Duration = Duration::from_millis(500);
 
 /// How TLS begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum Preface {
     /// After a Postgres `SSLRequest`.
     SslRequest,
     /// After the greeting of MySQL, and an `SSLRequest` of its kind.
@@ -47,7 +47,7 @@ pub(super) struct Plan {
     /// The protocol behind TLS.
     pub(super) protocol: Hint,
     /// How TLS begins.
-    pub(super) way: Way,
+    pub(super) preface: Preface,
     /// What is offered in the handshake.
     pub(super) offer: Offer,
     /// What was dialled, as a client would have been told.
@@ -58,7 +58,7 @@ pub(super) struct Plan {
 
 /// What was agreed on in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Agreed {
+pub(super) struct Negotiated {
     pub(super) version: String,
     pub(super) cipher: String,
     pub(super) group: Option<String>,
@@ -68,15 +68,15 @@ pub(super) struct Agreed {
 
 /// What a look has shown.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(super) struct Attempt {
     /// Everything that was said.
     pub(super) exchange: Exchange,
     /// What the handshake has shown.
-    pub(super) shown: Shown,
+    pub(super) certs: CertExchange,
     /// What was agreed on; TLS is up then.
-    pub(super) agreed: Option<Agreed>,
+    pub(super) negotiated: Option<Negotiated>,
     /// Why there is no TLS, or why it ended at once.
-    pub(super) failed: Option<NoTls>,
+    pub(super) failed: Option<HandshakeFailure>,
     /// How long the stages took.
     pub(super) phases: Vec<(&'static str, Duration)>,
     /// What only this end knows.
@@ -85,12 +85,12 @@ pub(super) struct Look {
     pub(super) told: BTreeMap<&'static str, String>,
 }
 
-impl Look {
+impl Attempt {
     fn new(connected: Duration) -> Self {
         Self {
             exchange: Exchange::default(),
-            shown: Shown::default(),
-            agreed: None,
+            certs: CertExchange::default(),
+            negotiated: None,
             failed: None,
             phases: vec![("tcp", connected)],
             findings: Vec::new(),
@@ -100,15 +100,15 @@ impl Look {
 }
 
 /// Looks once, over a connection that took `connected` to make.
-pub(super) async fn look(tcp: TcpStream, connected: Duration, plan: &Plan) -> Look {
+pub(super) async fn run(tcp: TcpStream, connected: Duration, plan: &Plan) -> Attempt {
     let recording = Recording::start();
     recording.connected(Connect::Accepted(connected));
-    let mut look = Look::new(connected);
+    let mut attempt = Attempt::new(connected);
     let wire = Tap::new(tcp, recording.clone(), Side::Client);
-    go(wire, plan, &mut look).await;
+    run_stages(wire, plan, &mut attempt).await;
     recording.finish();
-    look.exchange = recording.exchange();
-    look
+    attempt.exchange = recording.exchange();
+    attempt
 }
 
 /// Sends `hello` where a handshake would begin; what comes back until it is `enough`, at most
@@ -122,10 +122,10 @@ pub(super) async fn answer(
     enough: impl Fn(&[u8]) -> bool,
 ) -> Option<Vec<u8>> {
     let mut wire = Tap::new(tcp, Recording::start(), Side::Client);
-    begin(&mut wire, plan, &mut Look::new(connected)).await?;
+    begin(&mut wire, plan, &mut Attempt::new(connected)).await?;
     let sent = timeout(plan.limit, wire.write_all(hello)).await;
     sent.ok()?.ok()?;
-    Some(take_until(&mut wire, most, plan.limit, enough).await)
+    Some(read_until(&mut wire, most, plan.limit, enough).await)
 }
 
 /// Says what comes before TLS; `None` where that does not lead to TLS, else the greeting of MySQL,
@@ -133,55 +133,55 @@ pub(super) async fn answer(
 async fn begin(
     wire: &mut Tap<TcpStream>,
     plan: &Plan,
-    look: &mut Look,
+    attempt: &mut Attempt,
 ) -> Option<Option<Greeting>> {
-    match plan.way {
-        Way::Direct => Some(None),
-        Way::SslRequest => {
-            let granted = ssl_request(wire, plan.limit, look).await;
+    match plan.preface {
+        Preface::Direct => Some(None),
+        Preface::SslRequest => {
+            let granted = ssl_request(wire, plan.limit, attempt).await;
             granted.then_some(None)
         }
-        Way::Greeting => greeted(wire, plan.limit, look).await.map(Some),
+        Preface::Greeting => greeted(wire, plan.limit, attempt).await.map(Some),
     }
 }
 
-async fn go(mut wire: Tap<TcpStream>, plan: &Plan, look: &mut Look) {
+async fn run_stages(mut wire: Tap<TcpStream>, plan: &Plan, attempt: &mut Attempt) {
     let start = Instant::now();
-    let begun = begin(&mut wire, plan, look).await;
-    if plan.way != Way::Direct {
-        look.phases.push(("preface", start.elapsed()));
+    let begun = begin(&mut wire, plan, attempt).await;
+    if plan.preface != Preface::Direct {
+        attempt.phases.push(("preface", start.elapsed()));
     }
     let Some(greeting) = begun else {
         return;
     };
     let start = Instant::now();
-    let (result, shown) = secure::handshake(wire, &plan.offer, plan.limit).await;
-    look.phases.push(("tls", start.elapsed()));
-    look.shown = shown;
+    let (result, certs) = handshake::handshake(wire, &plan.offer, plan.limit).await;
+    attempt.phases.push(("tls", start.elapsed()));
+    attempt.certs = certs;
     let mut tls = match result {
         Ok(tls) => tls,
         Err(why) => {
-            look.failed = Some(why);
+            attempt.failed = Some(why);
             return;
         }
     };
-    look.agreed = Some(agreed(&tls));
-    if look.shown.other_key.is_some() {
+    attempt.negotiated = Some(negotiated(&tls));
+    if attempt.certs.wrong_key.is_some() {
         // Every client leaves here, and nobody knows who it is.
         let _ = timeout(REST, tls.shutdown()).await;
         return;
     }
     let start = Instant::now();
-    let asked = database::ask(&mut tls, plan, greeting.as_ref(), look).await;
+    let asked = database::ask(&mut tls, plan, greeting.as_ref(), attempt).await;
     if asked {
-        look.phases.push(("protocol", start.elapsed()));
+        attempt.phases.push(("protocol", start.elapsed()));
     }
     // Who is gone already need not be told.
     let _ = timeout(REST, tls.shutdown()).await;
 }
 
 /// Asks for TLS as Postgres has it; whether it was granted.
-async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) -> bool {
+async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, attempt: &mut Attempt) -> bool {
     let asked = async {
         wire.write_all(&SSL_REQUEST).await?;
         // Exactly one byte: what comes with it was never encrypted.
@@ -194,7 +194,7 @@ async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look
         Some(Reply::Tls) => {}
         Some(Reply::Refused) => return false,
         Some(Reply::Error) | None => {
-            take_in(wire, MAX_ANSWER, REST.min(limit)).await;
+            read_for(wire, MAX_ANSWER, REST.min(limit)).await;
             return false;
         }
     }
@@ -206,7 +206,8 @@ async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look
             return false;
         }
         let detail = format!("with the S came {}", escape(early));
-        look.findings
+        attempt
+            .findings
             .push(Finding::new(&rules::PG_EARLY_BYTES, detail));
         return false;
     }
@@ -214,7 +215,11 @@ async fn ssl_request(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look
 }
 
 /// Reads the greeting of MySQL and asks for TLS; `None` where that cannot be.
-async fn greeted(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) -> Option<Greeting> {
+async fn greeted(
+    wire: &mut Tap<TcpStream>,
+    limit: Duration,
+    attempt: &mut Attempt,
+) -> Option<Greeting> {
     let mut input = Vec::new();
     let reading = async {
         loop {
@@ -231,9 +236,9 @@ async fn greeted(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) ->
         }
     };
     let greeting = timeout(limit, reading).await.ok()??;
-    look.told.insert("version", escape(greeting.release()));
+    attempt.told.insert("version", escape(greeting.release()));
     if let Some(plugin) = &greeting.plugin {
-        look.told.insert("plugin", escape(plugin));
+        attempt.told.insert("plugin", escape(plugin));
     }
     if !greeting.offers_tls() {
         return None;
@@ -246,16 +251,16 @@ async fn greeted(wire: &mut Tap<TcpStream>, limit: Duration, look: &mut Look) ->
 }
 
 /// Reads until the other end stops, `most` bytes are there, or `limit` is over.
-pub(super) async fn take_in(
+pub(super) async fn read_for(
     stream: &mut (impl AsyncRead + Unpin),
     most: usize,
     limit: Duration,
 ) -> Vec<u8> {
-    take_until(stream, most, limit, |_| false).await
+    read_until(stream, most, limit, |_| false).await
 }
 
 /// The same, or until what is there is `enough`.
-async fn take_until(
+async fn read_until(
     stream: &mut (impl AsyncRead + Unpin),
     most: usize,
     limit: Duration,
@@ -276,12 +281,12 @@ async fn take_until(
     all
 }
 
-fn agreed(tls: &TlsStream<Wire>) -> Agreed {
+fn negotiated(tls: &TlsStream<Wire>) -> Negotiated {
     let connection = tls.get_ref().1;
     let version = connection.protocol_version().map_or(0, u16::from);
     let suite = connection.negotiated_cipher_suite();
     let group = connection.negotiated_key_exchange_group();
-    Agreed {
+    Negotiated {
         version: names::version(version).into_owned(),
         cipher: suite.map_or_else(String::new, |suite| {
             names::cipher_suite(suite.suite().into()).into_owned()

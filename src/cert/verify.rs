@@ -54,7 +54,7 @@ impl Purpose {
 
 /// What there is to say about a chain.
 #[derive(Clone, Debug)]
-pub struct Judgement {
+pub struct Verification {
     /// The certificates as they were sent, those that can be read, at most 16.
     pub views: Vec<View>,
     /// The subjects of the path from the leaf towards the root, without the root of the trust
@@ -66,7 +66,7 @@ pub struct Judgement {
     pub faults: Vec<Fault>,
 }
 
-impl Judgement {
+impl Verification {
     /// Whether clients that verify accept the chain.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
@@ -85,13 +85,13 @@ impl Judgement {
 ///
 /// Without a name, names are not judged. It never fails: what cannot be read is a fault, too.
 #[must_use]
-pub fn judge(
+pub fn verify(
     chain: &[CertificateDer<'_>],
     roots: &[CertificateDer<'_>],
     name: Option<&ServerName<'_>>,
     purpose: Purpose,
     now: SystemTime,
-) -> Judgement {
+) -> Verification {
     let mut faults = Vec::new();
     let mut sent = Vec::new();
     if chain.is_empty() {
@@ -125,7 +125,7 @@ pub fn judge(
         sent.insert(0, leaf);
     }
     let Some(leaf) = sent.first().filter(|_| leaf_is_readable) else {
-        return Judgement {
+        return Verification {
             views,
             path: Vec::new(),
             root: None,
@@ -170,7 +170,7 @@ pub fn judge(
         }
     }
     faults.sort_by_key(Fault::rank);
-    Judgement {
+    Verification {
         views,
         path: path.certs.iter().map(|cert| cert.subject.clone()).collect(),
         root: path.root.map(|root| root.subject.clone()),

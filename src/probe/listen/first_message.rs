@@ -9,7 +9,7 @@ use bson::rawdoc;
 use crate::preface::mysql::{ClientFirst, ErrPacket, Packet, SECURE_TRANSPORT_REQUIRED};
 use crate::preface::postgres::{ErrorResponse, Responder, Startup, Step};
 use crate::preface::sniff::{self, Spoken};
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::wire::Reader;
 
 /// The longest name of a command that is told, in bytes; real ones are shorter.
@@ -37,7 +37,7 @@ const MONGODB: &str = "MongoDB command";
 
 /// The kind of a message, and what of it could be read on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Words {
+pub(super) struct FirstMessage {
     /// The message, such as `StartupMessage` or `Redis command PING`.
     pub(super) what: String,
     /// What it holds that a login is about, such as `user`.
@@ -46,7 +46,7 @@ pub(super) struct Words {
     pub(super) harmless: usize,
 }
 
-impl Words {
+impl FirstMessage {
     fn new(what: impl Into<String>, harmless: usize) -> Self {
         Self {
             what: what.into(),
@@ -77,7 +77,7 @@ impl Words {
 /// Reads the first message of a client; `None` if it is nothing known, or not all there.
 ///
 /// With a protocol whose server speaks first it is the answer to the greeting.
-pub(super) fn read(bytes: &[u8], hint: Hint) -> Option<Words> {
+pub(super) fn read(bytes: &[u8], hint: Hint) -> Option<FirstMessage> {
     if hint.is_server_first() {
         return mysql(bytes);
     }
@@ -88,12 +88,12 @@ pub(super) fn read(bytes: &[u8], hint: Hint) -> Option<Words> {
     }
 }
 
-fn mysql(bytes: &[u8]) -> Option<Words> {
+fn mysql(bytes: &[u8]) -> Option<FirstMessage> {
     let packet = Packet::read(bytes).ok()??;
     match ClientFirst::parse(packet.payload).ok()? {
         ClientFirst::SslRequest { .. } => None,
         ClientFirst::Response { user, .. } => {
-            let mut words = Words::new("HandshakeResponse", FIXED);
+            let mut words = FirstMessage::new("HandshakeResponse", FIXED);
             if !user.is_empty() {
                 words.holds.push("user");
             }
@@ -102,10 +102,10 @@ fn mysql(bytes: &[u8]) -> Option<Words> {
     }
 }
 
-fn postgres(bytes: &[u8]) -> Option<Words> {
+fn postgres(bytes: &[u8]) -> Option<FirstMessage> {
     match Responder::inside_tls().advance(bytes).ok()? {
         Step::Startup(length) => {
-            let mut words = Words::new(STARTUP, FIRST_WORDS);
+            let mut words = FirstMessage::new(STARTUP, FIRST_WORDS);
             let startup = Startup::parse(Reader::new(bytes).take_up_to(length)).ok()?;
             for (name, value) in [
                 ("user", startup.user),
@@ -118,16 +118,16 @@ fn postgres(bytes: &[u8]) -> Option<Words> {
             }
             Some(words)
         }
-        Step::Cancel(_) => Some(Words::new("CancelRequest", FIRST_WORDS)),
+        Step::Cancel(_) => Some(FirstMessage::new("CancelRequest", FIRST_WORDS)),
         Step::Reply { reply: b'N', .. } => {
-            Some(Words::new("a request for encryption", FIRST_WORDS))
+            Some(FirstMessage::new("a request for encryption", FIRST_WORDS))
         }
         Step::Reply { .. } | Step::NeedMore | Step::StartTls => None,
     }
 }
 
 /// The first command, as an array of bulk strings or as a line.
-fn redis(bytes: &[u8]) -> Option<Words> {
+fn redis(bytes: &[u8]) -> Option<FirstMessage> {
     let mut lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let mut line = || lines.next()?.strip_suffix(b"\r\n");
     let first = line()?;
@@ -144,7 +144,7 @@ fn redis(bytes: &[u8]) -> Option<Words> {
         return None;
     }
     let name = String::from_utf8_lossy(name).to_ascii_uppercase();
-    let mut words = Words::new(format!("{REDIS} {name}"), before + name.len());
+    let mut words = FirstMessage::new(format!("{REDIS} {name}"), before + name.len());
     // HELLO may carry AUTH, with the password behind it.
     let logs_in = name == "AUTH" || {
         let upper = Reader::new(bytes).take_up_to(256).to_ascii_uppercase();
@@ -157,7 +157,7 @@ fn redis(bytes: &[u8]) -> Option<Words> {
 }
 
 /// The first command of an `OP_MSG`, or of the `OP_QUERY` with which older drivers begin.
-fn mongodb(bytes: &[u8]) -> Option<Words> {
+fn mongodb(bytes: &[u8]) -> Option<FirstMessage> {
     let mut reader = Reader::new(bytes);
     reader.skip(12).ok()?;
     let operation = reader.u32_le().ok()?;
@@ -177,7 +177,7 @@ fn mongodb(bytes: &[u8]) -> Option<Words> {
         return None;
     }
     let name = String::from_utf8_lossy(name);
-    Some(Words::new(format!("{MONGODB} {name}"), HEADER))
+    Some(FirstMessage::new(format!("{MONGODB} {name}"), HEADER))
 }
 
 /// What the client is told in its own protocol; empty where it has no words for that.

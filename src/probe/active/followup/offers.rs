@@ -1,10 +1,10 @@
 //! Looks whose hello offers something else than the first: less, more, or in another form.
 
-use super::{Again, Other, gist, names, reach};
-use crate::probe::active::look::{self, Look};
+use super::{FollowUp, Other, gist, names, reach};
+use crate::probe::active::attempt::{self, Attempt};
+use crate::probe::active::full_hello;
 use crate::probe::active::options::OnlyVersion;
 use crate::probe::active::setup::PROVIDER;
-use crate::probe::active::wide;
 use crate::probe::exchange::KEPT;
 use crate::probe::{Finding, Rule, rules};
 use crate::tls::Alert;
@@ -13,7 +13,7 @@ use crate::tls::observed::{End, observe};
 /// A hello beyond this needs a second packet on most paths.
 const ONE_PACKET: usize = 1400;
 
-impl Again<'_> {
+impl FollowUp<'_> {
     pub(super) async fn unsplit(&mut self) -> bool {
         let Some(split) = self.plan.offer.split else {
             return false;
@@ -72,11 +72,11 @@ impl Again<'_> {
         let Some(other) = self.without_sni().await else {
             return;
         };
-        let leaf = |look: &Look| look.shown.chain.first().cloned();
+        let leaf = |attempt: &Attempt| attempt.certs.chain.first().cloned();
         let finding = if !other.report.established {
             let why = gist(&other.report);
             Finding::new(&rules::SNI_REQUIRED, format!("without one: {why}"))
-        } else if leaf(&other.look) == leaf(self.first) {
+        } else if leaf(&other.attempt) == leaf(self.first) {
             let detail = "both times the same certificate came";
             Finding::new(&rules::SNI_IGNORED, detail)
         } else {
@@ -111,15 +111,18 @@ impl Again<'_> {
             && refusals.iter().any(|refusal| alert == Some(refusal.name()))
             && report.alert_by == Some("server")
             && report.tls_version.is_none()
-            && !self.first.shown.asked
+            && !self.first.certs.requested
     }
 
     /// What the server chooses when everything is on offer; whether that is the cause.
-    pub(super) async fn wide(&mut self) -> bool {
+    pub(super) async fn full_offer(&mut self) -> bool {
         // What TLS 1.3 would come to is no answer to who asks for TLS 1.2.
         let (versions, what) = match self.plan.offer.only {
-            Some(OnlyVersion::Tls12) => (wide::UP_TO_12, "all suites and groups on offer"),
-            _ => (wide::VERSIONS, "all versions, suites and groups on offer"),
+            Some(OnlyVersion::Tls12) => (full_hello::UP_TO_12, "all suites and groups on offer"),
+            _ => (
+                full_hello::VERSIONS,
+                "all versions, suites and groups on offer",
+            ),
         };
         let Some(limit) = self.limit() else {
             return false;
@@ -131,11 +134,11 @@ impl Again<'_> {
         let mut plan = self.plan.clone();
         plan.limit = limit;
         let (sni, alpn) = (plan.offer.sni.as_ref(), plan.offer.alpn);
-        let hello = wide::hello(&random, sni, alpn, versions);
+        let hello = full_hello::hello(&random, sni, alpn, versions);
         let answer = match reach::connect(self.address, limit).await {
             Ok((tcp, took)) => {
-                let enough = |bytes: &[u8]| wide::is_answered(&observe(bytes, End::Server));
-                look::answer(tcp, took, &plan, &hello, KEPT, enough).await
+                let enough = |bytes: &[u8]| full_hello::is_answered(&observe(bytes, End::Server));
+                attempt::answer(tcp, took, &plan, &hello, KEPT, enough).await
             }
             Err(finding) => {
                 let lost = format!("{what}: {}", finding.rule.summary);
@@ -146,7 +149,7 @@ impl Again<'_> {
         // Without an answer to the preface there is none to the hello.
         let answer = answer.unwrap_or_default();
         let answer = observe(&answer, End::Server);
-        let (mut rule, said) = wide::meaning(&answer);
+        let (mut rule, said) = full_hello::meaning(&answer);
         self.report.looks.push(format!("{what}: {said}"));
         let refused: &Rule = &rules::ALERT_HANDSHAKE_FAILURE;
         let lead = self.report.findings.first();

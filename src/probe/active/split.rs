@@ -16,14 +16,14 @@ use crate::wire::Reader;
 
 /// A stream whose first write, the hello, leaves in pieces.
 #[derive(Debug)]
-pub(super) struct Cut<S> {
+pub(super) struct SplitStream<S> {
     inner: S,
     split: Option<Split>,
     /// The pieces of the write that is under way, and how many bytes it was.
     under_way: Option<(VecDeque<Bytes>, usize)>,
 }
 
-impl<S> Cut<S> {
+impl<S> SplitStream<S> {
     /// Cuts the first write to `inner`; without a split it is `inner` in all respects.
     ///
     /// `inner` has to send each write at once (`TCP_NODELAY`).
@@ -60,7 +60,7 @@ fn pieces(hello: &[u8], split: Split) -> VecDeque<Bytes> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Cut<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for SplitStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -70,7 +70,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Cut<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Cut<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for SplitStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -122,7 +122,7 @@ mod tests {
         let (near, mut far) = duplex(3);
         let recording = Recording::start();
         let tap = Tap::new(near, recording.clone(), Side::Client);
-        let mut cut = Cut::new(tap, split);
+        let mut cut = SplitStream::new(tap, split);
         let writing = async move {
             cut.write_all(b"\x16\x03\x01\x00\x05hello").await.unwrap();
             cut.write_all(b"more").await.unwrap();

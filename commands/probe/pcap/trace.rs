@@ -5,7 +5,7 @@ use std::io::Read;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use dbgate::probe::capture::story::Story;
+use dbgate::probe::capture::trace::Trace;
 use dbgate::probe::capture::{Capture, Progress};
 
 use super::super::USAGE;
@@ -16,11 +16,11 @@ use crate::probe::print;
 use crate::table::escape;
 
 pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) -> Result<ExitCode> {
-    let mut capture = capture.telling(id);
+    let mut capture = capture.tracing(id);
     while capture.read(STRIDE)? != Progress::End {
         while capture.row().is_some() {}
     }
-    let Some(story) = capture.story() else {
+    let Some(trace) = capture.trace() else {
         let told = capture.counts().told;
         out::complain(&format!(
             "there is no conversation {id} to tell; {told} were found"
@@ -28,25 +28,25 @@ pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) ->
         return Ok(ExitCode::from(USAGE));
     };
     match output {
-        ProbeOutput::Json => out::print(&(serde_json::to_string(&story)? + "\n"))?,
-        ProbeOutput::Text => out::print(&text(&story))?,
+        ProbeOutput::Json => out::print(&(serde_json::to_string(&trace)? + "\n"))?,
+        ProbeOutput::Text => out::print(&text(&trace))?,
     }
-    Ok(if story.report.has_failed() {
+    Ok(if trace.report.has_failed() {
         ExitCode::from(SOME_FAILED)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-fn text(story: &Story) -> String {
+fn text(trace: &Trace) -> String {
     let end = |end: &Option<String>| end.clone().unwrap_or_else(|| "?".to_owned());
     let mut text = format!(
         "{} -> {}, first packet {}\n\n",
-        end(&story.report.client),
-        end(&story.report.server),
-        end(&story.report.time)
+        end(&trace.report.client),
+        end(&trace.report.server),
+        end(&trace.report.time)
     );
-    for packet in &story.packets {
+    for packet in &trace.packets {
         let done = packet.done.join("; ");
         let line = format!(
             "{:>12.3} ms  {:6}  {:18}  {done}",
@@ -55,13 +55,13 @@ fn text(story: &Story) -> String {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{}", escape(line.trim_end()));
     }
-    if story.more_packets > 0 {
+    if trace.more_packets > 0 {
         let _ = writeln!(
             text,
             "              and {} more packets",
-            story.more_packets
+            trace.more_packets
         );
     }
     text.push('\n');
-    text + &print::report(&story.report, print::colours())
+    text + &print::report(&trace.report, print::colours())
 }

@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::certify::Outcome;
-use super::history::Again;
-use super::words::{self, Words};
-use super::{Mode, Visit};
+use super::certify::HandshakeOutcome;
+use super::first_message::{self, FirstMessage};
+use super::history::Reconnect;
+use super::{Connection, Mode};
 use crate::probe::diagnose::{self, Vantage};
-use crate::probe::exchange::{End, Exchange};
-use crate::probe::facts::{self, Facts, Hint, Opening};
+use crate::probe::dissection::{self, Dissection, Opening};
+use crate::probe::exchange::{Exchange, StreamEnd};
+use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
-use crate::probe::rules::{self, Rule, Stage};
+use crate::probe::rules::{self, Rule, RuleStage};
 use crate::tls::{Alert, names};
 use crate::wire::Reader;
 
@@ -51,7 +52,7 @@ pub struct Reaction {
 
 /// One client, or what is known of it so far.
 #[derive(Clone, Debug, Serialize)]
-pub struct Heard {
+pub struct ClientReport {
     /// What every look at a connection gives.
     #[serde(flatten)]
     pub report: Report,
@@ -92,7 +93,7 @@ pub struct Heard {
     pub duration_ms: f64,
     /// The code that was told already, while the connection was open.
     #[serde(skip)]
-    pub told: Option<String>,
+    pub reported_code: Option<String>,
     #[serde(skip)]
     refused: bool,
 }
@@ -102,29 +103,29 @@ pub struct Heard {
 pub(super) struct Answer {
     pub(super) what: String,
     /// What the client had sent by then, in bytes.
-    pub(super) heard: usize,
+    pub(super) received: usize,
     pub(super) at: Duration,
 }
 
-impl Heard {
+impl ClientReport {
     /// What the recording of a visit tells.
-    pub(super) fn of(visit: &Visit) -> Self {
-        let exchange = visit.recording.exchange();
-        let settings = &visit.shared.settings;
+    pub(super) fn of(connection: &Connection) -> Self {
+        let exchange = connection.recording.exchange();
+        let settings = &connection.shared.settings;
         let vantage = match settings.mode {
             Mode::Forward(..) => Vantage::Capture,
             Mode::Refuse | Mode::Certify => Vantage::Listen,
         };
-        let facts = facts::read(&exchange, settings.hint);
+        let dissection = dissection::dissect(&exchange, settings.hint);
         let mut report = diagnose::report(&exchange, settings.hint, vantage);
-        report.began(visit.began);
-        report.id = Some(visit.id);
-        report.client = Some(visit.client.to_string());
-        report.server = visit.server.map(|server| server.to_string());
-        let hello = facts.client_tls.hello.as_ref();
+        report.began(connection.began);
+        report.id = Some(connection.id);
+        report.client = Some(connection.client.to_string());
+        report.server = connection.server.map(|server| server.to_string());
+        let hello = dissection.client_tls.hello.as_ref();
         let schemes = hello.map(|(_, offer)| offer.signature_algorithms.as_slice());
-        let (said, words) = said(&facts, &exchange, settings.hint);
-        let harmless = match &facts.opening {
+        let (said, words) = said(&dissection, &exchange, settings.hint);
+        let harmless = match &dissection.opening {
             Opening::Incomplete => INCOMPLETE,
             _ => words.as_ref().map_or(SHOWN, |words| words.harmless),
         };
@@ -148,8 +149,8 @@ impl Heard {
             open: exchange.open,
             bytes_in: exchange.client.total(),
             bytes_out: exchange.server.total(),
-            duration_ms: ms(visit.recording.elapsed()),
-            told: None,
+            duration_ms: ms(connection.recording.elapsed()),
+            reported_code: None,
             refused: false,
         }
     }
@@ -161,26 +162,26 @@ impl Heard {
     }
 
     /// Adds what the client was told, and what it did then.
-    pub(super) fn answered(&mut self, answer: Answer, visit: &Visit) {
-        let exchange = visit.recording.exchange();
-        self.reaction = Some(reaction(&exchange, &answer, visit));
+    pub(super) fn answered(&mut self, answer: Answer, connection: &Connection) {
+        let exchange = connection.recording.exchange();
+        self.reaction = Some(reaction(&exchange, &answer, connection));
         self.answer = Some(answer.what);
         self.refused = true;
     }
 
     /// Says that it was the client who did not go on, not the listener who hung up.
-    pub(super) fn fell_silent(&mut self, patience: Duration) {
+    pub(super) fn fell_silent(&mut self, timeout: Duration) {
         let finding = if self.bytes_in == 0 {
-            self.forget(|rule| rule.code == rules::CLIENT_SAID_NOTHING.code);
+            self.drop_findings(|rule| rule.code == rules::CLIENT_SAID_NOTHING.code);
             let detail = if self.bytes_out == 0 {
-                format!("nothing came within {patience:?}")
+                format!("nothing came within {timeout:?}")
             } else {
-                format!("it was greeted, and nothing came within {patience:?}")
+                format!("it was greeted, and nothing came within {timeout:?}")
             };
             Finding::new(&rules::CLIENT_WAITS, detail)
         } else if self.said.last().is_some_and(|last| last == "SSLRequest") {
-            self.forget(|rule| rule.code == rules::CLIENT_LEFT_AFTER_S.code);
-            let detail = format!("after its SSLRequest nothing came within {patience:?}");
+            self.drop_findings(|rule| rule.code == rules::CLIENT_LEFT_AFTER_S.code);
+            let detail = format!("after its SSLRequest nothing came within {timeout:?}");
             Finding::new(&rules::CLIENT_UNFINISHED, detail)
         } else {
             return;
@@ -190,26 +191,30 @@ impl Heard {
     }
 
     /// Adds how this connection follows the one before it.
-    pub(super) fn comes_again(&mut self, again: Again) {
-        let finding = match again {
+    pub(super) fn reconnected(&mut self, reconnect: Reconnect) {
+        let finding = match reconnect {
             // The rules are about sslmode: no other protocol has one.
-            Again::FellBack(_) | Again::Upgraded(_) if self.report.protocol != "postgres" => return,
-            Again::FellBack(after) => {
+            Reconnect::FellBack(_) | Reconnect::Upgraded(_)
+                if self.report.protocol != "postgres" =>
+            {
+                return;
+            }
+            Reconnect::FellBack(after) => {
                 let detail = format!(
                     "it came {} after its attempt with TLS was refused",
                     human_ms(ms(after))
                 );
-                self.forget(|rule| rule.code == rules::CLIENT_PLAINTEXT.code);
+                self.drop_findings(|rule| rule.code == rules::CLIENT_PLAINTEXT.code);
                 Finding::new(&rules::CLIENT_FELL_BACK, detail)
             }
-            Again::Upgraded(after) => Finding::new(
+            Reconnect::Upgraded(after) => Finding::new(
                 &rules::CLIENT_PLAINTEXT_FIRST,
                 format!(
                     "it came with TLS {} after its attempt in plaintext was refused",
                     human_ms(ms(after))
                 ),
             ),
-            Again::Retried(after) => {
+            Reconnect::Retried(after) => {
                 self.retry = true;
                 Finding::new(
                     &rules::CLIENT_RETRIES,
@@ -222,17 +227,17 @@ impl Heard {
     }
 
     /// Adds how the client took a throwaway certificate for `name`.
-    pub(super) fn certified(&mut self, name: &str, outcome: Outcome) {
+    pub(super) fn certified(&mut self, name: &str, outcome: HandshakeOutcome) {
         self.refused = true;
         // What the bytes alone suggest is outdone by what the one who decrypts them knows.
-        self.forget(|rule| rule.stage == Stage::Certificate && rule.said_by == "client");
+        self.drop_findings(|rule| rule.stage == RuleStage::Certificate && rule.said_by == "client");
         let finding = match outcome {
-            Outcome::Refused(Some(alert)) => {
+            HandshakeOutcome::Refused(Some(alert)) => {
                 self.report.alert = Some(alert.name().to_owned());
                 self.report.alert_by = Some("client");
                 self.report.established = false;
                 if is_about_certificates(alert) {
-                    self.forget(|rule| rule.code == rules::CLIENT_ALERT.code);
+                    self.drop_findings(|rule| rule.code == rules::CLIENT_ALERT.code);
                     self.certificate = Some(Trust::Refused);
                     let detail = format!("it ended the handshake with the alert {alert}");
                     Finding::new(&rules::CLIENT_VERIFIES, detail)
@@ -242,19 +247,19 @@ impl Heard {
                     Finding::new(&rules::CLIENT_ALERT, detail)
                 }
             }
-            Outcome::Refused(None) => {
+            HandshakeOutcome::Refused(None) => {
                 self.report.established = false;
                 self.certificate = Some(Trust::Refused);
                 let detail = "it hung up without an alert when it had seen the certificate";
                 Finding::new(&rules::CLIENT_VERIFIES, detail)
             }
-            Outcome::LeftAfterwards => {
+            HandshakeOutcome::LeftAfterwards => {
                 self.report.established = true;
                 self.certificate = Some(Trust::RefusedAfterwards);
                 let detail = "it completed the handshake, looked at the certificate and hung up before it said anything";
                 Finding::new(&rules::CLIENT_VERIFIES, detail)
             }
-            Outcome::Accepted(words) => {
+            HandshakeOutcome::Accepted(words) => {
                 self.report.established = true;
                 self.certificate = Some(Trust::Accepted);
                 let detail = match words {
@@ -272,14 +277,14 @@ impl Heard {
                 };
                 Finding::new(&rules::CLIENT_ACCEPTS_ANY, detail)
             }
-            Outcome::Quiet => {
+            HandshakeOutcome::Quiet => {
                 self.report.established = true;
                 Finding::new(
                     &rules::CLIENT_SILENT_INSIDE,
                     "nothing came within the time given",
                 )
             }
-            Outcome::NothingInCommon(why) => {
+            HandshakeOutcome::NothingInCommon(why) => {
                 self.report.established = false;
                 let offers = self.report.hello.as_ref();
                 let versions = offers.map(|hello| hello.versions.join(" "));
@@ -287,11 +292,11 @@ impl Heard {
                 let detail = format!("it offers TLS {versions}; {why}");
                 Finding::new(&rules::CLIENT_NOTHING_IN_COMMON, detail)
             }
-            Outcome::Damaged(why) => {
+            HandshakeOutcome::Damaged(why) => {
                 self.report.established = false;
                 Finding::new(&rules::CLIENT_DAMAGED, why)
             }
-            Outcome::Unfinished => {
+            HandshakeOutcome::Unfinished => {
                 self.report.established = false;
                 let detail = "it had the certificate and did not go on in the time given";
                 Finding::new(&rules::CLIENT_UNFINISHED, detail)
@@ -313,7 +318,7 @@ impl Heard {
         self.report.conclude();
     }
 
-    fn forget(&mut self, outdone: impl Fn(&Rule) -> bool) {
+    fn drop_findings(&mut self, outdone: impl Fn(&Rule) -> bool) {
         self.report
             .findings
             .retain(|finding| !outdone(finding.rule));
@@ -334,20 +339,20 @@ fn is_about_certificates(alert: Alert) -> bool {
 }
 
 /// What the client did after the answer.
-fn reaction(exchange: &Exchange, answer: &Answer, visit: &Visit) -> Reaction {
-    let facts = facts::read(exchange, visit.shared.settings.hint);
+fn reaction(exchange: &Exchange, answer: &Answer, connection: &Connection) -> Reaction {
+    let dissection = dissection::dissect(exchange, connection.shared.settings.hint);
     let after = |at: Duration| Some(ms(at.saturating_sub(answer.at)));
-    let said_more = exchange.client.bytes().len() > answer.heard;
-    let more_at = exchange.client.time_of(answer.heard);
-    let (what, alert, after_ms) = match (facts.client_tls.alert, exchange.client.ended()) {
+    let said_more = exchange.client.bytes().len() > answer.received;
+    let more_at = exchange.client.time_of(answer.received);
+    let (what, alert, after_ms) = match (dissection.client_tls.alert, exchange.client.ended()) {
         (Some(alert), _) if said_more => {
             let name = Alert::from_code(alert.code);
             let name = name.map_or_else(|| alert.code.to_string(), |alert| alert.name().into());
             ("alert", Some(name), more_at.and_then(after))
         }
         _ if said_more => ("went-on", None, more_at.and_then(after)),
-        (_, Some((End::Reset, at))) => ("reset", None, after(at)),
-        (_, Some((End::Closed, at))) => ("closed", None, after(at)),
+        (_, Some((StreamEnd::Reset, at))) => ("reset", None, after(at)),
+        (_, Some((StreamEnd::Closed, at))) => ("closed", None, after(at)),
         (_, None) => ("waited", None, None),
     };
     Reaction {
@@ -358,8 +363,12 @@ fn reaction(exchange: &Exchange, answer: &Answer, visit: &Visit) -> Reaction {
 }
 
 /// What the client sent up to its login or its TLS, and the message in plaintext that it sent last.
-fn said(facts: &Facts, exchange: &Exchange, hint: Hint) -> (Vec<String>, Option<Words>) {
-    let request = |request: &facts::Request| {
+fn said(
+    dissection: &Dissection,
+    exchange: &Exchange,
+    hint: Hint,
+) -> (Vec<String>, Option<FirstMessage>) {
+    let request = |request: &dissection::Request| {
         let name = if request.tls {
             "SSLRequest"
         } else {
@@ -367,22 +376,22 @@ fn said(facts: &Facts, exchange: &Exchange, hint: Hint) -> (Vec<String>, Option<
         };
         name.to_owned()
     };
-    let mut said: Vec<String> = facts.requests.iter().map(request).collect();
-    if facts.mysql_ssl_request {
+    let mut said: Vec<String> = dissection.requests.iter().map(request).collect();
+    if dissection.mysql_ssl_request {
         said.push("SSLRequest".to_owned());
     }
     let mut plaintext = None;
-    let last = match &facts.opening {
+    let last = match &dissection.opening {
         Opening::Nothing => return (said, None),
         Opening::Incomplete => "an incomplete message".to_owned(),
-        Opening::Tls if facts.client_tls.hello.is_some() => "ClientHello".to_owned(),
+        Opening::Tls if dissection.client_tls.hello.is_some() => "ClientHello".to_owned(),
         Opening::Tls => "something like TLS".to_owned(),
         Opening::Illegal(_) => "an illegal message".to_owned(),
         Opening::Unknown(_) => "something unknown".to_owned(),
         opening => {
             let mut reader = Reader::new(exchange.client.bytes());
-            let _ = reader.skip(facts.requests.len() * REQUEST);
-            plaintext = words::read(reader.rest(), hint);
+            let _ = reader.skip(dissection.requests.len() * REQUEST);
+            plaintext = first_message::read(reader.rest(), hint);
             match (&plaintext, opening) {
                 (Some(words), _) => words.what.clone(),
                 (None, Opening::Other(spoken)) => spoken.to_string(),

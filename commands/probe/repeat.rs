@@ -168,12 +168,12 @@ fn sometimes(tally: &Tally) -> Option<Finding> {
 
 /// Looks at each address of each host, and tells them apart.
 pub(super) async fn each_address(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
-    let (places, mut reports) = active::places(target, setup).await;
+    let (addresses, mut reports) = active::addresses(target, setup).await;
     for report in &reports {
         show(report, args.output)?;
     }
-    for place in places {
-        let report = active::probe_at(target, &place, setup).await;
+    for address in addresses {
+        let report = active::probe_at(target, &address, setup).await;
         if args.output == ProbeOutput::Text && !reports.is_empty() {
             say("\n")?;
         }

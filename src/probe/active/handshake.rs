@@ -1,7 +1,7 @@
 //! The TLS handshake of a probe: it refuses no certificate, and remembers what it was shown and
 //! asked for.
 //!
-//! Whether the chain is trusted is judged afterwards, by [`crate::cert::judge`](crate::cert::judge()):
+//! Whether the chain is trusted is judged afterwards, by [`crate::cert::verify`](crate::cert::verify()):
 //! a verifier that refuses would end the handshake before all of it was seen. The signature in the
 //! handshake is checked, and a wrong one is remembered in the same way.
 
@@ -24,16 +24,16 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::cut::Cut;
 use super::options::{OnlyVersion, Split};
 use super::setup::PROVIDER;
+use super::split::SplitStream;
 use crate::cert;
 use crate::probe::tap::Tap;
 use crate::tls::error::tls_words;
 use crate::tls::{ServerName, names};
 
 /// A recorded connection, with a hello that may be cut.
-pub(super) type Wire = Cut<Tap<TcpStream>>;
+pub(super) type Wire = SplitStream<Tap<TcpStream>>;
 
 /// What to offer in a handshake.
 #[derive(Clone, Debug, Default)]
@@ -54,20 +54,20 @@ pub(super) struct Offer {
 
 /// What a handshake has shown, also one that failed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Shown {
+pub(super) struct CertExchange {
     /// The server's certificates as sent, its own first.
     pub(super) chain: Vec<CertificateDer<'static>>,
     /// Whether the server asked for a certificate.
-    pub(super) asked: bool,
+    pub(super) requested: bool,
     /// Whether it was given one: its signature algorithms may suit none that there is.
-    pub(super) given: bool,
+    pub(super) presented: bool,
     /// Why the server's signature cannot be the one of its certificate's key.
-    pub(super) other_key: Option<String>,
+    pub(super) wrong_key: Option<String>,
 }
 
 /// Why there is no TLS.
 #[derive(Debug)]
-pub(super) enum NoTls {
+pub(super) enum HandshakeFailure {
     /// The server said so by an alert.
     Alert(AlertDescription),
     /// The server's part of the handshake is not acceptable; why, in rustls' words.
@@ -78,7 +78,7 @@ pub(super) enum NoTls {
     Silent,
 }
 
-impl NoTls {
+impl HandshakeFailure {
     /// What an error of a TLS stream means.
     pub(super) fn of(error: &io::Error) -> Self {
         let tls = error
@@ -97,28 +97,28 @@ pub(super) async fn handshake(
     wire: Tap<TcpStream>,
     offer: &Offer,
     limit: Duration,
-) -> (Result<TlsStream<Wire>, NoTls>, Shown) {
-    let witness = Arc::new(Witness::default());
-    let (config, name) = match settings(offer, &witness) {
+) -> (Result<TlsStream<Wire>, HandshakeFailure>, CertExchange) {
+    let verifier = Arc::new(RecordingVerifier::default());
+    let (config, name) = match settings(offer, &verifier) {
         Ok(settings) => settings,
         Err(error) => {
-            let why = NoTls::Unacceptable(tls_words(&error));
-            return (Err(why), Shown::default());
+            let why = HandshakeFailure::Unacceptable(tls_words(&error));
+            return (Err(why), CertExchange::default());
         }
     };
-    let wire = Cut::new(wire, offer.split);
+    let wire = SplitStream::new(wire, offer.split);
     let connecting = TlsConnector::from(Arc::new(config)).connect(name, wire);
     let result = match timeout(limit, connecting).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) => Err(NoTls::of(&error)),
-        Err(_) => Err(NoTls::Silent),
+        Ok(Err(error)) => Err(HandshakeFailure::of(&error)),
+        Err(_) => Err(HandshakeFailure::Silent),
     };
-    (result, witness.shown())
+    (result, verifier.certs())
 }
 
 fn settings(
     offer: &Offer,
-    witness: &Arc<Witness>,
+    verifier: &Arc<RecordingVerifier>,
 ) -> Result<(ClientConfig, PkiName<'static>), rustls::Error> {
     let versions: &[_] = match offer.only {
         None => rustls::ALL_VERSIONS,
@@ -136,10 +136,10 @@ fn settings(
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)?
         .dangerous()
-        .with_custom_certificate_verifier(witness.clone())
+        .with_custom_certificate_verifier(verifier.clone())
         .with_client_cert_resolver(Arc::new(Identity {
             key: offer.identity.clone(),
-            witness: witness.clone(),
+            verifier: verifier.clone(),
         }));
     config.alpn_protocols = offer.alpn.iter().map(|id| id.to_vec()).collect();
     config.enable_sni = offer.sni.is_some();
@@ -156,16 +156,16 @@ fn settings(
 
 /// Sees what the server shows and asks for.
 #[derive(Debug, Default)]
-struct Witness(Mutex<Shown>);
+struct RecordingVerifier(Mutex<CertExchange>);
 
-impl Witness {
-    fn note(&self, note: impl FnOnce(&mut Shown)) {
+impl RecordingVerifier {
+    fn note(&self, note: impl FnOnce(&mut CertExchange)) {
         note(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn shown(&self) -> Shown {
-        let shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        shown.clone()
+    fn certs(&self) -> CertExchange {
+        let certs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        certs.clone()
     }
 
     /// Goes on in each case: what is wrong with the certificate often keeps its key from being
@@ -177,14 +177,14 @@ impl Witness {
         scheme: SignatureScheme,
     ) -> HandshakeSignatureValid {
         result.unwrap_or_else(|error| {
-            let other_key = other_key(&error, cert, scheme);
-            self.note(|shown| shown.other_key = other_key);
+            let wrong_key = wrong_key(&error, cert, scheme);
+            self.note(|certs| certs.wrong_key = wrong_key);
             HandshakeSignatureValid::assertion()
         })
     }
 }
 
-impl ServerCertVerifier for Witness {
+impl ServerCertVerifier for RecordingVerifier {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -195,7 +195,7 @@ impl ServerCertVerifier for Witness {
     ) -> Result<ServerCertVerified, rustls::Error> {
         let chain = std::iter::once(leaf).chain(intermediates);
         let chain = chain.map(|cert| cert.clone().into_owned()).collect();
-        self.note(|shown| shown.chain = chain);
+        self.note(|certs| certs.chain = chain);
         Ok(ServerCertVerified::assertion())
     }
 
@@ -230,7 +230,7 @@ impl ServerCertVerifier for Witness {
 
 /// Why a signature that was not accepted must be another key's; `None` where the certificate itself
 /// may be what keeps it from being verified.
-fn other_key(
+fn wrong_key(
     error: &rustls::Error,
     cert: &CertificateDer<'_>,
     scheme: SignatureScheme,
@@ -242,8 +242,8 @@ fn other_key(
         let text = text.to_ascii_lowercase();
         kinds.into_iter().find(|kind| text.starts_with(kind))
     };
-    let (made_by, shown) = (kind(&scheme)?, kind(&leaf.key)?);
-    let same_kind = made_by == shown;
+    let (made_by, certs) = (kind(&scheme)?, kind(&leaf.key)?);
+    let same_kind = made_by == certs;
     let bad = matches!(
         error,
         rustls::Error::InvalidCertificate(CertificateError::BadSignature)
@@ -262,16 +262,16 @@ fn other_key(
 #[derive(Debug)]
 struct Identity {
     key: Option<Arc<CertifiedKey>>,
-    witness: Arc<Witness>,
+    verifier: Arc<RecordingVerifier>,
 }
 
 impl ResolvesClientCert for Identity {
     fn resolve(&self, _: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let fits = |key: &Arc<CertifiedKey>| key.key.choose_scheme(schemes).is_some();
         let given = self.key.clone().filter(fits);
-        self.witness.note(|shown| {
-            shown.asked = true;
-            shown.given = given.is_some();
+        self.verifier.note(|certs| {
+            certs.requested = true;
+            certs.presented = given.is_some();
         });
         given
     }

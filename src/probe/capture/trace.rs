@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::conversation::{Conversation, Judged, Which};
+use super::conversation::{Conversation, Diagnosis, Which};
 use super::link::Segment;
 use super::reassembly::Arrival;
 use crate::preface::mysql::{self, ServerOpening};
+use crate::probe::dissection::{self, Dissection, Opening};
 use crate::probe::exchange::{Exchange, Side};
-use crate::probe::facts::{self, Facts, Opening};
 use crate::probe::report::Report;
 use crate::tls::observed::{Encrypted, Message, Observed, SeenAlert};
 use crate::tls::{Alert, names};
@@ -35,19 +35,19 @@ const SERVER_HELLO: u8 = 2;
 
 /// One conversation, told.
 #[derive(Clone, Debug, Serialize)]
-pub struct Story {
+pub struct Trace {
     /// What it came to.
     #[serde(flatten)]
     pub report: Report,
     /// Its packets, in the order of the capture.
-    pub packets: Vec<Told>,
+    pub packets: Vec<TracedPacket>,
     /// How many more there were.
     pub more_packets: u64,
 }
 
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Told {
+pub struct TracedPacket {
     /// Milliseconds since the first packet; below zero where the capture is not in order.
     pub ms: f64,
     /// `client` or `server`.
@@ -75,7 +75,7 @@ struct Event {
     missing: usize,
     arrival: Arrival,
     /// How much of its side is there without a gap after it, in bytes.
-    heard: usize,
+    received: usize,
 }
 
 #[derive(Debug)]
@@ -124,39 +124,39 @@ impl Recorder {
             length: segment.payload.len() + segment.missing,
             missing: segment.missing,
             arrival,
-            heard: conversation.heard(from),
+            received: conversation.contiguous(from),
         });
     }
 
-    pub(super) fn tell(self, judged: Judged) -> Story {
-        let facts = facts::read(&judged.exchange, judged.hint);
-        let mut marks = marks(&facts, &judged.exchange);
+    pub(super) fn finish(self, diagnosis: Diagnosis) -> Trace {
+        let dissection = dissection::dissect(&diagnosis.exchange, diagnosis.hint);
+        let mut marks = marks(&dissection, &diagnosis.exchange);
         marks.sort_by_key(|mark| mark.end);
         let start = self.events.first().map_or(0, |event| event.at);
-        let mut heard = [0, 0];
+        let mut received = [0, 0];
         let packets = self.events.iter().map(|event| {
-            let side = if event.from == judged.client {
+            let side = if event.from == diagnosis.client {
                 Side::Client
             } else {
                 Side::Server
             };
-            let [client, server] = &mut heard;
+            let [client, server] = &mut received;
             let before = std::mem::replace(
                 if side == Side::Client { client } else { server },
-                event.heard,
+                event.received,
             );
-            let done = completed(&marks, side, before, event.heard);
-            Told {
+            let done = completed(&marks, side, before, event.received);
+            TracedPacket {
                 ms: milliseconds(start, event.at),
                 from: side.as_str(),
                 tcp: tcp(event),
                 done,
             }
         });
-        Story {
+        Trace {
             packets: packets.collect(),
             more_packets: self.more,
-            report: judged.report,
+            report: diagnosis.report,
         }
     }
 }
@@ -229,11 +229,11 @@ fn completed(marks: &[Mark], side: Side, before: usize, after: usize) -> Vec<Str
     done
 }
 
-fn marks(facts: &Facts, exchange: &Exchange) -> Vec<Mark> {
+fn marks(dissection: &Dissection, exchange: &Exchange) -> Vec<Mark> {
     let mut marks = Vec::new();
     let mut add = |side, end, words: String| marks.push(Mark { side, end, words });
     let mut answers = 0;
-    for request in &facts.requests {
+    for request in &dissection.requests {
         let end = request.at + REQUEST;
         // The answer to GSSENCRequest is never S, nor that to SSLRequest G.
         let is_gss = matches!(exchange.client.bytes().get(request.at + 7), Some(&0x30));
@@ -256,7 +256,7 @@ fn marks(facts: &Facts, exchange: &Exchange) -> Vec<Mark> {
     }
     if let Ok(ServerOpening::Greeting { greeting, consumed }) =
         mysql::read_opening(exchange.server.bytes())
-        && facts.greeting.is_some()
+        && dissection.greeting.is_some()
     {
         let tls = if greeting.offers_tls() {
             "with"
@@ -270,13 +270,13 @@ fn marks(facts: &Facts, exchange: &Exchange) -> Vec<Mark> {
             format!("greeting of version {version}, {tls} TLS"),
         );
     }
-    if let Some(error) = &facts.server_error {
+    if let Some(error) = &dissection.server_error {
         add(Side::Server, exchange.server.bytes().len(), error.clone());
     }
-    if let (Some((client_at, _)), true) = (facts.tls_at, facts.mysql_ssl_request) {
+    if let (Some((client_at, _)), true) = (dissection.tls_at, dissection.mysql_ssl_request) {
         add(Side::Client, client_at, "SSLRequest".to_owned());
     }
-    let plaintext = match &facts.opening {
+    let plaintext = match &dissection.opening {
         Opening::Startup => Some("StartupMessage in plaintext".to_owned()),
         Opening::Cancel => Some("CancelRequest in plaintext".to_owned()),
         Opening::MysqlLogin => Some("login in plaintext".to_owned()),
@@ -284,23 +284,26 @@ fn marks(facts: &Facts, exchange: &Exchange) -> Vec<Mark> {
         _ => None,
     };
     if let Some(words) = plaintext {
-        let at = facts.requests.last().map_or(0, |last| last.at + REQUEST);
+        let at = dissection
+            .requests
+            .last()
+            .map_or(0, |last| last.at + REQUEST);
         add(Side::Client, at + 1, words);
     }
-    if let Some((client_at, server_at)) = facts.tls_at {
+    if let Some((client_at, server_at)) = dissection.tls_at {
         tls(
             &mut marks,
             Side::Client,
-            &facts.client_tls,
-            facts,
+            &dissection.client_tls,
+            dissection,
             exchange,
             client_at,
         );
         tls(
             &mut marks,
             Side::Server,
-            &facts.server_tls,
-            facts,
+            &dissection.server_tls,
+            dissection,
             exchange,
             server_at,
         );
@@ -312,7 +315,7 @@ fn tls(
     marks: &mut Vec<Mark>,
     side: Side,
     seen: &Observed,
-    facts: &Facts,
+    dissection: &Dissection,
     exchange: &Exchange,
     start: usize,
 ) {
@@ -328,7 +331,7 @@ fn tls(
         let words = match message.kind {
             CLIENT_HELLO | SERVER_HELLO => {
                 hellos += 1;
-                hello(*message, hellos, facts, exchange, start)
+                hello(*message, hellos, dissection, exchange, start)
             }
             kind => names::handshake_message(kind).into_owned(),
         };
@@ -372,14 +375,14 @@ fn alert_words(alert: &SeenAlert) -> String {
 fn hello(
     message: Message,
     number: usize,
-    facts: &Facts,
+    dissection: &Dissection,
     exchange: &Exchange,
     start: usize,
 ) -> String {
     match (
         message.kind,
-        &facts.client_tls.hello,
-        &facts.server_tls.server_hello,
+        &dissection.client_tls.hello,
+        &dissection.server_tls.server_hello,
     ) {
         (CLIENT_HELLO, Some((hello, _)), _) if number == 1 => {
             let mut words = match &hello.sni_raw {
@@ -400,8 +403,8 @@ fn hello(
             words
         }
         (CLIENT_HELLO, ..) => "ClientHello again, as the server asked".to_owned(),
-        (_, _, _) if number == 1 && facts.server_tls.hello_retry => {
-            let group = facts.server_tls.retry_group;
+        (_, _, _) if number == 1 && dissection.server_tls.hello_retry => {
+            let group = dissection.server_tls.retry_group;
             let group = group.map(|group| format!(" with a key for {}", names::group(group)));
             format!(
                 "HelloRetryRequest: asks for another ClientHello{}",

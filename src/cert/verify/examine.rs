@@ -4,7 +4,7 @@ use x509_parser::x509::X509Version;
 
 use super::Purpose;
 use crate::cert::constraint;
-use crate::cert::fault::{Fault, Place};
+use crate::cert::fault::{ChainPosition, Fault};
 use crate::cert::path::{self, Cert, Path};
 use crate::cert::view::{self, days_between, rfc3339};
 
@@ -45,12 +45,12 @@ impl Examined<'_, '_> {
             faults.extend(self.wrong_usage(cert));
             faults.extend(weak(cert));
             if at > 0 {
-                faults.extend(self.as_issuer(cert, Place::Intermediate, below));
+                faults.extend(self.as_issuer(cert, ChainPosition::Intermediate, below));
                 below += 1;
             }
         }
         if let Some(root) = self.path.root.filter(|root| root.der != leaf.der) {
-            faults.extend(self.as_issuer(root, Place::Root, below));
+            faults.extend(self.as_issuer(root, ChainPosition::Root, below));
             if view::is_weak(root.x509.public_key()) {
                 faults.push(weak_key(root));
             }
@@ -74,7 +74,7 @@ impl Examined<'_, '_> {
             });
         }
         if self.now < from {
-            return Some(self.not_yet(leaf, Place::Leaf));
+            return Some(self.not_yet(leaf, ChainPosition::Leaf));
         }
         let days = days_between(self.now, to);
         (days < SOON.min(days_between(from, to) / 3)).then(|| Fault::ExpiresSoon {
@@ -83,10 +83,10 @@ impl Examined<'_, '_> {
         })
     }
 
-    fn not_yet(&self, cert: &Cert<'_>, place: Place) -> Fault {
+    fn not_yet(&self, cert: &Cert<'_>, position: ChainPosition) -> Fault {
         let from = cert.x509.validity().not_before;
         Fault::NotYetValid {
-            place,
+            position,
             subject: cert.subject.clone(),
             not_before: rfc3339(from),
             days_ahead: days_between(self.now, from.timestamp()),
@@ -128,26 +128,26 @@ impl Examined<'_, '_> {
 
     /// What keeps `cert` from having issued the one below it; `below` counts the authorities
     /// between it and the leaf.
-    fn as_issuer(&self, cert: &Cert<'_>, place: Place, below: u32) -> Vec<Fault> {
+    fn as_issuer(&self, cert: &Cert<'_>, position: ChainPosition, below: u32) -> Vec<Fault> {
         let mut faults = Vec::new();
         let subject = || cert.subject.clone();
         let validity = cert.x509.validity();
         if self.now > validity.not_after.timestamp() {
             faults.push(Fault::ChainExpired {
-                place,
+                position,
                 subject: subject(),
                 not_after: rfc3339(validity.not_after),
                 days_ago: days_between(validity.not_after.timestamp(), self.now),
             });
         }
         if self.now < validity.not_before.timestamp() {
-            faults.push(self.not_yet(cert, place));
+            faults.push(self.not_yet(cert, position));
         }
         // Roots of old are of version 1, and every verifier takes them.
-        let is_old_root = place == Place::Root && cert.x509.version() != X509Version::V3;
+        let is_old_root = position == ChainPosition::Root && cert.x509.version() != X509Version::V3;
         if !cert.x509.is_ca() && !is_old_root {
             faults.push(Fault::NotACa {
-                place,
+                position,
                 subject: subject(),
             });
         } else if cert.may_not_sign() {
@@ -157,7 +157,7 @@ impl Examined<'_, '_> {
             && below > limit
         {
             faults.push(Fault::PathTooLong {
-                place,
+                position,
                 subject: subject(),
                 limit,
             });
@@ -193,7 +193,7 @@ impl Examined<'_, '_> {
 
     /// Certificates out of order, or of no use.
     fn disorder(&self) -> Vec<Fault> {
-        let place_of = |cert: &Cert<'_>| {
+        let position_of = |cert: &Cert<'_>| {
             let same = |other: &&Cert<'_>| other.der == cert.der;
             self.path
                 .certs
@@ -203,14 +203,14 @@ impl Examined<'_, '_> {
         };
         let is_root = |cert: &Cert<'_>| self.path.root.is_some_and(|root| root.der == cert.der);
         let mut faults = Vec::new();
-        let places: Vec<usize> = self.sent.iter().filter_map(&place_of).collect();
-        if !places.is_sorted() {
+        let positions: Vec<usize> = self.sent.iter().filter_map(&position_of).collect();
+        if !positions.is_sorted() {
             faults.push(Fault::WrongOrder);
         }
         let unrelated: Vec<String> = self
             .sent
             .iter()
-            .filter(|cert| place_of(cert).is_none() && !is_root(cert))
+            .filter(|cert| position_of(cert).is_none() && !is_root(cert))
             // Another way to the same end, such as a cross-signed root.
             .filter(|cert| {
                 !self

@@ -4,13 +4,10 @@
 //! A pure function of the [`Exchange`]: the order in which the bytes of the two sides arrived
 //! changes nothing but times. Not here: what the facts mean ([`super::diagnose`]).
 
-mod hint;
-
 use std::time::Duration;
 
-pub use hint::Hint;
-
-use super::exchange::{Exchange, Said, Side};
+use super::exchange::{Exchange, Flow, Side};
+use super::hint::Hint;
 use crate::preface::mysql::{self, ServerOpening};
 use crate::preface::postgres::{PrefaceError, Responder, ServerError, Step};
 use crate::preface::sniff::{Spoken, speaks};
@@ -56,7 +53,7 @@ pub struct Request {
 
 /// What is known of one connection.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct Dissection {
     /// `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`, `tls` or `unknown`.
     pub protocol: &'static str,
     /// The Postgres client's requests, in order; at most two.
@@ -91,7 +88,7 @@ pub struct Facts {
     pub established: bool,
 }
 
-impl Facts {
+impl Dissection {
     /// Whether the client asked for TLS in the protocol's own way.
     #[must_use]
     pub fn starttls(&self) -> bool {
@@ -121,8 +118,8 @@ pub fn alert_name(code: u8) -> String {
 
 /// Reads the facts out of what was said.
 #[must_use]
-pub fn read(exchange: &Exchange, hint: Hint) -> Facts {
-    let mut facts = Facts::default();
+pub fn dissect(exchange: &Exchange, hint: Hint) -> Dissection {
+    let mut dissection = Dissection::default();
     let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
     // A client that did not wait for the greeting is judged as what it began to speak.
     let waited = !matches!(speaks(client), Some(Spoken::PostgresRequest | Spoken::Tls));
@@ -132,21 +129,24 @@ pub fn read(exchange: &Exchange, hint: Hint) -> Facts {
     );
     let server_first = hint.is_server_first() || (greeted && waited);
     let (client_at, server_at) = if server_first {
-        read_mysql(&mut facts, client, server)
+        read_mysql(&mut dissection, client, server)
     } else {
-        read_client_first(&mut facts, client, server)
+        read_client_first(&mut dissection, client, server)
     };
     let heard = rest(server, server_at);
-    match facts.opening {
-        Opening::Tls => read_tls(&mut facts, exchange, client_at, server_at),
+    match dissection.opening {
+        Opening::Tls => read_tls(&mut dissection, exchange, client_at, server_at),
         Opening::Startup | Opening::MysqlLogin | Opening::Other(_) => {
-            facts.plaintext_answer = heard.first().copied();
-            facts.server_error = facts.server_error.take().or_else(|| postgres_error(heard));
+            dissection.plaintext_answer = heard.first().copied();
+            dissection.server_error = dissection
+                .server_error
+                .take()
+                .or_else(|| postgres_error(heard));
         }
         _ => {}
     }
-    facts.protocol = protocol(&facts, hint);
-    facts
+    dissection.protocol = protocol(&dissection, hint);
+    dissection
 }
 
 fn rest(bytes: &[u8], from: usize) -> &[u8] {
@@ -158,7 +158,7 @@ fn rest(bytes: &[u8], from: usize) -> &[u8] {
 }
 
 /// Requests for encryption, their answers, and what follows; gives how far both streams are read.
-fn read_client_first(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize) {
+fn read_client_first(dissection: &mut Dissection, client: &[u8], server: &[u8]) -> (usize, usize) {
     let (mut client_at, mut server_at) = (0, 0);
     let mut responder = Responder::default();
     loop {
@@ -177,7 +177,7 @@ fn read_client_first(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize,
                 let answer = heard.first().copied();
                 let tls = responder.ssl_requested() && reply == b'S';
                 let known = answer.filter(|byte| !foreign && matches!(byte, b'S' | b'N' | b'G'));
-                facts.requests.push(Request {
+                dissection.requests.push(Request {
                     tls,
                     at: client_at,
                     answer: answer.filter(|_| !foreign),
@@ -185,19 +185,19 @@ fn read_client_first(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize,
                 client_at += consumed;
                 server_at += usize::from(known.is_some());
                 if known.is_none() && answer.is_some() {
-                    note_server(facts, rest(server, server_at));
-                    facts.server_error = postgres_error(rest(server, server_at));
+                    note_server(dissection, rest(server, server_at));
+                    dissection.server_error = postgres_error(rest(server, server_at));
                 }
                 // Refused TLS, the client may go on in plaintext as if it had not asked.
                 if tls && answer == Some(b'N') {
                     responder = Responder::default();
                 }
-                if facts.requests.len() == MAX_REQUESTS {
+                if dissection.requests.len() == MAX_REQUESTS {
                     return (client_at, server_at);
                 }
             }
             step => {
-                facts.opening = opening(step, ahead);
+                dissection.opening = opening(step, ahead);
                 return (client_at, server_at);
             }
         }
@@ -228,29 +228,29 @@ fn opening(step: Result<Step, PrefaceError>, ahead: &[u8]) -> Opening {
 }
 
 /// Greeting, `SSLRequest` or login; gives how far both streams are read.
-fn read_mysql(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize) {
+fn read_mysql(dissection: &mut Dissection, client: &[u8], server: &[u8]) -> (usize, usize) {
     let mut server_at = 0;
     match mysql::read_opening(server) {
         Ok(ServerOpening::Greeting { greeting, consumed }) => {
             server_at = consumed;
-            facts.is_mariadb = greeting.is_mariadb();
-            facts.greeting = Some((escape_text(&greeting.version), greeting.offers_tls()));
+            dissection.is_mariadb = greeting.is_mariadb();
+            dissection.greeting = Some((escape_text(&greeting.version), greeting.offers_tls()));
         }
         Ok(ServerOpening::Err { error, .. }) => {
-            facts.mysql_error = Some((error.code, escape_text(&error.message)));
+            dissection.mysql_error = Some((error.code, escape_text(&error.message)));
         }
         Ok(ServerOpening::NeedMore) => {}
-        Err(_) => note_server(facts, server),
+        Err(_) => note_server(dissection, server),
     }
     let mut client_at = 0;
     let mut responder = mysql::Responder::default();
-    facts.opening = loop {
+    dissection.opening = loop {
         let ahead = rest(client, client_at);
         match responder.advance(ahead) {
             Ok(mysql::Step::NeedMore) if ahead.is_empty() => break Opening::Nothing,
             Ok(mysql::Step::NeedMore) => break Opening::Incomplete,
             Ok(mysql::Step::SslRequest { consumed, .. }) => {
-                facts.mysql_ssl_request = true;
+                dissection.mysql_ssl_request = true;
                 client_at += consumed;
             }
             Ok(mysql::Step::StartTls) => break Opening::Tls,
@@ -261,11 +261,11 @@ fn read_mysql(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize)
             },
         }
     };
-    if facts.opening == Opening::MysqlLogin
+    if dissection.opening == Opening::MysqlLogin
         && let Ok(Some(packet)) = mysql::Packet::read(rest(server, server_at))
         && let Ok(error) = mysql::ErrPacket::parse(packet.payload)
     {
-        facts.server_error = Some(format!(
+        dissection.server_error = Some(format!(
             "error {}: {}",
             error.code,
             escape_text(&error.message)
@@ -274,30 +274,42 @@ fn read_mysql(facts: &mut Facts, client: &[u8], server: &[u8]) -> (usize, usize)
     (client_at, server_at)
 }
 
-fn read_tls(facts: &mut Facts, exchange: &Exchange, client_at: usize, server_at: usize) {
+fn read_tls(dissection: &mut Dissection, exchange: &Exchange, client_at: usize, server_at: usize) {
     let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
-    facts.tls_at = Some((client_at, server_at));
-    facts.client_tls = observe(rest(client, client_at), TlsEnd::Client);
-    facts.server_tls = observe(rest(server, server_at), TlsEnd::Server);
+    dissection.tls_at = Some((client_at, server_at));
+    dissection.client_tls = observe(rest(client, client_at), TlsEnd::Client);
+    dissection.server_tls = observe(rest(server, server_at), TlsEnd::Server);
     let heard = rest(server, server_at);
-    let tls_answer = facts.server_tls.server_hello.is_some() || facts.server_tls.alert.is_some();
+    let tls_answer =
+        dissection.server_tls.server_hello.is_some() || dissection.server_tls.alert.is_some();
     if !heard.is_empty() && !tls_answer {
-        note_server(facts, heard);
+        note_server(dissection, heard);
     }
-    facts.alert = first_alert(facts, exchange);
-    facts.established = facts.alert.is_none() && established(&facts.client_tls, &facts.server_tls);
+    dissection.alert = first_alert(dissection, exchange);
+    dissection.established =
+        dissection.alert.is_none() && established(&dissection.client_tls, &dissection.server_tls);
 }
 
 /// The alert that came first; of two at the same time the server's, since clients answer alerts.
-fn first_alert(facts: &Facts, exchange: &Exchange) -> Option<(u8, Side)> {
-    let (client_at, server_at) = facts.tls_at?;
-    let seen = |tls: &Observed, said: &Said, start: usize, side: Side| {
+fn first_alert(dissection: &Dissection, exchange: &Exchange) -> Option<(u8, Side)> {
+    let (client_at, server_at) = dissection.tls_at?;
+    let seen = |tls: &Observed, flow: &Flow, start: usize, side: Side| {
         let alert = tls.alert.as_ref()?;
-        let at = said.time_of(start + alert.at).unwrap_or(Duration::MAX);
+        let at = flow.time_of(start + alert.at).unwrap_or(Duration::MAX);
         Some((at, side, alert.code))
     };
-    let server = seen(&facts.server_tls, &exchange.server, server_at, Side::Server);
-    let client = seen(&facts.client_tls, &exchange.client, client_at, Side::Client);
+    let server = seen(
+        &dissection.server_tls,
+        &exchange.server,
+        server_at,
+        Side::Server,
+    );
+    let client = seen(
+        &dissection.client_tls,
+        &exchange.client,
+        client_at,
+        Side::Client,
+    );
     let first = match (server, client) {
         (Some(server), Some(client)) if client.0 < server.0 => Some(client),
         (Some(server), _) => Some(server),
@@ -306,9 +318,9 @@ fn first_alert(facts: &Facts, exchange: &Exchange) -> Option<(u8, Side)> {
     first.map(|(_, side, code)| (code, side))
 }
 
-fn note_server(facts: &mut Facts, bytes: &[u8]) {
-    facts.server_speaks = speaks(bytes);
-    facts.server_bytes = first_bytes(bytes);
+fn note_server(dissection: &mut Dissection, bytes: &[u8]) {
+    dissection.server_speaks = speaks(bytes);
+    dissection.server_bytes = first_bytes(bytes);
 }
 
 /// The first bytes of something unknown, escaped.
@@ -347,19 +359,19 @@ fn postgres_error(bytes: &[u8]) -> Option<String> {
     ))
 }
 
-fn protocol(facts: &Facts, hint: Hint) -> &'static str {
+fn protocol(dissection: &Dissection, hint: Hint) -> &'static str {
     let alpn_postgres = || {
-        let hello = facts.client_tls.hello.as_ref();
+        let hello = dissection.client_tls.hello.as_ref();
         hello.is_some_and(|(hello, _)| hello.offers_alpn(ALPN_POSTGRES))
     };
-    if facts.greeting.is_some() {
-        let mariadb = facts.is_mariadb || hint == Hint::Mariadb;
+    if dissection.greeting.is_some() {
+        let mariadb = dissection.is_mariadb || hint == Hint::Mariadb;
         return if mariadb { "mariadb" } else { "mysql" };
     }
-    match &facts.opening {
-        _ if facts.mysql_ssl_request || facts.mysql_error.is_some() => "mysql",
+    match &dissection.opening {
+        _ if dissection.mysql_ssl_request || dissection.mysql_error.is_some() => "mysql",
         Opening::MysqlLogin => "mysql",
-        _ if !facts.requests.is_empty() => "postgres",
+        _ if !dissection.requests.is_empty() => "postgres",
         Opening::Startup | Opening::Cancel => "postgres",
         Opening::Tls if alpn_postgres() => "postgres",
         Opening::Other(spoken) => match spoken {

@@ -8,7 +8,7 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use crate::cert::judge::{Judgement, Purpose, judge};
+use crate::cert::verify::{Purpose, Verification, verify};
 use crate::cert::{Fault, Severity};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -25,7 +25,7 @@ pub(super) struct Made {
     pub(super) issuer: Issuer<'static, KeyPair>,
 }
 
-pub(super) type Change = fn(&mut CertificateParams);
+pub(super) type PairChange = fn(&mut CertificateParams);
 
 pub(super) fn params(name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -38,7 +38,7 @@ pub(super) fn params(name: &str) -> CertificateParams {
     params
 }
 
-pub(super) fn ca_params(name: &str, change: Change) -> CertificateParams {
+pub(super) fn ca_params(name: &str, change: PairChange) -> CertificateParams {
     let mut params = params(name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
@@ -46,7 +46,7 @@ pub(super) fn ca_params(name: &str, change: Change) -> CertificateParams {
     params
 }
 
-pub(super) fn leaf_params(name: &str, change: Change) -> CertificateParams {
+pub(super) fn leaf_params(name: &str, change: PairChange) -> CertificateParams {
     let mut params = params(name);
     params.subject_alt_names = vec![SanType::DnsName(NAME.try_into().unwrap())];
     params.is_ca = IsCa::ExplicitNoCa;
@@ -68,7 +68,7 @@ pub(super) fn self_signed(params: CertificateParams) -> Made {
 }
 
 impl Made {
-    pub(super) fn root(name: &str, change: Change) -> Self {
+    pub(super) fn root(name: &str, change: PairChange) -> Self {
         self_signed(ca_params(name, change))
     }
 
@@ -79,21 +79,21 @@ impl Made {
         Self { der, issuer }
     }
 
-    pub(super) fn ca(&self, name: &str, change: Change) -> Self {
+    pub(super) fn ca(&self, name: &str, change: PairChange) -> Self {
         self.sign(ca_params(name, change))
     }
 
-    pub(super) fn leaf(&self, change: Change) -> Self {
+    pub(super) fn leaf(&self, change: PairChange) -> Self {
         self.sign(leaf_params(NAME, change))
     }
 }
 
 pub(super) fn plain(_: &mut CertificateParams) {}
 
-pub(super) fn judged(chain: &[&Made], roots: &[&Made], name: &str) -> Judgement {
+pub(super) fn judged(chain: &[&Made], roots: &[&Made], name: &str) -> Verification {
     let ders = |made: &[&Made]| made.iter().map(|m| m.der.clone()).collect::<Vec<_>>();
     let name = ServerName::try_from(name).unwrap();
-    judge(
+    verify(
         &ders(chain),
         &ders(roots),
         Some(&name),
@@ -102,15 +102,15 @@ pub(super) fn judged(chain: &[&Made], roots: &[&Made], name: &str) -> Judgement 
     )
 }
 
-/// The codes of a judgement, after a look at what always holds.
-pub(super) fn codes(judgement: &Judgement) -> Vec<&'static str> {
+/// The codes of a verification, after a look at what always holds.
+pub(super) fn codes(verification: &Verification) -> Vec<&'static str> {
     let refused = |fault: &Fault| fault.severity() == Severity::Refused;
     assert_eq!(
-        judgement.is_trusted(),
-        !judgement.faults.iter().any(refused),
-        "{judgement:#?}"
+        verification.is_trusted(),
+        !verification.faults.iter().any(refused),
+        "{verification:#?}"
     );
-    for fault in &judgement.faults {
+    for fault in &verification.faults {
         assert!(!fault.advice().is_empty());
         assert!(
             crate::probe::rules::by_code(fault.code()).is_some(),
@@ -118,12 +118,17 @@ pub(super) fn codes(judgement: &Judgement) -> Vec<&'static str> {
         );
         assert!(!fault.to_string().ends_with('.'), "{fault}");
     }
-    judgement.faults.iter().map(Fault::code).collect()
+    verification.faults.iter().map(Fault::code).collect()
 }
 
 #[track_caller]
-pub(super) fn expect(chain: &[&Made], roots: &[&Made], name: &str, expected: &[&str]) -> Judgement {
-    let judgement = judged(chain, roots, name);
-    assert_eq!(codes(&judgement), expected, "{judgement:#?}");
-    judgement
+pub(super) fn expect(
+    chain: &[&Made],
+    roots: &[&Made],
+    name: &str,
+    expected: &[&str],
+) -> Verification {
+    let verification = judged(chain, roots, name);
+    assert_eq!(codes(&verification), expected, "{verification:#?}");
+    verification
 }

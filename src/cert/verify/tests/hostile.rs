@@ -4,29 +4,29 @@ use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::made::{Made, NAME, codes, judged, leaf_params, now, plain, self_signed};
-use crate::cert::judge::{Purpose, judge};
+use crate::cert::verify::{Purpose, verify};
 
 #[test]
 fn chains_of_nothing_and_of_too_much() {
-    let judge = |chain: &[CertificateDer<'static>], roots: &[CertificateDer<'static>]| {
-        judge(chain, roots, None, Purpose::Server, now())
+    let verify = |chain: &[CertificateDer<'static>], roots: &[CertificateDer<'static>]| {
+        verify(chain, roots, None, Purpose::Server, now())
     };
     let root = Made::root("Root", plain);
     let leaf = root.leaf(plain);
-    assert_eq!(codes(&judge(&[], &[])), ["cert-none"]);
+    assert_eq!(codes(&verify(&[], &[])), ["cert-none"]);
     let nonsense = CertificateDer::from(vec![0x30, 1, 0]);
-    let judgement = judge(
+    let verification = verify(
         &[nonsense.clone(), leaf.der.clone()],
         std::slice::from_ref(&root.der),
     );
-    assert_eq!(codes(&judgement), ["cert-unreadable"]);
-    assert!(!judgement.is_trusted());
-    let judgement = judge(
+    assert_eq!(codes(&verification), ["cert-unreadable"]);
+    assert!(!verification.is_trusted());
+    let verification = verify(
         &[leaf.der.clone(), nonsense],
         std::slice::from_ref(&root.der),
     );
-    assert_eq!(codes(&judgement), ["cert-unreadable"]);
-    assert!(judgement.is_trusted(), "{judgement:#?}");
+    assert_eq!(codes(&verification), ["cert-unreadable"]);
+    assert!(verification.is_trusted(), "{verification:#?}");
 
     // All of one name, each signed by the last: as many ways to look as there are orders.
     let mut chain = vec![Made::root("Root", plain)];
@@ -35,9 +35,9 @@ fn chains_of_nothing_and_of_too_much() {
     }
     let mut ders: Vec<_> = chain.iter().map(|made| made.der.clone()).collect();
     ders.insert(0, chain[40].leaf(plain).der);
-    let judgement = judge(&ders, &[Made::root("Root", plain).der]);
-    assert_eq!(judgement.views.len(), 16);
-    assert!(!judgement.is_trusted());
+    let verification = verify(&ders, &[Made::root("Root", plain).der]);
+    assert_eq!(verification.views.len(), 16);
+    assert!(!verification.is_trusted());
 }
 
 #[test]
@@ -51,13 +51,13 @@ fn hostile_texts_are_harmless() {
         );
     }
     let made = self_signed(leaf_params("db1", hostile));
-    let judgement = judged(&[&made], &[], NAME);
-    let text = judgement.views[0].subject.clone() + &judgement.faults[0].to_string();
+    let verification = judged(&[&made], &[], NAME);
+    let text = verification.views[0].subject.clone() + &verification.faults[0].to_string();
     assert!(
         !text.contains('\x1b') && !text.contains('\u{202e}'),
         "{text}"
     );
-    assert!(judgement.views[0].subject.chars().count() < 300);
+    assert!(verification.views[0].subject.chars().count() < 300);
 }
 
 proptest::proptest! {
@@ -80,8 +80,8 @@ proptest::proptest! {
         let issuer = &issuer[..cut.unwrap_or(issuer.len()).min(issuer.len())];
         let ders = [leaf.to_vec().into(), issuer.to_vec().into()];
         let name = ServerName::try_from(NAME).unwrap();
-        let judgement = judge(&ders, &[root.der], Some(&name), Purpose::Server, now());
-        codes(&judgement);
-        proptest::prop_assert!(!judgement.is_trusted(), "{judgement:#?}");
+        let verification = verify(&ders, &[root.der], Some(&name), Purpose::Server, now());
+        codes(&verification);
+        proptest::prop_assert!(!verification.is_trusted(), "{verification:#?}");
     }
 }

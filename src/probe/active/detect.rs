@@ -15,7 +15,7 @@ use super::database::{PING, mongodb_hello};
 use super::reach;
 use crate::preface::postgres::{SSL_REQUEST, ServerError};
 use crate::preface::sniff::{Spoken, speaks};
-use crate::probe::facts::Hint;
+use crate::probe::hint::Hint;
 use crate::probe::{Rule, rules};
 use crate::wire::{Reader, escape, printable};
 
@@ -29,38 +29,38 @@ const SHOWN: usize = 60;
 const SHOWN_BYTES: usize = 16;
 
 /// Something to say, and what it is called.
-pub(super) struct Word {
+pub(super) struct Opener {
     /// As the report names it.
     pub(super) name: &'static str,
     bytes: Cow<'static, [u8]>,
 }
 
 /// A login without TLS.
-pub(super) const LOGIN: Word = Word {
+pub(super) const LOGIN: Opener = Opener {
     name: "a Postgres login without TLS",
     bytes: Cow::Borrowed(STARTUP),
 };
 
 /// What a Postgres client asks first.
-pub(super) const SSL: Word = Word {
+pub(super) const SSL: Opener = Opener {
     name: "an SSLRequest of Postgres",
     bytes: Cow::Borrowed(&SSL_REQUEST),
 };
 
 /// What is said to find out who listens; the word of the protocol that was meant comes first.
-pub(super) fn all(meant: Hint) -> Vec<Word> {
-    let word = |name, bytes: &'static [u8]| Word {
+pub(super) fn openers(meant: Hint) -> Vec<Opener> {
+    let opener = |name, bytes: &'static [u8]| Opener {
         name,
         bytes: Cow::Borrowed(bytes),
     };
     let mut all = vec![
-        word("PING of Redis in plaintext", PING),
-        Word {
+        opener("PING of Redis in plaintext", PING),
+        Opener {
             name: "hello of MongoDB in plaintext",
             bytes: Cow::Owned(mongodb_hello()),
         },
         SSL,
-        word("HEAD of HTTP in plaintext", b"HEAD / HTTP/1.0\r\n\r\n"),
+        opener("HEAD of HTTP in plaintext", b"HEAD / HTTP/1.0\r\n\r\n"),
     ];
     if meant == Hint::Mongodb {
         all.swap(0, 1);
@@ -77,7 +77,7 @@ pub(super) enum Answer {
     /// The connection ended.
     HungUp,
     /// Bytes.
-    Said {
+    Bytes {
         /// What they belong to, where that is known.
         spoken: Option<Spoken>,
         /// The first of them.
@@ -88,13 +88,13 @@ pub(super) enum Answer {
 }
 
 impl Answer {
-    fn of(word: &Word, bytes: &[u8]) -> Self {
+    fn of(opener: &Opener, bytes: &[u8]) -> Self {
         let Some(&first) = bytes.first() else {
             return Self::HungUp;
         };
         // One letter is a whole answer to an SSLRequest, and to nothing else.
         let spoken = match bytes {
-            [b'S' | b'N'] if *word.bytes == SSL_REQUEST => Some(Spoken::Postgres),
+            [b'S' | b'N'] if *opener.bytes == SSL_REQUEST => Some(Spoken::Postgres),
             _ => speaks(bytes),
         };
         let text = match ServerError::parse(bytes) {
@@ -103,9 +103,9 @@ impl Answer {
             None if spoken == Some(Spoken::Postgres) && first == b'R' => {
                 "the login goes on".to_owned()
             }
-            None => shown(bytes),
+            None => preview(bytes),
         };
-        Self::Said {
+        Self::Bytes {
             spoken,
             first,
             text,
@@ -114,7 +114,7 @@ impl Answer {
 
     /// The rule for somebody who answers so, to a client that has tried TLS or a preface before.
     pub(super) fn rule(&self, tls_was_tried: bool) -> Option<&'static Rule> {
-        let Self::Said {
+        let Self::Bytes {
             spoken: Some(spoken),
             ..
         } = self
@@ -148,13 +148,13 @@ impl fmt::Display for Answer {
             Self::NoConnection(why) => f.write_str(why),
             Self::Nothing => f.write_str("no answer"),
             Self::HungUp => f.write_str("it hung up"),
-            Self::Said { text, .. } => f.write_str(text),
+            Self::Bytes { text, .. } => f.write_str(text),
         }
     }
 }
 
 /// The first line of an answer, where it is text.
-pub(super) fn shown(bytes: &[u8]) -> String {
+pub(super) fn preview(bytes: &[u8]) -> String {
     let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
     let line = Reader::new(line.unwrap_or_default()).take_up_to(SHOWN);
     match std::str::from_utf8(line) {
@@ -164,18 +164,18 @@ pub(super) fn shown(bytes: &[u8]) -> String {
 }
 
 /// Says a word on a connection of its own.
-pub(super) async fn say(word: &Word, address: SocketAddr, limit: Duration) -> Answer {
+pub(super) async fn send(opener: &Opener, address: SocketAddr, limit: Duration) -> Answer {
     let mut tcp = match reach::connect(address, limit).await {
         Ok((tcp, _)) => tcp,
         Err(finding) => return Answer::NoConnection(finding.rule.summary),
     };
     let mut bytes = [0; 512];
     let saying = async {
-        tcp.write_all(&word.bytes).await?;
+        tcp.write_all(&opener.bytes).await?;
         tcp.read(&mut bytes).await
     };
     match timeout(limit, saying).await {
-        Ok(Ok(n)) => Answer::of(word, bytes.get(..n).unwrap_or_default()),
+        Ok(Ok(n)) => Answer::of(opener, bytes.get(..n).unwrap_or_default()),
         Ok(Err(_)) => Answer::HungUp,
         Err(_) => Answer::Nothing,
     }
@@ -188,11 +188,11 @@ mod tests {
 
     #[test]
     fn answers_tell_who_it_is() {
-        let all = all(Hint::Redis);
+        let all = openers(Hint::Redis);
         let [ping, hello, request, head] = &all[..] else {
             panic!("four words");
         };
-        for (word, bytes, tls, code) in [
+        for (opener, bytes, tls, code) in [
             (ping, &b"+PONG\r\n"[..], true, Some("redis-plain-port")),
             (
                 ping,
@@ -209,9 +209,9 @@ mod tests {
             (head, b"\xffwhat", true, None),
             (head, b"", true, None),
         ] {
-            let answer = Answer::of(word, bytes);
+            let answer = Answer::of(opener, bytes);
             let rule = answer.rule(tls).map(|rule| rule.code);
-            assert_eq!(rule, code, "{} {}", word.name, bytes.escape_ascii());
+            assert_eq!(rule, code, "{} {}", opener.name, bytes.escape_ascii());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Evidence, Fault, Place};
+use super::{ChainPosition, Evidence, Fault};
 
 impl fmt::Display for Fault {
     #[expect(clippy::too_many_lines, reason = "a sentence for each")]
@@ -96,31 +96,31 @@ impl fmt::Display for Fault {
                 )
             }
             Self::NotYetValid {
-                place,
+                position,
                 subject,
                 not_before,
                 days_ahead,
             } => {
-                let kind = match place {
-                    Place::Leaf => "the certificate",
-                    Place::Intermediate => "the issuing certificate",
-                    Place::Root => "the trusted root",
+                let kind = match position {
+                    ChainPosition::Leaf => "the certificate",
+                    ChainPosition::Intermediate => "the issuing certificate",
+                    ChainPosition::Root => "the trusted root",
                 };
                 let ahead = ahead(*days_ahead);
                 write!(f, "{kind} \"{subject}\" begins on {not_before}, {ahead}")?;
-                if *place == Place::Root {
+                if *position == ChainPosition::Root {
                     f.write_str(OPENSSL_ONLY)?;
                 }
                 Ok(())
             }
             Self::ChainExpired {
-                place,
+                position,
                 subject,
                 not_after,
                 days_ago,
             } => {
-                let (kind, also) = match place {
-                    Place::Root => ("trusted root", OPENSSL_ONLY),
+                let (kind, also) = match position {
+                    ChainPosition::Root => ("trusted root", OPENSSL_ONLY),
                     _ => ("issuing certificate", ""),
                 };
                 let ago = ago(*days_ago);
@@ -129,9 +129,9 @@ impl fmt::Display for Fault {
                     "the {kind} \"{subject}\" ended on {not_after}, {ago}{also}"
                 )
             }
-            Self::NotACa { place, subject } => {
-                let also = match place {
-                    Place::Root => OPENSSL_ONLY,
+            Self::NotACa { position, subject } => {
+                let also = match position {
+                    ChainPosition::Root => OPENSSL_ONLY,
                     _ => "",
                 };
                 write!(

@@ -8,7 +8,7 @@
 //! (`padding`); the IANA registries that [`names`] cites.
 
 use super::setup::PROVIDER;
-use crate::probe::facts::alert_name;
+use crate::probe::dissection::alert_name;
 use crate::probe::{Rule, rules};
 use crate::tls::observed::Observed;
 use crate::tls::{ServerName, names};

@@ -11,7 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use made::{
-    Change, DAY, Made, NAME, ca_params, codes, expect, key, leaf_params, now, plain, self_signed,
+    DAY, Made, NAME, PairChange, ca_params, codes, expect, key, leaf_params, now, plain,
+    self_signed,
 };
 
 use super::*;
@@ -22,10 +23,13 @@ fn a_good_chain_has_no_fault() {
     let root = Made::root("Root", plain);
     let middle = root.ca("Middle", plain);
     let leaf = middle.leaf(plain);
-    let judgement = expect(&[&leaf, &middle], &[&root], NAME, &[]);
-    assert_eq!(judgement.path, [format!("CN={NAME}"), "CN=Middle".into()]);
-    assert_eq!(judgement.root.as_deref(), Some("CN=Root"));
-    assert_eq!(judgement.views.len(), 2);
+    let verification = expect(&[&leaf, &middle], &[&root], NAME, &[]);
+    assert_eq!(
+        verification.path,
+        [format!("CN={NAME}"), "CN=Middle".into()]
+    );
+    assert_eq!(verification.root.as_deref(), Some("CN=Root"));
+    assert_eq!(verification.views.len(), 2);
     expect(&[&leaf, &middle, &root], &[&root], NAME, &[]);
     expect(&[&leaf, &middle], &[&root], "DB1.Example.Test", &[]);
 }
@@ -33,8 +37,8 @@ fn a_good_chain_has_no_fault() {
 #[test]
 fn a_leaf_that_is_trusted_itself() {
     let leaf = self_signed(leaf_params("db1", plain));
-    let judgement = expect(&[&leaf], &[&leaf], NAME, &[]);
-    assert_eq!(judgement.root.as_deref(), Some("CN=db1"));
+    let verification = expect(&[&leaf], &[&leaf], NAME, &[]);
+    assert_eq!(verification.root.as_deref(), Some("CN=db1"));
     expect(&[&leaf], &[], NAME, &["cert-self-signed"]);
     let again = self_signed(leaf_params("db1", plain));
     expect(&[&again], &[&leaf], NAME, &["cert-ca-regenerated"]);
@@ -64,13 +68,13 @@ fn roots_that_are_not_known() {
         (&[&leaf, &middle], false),
         (&[&leaf, &middle, &root], true),
     ] {
-        let judgement = expect(chain, &[&other], NAME, &["cert-unknown-root"]);
+        let verification = expect(chain, &[&other], NAME, &["cert-unknown-root"]);
         let Fault::UnknownRoot {
             root_was_sent: sent,
             ..
-        } = judgement.faults[0]
+        } = verification.faults[0]
         else {
-            panic!("{judgement:#?}");
+            panic!("{verification:#?}");
         };
         assert_eq!(sent, root_was_sent);
     }
@@ -111,7 +115,7 @@ fn an_intermediate_that_was_not_sent() {
     }
     let bare = Made::root("Root", plain);
     let rich = Made::root("Root", organised);
-    let cases: [(&Made, Change, Change, Evidence); 4] = [
+    let cases: [(&Made, PairChange, PairChange, Evidence); 4] = [
         (
             &rich,
             organised,
@@ -136,9 +140,9 @@ fn an_intermediate_that_was_not_sent() {
         let middle = root.ca("Middle", middle);
         let leaf = middle.leaf(leaf);
         expect(&[&leaf, &middle], &[root], NAME, &[]);
-        let judgement = expect(&[&leaf], &[root], NAME, &["cert-missing-intermediate"]);
-        let Fault::MissingIntermediate { evidence, .. } = &judgement.faults[0] else {
-            panic!("{judgement:#?}");
+        let verification = expect(&[&leaf], &[root], NAME, &["cert-missing-intermediate"]);
+        let Fault::MissingIntermediate { evidence, .. } = &verification.faults[0] else {
+            panic!("{verification:#?}");
         };
         assert_eq!(*evidence, expected);
     }
@@ -165,7 +169,7 @@ fn times() {
         params.not_after = (now() + DAY * 826).into();
     }
     let root = Made::root("Root", plain);
-    let cases: [(Change, &[&str]); 5] = [
+    let cases: [(PairChange, &[&str]); 5] = [
         (over, &["cert-expired"]),
         (to_come, &["cert-not-yet-valid"]),
         (soon, &["cert-expires-soon"]),
@@ -176,30 +180,30 @@ fn times() {
         expect(&[&root.leaf(change)], &[&root], NAME, expected);
     }
     let leaf = root.leaf(over);
-    let judgement = expect(
+    let verification = expect(
         &[&leaf],
         &[&root],
         "a.test",
         &["cert-expired", "cert-name-mismatch"],
     );
-    let text = judgement.faults[0].to_string();
+    let text = verification.faults[0].to_string();
     assert_eq!(
         text,
         "the certificate ended on 2027-01-03T08:00:00Z, 12 days ago"
     );
 
     for (change, code) in [
-        (over as Change, "cert-chain-expired"),
+        (over as PairChange, "cert-chain-expired"),
         (to_come, "cert-not-yet-valid"),
     ] {
         let middle = root.ca("Middle", change);
         let leaf = middle.leaf(plain);
-        let judgement = expect(&[&leaf, &middle], &[&root], NAME, &[code]);
-        assert!(!judgement.is_trusted());
+        let verification = expect(&[&leaf, &middle], &[&root], NAME, &[code]);
+        assert!(!verification.is_trusted());
         // Of a root, rustls takes name and key only.
         let root = Made::root("Old", change);
-        let judgement = expect(&[&root.leaf(plain)], &[&root], NAME, &[code]);
-        assert!(judgement.is_trusted());
+        let verification = expect(&[&root.leaf(plain)], &[&root], NAME, &[code]);
+        assert!(verification.is_trusted());
     }
 }
 
@@ -212,7 +216,7 @@ fn the_way_that_is_in_time_is_the_one_that_is_told() {
     // One key under two certificates: the old root's has run out, the new one's has not.
     let (old, new) = (Made::root("Old", plain), Made::root("New", plain));
     let key = key();
-    let sign = |root: &Made, change: Change| {
+    let sign = |root: &Made, change: PairChange| {
         let params = ca_params("Middle", change);
         let der = params.signed_by(&key, &root.issuer).unwrap().der().clone();
         let issuer = Issuer::new(params, KeyPair::try_from(key.serialized_der()).unwrap());
@@ -220,8 +224,8 @@ fn the_way_that_is_in_time_is_the_one_that_is_told() {
     };
     let (first, second) = (sign(&old, over), sign(&new, plain));
     let leaf = first.leaf(plain);
-    let judgement = expect(&[&leaf, &first, &second], &[&old, &new], NAME, &[]);
-    assert_eq!(judgement.root.as_deref(), Some("CN=New"));
+    let verification = expect(&[&leaf, &first, &second], &[&old, &new], NAME, &[]);
+    assert_eq!(verification.root.as_deref(), Some("CN=New"));
     expect(
         &[&leaf, &first],
         &[&old, &new],
@@ -251,7 +255,7 @@ fn names() {
         params.subject_alt_names = Vec::new();
     }
     let root = Made::root("Root", plain);
-    let cases: [(Change, &str, &[&str]); 14] = [
+    let cases: [(PairChange, &str, &[&str]); 14] = [
         (plain, "db2.example.test", &["cert-name-mismatch"]),
         (plain, "10.0.0.5", &["cert-ip-not-covered"]),
         (wildcard, "any.example.test", &[]),
@@ -271,10 +275,10 @@ fn names() {
         expect(&[&root.leaf(change)], &[&root], name, expected);
     }
     let leaf = root.leaf(plain).der;
-    let judgement = judge(&[leaf], &[root.der], None, Purpose::Server, now());
+    let verification = verify(&[leaf], &[root.der], None, Purpose::Server, now());
     assert!(
-        codes(&judgement).is_empty(),
-        "no name, no judgement on names"
+        codes(&verification).is_empty(),
+        "no name, names not checked"
     );
 }
 
@@ -305,7 +309,7 @@ fn issuers_that_may_not_issue() {
         params.extended_key_usages = vec![Eku::EmailProtection];
     }
     let root = Made::root("Root", plain);
-    let cases: [(Change, &[&str], bool); 6] = [
+    let cases: [(PairChange, &[&str], bool); 6] = [
         (constrained, &["cert-name-constraint"], false),
         (excluding, &["cert-name-constraint"], false),
         (shallow, &["cert-path-too-long"], false),
@@ -317,17 +321,17 @@ fn issuers_that_may_not_issue() {
         let upper = root.ca("Upper", change);
         let lower = upper.ca("Lower", plain);
         let leaf = lower.leaf(plain);
-        let judgement = expect(&[&leaf, &lower, &upper], &[&root], NAME, expected);
-        assert_eq!(judgement.is_trusted(), is_trusted, "{judgement:#?}");
+        let verification = expect(&[&leaf, &lower, &upper], &[&root], NAME, expected);
+        assert_eq!(verification.is_trusted(), is_trusted, "{verification:#?}");
     }
     let root = Made::root("Root", no_ca);
-    let judgement = expect(
+    let verification = expect(
         &[&root.leaf(plain)],
         &[&root],
         NAME,
         &["cert-issuer-not-a-ca"],
     );
-    assert!(judgement.is_trusted(), "{judgement:#?}");
+    assert!(verification.is_trusted(), "{verification:#?}");
     let root = Made::root("Root", constrained);
     expect(
         &[&root.leaf(plain)],
@@ -347,7 +351,7 @@ fn purposes() {
     expect(&[&client], &[&root], NAME, &["cert-wrong-usage"]);
     let as_client = |leaf: &Made| {
         let (chain, roots) = ([leaf.der.clone()], [root.der.clone()]);
-        codes(&judge(&chain, &roots, None, Purpose::Client, now()))
+        codes(&verify(&chain, &roots, None, Purpose::Client, now()))
     };
     assert_eq!(as_client(&client), [""; 0]);
     assert_eq!(as_client(&server), ["cert-wrong-usage"]);
@@ -361,10 +365,10 @@ fn what_was_sent_out_of_order() {
     let leaf = lower.leaf(plain);
     let stranger = Made::root("Stranger", plain);
     let order = ["cert-chain-order"];
-    let judgement = expect(&[&leaf, &upper, &lower], &[&root], NAME, &order);
-    assert_eq!(judgement.faults, [Fault::WrongOrder]);
-    let judgement = expect(&[&leaf, &lower, &upper, &stranger], &[&root], NAME, &order);
-    assert!(judgement.is_trusted(), "{judgement:#?}");
+    let verification = expect(&[&leaf, &upper, &lower], &[&root], NAME, &order);
+    assert_eq!(verification.faults, [Fault::WrongOrder]);
+    let verification = expect(&[&leaf, &lower, &upper, &stranger], &[&root], NAME, &order);
+    assert!(verification.is_trusted(), "{verification:#?}");
     let first = ["cert-leaf-not-first"];
     expect(&[&lower, &leaf, &upper], &[&root], NAME, &first);
     expect(&[&root, &lower, &upper, &leaf], &[&root], NAME, &first);
@@ -401,9 +405,9 @@ fn old_and_weak_certificates() {
         ),
     ] {
         let (chain, roots) = ([read(leaf)], [read(root)]);
-        let judgement = judge(&chain, &roots, Some(&name), Purpose::Server, now());
-        assert_eq!(codes(&judgement), expected, "{leaf}: {judgement:#?}");
-        assert!(!judgement.is_trusted(), "{leaf}");
+        let verification = verify(&chain, &roots, Some(&name), Purpose::Server, now());
+        assert_eq!(codes(&verification), expected, "{leaf}: {verification:#?}");
+        assert!(!verification.is_trusted(), "{leaf}");
     }
 }
 
@@ -415,7 +419,7 @@ fn a_reason_of_its_own_is_told_in_the_verifiers_words() {
         params.custom_extensions.push(critical);
     }
     let root = Made::root("Root", plain);
-    let judgement = expect(&[&root.leaf(strange)], &[&root], NAME, &["cert-rejected"]);
-    let text = judgement.faults[0].to_string();
+    let verification = expect(&[&root.leaf(strange)], &[&root], NAME, &["cert-rejected"]);
+    let text = verification.faults[0].to_string();
     assert!(text.contains("marked critical and not known"), "{text}");
 }

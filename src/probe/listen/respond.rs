@@ -1,0 +1,273 @@
+//! Plays the server for one client: reads its opening with the gateway's own driver, answers,
+//! and watches.
+
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::certify::certify;
+use super::client_report::{Answer, ClientReport};
+use super::history::{ClientAttempt, Reconnect};
+use super::{Connection, Mode, first_message};
+use crate::config::ListenerProtocol;
+use crate::handshake::{
+    HandshakeError, MysqlOpening, Opening, OpeningStage, TlsOpening, read_mysql_opening,
+    read_opening,
+};
+use crate::net::{Buffered, linger};
+use crate::preface::mysql::Profile;
+use crate::probe::dissection;
+use crate::probe::exchange::{Exchange, Side};
+use crate::probe::hint::Hint;
+use crate::probe::tap::Tap;
+use crate::tls::hello::HelloError;
+use crate::tls::{Alert, ClientHello, Sni, ja4};
+use crate::wire::Reader;
+
+/// How long a client gets to react to its answer before the listener hangs up.
+const REACTION: Duration = Duration::from_secs(2);
+
+/// How much of what a client says after its answer is read.
+const MAX_AFTER: usize = 64 * 1024;
+
+/// What is said to clients without TLS.
+const NEEDS_TLS: &str = "your client came without TLS";
+
+type Client = Buffered<Tap<TcpStream>>;
+
+/// How a client began, whatever its protocol.
+enum ClientOpening {
+    /// With TLS, or with a request for it before.
+    Tls { starttls: bool, hello: ClientHello },
+    /// With a login in the clear.
+    Login,
+    /// With a Postgres CancelRequest in the clear.
+    Cancel,
+}
+
+/// What a client is answered.
+enum Response {
+    Nothing,
+    Alert(Alert),
+    Words(Vec<u8>),
+}
+
+/// Serves the client to its end and tells what was heard.
+pub(super) async fn respond(connection: &Connection, tcp: TcpStream) -> ClientReport {
+    let settings = &connection.shared.settings;
+    let deadline = connection.accepted + settings.timeout;
+    let mut client = Buffered::new(Tap::new(tcp, connection.recording.clone(), Side::Server));
+    let mut stage = OpeningStage::default();
+    let reading = open(&mut client, connection, &mut stage);
+    let opening = match timeout_at(deadline, reading).await {
+        Ok(opening) => opening.map_err(Some),
+        Err(_) => Err(None),
+    };
+    let exchange = connection.recording.exchange();
+    let opened = opening.as_ref().ok();
+    let attempt = opened.and_then(|opening| attempt(opening, &exchange, settings.hint));
+    let reconnect = attempt
+        .as_ref()
+        .and_then(|attempt| compare(connection, attempt));
+    let mut client_report = match &opening {
+        // rustls takes no hello with an illegal name.
+        Ok(ClientOpening::Tls { hello, .. })
+            if matches!(settings.mode, Mode::Certify) && !matches!(hello.sni, Sni::Invalid(_)) =>
+        {
+            show_certificate(connection, client, hello, attempt).await
+        }
+        opening => {
+            let response = response(opening, &client, settings.hint);
+            reply(connection, client, response, attempt).await
+        }
+    };
+    if matches!(opening, Err(None)) {
+        client_report.fell_silent(settings.timeout);
+    }
+    if let Some(reconnect) = reconnect {
+        client_report.reconnected(reconnect);
+    }
+    client_report
+}
+
+/// Reads the client's opening; `stage` is only of use to a gateway that must tell why it ended.
+async fn open(
+    client: &mut Client,
+    connection: &Connection,
+    stage: &mut OpeningStage,
+) -> Result<ClientOpening, HandshakeError> {
+    let protocol = match connection.shared.settings.hint {
+        Hint::Mysql => return open_mysql(client, &Profile::MYSQL, connection, stage).await,
+        Hint::Mariadb => return open_mysql(client, &Profile::MARIADB, connection, stage).await,
+        Hint::Mongodb | Hint::Redis | Hint::Tls => ListenerProtocol::Tls,
+        Hint::None | Hint::Postgres => ListenerProtocol::Auto,
+    };
+    Ok(match read_opening(client, protocol, stage).await? {
+        Opening::Tls(TlsOpening { ssl_request, hello }) => ClientOpening::Tls {
+            starttls: ssl_request,
+            hello,
+        },
+        Opening::Startup => ClientOpening::Login,
+        Opening::Cancel => ClientOpening::Cancel,
+    })
+}
+
+async fn open_mysql(
+    client: &mut Client,
+    profile: &Profile<'_>,
+    connection: &Connection,
+    stage: &mut OpeningStage,
+) -> Result<ClientOpening, HandshakeError> {
+    let id = u32::try_from(connection.id).unwrap_or(u32::MAX);
+    Ok(
+        match read_mysql_opening(client, profile, id, stage).await? {
+            MysqlOpening::Tls(hello) => ClientOpening::Tls {
+                starttls: true,
+                hello,
+            },
+            MysqlOpening::Login => ClientOpening::Login,
+        },
+    )
+}
+
+/// What a client came with, as far as it has sent anything.
+fn attempt(opening: &ClientOpening, exchange: &Exchange, hint: Hint) -> Option<ClientAttempt> {
+    match opening {
+        ClientOpening::Tls { starttls, hello } => Some(ClientAttempt {
+            tls: true,
+            starttls: *starttls,
+            sni: hello.sni_raw.clone(),
+            program: program(exchange, hint),
+        }),
+        ClientOpening::Login => {
+            let bytes = exchange.client.bytes();
+            // The answer to a greeting carries a scramble, which differs each time.
+            let fixed = match first_message::read(bytes, hint) {
+                Some(words) if hint.is_server_first() => words.harmless,
+                _ => bytes.len(),
+            };
+            Some(ClientAttempt::plaintext(
+                Reader::new(bytes).take_up_to(fixed),
+            ))
+        }
+        ClientOpening::Cancel => None,
+    }
+}
+
+/// Fingerprint and ALPN of a hello: two programs seldom have both in common.
+fn program(exchange: &Exchange, hint: Hint) -> Box<[u8]> {
+    let dissection = dissection::dissect(exchange, hint);
+    let Some((hello, offer)) = &dissection.client_tls.hello else {
+        return Box::default();
+    };
+    let mut program = ja4::ja4(hello, offer).into_bytes();
+    for protocol in &hello.alpn {
+        program.push(0);
+        program.extend_from_slice(protocol);
+    }
+    program.into()
+}
+
+fn compare(connection: &Connection, attempt: &ClientAttempt) -> Option<Reconnect> {
+    let history = connection.shared.history();
+    history.compare(connection.ip(), attempt, connection.accepted)
+}
+
+fn refused(connection: &Connection, attempt: Option<ClientAttempt>) {
+    if let Some(attempt) = attempt {
+        let now = Instant::now();
+        connection
+            .shared
+            .history()
+            .refused(connection.ip(), attempt, now);
+    }
+}
+
+/// What the client is answered where no certificate is shown.
+fn response(
+    opening: &Result<ClientOpening, Option<HandshakeError>>,
+    client: &Client,
+    hint: Hint,
+) -> Response {
+    match opening {
+        Ok(ClientOpening::Tls { .. }) => Response::Alert(Alert::UnrecognizedName),
+        Ok(ClientOpening::Login)
+        | Err(Some(HandshakeError::Preface(_) | HandshakeError::Hello(HelloError::NotTls(_)))) => {
+            match first_message::refusal(client.ahead(), hint, NEEDS_TLS) {
+                words if words.is_empty() => Response::Nothing,
+                words => Response::Words(words),
+            }
+        }
+        Err(Some(HandshakeError::Hello(error))) => Response::Alert(error.alert()),
+        Ok(ClientOpening::Cancel) | Err(_) => Response::Nothing,
+    }
+}
+
+/// Answers, and watches what the client does about it.
+async fn reply(
+    connection: &Connection,
+    mut client: Client,
+    response: Response,
+    attempt: Option<ClientAttempt>,
+) -> ClientReport {
+    let (what, bytes) = match response {
+        Response::Nothing => {
+            linger::close(client).await;
+            connection.recording.finish();
+            return ClientReport::of(connection);
+        }
+        Response::Alert(alert) => (
+            format!("alert {} {alert}", alert.code()),
+            alert.record().to_vec(),
+        ),
+        Response::Words(words) => ("an error in words".to_owned(), words),
+    };
+    let answer = Answer {
+        what,
+        received: connection.recording.exchange().client.bytes().len(),
+        at: connection.recording.elapsed(),
+    };
+    // Before it is told: it may be back before this goes on.
+    refused(connection, attempt);
+    if client.send(&bytes).await.is_ok() {
+        let _ = timeout(REACTION, watch(&mut client)).await;
+    }
+    linger::close(client).await;
+    connection.recording.finish();
+    let mut client_report = ClientReport::of(connection);
+    client_report.answered(answer, connection);
+    client_report
+}
+
+/// Reads to the end, for the recording.
+async fn watch(client: &mut Client) {
+    let mut read = 0;
+    while let Ok(n @ 1..) = client.fill().await {
+        client.consume(n);
+        read += n;
+        if read > MAX_AFTER {
+            return;
+        }
+    }
+}
+
+/// Goes one step further: completes TLS.
+async fn show_certificate(
+    connection: &Connection,
+    client: Client,
+    hello: &ClientHello,
+    attempt: Option<ClientAttempt>,
+) -> ClientReport {
+    let settings = &connection.shared.settings;
+    let deadline = connection.accepted + settings.timeout;
+    refused(connection, attempt);
+    let certified = certify(client, hello, settings.hint, deadline).await;
+    connection.recording.finish();
+    let mut client_report = ClientReport::of(connection);
+    match certified {
+        Ok((name, outcome)) => client_report.certified(&name, outcome),
+        Err(error) => client_report.answer = Some(format!("nothing: no certificate: {error}")),
+    }
+    client_report
+}
