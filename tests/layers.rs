@@ -40,7 +40,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "sessions",
         &["upstream", "per_ip", "route", "stats", "tls", "traffic"],
     ),
-    ("admission", &["config", "per_ip", "stats"]),
+    ("admission", &["config", "net", "per_ip", "stats"]),
     ("access_log", &["config", "stats"]),
     (
         "gateway",

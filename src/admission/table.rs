@@ -1,4 +1,4 @@
-//! The table of unfinished handshakes: who has a place, who waits for one, who gives way.
+//! The table of unfinished handshakes: which are open, which wait for their turn, which give way.
 //!
 //! It is pure: no lock, no clock, no tasks. Every operation takes O(log n).
 
@@ -13,29 +13,32 @@ pub(super) struct Bounds {
     pub(super) all: usize,
     /// Under way from one source.
     pub(super) per_ip: usize,
-    /// Bytes held beyond what each may hold anyway.
+    /// Bytes of the budget that all share.
     pub(super) bytes: usize,
 }
 
-/// Those for whom an operation changed something.
+/// Handshakes that an operation has decided about.
 #[derive(Debug)]
-pub(super) struct Changes<P> {
+pub(super) struct Decisions<P> {
     /// They waited, and it is their turn.
     pub(super) turns: Vec<P>,
-    /// They have lost their place.
-    pub(super) gave_way: Vec<P>,
+    /// They have lost their slot.
+    pub(super) evicted: Vec<P>,
+    /// They may hold so many bytes of the shared budget.
+    pub(super) granted: Vec<(P, usize)>,
 }
 
-impl<P> Default for Changes<P> {
+impl<P> Default for Decisions<P> {
     fn default() -> Self {
         Self {
             turns: Vec::new(),
-            gave_way: Vec::new(),
+            evicted: Vec::new(),
+            granted: Vec::new(),
         }
     }
 }
 
-/// Where a newcomer stands.
+/// The state of a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Entered {
     /// Its handshake may begin.
@@ -46,26 +49,57 @@ pub(super) enum Entered {
     Full,
 }
 
-/// Unfinished handshakes by source; `P` is how each is reached.
+/// Unfinished handshakes by source; `P` is the handle by which each is notified.
 #[derive(Debug)]
 pub(super) struct Table<P> {
     next: u64,
     all: usize,
-    bytes: usize,
     bounds: Bounds,
+    /// Bytes of the shared budget that were requested by those in the table.
+    requested: usize,
+    /// Bytes that were granted and not given back yet, also by those that were evicted.
+    granted: usize,
+    /// Handshakes whose request does not fit yet, in the order in which it was made.
+    queue: BTreeMap<u64, (IpAddr, u64)>,
+    /// Bytes of those that were evicted and have not left yet.
+    evicted: HashMap<u64, usize>,
     sources: HashMap<IpAddr, Source<P>>,
     /// Sources by the number of their clients, then the one with the oldest last.
     by_number: BTreeSet<(usize, Reverse<u64>, IpAddr)>,
-    /// Sources whose clients hold more than each may hold anyway, by how much.
+    /// Sources whose clients have requested bytes of the shared budget, by how many.
     by_bytes: BTreeSet<(usize, IpAddr)>,
 }
 
 #[derive(Debug)]
 struct Source<P> {
     /// By number, which is the order of arrival.
-    open: BTreeMap<u64, (P, usize)>,
+    open: BTreeMap<u64, Open<P>>,
     waiting: BTreeMap<u64, P>,
+    /// Bytes of the shared budget that were requested.
     bytes: usize,
+}
+
+/// A handshake under way, and its part of the shared budget.
+#[derive(Debug)]
+struct Open<P> {
+    handle: P,
+    /// Bytes that it has requested.
+    requested: usize,
+    /// Those of them that were granted.
+    granted: usize,
+    /// Its number in the queue.
+    queued: Option<u64>,
+}
+
+impl<P> Open<P> {
+    fn new(handle: P) -> Self {
+        Self {
+            handle,
+            requested: 0,
+            granted: 0,
+            queued: None,
+        }
+    }
 }
 
 impl<P> Source<P> {
@@ -84,8 +118,11 @@ impl<P> Default for Table<P> {
         Self {
             next: 0,
             all: 0,
-            bytes: 0,
             bounds: Bounds::default(),
+            requested: 0,
+            granted: 0,
+            queue: BTreeMap::new(),
+            evicted: HashMap::new(),
             sources: HashMap::new(),
             by_number: BTreeSet::new(),
             by_bytes: BTreeSet::new(),
@@ -94,7 +131,7 @@ impl<P> Default for Table<P> {
 }
 
 impl<P: Clone> Table<P> {
-    /// How many there are, those that wait included.
+    /// Number of handshakes, those that wait included.
     pub(super) fn len(&self) -> usize {
         self.all
     }
@@ -107,11 +144,11 @@ impl<P: Clone> Table<P> {
     pub(super) fn enter(
         &mut self,
         source: IpAddr,
-        place: P,
+        handle: P,
         bounds: Bounds,
-    ) -> (Entered, Changes<P>) {
+    ) -> (Entered, Decisions<P>) {
         self.bounds = bounds;
-        let mut changes = Changes::default();
+        let mut decisions = Decisions::default();
         while self.all >= bounds.all.max(1) {
             let Some(most) = self.most(source) else {
                 break;
@@ -124,10 +161,10 @@ impl<P: Clone> Table<P> {
                 break;
             };
             if waits.is_some() && most == source {
-                return (Entered::Full, changes);
+                return (Entered::Full, decisions);
             }
-            changes.gave_way.extend(self.remove(most, id));
-            self.give_turns(most, &mut changes);
+            decisions.evicted.extend(self.evict(most, id));
+            self.give_turns(most, &mut decisions);
         }
         let id = self.next;
         self.next += 1;
@@ -135,59 +172,95 @@ impl<P: Clone> Table<P> {
         let open = self.change(source, |held| {
             let open = held.waiting.is_empty() && held.open.len() < bounds.per_ip;
             if open {
-                held.open.insert(id, (place, 0));
+                held.open.insert(id, Open::new(handle));
             } else {
-                held.waiting.insert(id, place);
+                held.waiting.insert(id, handle);
             }
             open
         });
         if open {
-            (Entered::Open(id), changes)
+            (Entered::Open(id), decisions)
         } else {
-            (Entered::Waiting(id), changes)
+            (Entered::Waiting(id), decisions)
         }
     }
 
-    /// Removes a client, if it is still there; the next of its source gets its turn.
-    pub(super) fn leave(&mut self, source: IpAddr, id: u64) -> Changes<P> {
-        let mut changes = Changes::default();
-        if self.remove(source, id).is_some() {
-            self.give_turns(source, &mut changes);
+    /// Removes a client, evicted or not, with its part of the budget; the next of its source gets
+    /// its turn.
+    pub(super) fn leave(&mut self, source: IpAddr, id: u64) -> Decisions<P> {
+        let mut decisions = Decisions::default();
+        if self.evict(source, id).is_some() {
+            self.give_turns(source, &mut decisions);
         }
-        changes
+        if let Some(bytes) = self.evicted.remove(&id) {
+            self.granted -= bytes;
+        }
+        self.grant(&mut decisions);
+        decisions
     }
 
-    /// Says how many bytes a client under way holds beyond what each may hold anyway; where that is
-    /// too much together, those of the source that holds most give way, the oldest first.
-    pub(super) fn hold(&mut self, source: IpAddr, id: u64, bytes: usize) -> Changes<P> {
-        let mut changes = Changes::default();
+    /// Requests `bytes` of the budget for a client under way, in all. They are granted once those
+    /// who were evicted have given back enough.
+    ///
+    /// Where too much is requested together, those of the source that has requested most are
+    /// evicted, the oldest first; that may be the client itself.
+    pub(super) fn request(&mut self, source: IpAddr, id: u64, bytes: usize) -> Decisions<P> {
+        let mut decisions = Decisions::default();
         let known = self.sources.get(&source);
         if known.is_none_or(|held| !held.open.contains_key(&id)) {
-            return changes;
+            return decisions;
         }
+        let number = self.next;
+        self.next += 1;
+        self.queue.insert(number, (source, id));
         self.change(source, |held| {
-            if let Some((_, held_before)) = held.open.get_mut(&id) {
-                held.bytes = held.bytes - *held_before + bytes;
-                *held_before = bytes;
+            if let Some(open) = held.open.get_mut(&id) {
+                held.bytes = held.bytes - open.requested + bytes;
+                open.requested = bytes;
+                open.queued = Some(number);
             }
         });
-        while self.bytes > self.bounds.bytes {
+        while self.requested > self.bounds.bytes {
             let Some(&(most_bytes, most)) = self.by_bytes.last() else {
                 break;
             };
             let own = self.sources.get(&source).map_or(0, |held| held.bytes);
             let most = if own == most_bytes { source } else { most };
             let oldest = self.sources.get(&most).and_then(|held| {
-                let holding = held.open.iter().find(|(_, (_, bytes))| *bytes > 0);
+                let holding = held.open.iter().find(|(_, open)| open.requested > 0);
                 holding.map(|(id, _)| *id)
             });
             let Some(oldest) = oldest else {
                 break;
             };
-            changes.gave_way.extend(self.remove(most, oldest));
-            self.give_turns(most, &mut changes);
+            decisions.evicted.extend(self.evict(most, oldest));
+            self.give_turns(most, &mut decisions);
         }
-        changes
+        self.grant(&mut decisions);
+        decisions
+    }
+
+    /// Grants what fits of the requests, in their order.
+    fn grant(&mut self, decisions: &mut Decisions<P>) {
+        while let Some(first) = self.queue.first_entry() {
+            let (source, id) = *first.get();
+            let held = self.sources.get_mut(&source);
+            let Some(open) = held.and_then(|held| held.open.get_mut(&id)) else {
+                first.remove();
+                continue;
+            };
+            let more = open.requested - open.granted;
+            if self.granted + more > self.bounds.bytes {
+                break;
+            }
+            first.remove();
+            self.granted += more;
+            open.granted = open.requested;
+            open.queued = None;
+            decisions
+                .granted
+                .push((open.handle.clone(), open.requested));
+        }
     }
 
     /// The source with most clients, if the newcomer were one of its own.
@@ -197,20 +270,25 @@ impl<P: Clone> Table<P> {
         Some(if own >= *number { newcomer } else { *most })
     }
 
-    fn remove(&mut self, source: IpAddr, id: u64) -> Option<P> {
+    /// Removes a client that is still there; what was granted to it stays counted until it leaves.
+    fn evict(&mut self, source: IpAddr, id: u64) -> Option<P> {
         self.sources.get(&source)?;
-        let removed = self.change(source, |held| match held.open.remove(&id) {
-            Some((place, bytes)) => {
-                held.bytes -= bytes;
-                Some(place)
-            }
-            None => held.waiting.remove(&id),
-        });
-        self.all -= usize::from(removed.is_some());
-        removed
+        let open = self.change(source, |held| {
+            let open = held.open.remove(&id);
+            held.bytes -= open.as_ref().map_or(0, |open| open.requested);
+            open.or_else(|| held.waiting.remove(&id).map(Open::new))
+        })?;
+        if let Some(number) = open.queued {
+            self.queue.remove(&number);
+        }
+        if open.granted > 0 {
+            self.evicted.insert(id, open.granted);
+        }
+        self.all -= 1;
+        Some(open.handle)
     }
 
-    fn give_turns(&mut self, source: IpAddr, changes: &mut Changes<P>) {
+    fn give_turns(&mut self, source: IpAddr, decisions: &mut Decisions<P>) {
         let per_ip = self.bounds.per_ip;
         let waits = |held: &Source<P>| held.open.len() < per_ip && !held.waiting.is_empty();
         if !self.sources.get(&source).is_some_and(waits) {
@@ -218,10 +296,10 @@ impl<P: Clone> Table<P> {
         }
         self.change(source, |held| {
             while held.open.len() < per_ip
-                && let Some((id, place)) = held.waiting.pop_first()
+                && let Some((id, handle)) = held.waiting.pop_first()
             {
-                changes.turns.push(place.clone());
-                held.open.insert(id, (place, 0));
+                decisions.turns.push(handle.clone());
+                held.open.insert(id, Open::new(handle));
             }
         });
     }
@@ -245,7 +323,7 @@ impl<P: Clone> Table<P> {
             }
         }
         if before.2 != after.2 {
-            self.bytes = self.bytes - before.2 + after.2;
+            self.requested = self.requested - before.2 + after.2;
             self.by_bytes.remove(&(before.2, source));
             if after.2 > 0 {
                 self.by_bytes.insert((after.2, source));

@@ -5,18 +5,23 @@
 //!
 //! No `MSG_PEEK`: a peek that finds half a hello would have to spin until the rest arrives.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::ReadAllowance;
+
 /// Room made for each read: more than nearly every first message of a client.
 const CHUNK: usize = 2048;
+
+/// Room that is worth a read; with less the buffer grows first.
+const LEAST: usize = 512;
 
 /// What is read at once while bytes flow: rustls asks for 4 KiB at a time, a quarter of a record.
 const FLOW: usize = 64 * 1024;
@@ -28,8 +33,8 @@ pub struct Buffered<S = TcpStream> {
     ahead: BytesMut,
     /// The last read took all the room that it was given, so there is likely more.
     flows: bool,
-    /// Where what is read is counted.
-    meter: Option<Arc<AtomicUsize>>,
+    /// Bound of what is read, where there is one.
+    allowance: Option<Arc<ReadAllowance>>,
 }
 
 impl<S> Buffered<S> {
@@ -40,22 +45,29 @@ impl<S> Buffered<S> {
             stream,
             ahead: BytesMut::new(),
             flows: false,
-            meter: None,
+            allowance: None,
         }
     }
 
-    /// A stream from which nothing was read yet, and which counts what is.
+    /// A stream from which nothing was read yet, and no more is than `allowance` has.
     #[must_use]
-    pub fn metered(stream: S, meter: Arc<AtomicUsize>) -> Self {
+    pub fn with_allowance(stream: S, allowance: Arc<ReadAllowance>) -> Self {
         Self {
-            meter: Some(meter),
+            allowance: Some(allowance),
             ..Self::new(stream)
         }
     }
 
-    /// Counts no more.
-    pub fn unmeter(&mut self) {
-        self.meter = None;
+    /// Reads without a bound from now on.
+    pub fn lift_allowance(&mut self) {
+        self.allowance = None;
+    }
+
+    /// Drops all but the first `n` bytes that were read ahead, and their memory.
+    pub fn truncate(&mut self, n: usize) {
+        if self.ahead.len() > n {
+            self.ahead = self.ahead.get(..n).unwrap_or_default().into();
+        }
     }
 
     /// What was read ahead and not consumed.
@@ -92,9 +104,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
     /// # Errors
     /// As the stream's.
     pub async fn fill(&mut self) -> io::Result<usize> {
-        self.ahead.reserve(CHUNK);
-        let n = self.stream.read_buf(&mut self.ahead).await?;
-        count(self.meter.as_deref(), n);
+        let Some(allowance) = &self.allowance else {
+            self.ahead.reserve(CHUNK);
+            return self.stream.read_buf(&mut self.ahead).await;
+        };
+        let left = poll_fn(|_| match allowance.left() {
+            0 => Poll::Pending,
+            left => Poll::Ready(left),
+        });
+        let left = left.await;
+        if self.ahead.capacity() - self.ahead.len() < LEAST {
+            // By just so much: what grows by doubling holds twice what is counted.
+            let mut larger = BytesMut::with_capacity(self.ahead.len() + CHUNK);
+            larger.extend_from_slice(&self.ahead);
+            self.ahead = larger;
+        }
+        let n = self
+            .stream
+            .read_buf(&mut (&mut self.ahead).limit(left))
+            .await?;
+        allowance.count(n);
         Ok(n)
     }
 
@@ -119,13 +148,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
             stream,
             ahead,
             flows,
-            meter,
+            allowance,
         } = &mut *self;
+        if let (Some(allowance), true) = (allowance, ahead.is_empty()) {
+            let left = allowance.left();
+            if left == 0 {
+                return Poll::Pending;
+            }
+            let room = left.min(buf.remaining());
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(room));
+            ready!(Pin::new(stream).poll_read(cx, &mut part))?;
+            let read = part.filled().len();
+            buf.advance(read);
+            allowance.count(read);
+            return Poll::Ready(Ok(()));
+        }
         if ahead.is_empty() && !*flows {
             let room = buf.remaining();
             ready!(Pin::new(stream).poll_read(cx, buf))?;
             *flows = room < FLOW && buf.remaining() == 0;
-            count(meter.as_deref(), room - buf.remaining());
             return Poll::Ready(Ok(()));
         }
         if ahead.is_empty() {
@@ -136,7 +177,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
                 *flows = false;
             }
             let read = ready!(read)?;
-            count(meter.as_deref(), read);
             if read == 0 {
                 return Poll::Ready(Ok(()));
             }
@@ -149,12 +189,6 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
             *ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))
-    }
-}
-
-fn count(meter: Option<&AtomicUsize>, n: usize) {
-    if let Some(meter) = meter {
-        meter.fetch_add(n, Ordering::Relaxed);
     }
 }
 

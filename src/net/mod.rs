@@ -3,6 +3,7 @@
 //!
 //! Not here: what the bytes mean.
 
+mod allowance;
 pub mod buffered;
 pub mod descriptors;
 pub mod dial;
@@ -18,5 +19,6 @@ mod splice;
 pub mod stream;
 pub mod zone;
 
+pub use allowance::ReadAllowance;
 pub use buffered::Buffered;
 pub use stream::Stream;

@@ -27,7 +27,7 @@ impl Stream {
     #[must_use]
     pub fn server(mut tls: Box<server::TlsStream<Buffered>>) -> Self {
         let (below, session) = tls.get_mut();
-        below.unmeter();
+        below.lift_allowance();
         session.set_buffer_limit(Some(SCRATCH));
         Self::Server(tls)
     }

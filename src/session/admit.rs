@@ -54,7 +54,7 @@ impl Session {
             )),
         };
         match turn {
-            Ok(()) => Ok((Buffered::metered(tcp, slot.read().clone()), slot)),
+            Ok(()) => Ok((slot.bound(tcp), slot)),
             Err(refusal) => {
                 let told = self.without_slot(Buffered::new(tcp), None, refusal);
                 Err(Box::pin(told).await)
@@ -70,8 +70,8 @@ impl Session {
         stage: Option<OpeningStage>,
         refusal: SessionEnd,
     ) -> SessionEnd {
-        let telling = self.gateway.handshakes.telling();
-        answer::to_first_words(client, stage, refusal, telling.is_some()).await
+        let permit = self.gateway.handshakes.refusal_permit();
+        answer::to_first_words(client, stage, refusal, permit.is_some()).await
     }
 }
 

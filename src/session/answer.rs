@@ -21,7 +21,8 @@ use crate::stats::CloseReason;
 use crate::tls::Sni;
 
 /// Answers a client that has not begun TLS, as far as its protocol has words.
-pub(super) async fn before_tls(client: Buffered, refusal: SessionEnd) -> SessionEnd {
+pub(super) async fn before_tls(mut client: Buffered, refusal: SessionEnd) -> SessionEnd {
+    client.lift_allowance();
     match refusal.reason {
         CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
         CloseReason::BadHello => say(client, &refusal.alert().record()).await,
@@ -66,7 +67,7 @@ pub(super) async fn to_first_words(
 
 /// Answers a client that waits for the answer to its hello.
 pub(super) async fn to_hello(
-    client: Buffered,
+    mut client: Buffered,
     opening: &TlsOpening,
     refusal: SessionEnd,
     context: &SessionContext,
@@ -94,7 +95,10 @@ pub(super) async fn to_hello(
                 say(stream, &refusal.error_response(context.name())).await;
             }
         }
-        _ => say(client, &refusal.alert().record()).await,
+        _ => {
+            client.lift_allowance();
+            say(client, &refusal.alert().record()).await;
+        }
     }
     refusal
 }

@@ -96,6 +96,7 @@ impl Session {
             Ok(Ok(opening)) => opening,
             Ok(Err(refusal)) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
             Err(reason) => {
+                slot.surrender(&mut client);
                 let told = self.without_slot(client, Some(stage), gave_way(reason));
                 return Err(Box::pin(told).await);
             }

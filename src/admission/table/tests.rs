@@ -6,10 +6,10 @@ const BOUNDS: Bounds = Bounds {
     bytes: 100,
 };
 
-/// A table whose clients are called by what they are.
-struct Stage(Table<&'static str>, HashMap<&'static str, (IpAddr, u64)>);
+/// A table whose clients have names.
+struct Named(Table<&'static str>, HashMap<&'static str, (IpAddr, u64)>);
 
-impl Stage {
+impl Named {
     fn new() -> Self {
         Self(Table::default(), HashMap::new())
     }
@@ -17,8 +17,8 @@ impl Stage {
     /// A client from `source`, a last octet: where it stands, and who gave way.
     fn enter(&mut self, source: u8, name: &'static str, bounds: Bounds) -> (&'static str, String) {
         let source = IpAddr::from([192, 0, 2, source]);
-        let (entered, changes) = self.0.enter(source, name, bounds);
-        assert!(changes.turns.is_empty(), "{:?}", changes.turns);
+        let (entered, decisions) = self.0.enter(source, name, bounds);
+        assert!(decisions.turns.is_empty(), "{:?}", decisions.turns);
         let word = match entered {
             Entered::Open(id) => {
                 self.1.insert(name, (source, id));
@@ -30,22 +30,37 @@ impl Stage {
             }
             Entered::Full => "full",
         };
-        (word, changes.gave_way.join(" "))
+        (word, decisions.evicted.join(" "))
     }
 
     fn leave(&mut self, name: &str) -> String {
         let (source, id) = self.1[name];
-        let changes = self.0.leave(source, id);
-        assert!(changes.gave_way.is_empty(), "{:?}", changes.gave_way);
-        changes.turns.join(" ")
+        let decisions = self.0.leave(source, id);
+        assert!(decisions.evicted.is_empty(), "{:?}", decisions.evicted);
+        decisions.turns.join(" ")
     }
 
-    /// Who gave way, and whose turn came by that.
-    fn hold(&mut self, name: &str, bytes: usize) -> (String, String) {
+    /// Who is granted what they requested once this one is gone.
+    fn give_back(&mut self, name: &str) -> String {
         let (source, id) = self.1[name];
-        let changes = self.0.hold(source, id, bytes);
-        (changes.gave_way.join(" "), changes.turns.join(" "))
+        granted(self.0.leave(source, id))
     }
+
+    /// Who gave way, whose turn came by that, and who is granted what they requested.
+    fn request(&mut self, name: &str, bytes: usize) -> [String; 3] {
+        let (source, id) = self.1[name];
+        let decisions = self.0.request(source, id, bytes);
+        let (evicted, turns) = (decisions.evicted.join(" "), decisions.turns.join(" "));
+        [evicted, turns, granted(decisions)]
+    }
+}
+
+fn granted(decisions: Decisions<&'static str>) -> String {
+    let granted = decisions.granted.into_iter();
+    let granted: Vec<_> = granted
+        .map(|(name, bytes)| format!("{name}:{bytes}"))
+        .collect();
+    granted.join(" ")
 }
 
 fn said(word: &str, gave_way: &str) -> (&'static str, String) {
@@ -56,7 +71,7 @@ fn said(word: &str, gave_way: &str) -> (&'static str, String) {
 
 #[test]
 fn beyond_the_limit_of_a_source_turns_come_in_order_of_arrival() {
-    let mut table = Stage::new();
+    let mut table = Named::new();
     for (name, word) in [
         ("a", "open"),
         ("b", "open"),
@@ -82,7 +97,7 @@ fn beyond_the_limit_of_a_source_turns_come_in_order_of_arrival() {
 
 #[test]
 fn a_higher_limit_gives_several_their_turn_and_lets_nobody_pass_them() {
-    let mut table = Stage::new();
+    let mut table = Named::new();
     for name in ["a", "b", "c", "d"] {
         table.enter(1, name, BOUNDS);
     }
@@ -96,7 +111,7 @@ fn a_higher_limit_gives_several_their_turn_and_lets_nobody_pass_them() {
 
 #[test]
 fn when_full_the_source_with_most_gives_way() {
-    let mut table = Stage::new();
+    let mut table = Named::new();
     for (source, name) in [(2, "x"), (1, "a"), (1, "b"), (3, "y"), (1, "c"), (1, "d")] {
         table.enter(source, name, BOUNDS);
     }
@@ -116,7 +131,7 @@ fn when_full_the_source_with_most_gives_way() {
 
 #[test]
 fn a_source_that_fills_the_table_alone_is_full_once_it_waits() {
-    let mut table = Stage::new();
+    let mut table = Named::new();
     for name in ["a", "b", "c", "d", "e", "f"] {
         table.enter(1, name, BOUNDS);
     }
@@ -129,21 +144,44 @@ fn a_source_that_fills_the_table_alone_is_full_once_it_waits() {
 
 #[test]
 fn bytes_are_bounded_over_all() {
-    let mut table = Stage::new();
+    let mut table = Named::new();
     for (source, name) in [(1, "small"), (1, "big"), (1, "next"), (2, "x"), (3, "y")] {
         table.enter(source, name, BOUNDS);
     }
-    assert_eq!(table.hold("big", 60), said_bytes("", ""));
-    assert_eq!(table.hold("x", 40), said_bytes("", ""));
+    assert_eq!(table.request("big", 60), ["", "", "big:60"]);
+    assert_eq!(table.request("x", 40), ["", "", "x:40"]);
     // The source that holds most gives way, by one that holds anything.
-    assert_eq!(table.hold("y", 20), said_bytes("big", "next"));
+    assert_eq!(table.request("y", 20), ["big", "next", ""]);
+    assert_eq!(table.give_back("big"), "y:20");
     // x and y hold 60; x grows alone beyond the bound and gives way itself.
-    assert_eq!(table.hold("x", 90), said_bytes("x", ""));
-    assert_eq!(table.hold("x", 95), said_bytes("", ""), "it is gone");
+    assert_eq!(table.request("x", 90), ["x", "", ""]);
+    assert_eq!(table.request("x", 95), ["", "", ""], "it is gone");
+    assert_eq!(table.give_back("x"), "");
     assert_eq!(table.leave("y"), "");
-    assert_eq!((table.0.bytes, table.0.by_bytes.len()), (0, 0));
+    assert_eq!((table.0.requested, table.0.by_bytes.len()), (0, 0));
+    assert_eq!(table.0.granted, 0);
 }
 
-fn said_bytes(gave_way: &str, turns: &str) -> (String, String) {
-    (gave_way.to_owned(), turns.to_owned())
+#[test]
+fn what_the_evicted_still_hold_is_granted_to_nobody() {
+    let mut table = Named::new();
+    for (source, name) in [(1, "a"), (2, "b"), (3, "c"), (4, "d"), (5, "e")] {
+        table.enter(source, name, BOUNDS);
+    }
+    assert_eq!(table.request("a", 60), ["", "", "a:60"]);
+    assert_eq!(table.request("b", 40), ["", "", "b:40"]);
+    assert_eq!(table.request("c", 30), ["a", "", ""]);
+    // Requests are granted in their order, also where a later one would fit.
+    assert_eq!(table.request("d", 30), ["", "", ""]);
+    // One that waits can be the one that gives way, and holds up nobody then.
+    assert_eq!(table.request("c", 50), ["c", "", ""]);
+    assert_eq!(table.request("e", 30), ["", "", ""]);
+    assert_eq!(table.0.granted, 100);
+    assert_eq!(table.give_back("a"), "d:30 e:30");
+    assert_eq!(table.give_back("c"), "");
+    for name in ["b", "d", "e"] {
+        table.leave(name);
+    }
+    assert_eq!((table.0.requested, table.0.granted), (0, 0));
+    assert!(table.0.queue.is_empty() && table.0.evicted.is_empty());
 }

@@ -1,8 +1,10 @@
 //! Limits on open handshakes, and descriptors that run out.
 
+use std::fs;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use socket2::{Domain, SockRef, Socket, Type};
 
@@ -192,6 +194,61 @@ fn what_unfinished_handshakes_hold_is_bounded_in_bytes() {
     put(&mut other, &record);
     assert_turned_away(&gateway, first, INTERNAL_ERROR, "handshake_gave_way");
     wait_handshakes(&gateway, 3);
+}
+
+#[test]
+fn a_burst_of_large_hellos_is_not_read_beyond_the_budget() {
+    const CLIENTS: u16 = 1000;
+    // Of a hello announced as 60 KB; a client that is read to here holds 11 steps of the budget.
+    const SENT: usize = 48_000;
+    const HELD: u64 = 11 * 4096;
+    // For each handshake, beside 4 KiB that are free.
+    let budget = 12 * 1024;
+    let fake = Fake::start();
+    let limits = format!("max_handshakes = {CLIENTS}\n[timeouts]\nhandshake = \"60s\"");
+    let gateway = Gateway::start(&gateway(&fake, &limits));
+    let hello = [
+        &b"\x16\x03\x01\x40\0\x01\0\xea\x60\x03\x03"[..],
+        &[0; 16_378],
+    ]
+    .concat();
+    let record = [&b"\x16\x03\x01\x40\0"[..], &[0; 0x4000]].concat();
+    let burst = [&hello[..], &record, &record].concat()[..SENT].to_vec();
+    let mut clients = Vec::new();
+    for n in 0..CLIENTS {
+        let [high, low] = (n / 50 + 1).to_be_bytes();
+        clients.push(connect_from(
+            Ipv4Addr::new(127, 0, high, low),
+            gateway.addr("main"),
+        ));
+    }
+    wait_handshakes(&gateway, usize::from(CLIENTS));
+    let before = peak_memory(gateway.pid());
+    // All of it is there before anything is read.
+    gateway.signal(Signal::STOP);
+    for client in &mut clients {
+        put(client, &burst);
+    }
+    gateway.signal(Signal::CONT);
+    let open = || gateway.call("status", &json!({}))["handshakes"].as_u64();
+    let fits = |handshakes: u64| handshakes * HELD <= u64::from(CLIENTS) * budget;
+    let settled = testbed::until(|| open().is_some_and(fits));
+    assert!(settled, "{:?} handshakes hold more than the budget", open());
+    let grown = peak_memory(gateway.pid()) - before;
+    // 16 KiB for each in bytes, and as much for tasks, and for what it takes to turn so many away.
+    let most = usize::from(CLIENTS) * 32 * 1024;
+    assert!(
+        grown < most,
+        "{grown} bytes in {CLIENTS} handshakes, of {most}"
+    );
+}
+
+/// The most resident memory that a process has had, in bytes. Source: proc(5), `VmHWM`.
+fn peak_memory(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("its status");
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.expect("VmHWM").parse::<usize>().expect("a number") * 1024
 }
 
 #[test]
