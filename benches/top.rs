@@ -241,7 +241,7 @@ fn refresh(connection: &mut Connection, app: &mut App, screen: &mut Screen) {
                     break;
                 }
             }
-            Message::Answer(answer) => panic!("not asked for: {answer}"),
+            Message::Answer(answer) => panic!("not asked for: {answer:?}"),
         }
     }
     let skin = Skin::default();

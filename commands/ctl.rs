@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use dbgate::config;
+use dbgate::control::answer::{ExposeAnswer, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
 use dbgate::control::error::ErrorKind;
 use dbgate::control::params::{self, RunningSessions};
@@ -22,6 +23,7 @@ use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
 use crate::out;
 use crate::socket;
 use crate::table::escape_lines;
+use print::Outcome;
 
 pub(crate) const REFUSED: u8 = 1;
 pub(crate) const USAGE: u8 = 2;
@@ -107,30 +109,18 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
     if matches!(command, CtlCommand::Events { .. }) {
         return follow(&mut client, &socket);
     }
-    let mut answer = client.call(cmd, &params).map_err(failed)?;
-    if let Some(fields) = answer.as_object_mut() {
-        // These belong to the wire.
-        fields.shift_remove("id");
-        fields.shift_remove("ok");
-    }
-    let mut page = match output {
-        Output::Json => print::json(&answer),
-        Output::Table | Output::Wide => print::answer(&command, &answer, output == Output::Wide),
-    };
+    let answer = client.send(cmd, &params).map_err(failed)?;
+    let (mut page, outcome) = print::answer(&command, &answer, output).map_err(failed)?;
     if let (CtlCommand::Expose(args), Output::Table | Output::Wide) = (&command, output) {
-        page.out += &try_it(&mut client, &answer, args);
+        let exposed = print::read(&answer).map_err(failed)?;
+        page.out += &try_it(&mut client, &exposed, args);
     }
     write(&page.out)?;
     out::print_err(&page.err);
-    let any = |key: &str| {
-        answer[key]
-            .as_array()
-            .is_some_and(|items| !items.is_empty())
-    };
-    Ok(match command {
-        CtlCommand::Kill { .. } if any("missing") => NOT_FOUND,
-        CtlCommand::Diff if any("differences") => DIFFERENT,
-        _ => 0,
+    Ok(match outcome {
+        Outcome::Done => 0,
+        Outcome::Missing => NOT_FOUND,
+        Outcome::Different => DIFFERENT,
     })
 }
 
@@ -153,7 +143,7 @@ fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
     out::print_err("Following; Ctrl-C ends it.\n");
     loop {
         let line = match client.event() {
-            Ok(event) => format!("{event}\n"),
+            Ok::<Value, _>(event) => format!("{event}\n"),
             Err(ClientError::Closed) => {
                 return Err(Failure::new(NOT_REACHABLE, "the gateway has stopped"));
             }
@@ -172,16 +162,16 @@ fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
 }
 
 /// After an exposure of a Postgres database: the line that tries it from this machine.
-fn try_it(client: &mut Client, exposed: &Value, args: &ExposeArgs) -> String {
-    if exposed["changed"] != true || args.dry_run {
+fn try_it(client: &mut Client, exposed: &ExposeAnswer, args: &ExposeArgs) -> String {
+    if !exposed.changed || args.dry_run {
         return String::new();
     }
     let name = args.name.clone();
-    let show = client.call("show", &params::ShowParams { name });
-    let status = client.call("status", &params::NoParams {});
+    let show = client.call::<ShowAnswer>("show", &params::ShowParams { name });
+    let status = client.call::<StatusAnswer>("status", &params::NoParams {});
     match (show, status) {
-        (Ok(show), Ok(status)) => print::try_it(exposed, args, &show["database"], &status),
-        // The exposure itself is done; somebody else has changed it since.
+        (Ok(show), Ok(status)) => print::try_it(exposed, args, &show.database, &status),
+        // The exposure itself is done; another caller has changed it since.
         _ => String::new(),
     }
 }
@@ -283,7 +273,7 @@ fn hide(args: &HideArgs) -> Result<Value, Failure> {
 }
 
 fn params(params: &impl Serialize) -> Result<Value, Failure> {
-    // A path is all that can be no text.
+    // Only a path may not be text.
     serde_json::to_value(params).map_err(|e| Failure::new(USAGE, e.to_string()))
 }
 

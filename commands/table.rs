@@ -1,23 +1,21 @@
-//! Tables and values for people: columns two spaces apart, `-` for what is empty, nothing cut off,
-//! and no character that a terminal would obey.
-//!
-//! Not here: which columns there are ([`super::print`]).
+//! Tables and values as text: columns two spaces apart, `-` for what is empty, nothing cut off, and
+//! no character that a terminal would obey.
 
 use std::fmt::Write as _;
 
 use dbgate::wire::is_unseen;
 use serde_json::Value;
 
-/// One column of a table.
-pub(crate) struct Column {
+/// A column of a table whose rows are of the type `R`.
+pub(crate) struct Column<R> {
     header: &'static str,
     wide: bool,
-    cell: fn(&Value) -> String,
+    cell: fn(&R) -> String,
 }
 
-impl Column {
+impl<R> Column<R> {
     /// A column of every table.
-    pub(crate) const fn new(header: &'static str, cell: fn(&Value) -> String) -> Self {
+    pub(crate) const fn new(header: &'static str, cell: fn(&R) -> String) -> Self {
         Self {
             header,
             wide: false,
@@ -26,7 +24,7 @@ impl Column {
     }
 
     /// A column of wide tables only.
-    pub(crate) const fn wide(header: &'static str, cell: fn(&Value) -> String) -> Self {
+    pub(crate) const fn wide(header: &'static str, cell: fn(&R) -> String) -> Self {
         Self {
             header,
             wide: true,
@@ -36,8 +34,8 @@ impl Column {
 }
 
 /// Sets `rows` under the headers of `columns`.
-pub(crate) fn table(rows: &[Value], columns: &[Column], wide: bool) -> String {
-    let columns: Vec<&Column> = columns.iter().filter(|c| wide || !c.wide).collect();
+pub(crate) fn table<R>(rows: &[R], columns: &[Column<R>], wide: bool) -> String {
+    let columns: Vec<&Column<R>> = columns.iter().filter(|c| wide || !c.wide).collect();
     let header = columns.iter().map(|c| c.header.to_owned()).collect();
     let mut lines: Vec<Vec<String>> = vec![header];
     for row in rows {
@@ -80,24 +78,67 @@ pub(crate) fn align(lines: &[Vec<String>]) -> String {
     text
 }
 
-/// A value as a cell shows it.
-pub(crate) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) => items.iter().map(text).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
+/// A value that a cell can show.
+pub(crate) trait Cell {
+    /// The text of the cell; empty if there is nothing to show.
+    fn cell(&self) -> String;
+}
+
+/// The text of a cell: `-` for what is empty.
+pub(crate) fn text<T: Cell + ?Sized>(value: &T) -> String {
+    let text = value.cell();
+    if text.is_empty() {
+        "-".to_owned()
+    } else {
+        text
     }
 }
 
-/// Bytes as people count them, in powers of 1000: `812 B`, `1.2 MB`.
-pub(crate) fn size(value: &Value) -> String {
+impl Cell for String {
+    fn cell(&self) -> String {
+        self.clone()
+    }
+}
+
+impl Cell for u32 {
+    fn cell(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Cell for u64 {
+    fn cell(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl<T: Cell> Cell for Option<T> {
+    fn cell(&self) -> String {
+        self.as_ref().map(Cell::cell).unwrap_or_default()
+    }
+}
+
+impl<T: Cell> Cell for Vec<T> {
+    fn cell(&self) -> String {
+        let items: Vec<String> = self.iter().map(text).collect();
+        items.join(", ")
+    }
+}
+
+impl Cell for Value {
+    fn cell(&self) -> String {
+        match self {
+            Self::Null => String::new(),
+            Self::String(text) => text.clone(),
+            Self::Array(items) => items.cell(),
+            other => other.to_string(),
+        }
+    }
+}
+
+/// Bytes in powers of 1000: `812 B`, `1.2 MB`.
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
-    let Some(bytes) = value.as_u64() else {
-        return text(value);
-    };
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = "B";
     for next in UNITS {
@@ -114,11 +155,8 @@ pub(crate) fn size(value: &Value) -> String {
     }
 }
 
-/// Milliseconds as people say them, in at most two units: `850ms`, `3m12s`, `2d4h`.
-pub(crate) fn span(value: &Value) -> String {
-    let Some(millis) = value.as_u64() else {
-        return text(value);
-    };
+/// Milliseconds in at most two units: `850ms`, `3m12s`, `2d4h`.
+pub(crate) fn span(millis: u64) -> String {
     let seconds = millis / 1000;
     let (large, of_large, small, of_small) = match seconds {
         0 if millis > 0 => return format!("{millis}ms"),
@@ -163,20 +201,32 @@ fn spell(text: &str, spared: impl Fn(char) -> bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
+
+    struct Row {
+        name: String,
+        port: Option<u32>,
+        hosts: Vec<String>,
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
         let columns = [
-            Column::new("NAME", |r| text(&r["name"])),
-            Column::wide("PORT", |r| text(&r["port"])),
-            Column::new("HOSTS", |r| text(&r["hosts"])),
+            Column::new("NAME", |r: &Row| text(&r.name)),
+            Column::wide("PORT", |r| text(&r.port)),
+            Column::new("HOSTS", |r| text(&r.hosts)),
         ];
         let rows = [
-            json!({"name": "a-long-name", "port": 1, "hosts": ["x", "y"]}),
-            json!({"name": "b", "port": null, "hosts": []}),
+            Row {
+                name: "a-long-name".to_owned(),
+                port: Some(1),
+                hosts: vec!["x".to_owned(), "y".to_owned()],
+            },
+            Row {
+                name: "b".to_owned(),
+                port: None,
+                hosts: Vec::new(),
+            },
         ];
         assert_eq!(
             table(&rows, &columns, false),
@@ -201,7 +251,7 @@ mod tests {
             (1_200_000, "1.2 MB"),
             (u64::MAX, "18446.7 PB"),
         ] {
-            assert_eq!(size(&json!(bytes)), said, "{bytes}");
+            assert_eq!(size(bytes), said, "{bytes}");
         }
     }
 
@@ -217,7 +267,7 @@ mod tests {
             (7_500_000, "2h5m"),
             (187_200_000, "2d4h"),
         ] {
-            assert_eq!(span(&json!(millis)), said, "{millis}");
+            assert_eq!(span(millis), said, "{millis}");
         }
     }
 

@@ -160,7 +160,7 @@ fn watch(
         let mut worth = true;
         match input {
             Input::Message(Message::Update(update)) => worth = app.apply(*update),
-            Input::Message(Message::Answer(answer)) => app.answered(&answer),
+            Input::Message(Message::Answer(answer)) => app.answered(answer),
             Input::Lost(why) => app.lost(why),
             Input::Back => app.back(),
             Input::Resize => {}

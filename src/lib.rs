@@ -36,6 +36,7 @@ pub mod file;
 pub mod gateway;
 pub mod handshake;
 pub mod histogram;
+pub mod json;
 pub mod listeners;
 pub mod metrics;
 pub mod net;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("histogram", &[]),
+    ("json", &[]),
     ("one_or_many", &[]),
     ("per_ip", &[]),
     ("file", &[]),
@@ -107,8 +108,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "upstream", "config", "file", "gateway", "source", "reload", "route", "service",
-            "session", "sessions", "stats", "tls",
+            "upstream", "config", "file", "gateway", "json", "source", "reload", "route",
+            "service", "session", "sessions", "stats", "tls",
         ],
     ),
     (
@@ -144,6 +145,7 @@ const ABSENT: &[(&[&str], &[&str])] = &[
             "std::net::Tcp",
         ],
     ),
+    (&["control"], &["json!"]),
     (&[], &["clap", "println!", "eprintln!", "dbg!("]),
 ];
 
@@ -161,18 +163,20 @@ fn code(path: &Path) -> String {
         .join("\n")
 }
 
-/// Every source file, by the top-level module it belongs to; test files are left out.
-fn sources() -> BTreeMap<String, Vec<PathBuf>> {
-    fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(dir).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() && !path.ends_with("tests") {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
-                found.push(path);
-            }
+/// The source files below a folder; test files are left out.
+fn walk(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() && !path.ends_with("tests") {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            found.push(path);
         }
     }
+}
+
+/// Every source file, by the top-level module it belongs to; test files are left out.
+fn sources() -> BTreeMap<String, Vec<PathBuf>> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     walk(&src, &mut files);
@@ -249,6 +253,26 @@ fn what_must_be_absent_is() {
                     wrong.push(format!("{}: {word}", file.display()));
                 }
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Answers of the gateway are types: no field is looked up by its name.
+#[test]
+fn commands_read_typed_answers() {
+    let commands = Path::new(env!("CARGO_MANIFEST_DIR")).join("commands");
+    let mut files = Vec::new();
+    walk(&commands, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let code = code(&file);
+        let indexed = code.match_indices("[\"").any(|(at, _)| {
+            let before = code[..at].chars().next_back();
+            before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | ')' | ']'))
+        });
+        if indexed || code.contains("as_object()") {
+            wrong.push(file.display().to_string());
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

@@ -111,7 +111,7 @@ fn expose(control: &mut Client, backend: SocketAddr) -> Result<Vec<Window>> {
         });
         thread::sleep(PAUSE);
         let begun = Instant::now();
-        control.call("expose", &params).context("expose")?;
+        control.send("expose", &params).context("expose")?;
         if number > 0 {
             windows.push((begun, Instant::now()));
         }

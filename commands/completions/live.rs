@@ -12,11 +12,11 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{Arg, Command, CommandFactory};
+use dbgate::control::answer::{ListAnswer, SessionsAnswer, StatusAnswer};
 use dbgate::control::client::Client;
 use dbgate::control::params::{NoParams, SessionsParams};
 use dbgate::route::Host;
 use dbgate::route::spec::check_name;
-use serde_json::Value;
 
 use crate::cli::Cli;
 use crate::ctl::find_socket;
@@ -120,23 +120,28 @@ impl Query {
             .or_else(|| std::env::var_os("DBGATE_SOCKET").map(PathBuf::from))
             .unwrap_or_else(find_socket);
         let mut gateway = Client::connect(&socket).ok()?;
-        let (answer, rows) = match self.kind {
-            ValueKind::Databases | ValueKind::Hosts => {
-                (gateway.call("list", &NoParams {}), "databases")
+        let candidates = match self.kind {
+            ValueKind::Databases => {
+                let answer: ListAnswer = gateway.call("list", &NoParams {}).ok()?;
+                databases(&answer)
+            }
+            ValueKind::Hosts => {
+                let answer: ListAnswer = gateway.call("list", &NoParams {}).ok()?;
+                self.hosts(&answer)
             }
             ValueKind::Sessions => {
                 let all = SessionsParams { database: None };
-                (gateway.call("sessions", &all), "sessions")
+                let answer: SessionsAnswer = gateway.call("sessions", &all).ok()?;
+                sessions(&answer)
             }
-            ValueKind::Listeners => (gateway.call("status", &NoParams {}), "listeners"),
+            ValueKind::Listeners => {
+                let answer: StatusAnswer = gateway.call("status", &NoParams {}).ok()?;
+                listeners(&answer)
+            }
         };
         let mut lines = String::new();
-        answer
-            .ok()?
-            .get(rows)?
-            .as_array()?
-            .iter()
-            .flat_map(|row| self.values(row))
+        candidates
+            .into_iter()
             .filter(|(value, _)| !self.typed.contains(value))
             .take(MAX_LINES)
             .for_each(|(value, remark)| {
@@ -148,42 +153,44 @@ impl Query {
         Some(lines)
     }
 
-    /// What one row of the answer offers. Only what is in the form of a name is offered, and
-    /// nothing that would be read as an option.
-    fn values(&self, row: &Value) -> Vec<(String, String)> {
-        let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
-        let name = text("name");
-        match self.kind {
-            ValueKind::Databases | ValueKind::Listeners => {
-                let plain = check_name(&name).is_ok() && !name.starts_with('-');
-                let remark = text("protocol");
-                plain.then_some((name, remark)).into_iter().collect()
-            }
-            ValueKind::Hosts => {
-                if self.database.as_ref().is_some_and(|only| *only != name) {
-                    return Vec::new();
-                }
-                row["hosts"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|host| host.as_str()?.parse::<Host>().ok())
-                    .map(|host| host.to_string())
-                    // `explain` takes a name as a client would send it.
-                    .filter(|host| self.database.is_some() || !host.starts_with('*'))
-                    .map(|host| (host, name.clone()))
-                    .collect()
-            }
-            ValueKind::Sessions => row["id"]
-                .as_u64()
-                .map(|id| {
-                    let remark = format!("{} {}", text("database"), text("client"));
-                    (id.to_string(), remark)
-                })
-                .into_iter()
-                .collect(),
-        }
+    /// Hosts of the database that the command names, or of all.
+    fn hosts(&self, answer: &ListAnswer) -> Vec<Candidate> {
+        let only = self.database.as_deref();
+        let databases = answer.databases.iter();
+        databases
+            .filter(|database| only.is_none_or(|only| only == database.name))
+            .flat_map(|database| database.hosts.iter().map(|host| (host, &database.name)))
+            .filter_map(|(host, name)| Some((host.parse::<Host>().ok()?.to_string(), name.clone())))
+            // `explain` takes a name as a client would send it.
+            .filter(|(host, _)| only.is_some() || !host.starts_with('*'))
+            .collect()
     }
+}
+
+/// A value and a remark.
+type Candidate = (String, String);
+
+fn databases(answer: &ListAnswer) -> Vec<Candidate> {
+    let names = answer.databases.iter().map(|d| (&d.name, &d.protocol));
+    names.filter_map(named).collect()
+}
+
+fn listeners(answer: &StatusAnswer) -> Vec<Candidate> {
+    let names = answer.listeners.iter().map(|l| (&l.name, &l.protocol));
+    names.filter_map(named).collect()
+}
+
+fn sessions(answer: &SessionsAnswer) -> Vec<Candidate> {
+    let sessions = answer.sessions.iter();
+    sessions
+        .map(|s| (s.id.to_string(), format!("{} {}", s.database, s.client)))
+        .collect()
+}
+
+/// A candidate, if it has the form of a name and would not be read as an option.
+fn named((name, remark): (&String, &String)) -> Option<Candidate> {
+    let plain = check_name(name).is_ok() && !name.starts_with('-');
+    plain.then(|| (name.clone(), remark.clone()))
 }
 
 /// A command line, read word by word as clap would.

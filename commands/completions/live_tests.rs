@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use serde_json::json;
+use dbgate::control::answer::{DatabaseSummary, ListAnswer};
 
-use super::{Query, ValueKind, unquoted};
+use super::{Query, ValueKind, databases, unquoted};
 
 /// Words as a shell splits them; the last is the one under the cursor.
 fn query(line: &str) -> Option<Query> {
@@ -98,16 +98,18 @@ fn words_lose_their_quotes_and_nothing_is_expanded() {
 
 #[test]
 fn only_what_looks_like_a_name_is_offered() {
-    let values = |line: &str, row| -> Vec<String> {
-        let query = query(line).unwrap();
-        query
-            .values(&row)
-            .into_iter()
-            .map(|(value, _)| value)
-            .collect()
+    let names = |candidates: Vec<(String, String)>| -> Vec<String> {
+        candidates.into_iter().map(|(value, _)| value).collect()
     };
-    let databases = |name: &str| values("dbgate ctl hide ", json!({ "name": name }));
-    assert_eq!(databases("pg-1.a_b"), ["pg-1.a_b"]);
+    let list = |name: &str, hosts: &[&str]| ListAnswer {
+        databases: vec![DatabaseSummary {
+            name: name.to_owned(),
+            hosts: hosts.iter().map(ToString::to_string).collect(),
+            ..DatabaseSummary::default()
+        }],
+        ..ListAnswer::default()
+    };
+    assert_eq!(names(databases(&list("pg-1.a_b", &[]))), ["pg-1.a_b"]);
     for hostile in [
         "",
         "$(reboot)",
@@ -118,16 +120,14 @@ fn only_what_looks_like_a_name_is_offered() {
         "\u{1b}[2J",
         "*",
     ] {
-        assert!(databases(hostile).is_empty(), "{hostile:?}");
+        assert!(databases(&list(hostile, &[])).is_empty(), "{hostile:?}");
     }
-    let hosts = json!({ "name": "pg1", "hosts": ["a.example", "*.b.example", "$(x)", 7] });
-    assert_eq!(values("dbgate ctl explain ", hosts.clone()), ["a.example"]);
+    let answer = list("pg1", &["a.example", "*.b.example", "$(x)", "7 8"]);
+    let hosts = |line: &str| names(query(line).unwrap().hosts(&answer));
+    assert_eq!(hosts("dbgate ctl explain "), ["a.example"]);
     assert_eq!(
-        values("dbgate ctl hide pg1 --host ", hosts.clone()),
+        hosts("dbgate ctl hide pg1 --host "),
         ["a.example", "*.b.example"]
     );
-    assert!(values("dbgate ctl hide pg2 --host ", hosts).is_empty());
-    assert_eq!(values("dbgate ctl kill ", json!({ "id": 7 })), ["7"]);
-    assert!(values("dbgate ctl kill ", json!({ "id": "7; x" })).is_empty());
-    assert!(values("dbgate ctl kill ", json!([])).is_empty());
+    assert!(hosts("dbgate ctl hide pg2 --host ").is_empty());
 }

@@ -6,11 +6,19 @@
 mod changes;
 mod differences;
 
-use serde_json::Value;
+use dbgate::control::answer::{
+    BackendDetails, DatabaseSummary, DiffAnswer, ExplainAnswer, ExportAnswer, ExposureDetails,
+    KillAnswer, ListAnswer, ListenerStatus, RejectCount, RejectGroup, RejectsAnswer,
+    SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+};
+use dbgate::control::client::ClientError;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
-use crate::cli::CtlCommand;
-use crate::table::{Column, escape, fields, size, span, table, text};
 pub(crate) use changes::try_it;
+
+use crate::cli::{CtlCommand, Output};
+use crate::table::{Column, escape, fields, size, span, table, text};
 
 /// What goes to standard output and to standard error.
 #[derive(Debug, Default)]
@@ -33,266 +41,294 @@ impl Page {
     }
 
     /// The gateway's own remarks.
-    fn notes(&mut self, notes: &Value) {
-        for note in items(notes) {
-            self.remark(&format!("note: {}", text(note)));
+    fn notes(&mut self, notes: &[String]) {
+        for note in notes {
+            self.remark(&format!("note: {note}"));
         }
     }
 
-    fn rows(&mut self, rows: &Value, columns: &[Column], wide: bool, none: &str) {
-        match items(rows) {
-            [] => self.remark(none),
-            rows => self.out += &table(rows, columns, wide),
+    fn rows<R>(&mut self, rows: &[R], columns: &[Column<R>], wide: bool, none: &str) {
+        if rows.is_empty() {
+            self.remark(none);
+        } else {
+            self.out += &table(rows, columns, wide);
         }
     }
 }
 
-/// One JSON document.
-pub(crate) fn json(answer: &Value) -> Page {
-    Page {
-        out: format!("{answer:#}\n"),
+/// What an answer says beside its text, for the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done.
+    Done,
+    /// Done, but for some that do not exist.
+    Missing,
+    /// There are differences.
+    Different,
+}
+
+/// The answer in a line of the gateway.
+///
+/// # Errors
+/// The line holds another answer.
+pub(crate) fn read<A: DeserializeOwned>(line: &str) -> Result<A, ClientError> {
+    Ok(serde_json::from_str(line)?)
+}
+
+/// The answer to `command` in a line of the gateway, in the form asked for.
+///
+/// # Errors
+/// The line holds another answer.
+pub(crate) fn answer(
+    command: &CtlCommand,
+    line: &str,
+    output: Output,
+) -> Result<(Page, Outcome), ClientError> {
+    let outcome = match command {
+        CtlCommand::Kill { .. } if !read::<KillAnswer>(line)?.missing.is_empty() => {
+            Outcome::Missing
+        }
+        CtlCommand::Diff if !read::<DiffAnswer>(line)?.differences.is_empty() => Outcome::Different,
+        _ => Outcome::Done,
+    };
+    let page = match output {
+        Output::Json => json(line)?,
+        Output::Table => text_of(command, line, false)?,
+        Output::Wide => text_of(command, line, true)?,
+    };
+    Ok((page, outcome))
+}
+
+/// The answer as the gateway wrote it: one JSON document, without the fields of the protocol.
+fn json(line: &str) -> Result<Page, ClientError> {
+    let mut fields: Map<String, Value> = read(line)?;
+    fields.shift_remove("id");
+    fields.shift_remove("ok");
+    Ok(Page {
+        out: format!("{:#}\n", Value::Object(fields)),
         err: String::new(),
-    }
+    })
 }
 
-/// The answer to `command` for people.
-pub(crate) fn answer(command: &CtlCommand, answer: &Value, wide: bool) -> Page {
-    match command {
-        CtlCommand::Expose(args) => changes::expose(answer, args),
-        CtlCommand::Hide(_) => changes::hide(answer),
-        CtlCommand::Delete { .. } => changes::delete(answer),
-        CtlCommand::List => list(answer, wide),
-        CtlCommand::Show { .. } => show(answer),
-        CtlCommand::Explain { .. } => explain(answer),
-        CtlCommand::Sessions { .. } => sessions(answer, wide),
-        CtlCommand::Rejects => rejects(answer, wide),
-        CtlCommand::Kill { .. } => changes::kill(answer),
-        CtlCommand::Drain { .. } => changes::drain(answer),
-        CtlCommand::Status => status(answer),
-        CtlCommand::Reload => changes::reload(answer),
-        CtlCommand::Diff => differences::diff(answer, wide),
-        CtlCommand::Export => export(answer),
+/// The answer as text.
+fn text_of(command: &CtlCommand, line: &str, wide: bool) -> Result<Page, ClientError> {
+    Ok(match command {
+        CtlCommand::Expose(args) => changes::expose(&read(line)?, args),
+        CtlCommand::Hide(_) => changes::hide(&read(line)?),
+        CtlCommand::Delete { .. } => changes::delete(&read(line)?),
+        CtlCommand::List => list(&read(line)?, wide),
+        CtlCommand::Show { .. } => show(&read(line)?),
+        CtlCommand::Explain { .. } => explain(&read(line)?),
+        CtlCommand::Sessions { .. } => sessions(&read(line)?, wide),
+        CtlCommand::Rejects => rejects(&read(line)?, wide),
+        CtlCommand::Kill { .. } => changes::kill(&read(line)?),
+        CtlCommand::Drain { .. } => changes::drain(&read(line)?),
+        CtlCommand::Status => status(&read(line)?),
+        CtlCommand::Reload => changes::reload(&read(line)?),
+        CtlCommand::Diff => differences::diff(&read(line)?, wide),
+        CtlCommand::Export => export(&read(line)?),
         // Followed, not answered.
         CtlCommand::Events { .. } => Page::default(),
-    }
+    })
 }
 
-fn list(answer: &Value, wide: bool) -> Page {
-    const COLUMNS: &[Column] = &[
-        Column::new("NAME", |d| text(&d["name"])),
-        Column::new("PROTOCOL", |d| text(&d["protocol"])),
-        Column::new("TLS", |d| text(&d["tls"])),
+fn list(answer: &ListAnswer, wide: bool) -> Page {
+    const COLUMNS: &[Column<DatabaseSummary>] = &[
+        Column::new("NAME", |d| text(&d.name)),
+        Column::new("PROTOCOL", |d| text(&d.protocol)),
+        Column::new("TLS", |d| text(&d.tls)),
         Column::new("HOSTS", hosts),
-        Column::new("BACKENDS", |d| text(&d["backends"])),
-        Column::new("SESSIONS", |d| text(&d["sessions"])),
-        Column::wide("MAX", |d| text(&d["max_sessions"])),
-        Column::wide("MAX/IP", |d| text(&d["max_sessions_per_ip"])),
-        Column::wide("ALLOW", |d| text(&d["allow"])),
-        Column::wide("DENY", |d| text(&d["deny"])),
-        Column::new("ORIGIN", |d| text(&d["origin"])),
+        Column::new("BACKENDS", |d| text(&d.backends)),
+        Column::new("SESSIONS", |d| text(&d.sessions)),
+        Column::wide("MAX", |d| text(&d.max_sessions)),
+        Column::wide("MAX/IP", |d| text(&d.max_sessions_per_ip)),
+        Column::wide("ALLOW", |d| text(&d.allow)),
+        Column::wide("DENY", |d| text(&d.deny)),
+        Column::new("ORIGIN", |d| text(&d.origin)),
     ];
     let mut page = Page::default();
-    page.rows(&answer["databases"], COLUMNS, wide, "No databases.");
-    page.notes(&answer["notes"]);
+    page.rows(&answer.databases, COLUMNS, wide, "No databases.");
+    page.notes(&answer.notes);
     page
 }
 
-/// The hosts of a database, those that lead nowhere marked.
-fn hosts(database: &Value) -> String {
-    let marked = |key: &'static str, mark: &'static str| {
-        items(&database[key])
-            .iter()
-            .map(move |host| format!("{}{mark}", text(host)))
+/// The hosts of a database, with a mark where they do not lead there.
+fn hosts(database: &DatabaseSummary) -> String {
+    let marked = |hosts: &[String], mark: &str| -> Vec<String> {
+        hosts.iter().map(|host| format!("{host}{mark}")).collect()
     };
-    let all: Vec<String> = marked("hosts", "")
-        .chain(marked("hidden", " (hidden)"))
-        .chain(marked("shadowed", " (shadowed)"))
-        .collect();
-    if all.is_empty() {
-        "-".to_owned()
-    } else {
-        all.join(", ")
-    }
+    let all = [
+        marked(&database.hosts, ""),
+        marked(&database.hidden, " (hidden)"),
+        marked(&database.shadowed, " (shadowed)"),
+    ];
+    text(&all.concat())
 }
 
-fn show(answer: &Value) -> Page {
-    const EXPOSURES: &[Column] = &[
-        Column::new("HOST", |e| text(&e["host"])),
-        Column::new("STATE", |e| text(&e["state"])),
-        Column::new("ORIGIN", |e| text(&e["origin"])),
-        Column::new("UNTIL", |e| {
-            match (e["expires"].as_str(), &e["ephemeral"]) {
-                (Some(time), _) => time.to_owned(),
-                (None, Value::Bool(true)) => "restart".to_owned(),
-                _ => "-".to_owned(),
-            }
+fn show(answer: &ShowAnswer) -> Page {
+    const EXPOSURES: &[Column<ExposureDetails>] = &[
+        Column::new("HOST", |e| text(&e.host)),
+        Column::new("STATE", |e| text(&e.state)),
+        Column::new("ORIGIN", |e| text(&e.origin)),
+        Column::new("UNTIL", |e| match (&e.expires, e.ephemeral) {
+            (Some(time), _) => time.clone(),
+            (None, true) => "restart".to_owned(),
+            (None, false) => "-".to_owned(),
         }),
     ];
-    const BACKENDS: &[Column] = &[
-        Column::new("BACKEND", |b| text(&b["addr"])),
-        Column::new("STATE", |b| text(&b["state"])),
-        Column::new("SESSIONS", |b| text(&b["sessions"])),
-        Column::new("IN", |b| size(&b["bytes_in"])),
-        Column::new("OUT", |b| size(&b["bytes_out"])),
+    const BACKENDS: &[Column<BackendDetails>] = &[
+        Column::new("BACKEND", |b| text(&b.addr)),
+        Column::new("STATE", |b| text(&b.state)),
+        Column::new("SESSIONS", |b| text(&b.sessions)),
+        Column::new("IN", |b| size(b.bytes_in)),
+        Column::new("OUT", |b| size(b.bytes_out)),
     ];
     let mut page = Page::default();
-    let database = &answer["database"];
+    let database = &answer.database;
     let mut known = vec![
-        ("name", text(&database["name"])),
-        ("origin", text(&database["origin"])),
-        ("sessions", text(&database["sessions"])),
+        ("name", text(&database.name)),
+        ("origin", text(&database.origin)),
+        ("sessions", text(&database.sessions)),
     ];
     // Every setting there is; backends have a table of their own.
-    if let Some(settings) = database["settings"].as_object() {
-        for (key, value) in settings.iter().filter(|(key, _)| *key != "backends") {
-            known.push((key, text(value)));
-        }
+    let settings = database.settings.iter();
+    for (key, value) in settings.filter(|(key, _)| *key != "backends") {
+        known.push((key, text(value)));
     }
-    if let Some(expires) = database["certificate"]["expires"].as_str() {
-        known.push(("cert until", expires.to_owned()));
+    if let Some(certificate) = &database.certificate {
+        known.push(("cert until", text(&certificate.expires)));
     }
     page.out += &fields(&known);
     page.out.push('\n');
-    page.rows(&database["exposures"], EXPOSURES, false, "No hosts.");
+    page.rows(&database.exposures, EXPOSURES, false, "No hosts.");
     page.out.push('\n');
-    page.rows(&database["backends"], BACKENDS, false, "No backends.");
-    for backend in items(&database["backends"]) {
-        if !backend["reason"].is_null() {
-            let [addr, reason, since, remedy] =
-                ["addr", "reason", "since", "remedy"].map(|key| text(&backend[key]));
-            let line = format!("{addr} fails since {since}: {reason}; {remedy}\n");
+    page.rows(&database.backends, BACKENDS, false, "No backends.");
+    for backend in &database.backends {
+        if let Some(reason) = &backend.reason {
+            let (since, remedy) = (text(&backend.since), text(&backend.remedy));
+            let line = format!("{} fails since {since}: {reason}; {remedy}\n", backend.addr);
             page.out.push_str(&line);
         }
     }
     page
 }
 
-fn explain(answer: &Value) -> Page {
+fn explain(answer: &ExplainAnswer) -> Page {
     let mut page = Page::default();
-    for (at, step) in items(&answer["walk"]).iter().enumerate() {
-        page.line(&format!("{}. {}", at + 1, text(step)));
+    for (at, step) in answer.walk.iter().enumerate() {
+        page.line(&format!("{}. {step}", at + 1));
     }
-    let (host, listener) = (text(&answer["host"]), text(&answer["listener"]));
+    let (host, listener) = (text(&answer.host), text(&answer.listener));
     let asked = format!("{host} at listener {listener}");
-    page.line(
-        &match (answer["database"].as_str(), flag(answer, "admitted")) {
-            (Some(name), true) => {
-                let settings = &answer["settings"];
-                format!(
-                    "{asked} reaches database {name} ({}, {}) at {}",
-                    text(&settings["protocol"]),
-                    text(&settings["tls"]),
-                    text(&settings["backends"])
-                )
-            }
-            (Some(name), false) => format!("{asked} is kept out of database {name}"),
-            (None, _) => format!("{asked} reaches no database"),
-        },
-    );
+    page.line(&match (&answer.database, answer.admitted) {
+        (Some(name), true) => {
+            let settings = answer.settings.clone().unwrap_or_default();
+            format!(
+                "{asked} reaches database {name} ({}, {}) at {}",
+                text(&settings.protocol),
+                text(&settings.tls),
+                text(&settings.backends)
+            )
+        }
+        (Some(name), false) => format!("{asked} is kept out of database {name}"),
+        (None, _) => format!("{asked} reaches no database"),
+    });
     page
 }
 
-fn sessions(answer: &Value, wide: bool) -> Page {
-    const COLUMNS: &[Column] = &[
-        Column::new("ID", |s| text(&s["id"])),
-        Column::new("DATABASE", |s| text(&s["database"])),
-        Column::new("HOST", |s| text(&s["host"])),
-        Column::new("CLIENT", |s| text(&s["client"])),
-        Column::wide("USER-CERT", |s| text(&s["user_cert"])),
-        Column::wide("LISTENER", |s| text(&s["listener"])),
-        Column::wide("PROTOCOL", |s| text(&s["protocol"])),
-        Column::wide("TLS", |s| text(&s["tls"])),
-        Column::new("BACKEND", |s| text(&s["backend"])),
-        Column::new("IN", |s| size(&s["bytes_in"])),
-        Column::new("OUT", |s| size(&s["bytes_out"])),
-        Column::new("AGE", |s| span(&s["age_ms"])),
-        Column::new("STATE", |s| text(&s["state"])),
+fn sessions(answer: &SessionsAnswer, wide: bool) -> Page {
+    const COLUMNS: &[Column<SessionSummary>] = &[
+        Column::new("ID", |s| text(&s.id)),
+        Column::new("DATABASE", |s| text(&s.database)),
+        Column::new("HOST", |s| text(&s.host)),
+        Column::new("CLIENT", |s| text(&s.client)),
+        Column::wide("USER-CERT", |s| text(&s.user_cert)),
+        Column::wide("LISTENER", |s| text(&s.listener)),
+        Column::wide("PROTOCOL", |s| text(&s.protocol)),
+        Column::wide("TLS", |s| text(&s.tls)),
+        Column::new("BACKEND", |s| text(&s.backend)),
+        Column::new("IN", |s| size(s.bytes_in)),
+        Column::new("OUT", |s| size(s.bytes_out)),
+        Column::new("AGE", |s| span(s.age_ms)),
+        Column::new("STATE", |s| text(&s.state)),
     ];
     let mut page = Page::default();
-    page.rows(&answer["sessions"], COLUMNS, wide, "No sessions.");
+    page.rows(&answer.sessions, COLUMNS, wide, "No sessions.");
     page
 }
 
-fn rejects(answer: &Value, wide: bool) -> Page {
-    const COLUMNS: &[Column] = &[
-        Column::new("LAST", |r| text(&r["last"])),
-        Column::wide("FIRST", |r| text(&r["first"])),
-        Column::new("COUNT", |r| text(&r["count"])),
-        Column::new("CLIENT", |r| text(&r["client"])),
-        Column::new("LISTENER", |r| text(&r["listener"])),
-        Column::wide("PROTOCOL", |r| text(&r["protocol"])),
-        Column::new("REASON", |r| text(&r["reason"])),
-        Column::new("SNI", |r| text(&r["sni"])),
-        Column::wide("SNI-STATUS", |r| text(&r["sni_status"])),
-        Column::new("DETAIL", |r| text(&r["detail"])),
-        Column::wide("REMEDY", |r| text(&r["remedy"])),
+fn rejects(answer: &RejectsAnswer, wide: bool) -> Page {
+    const COLUMNS: &[Column<RejectGroup>] = &[
+        Column::new("LAST", |r| text(&r.last)),
+        Column::wide("FIRST", |r| text(&r.first)),
+        Column::new("COUNT", |r| text(&r.count)),
+        Column::new("CLIENT", |r| text(&r.reject.client)),
+        Column::new("LISTENER", |r| text(&r.reject.listener)),
+        Column::wide("PROTOCOL", |r| text(&r.reject.protocol)),
+        Column::new("REASON", |r| text(&r.reject.reason)),
+        Column::new("SNI", |r| text(&r.reject.sni)),
+        Column::wide("SNI-STATUS", |r| text(&r.reject.sni_status)),
+        Column::new("DETAIL", |r| text(&r.reject.detail)),
+        Column::wide("REMEDY", |r| text(&r.reject.remedy)),
     ];
-    const COUNTS: &[Column] = &[
-        Column::new("LISTENER", |c| text(&c["listener"])),
-        Column::new("REASON", |c| text(&c["reason"])),
-        Column::new("COUNT", |c| text(&c["count"])),
+    const COUNTS: &[Column<RejectCount>] = &[
+        Column::new("LISTENER", |c| text(&c.listener)),
+        Column::new("REASON", |c| text(&c.reason)),
+        Column::new("COUNT", |c| text(&c.count)),
     ];
     let mut page = Page::default();
-    page.rows(&answer["rejects"], COLUMNS, wide, "No rejects.");
-    if wide && !items(&answer["counts"]).is_empty() {
+    page.rows(&answer.rejects, COLUMNS, wide, "No rejects.");
+    if wide && !answer.counts.is_empty() {
         page.out.push('\n');
-        page.rows(&answer["counts"], COUNTS, wide, "");
+        page.rows(&answer.counts, COUNTS, wide, "");
     }
     page
 }
 
-fn status(answer: &Value) -> Page {
-    const LISTENERS: &[Column] = &[
-        Column::new("LISTENER", |l| text(&l["name"])),
-        Column::new("BIND", |l| text(&l["bind"])),
-        Column::new("PROTOCOL", |l| text(&l["protocol"])),
-        Column::new("DEFAULT", |l| text(&l["default"])),
+fn status(answer: &StatusAnswer) -> Page {
+    const LISTENERS: &[Column<ListenerStatus>] = &[
+        Column::new("LISTENER", |l| text(&l.name)),
+        Column::new("BIND", |l| text(&l.bind)),
+        Column::new("PROTOCOL", |l| text(&l.protocol)),
+        Column::new("DEFAULT", |l| text(&l.default)),
     ];
     let mut page = Page::default();
     page.out += &fields(&[
-        ("version", text(&answer["version"])),
-        ("pid", text(&answer["pid"])),
-        ("uptime", span(&answer["uptime_ms"])),
-        ("config", text(&answer["config"])),
-        ("metrics", text(&answer["metrics"])),
-        ("revision", text(&answer["revision"])),
-        ("databases", text(&answer["databases"])),
-        ("hosts", text(&answer["hosts"])),
+        ("version", text(&answer.version)),
+        ("pid", text(&answer.pid)),
+        ("uptime", span(answer.uptime_ms)),
+        ("config", text(&answer.config)),
+        ("metrics", text(&answer.metrics)),
+        ("revision", text(&answer.revision)),
+        ("databases", text(&answer.databases)),
+        ("hosts", text(&answer.hosts)),
         (
             "sessions",
             format!(
                 "{} now, {} since the start",
-                text(&answer["sessions"]),
-                text(&answer["sessions_total"])
+                text(&answer.sessions),
+                text(&answer.sessions_total)
             ),
         ),
-        ("handshakes", text(&answer["handshakes"])),
-        ("rejects", text(&answer["rejects"])),
-        ("empty connects", text(&answer["empty_connects"])),
+        ("handshakes", text(&answer.handshakes)),
+        ("rejects", text(&answer.rejects)),
+        ("empty connects", text(&answer.empty_connects)),
     ]);
     page.out.push('\n');
-    page.rows(&answer["listeners"], LISTENERS, false, "No listeners.");
-    page.notes(&answer["notes"]);
+    page.rows(&answer.listeners, LISTENERS, false, "No listeners.");
+    page.notes(&answer.notes);
     page
 }
 
-fn export(answer: &Value) -> Page {
+fn export(answer: &ExportAnswer) -> Page {
     let mut page = Page::default();
-    match answer["toml"].as_str() {
-        Some("") | None => page.remark("No databases."),
+    match answer.toml.trim_end() {
+        "" => page.remark("No databases."),
         // The writer of TOML has spelled out control characters.
-        Some(toml) => {
-            page.out += toml.trim_end();
+        toml => {
+            page.out += toml;
             page.out.push('\n');
         }
     }
     page
-}
-
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn flag(value: &Value, key: &str) -> bool {
-    value[key] == true
 }

@@ -7,19 +7,20 @@ mod state;
 
 use std::time::{Duration, SystemTime};
 
-use dbgate::control::watch::Update;
+use dbgate::control::answer::{DrainAnswer, KillAnswer, Update};
+use dbgate::control::error::CommandError;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use serde_json::Value as Json;
 
 pub(crate) use state::{InputMode, KeyOutcome, LinkState, TabState};
 
 use super::dialog::{Dialog, Operation, database_of};
 use super::filter::{Filter, column};
+use super::input::Answer;
 use super::keys::{self, Action};
 use super::mirror::Mirror;
 use super::row::{AnyRow, HIDDEN, Id};
 use super::tabs::Tab;
-use crate::table::{count, span, text};
+use crate::table::{count, span};
 
 /// The longest filter, in characters.
 const LONGEST_FILTER: usize = 200;
@@ -181,18 +182,21 @@ impl App {
     }
 
     /// Takes in the gateway's answer to a request.
-    pub(crate) fn answered(&mut self, answer: &Json) {
-        let sessions = answer["sessions"].as_u64().unwrap_or_default();
-        self.message = Some(if let Some(killed) = answer["killed"].as_u64() {
-            (format!("killed {}", count(killed, "session")), false)
-        } else if answer["ok"] == true {
-            let time = span(&answer["drain_ms"]);
-            let database = text(&answer["database"]);
-            let them = count(sessions, "session");
-            let get = if sessions == 1 { "gets" } else { "get" };
-            (format!("draining {database}: {them} {get} {time}"), false)
-        } else {
-            (text(&answer["error"]["message"]), true)
+    pub(crate) fn answered(&mut self, answer: Result<Answer, CommandError>) {
+        self.message = Some(match answer {
+            Ok(Answer::Killed(KillAnswer { killed, .. })) => {
+                (format!("killed {}", count(killed, "session")), false)
+            }
+            Ok(Answer::Draining(answer)) => {
+                let DrainAnswer {
+                    database, sessions, ..
+                } = answer;
+                let time = span(answer.drain_ms);
+                let them = count(sessions, "session");
+                let get = if sessions == 1 { "gets" } else { "get" };
+                (format!("draining {database}: {them} {get} {time}"), false)
+            }
+            Err(error) => (error.message, true),
         });
     }
 
@@ -210,7 +214,7 @@ impl App {
         if let LinkState::Lost { since, .. } = self.link {
             let gone = self.now.duration_since(since).unwrap_or_default();
             let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
-            let text = format!("the gateway is back after {}", span(&gone.into()));
+            let text = format!("the gateway is back after {}", span(gone));
             self.message = Some((text, false));
             self.link = LinkState::Up;
         }

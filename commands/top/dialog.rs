@@ -1,6 +1,6 @@
 //! The question before anything is changed: what will be hit, and Cancel as its first answer.
 
-use serde_json::{Value as Json, json};
+use dbgate::control::params::{DrainParams, KillParams};
 
 use super::mirror::Mirror;
 use super::row::{AnyRow, Id};
@@ -30,12 +30,12 @@ pub(crate) struct Dialog {
 }
 
 /// A request to the gateway.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Request {
-    /// The command.
-    pub(crate) cmd: &'static str,
-    /// What it carries.
-    pub(crate) params: Json,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    /// Closes sessions at once.
+    Kill(KillParams),
+    /// Closes the sessions of a database after some time.
+    Drain(DrainParams),
 }
 
 impl Operation {
@@ -142,12 +142,20 @@ impl Operation {
         if ids.is_empty() {
             return None;
         }
-        let (cmd, params) = match self {
-            Self::KillSession(_) | Self::KillBackend(_) => ("kill", json!({"ids": ids})),
-            Self::KillDatabase(name) => ("kill", json!({"database": name})),
-            Self::Drain(name) => ("drain", json!({"name": name})),
-        };
-        Some(Request { cmd, params })
+        Some(match self {
+            Self::KillSession(_) | Self::KillBackend(_) => Request::Kill(KillParams {
+                ids,
+                database: None,
+            }),
+            Self::KillDatabase(name) => Request::Kill(KillParams {
+                ids: Vec::new(),
+                database: Some(name.clone()),
+            }),
+            Self::Drain(name) => Request::Drain(DrainParams {
+                name: name.clone(),
+                drain_ms: None,
+            }),
+        })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use dbgate::control::watch::{
-    BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals, Update,
+use dbgate::control::answer::{
+    self, BackendRow, ClosedSession, DatabaseRow, KnownEvent, RejectCount, RejectRow, SessionRow,
+    Totals, Update,
 };
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-use serde_json::json;
 
 use super::app::{App, KeyOutcome};
 
@@ -145,9 +145,11 @@ pub(crate) fn first() -> Update {
                 count: 12,
             },
         ],
-        events: vec![json!({
-            "event": "exposed", "ts": "2026-01-02T03:00:00.000Z", "revision": 7,
-            "database": "orders", "host": "orders.db.example",
+        events: vec![answer::Event::Known(KnownEvent::Exposed {
+            ts: "2026-01-02T03:00:00.000Z".into(),
+            revision: 7,
+            database: "orders".into(),
+            host: "orders.db.example".into(),
         })],
         ..Update::default()
     }
@@ -170,14 +172,22 @@ pub(crate) fn second() -> Update {
         closed: vec![40],
         databases: databases((320_000, 2_500_000)),
         events: vec![
-            json!({
-                "event": "session_closed", "ts": "2026-01-02T03:04:04.000Z", "id": 40,
-                "database": "billing", "client": "192.0.2.5:40040", "reason": "client_closed",
-                "bytes_in": 40_000, "bytes_out": 2_000_000,
-            }),
-            json!({
-                "event": "session_opened", "ts": "2026-01-02T03:04:05.000Z", "id": 41,
-                "database": "cache", "client": "192.0.2.6:40041", "backend": "10.0.0.7:6379",
+            answer::Event::Known(KnownEvent::SessionClosed(Box::new(ClosedSession {
+                ts: "2026-01-02T03:04:04.000Z".into(),
+                id: 40,
+                database: Some("billing".into()),
+                client: "192.0.2.5:40040".into(),
+                reason: "client_closed".into(),
+                bytes_in: 40_000,
+                bytes_out: 2_000_000,
+                ..ClosedSession::default()
+            }))),
+            answer::Event::Known(KnownEvent::SessionOpened {
+                ts: "2026-01-02T03:04:05.000Z".into(),
+                id: 41,
+                database: "cache".into(),
+                client: "192.0.2.6:40041".into(),
+                backend: "10.0.0.7:6379".into(),
             }),
         ],
         ..Update::default()

@@ -166,7 +166,7 @@ fn number(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use dbgate::control::watch::SessionRow;
+    use dbgate::control::answer::SessionRow;
 
     use super::*;
     use crate::top::tabs::Tab;

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use dbgate::control::watch::Update;
+use dbgate::control::answer::{DrainAnswer, KillAnswer, Update};
+use dbgate::control::error::CommandError;
 use ratatui::crossterm::event::KeyEvent;
 use rustix::process::Signal;
-use serde_json::Value as Json;
+use serde::Deserialize;
 
 /// Something that the state takes in.
 pub(crate) enum Input {
@@ -30,5 +31,15 @@ pub(crate) enum Message {
     /// Of the subscription.
     Update(Box<Update>),
     /// The answer to a request.
-    Answer(Json),
+    Answer(Result<Answer, CommandError>),
+}
+
+/// The answer to a request.
+#[derive(Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Answer {
+    /// Sessions were closed.
+    Killed(KillAnswer),
+    /// Sessions were given some time.
+    Draining(DrainAnswer),
 }

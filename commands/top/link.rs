@@ -9,13 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use dbgate::control::answer::{Envelope, Streamed};
 use dbgate::control::client::{CONNECT_TIMEOUT, ClientError, connect, io_error};
-use dbgate::control::error::CommandError;
 use dbgate::control::params::WatchParams;
 use dbgate::control::request;
-use dbgate::control::watch::Update;
-use serde::Deserialize;
-use serde_json::Value as Json;
 
 use super::dialog::Request;
 use super::input::{Input, Message};
@@ -46,11 +43,6 @@ pub(crate) struct Connection {
     silence: Duration,
 }
 
-#[derive(Deserialize)]
-struct Line {
-    event: Option<Update>,
-}
-
 impl Connection {
     /// Connects to the control socket at `path` and subscribes.
     ///
@@ -68,10 +60,9 @@ impl Connection {
             line: Vec::new(),
             silence: ANSWER_TIMEOUT,
         };
-        let answer: Json = serde_json::from_slice(connection.line()?)?;
-        if answer["ok"] != true {
-            let error: CommandError = serde_json::from_value(answer["error"].clone())?;
-            return Err(ClientError::Command(error));
+        let answer: Envelope = serde_json::from_slice(connection.line()?)?;
+        if !answer.ok {
+            return Err(ClientError::Command(answer.error.unwrap_or_default()));
         }
         // Something comes at every interval; longer silence than this is none of the gateway's.
         let silence = interval * 3 + ANSWER_TIMEOUT;
@@ -96,10 +87,16 @@ impl Connection {
     /// The connection breaks, or what comes is not of the protocol.
     pub(crate) fn next(&mut self) -> Result<Message, ClientError> {
         let line = self.line()?;
-        Ok(match serde_json::from_slice::<Line>(line)?.event {
-            Some(update) => Message::Update(Box::new(update)),
-            None => Message::Answer(serde_json::from_slice(line)?),
-        })
+        let Streamed { event } = serde_json::from_slice(line)?;
+        if let Some(update) = event {
+            return Ok(Message::Update(Box::new(update)));
+        }
+        let answer: Envelope = serde_json::from_slice(line)?;
+        Ok(Message::Answer(if answer.ok {
+            Ok(serde_json::from_slice(line)?)
+        } else {
+            Err(answer.error.unwrap_or_default())
+        }))
     }
 
     fn line(&mut self) -> Result<&[u8], ClientError> {
@@ -140,7 +137,10 @@ impl Sender {
         let Some(stream) = &mut state.stream else {
             return Err("the gateway cannot be reached".to_owned());
         };
-        let line = request::request(id, request.cmd, &request.params) + "\n";
+        let line = match request {
+            Request::Kill(params) => request::request(id, "kill", params),
+            Request::Drain(params) => request::request(id, "drain", params),
+        } + "\n";
         stream.write_all(line.as_bytes()).map_err(|e| e.to_string())
     }
 }

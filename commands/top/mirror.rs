@@ -1,11 +1,11 @@
-//! What is known of the gateway: everything that it has told since the connection was made.
+//! A copy of the gateway's sessions, databases, rejects and events, kept up to date by its updates.
 //!
 //! Not here: what of it is shown, and how ([`super::app`], [`super::view`]).
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-use dbgate::control::watch::{Totals, Update};
+use dbgate::control::answer::{Totals, Update};
 
 use super::meter::{KEPT_MS, Meter, WINDOW_MS};
 use super::row::{AnyRow, Id};
@@ -19,7 +19,7 @@ use super::tabs::sessions::Session;
 /// Rejects and events kept, of each.
 const KEPT: usize = 1000;
 
-/// The gateway as it was told.
+/// A copy of the gateway's state.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mirror {
     /// Milliseconds since the gateway's start, at the last refresh.
@@ -40,7 +40,7 @@ pub(crate) struct Mirror {
     /// Oldest first, as the next two.
     rejects: VecDeque<Reject>,
     events: VecDeque<Event>,
-    events_told: u64,
+    events_seen: u64,
     /// How many were turned away, by listener and reason.
     reject_counts: BTreeMap<(String, String), (u64, Meter)>,
 }
@@ -96,20 +96,20 @@ impl Mirror {
         for name in update.gone {
             self.databases.remove(&name);
         }
-        for event in &update.events {
-            let event = Event::told(self.events_told, event);
+        for event in update.events {
+            let event = Event::new(self.events_seen, event);
             self.happened(event);
         }
         if update.events_missed > 0 {
             let time = self.events.back().map(Event::time).unwrap_or_default();
-            let event = Event::missed(self.events_told, time, update.events_missed);
+            let event = Event::missed(self.events_seen, time, update.events_missed);
             self.happened(event);
         }
         for row in update.rejects {
             let reject = Reject::from(row);
             // Those from before are on their own tab.
             if fresh {
-                let event = Event::rejected(self.events_told, &reject);
+                let event = Event::rejected(self.events_seen, &reject);
                 self.happened(event);
             }
             // One that has grown moves to the end, as at the gateway.
@@ -172,7 +172,7 @@ impl Mirror {
     }
 
     fn happened(&mut self, event: Event) {
-        self.events_told += 1;
+        self.events_seen += 1;
         keep(&mut self.events, event);
     }
 

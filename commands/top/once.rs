@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value as Json, json};
+use dbgate::control::answer::Totals;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
 
 use super::app::App;
 use super::row::{AnyRow, HIDDEN};
@@ -17,13 +19,13 @@ pub(crate) fn table(app: &App) -> String {
     let totals = &mirror.totals;
     let (rate_in, rate_out) = mirror.rates();
     let rejects = mirror.rejects_a_minute();
-    let rate = |rate: f64| size(&whole(rate).into());
+    let rate = |rate: f64| size(whole(rate));
     let mut text = format!(
         "dbgate {}  up {}  revision {}  pid {}\n\
          sessions {} ({} in handshake)  handshakes {:.1}/s  rejects {rejects}/min\n\
          in {}/s  out {}/s  rates over {}\n",
         crate::table::escape(&totals.version),
-        span(&mirror.now.into()),
+        span(mirror.now),
         totals.revision,
         totals.pid,
         totals.sessions,
@@ -31,7 +33,7 @@ pub(crate) fn table(app: &App) -> String {
         mirror.handshakes(),
         rate(rate_in),
         rate(rate_out),
-        span(&mirror.window().into()),
+        span(mirror.window()),
     );
     if app.tab == Tab::Rejects {
         for (reason, minute, all) in mirror.reasons() {
@@ -63,6 +65,32 @@ fn rows(app: &App) -> impl Iterator<Item = &dyn AnyRow> {
     ids.filter_map(|id| app.mirror().row(app.tab, id))
 }
 
+/// The gateway as a whole.
+#[derive(Serialize)]
+struct GatewaySummary<'a> {
+    #[serde(flatten)]
+    totals: &'a Totals,
+    uptime_ms: u64,
+    /// Time over which the rates are taken.
+    window_ms: u64,
+    /// Bytes a second from clients.
+    #[serde(rename = "in")]
+    rate_in: f64,
+    /// Bytes a second to clients.
+    #[serde(rename = "out")]
+    rate_out: f64,
+    handshakes_per_second: f64,
+    rejects_last_minute: u64,
+    reject_reasons: BTreeMap<&'a str, ReasonCounts>,
+}
+
+/// Clients turned away for one reason.
+#[derive(Serialize)]
+struct ReasonCounts {
+    last_minute: u64,
+    count: u64,
+}
+
 /// Everything as one document, or one tab of it. The filter and the order are those of the tab
 /// that is looked at.
 pub(crate) fn json(app: &mut App, only: Option<Tab>) -> Json {
@@ -71,19 +99,21 @@ pub(crate) fn json(app: &mut App, only: Option<Tab>) -> Json {
     let mirror = app.mirror();
     let (bytes_in, bytes_out) = mirror.rates();
     let rate = |n: f64| (n * 10.0).round() / 10.0;
-    let reasons: BTreeMap<&str, Json> = mirror
-        .reasons()
-        .into_iter()
-        .map(|(reason, minute, all)| (reason, json!({"last_minute": minute, "count": all})))
-        .collect();
-    let mut gateway = json!(mirror.totals);
-    gateway["uptime_ms"] = mirror.now.into();
-    gateway["window_ms"] = mirror.window().into();
-    gateway["in"] = rate(bytes_in).into();
-    gateway["out"] = rate(bytes_out).into();
-    gateway["handshakes_per_second"] = rate(mirror.handshakes()).into();
-    gateway["rejects_last_minute"] = mirror.rejects_a_minute().into();
-    gateway["reject_reasons"] = json!(reasons);
+    let reasons = mirror.reasons().into_iter();
+    let gateway = GatewaySummary {
+        totals: &mirror.totals,
+        uptime_ms: mirror.now,
+        window_ms: mirror.window(),
+        rate_in: rate(bytes_in),
+        rate_out: rate(bytes_out),
+        handshakes_per_second: rate(mirror.handshakes()),
+        rejects_last_minute: mirror.rejects_a_minute(),
+        reject_reasons: reasons
+            .map(|(reason, last_minute, count)| (reason, ReasonCounts { last_minute, count }))
+            .collect(),
+    };
+    // Only a map whose keys are not text could fail, and there is none.
+    let gateway = serde_json::to_value(gateway).unwrap_or_default();
     document.insert("gateway".to_owned(), gateway);
     for tab in Tab::ALL {
         if only.is_some_and(|only| only != tab) {

@@ -75,10 +75,10 @@ impl<'a> Value<'a> {
             Self::List(texts) => escape(&texts.join(", ")),
             Self::Addr(addr) => addr.to_string(),
             Self::Number(n) => n.to_string(),
-            Self::Bytes(n) => size(&n.into()),
+            Self::Bytes(n) => size(n),
             Self::Rate(n) if n < 0.5 => "-".to_owned(),
-            Self::Rate(n) => size(&whole(n).into()),
-            Self::Span(n) => span(&n.into()),
+            Self::Rate(n) => size(whole(n)),
+            Self::Span(n) => span(n),
             Self::Time(text) => escape(clock(text)),
         }
     }

@@ -3,7 +3,8 @@
 
 #![no_main]
 
-use dbgate::control::request::{Command, answer, parse};
+use dbgate::control::answer::{Answer, EventsAnswer, answer_line};
+use dbgate::control::request::{Command, parse};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|line: &[u8]| {
@@ -17,11 +18,11 @@ fuzz_target!(|line: &[u8]| {
                     assert_eq!(spec, again);
                 }
             }
-            answer(&request.id, Ok(serde_json::json!({})))
+            answer_line(&request.id, &Ok(Answer::Events(EventsAnswer::default())))
         }
         Err(bad) => {
             assert!(!bad.error.message.is_empty());
-            answer(&bad.id, Err(bad.error))
+            answer_line(&bad.id, &Err(bad.error))
         }
     };
     assert!(!reply.contains('\n'));

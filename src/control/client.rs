@@ -7,10 +7,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
 
+use super::answer::{Envelope, Streamed};
 use super::error::CommandError;
 use super::params::NoParams;
 use super::request;
@@ -39,8 +40,8 @@ pub enum ClientError {
     /// The gateway hung up.
     #[error("the gateway closed the connection without an answer")]
     Closed,
-    /// The answer is not one.
-    #[error("the gateway sent something that is no answer: {0}")]
+    /// A line of the gateway is not an answer.
+    #[error("the gateway sent an invalid answer: {0}")]
     Invalid(#[from] serde_json::Error),
     /// The gateway did not carry the command out.
     #[error(transparent)]
@@ -93,27 +94,43 @@ impl Client {
         })
     }
 
-    /// Sends one command and waits for its answer.
+    /// Sends a command and reads its answer.
+    ///
+    /// # Errors
+    /// The connection breaks, the gateway refuses, or its answer is another than expected.
+    pub fn call<A: DeserializeOwned>(
+        &mut self,
+        cmd: &str,
+        params: &impl Serialize,
+    ) -> Result<A, ClientError> {
+        Ok(serde_json::from_str(&self.send(cmd, params)?)?)
+    }
+
+    /// Sends a command; the line of its answer.
     ///
     /// # Errors
     /// The connection breaks, or the gateway refuses.
-    pub fn call(&mut self, cmd: &str, params: &impl Serialize) -> Result<Value, ClientError> {
+    pub fn send(&mut self, cmd: &str, params: &impl Serialize) -> Result<String, ClientError> {
         let id = self.next_id;
         self.next_id += 1;
         let line = request::request(id, cmd, params) + "\n";
         let written = self.stream.get_mut().write_all(line.as_bytes());
         written.map_err(|e| io_error(e, self.answer_timeout))?;
         loop {
-            let answer = self.line()?;
-            if answer.get("id").and_then(Value::as_u64) != Some(id) || answer.get("event").is_some()
-            {
+            let line = self.line()?;
+            let Envelope {
+                id: answered,
+                ok,
+                error,
+                event,
+            } = serde_json::from_str(&line)?;
+            if answered != Some(id.into()) || event.is_some() {
                 continue;
             }
-            if answer.get("ok") == Some(&Value::Bool(true)) {
-                return Ok(answer);
+            if ok {
+                return Ok(line);
             }
-            let error = answer.get("error").cloned().unwrap_or_default();
-            return Err(ClientError::Command(serde_json::from_value(error)?));
+            return Err(ClientError::Command(error.unwrap_or_default()));
         }
     }
 
@@ -122,7 +139,7 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn follow(&mut self) -> Result<(), ClientError> {
-        self.call("events", &NoParams {})?;
+        self.send("events", &NoParams {})?;
         self.stream.get_ref().set_read_timeout(None)?;
         Ok(())
     }
@@ -131,15 +148,16 @@ impl Client {
     ///
     /// # Errors
     /// The connection breaks, or the gateway stops.
-    pub fn event(&mut self) -> Result<Value, ClientError> {
+    pub fn event<E: DeserializeOwned>(&mut self) -> Result<E, ClientError> {
         loop {
-            if let Some(event) = self.line()?.get_mut("event") {
-                return Ok(event.take());
+            let line: Streamed<E> = serde_json::from_str(&self.line()?)?;
+            if let Some(event) = line.event {
+                return Ok(event);
             }
         }
     }
 
-    fn line(&mut self) -> Result<Value, ClientError> {
+    fn line(&mut self) -> Result<String, ClientError> {
         let mut line = String::new();
         // One that is longer is cut, and then it is no JSON.
         let mut bounded = self.stream.by_ref().take(MAX_ANSWER);
@@ -147,7 +165,7 @@ impl Client {
         if read.map_err(|e| io_error(e, self.answer_timeout))? == 0 {
             return Err(ClientError::Closed);
         }
-        Ok(serde_json::from_str(&line)?)
+        Ok(line)
     }
 }
 
@@ -175,7 +193,7 @@ mod tests {
         socket.listen(0).unwrap();
         // The queue of nobody who accepts: one that is never answered, then no place any more.
         let mut first = Client::connect_within(&path, SOON, SOON).unwrap();
-        let error = first.call("status", &NoParams {}).unwrap_err();
+        let error = first.send("status", &NoParams {}).unwrap_err();
         assert!(matches!(error, ClientError::Timeout(SOON)), "{error}");
         let error = Client::connect_within(&path, SOON, SOON).unwrap_err();
         let ClientError::Connect(error) = error else {

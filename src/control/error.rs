@@ -5,37 +5,55 @@ use thiserror::Error;
 
 use crate::route::ChangeError;
 
-/// Why a command was not carried out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The kind of an error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorKind {
-    /// The gateway will not or cannot do it.
-    Refused,
-    /// The request makes no sense.
+    /// The request is invalid.
     Usage,
-    /// It contradicts what is there.
+    /// The request contradicts the state of the gateway.
     Conflict,
-    /// What it names is not there.
+    /// The request names something that does not exist.
     NotFound,
+    /// The gateway cannot or will not do it. Kinds that only a later version knows count as this.
+    #[default]
+    #[serde(other)]
+    Refused,
 }
 
 /// A command that was not carried out; nothing has changed.
-#[derive(Clone, Debug, Error, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Error, PartialEq, Eq, Serialize, Deserialize)]
 #[error("{message}")]
+#[serde(default)]
 pub struct CommandError {
-    /// The kind, which decides the exit code of `ctl`.
+    /// The kind, from which the exit code of `ctl` follows.
     pub kind: ErrorKind,
-    /// What is wrong and what to do, in words.
+    /// A sentence on what is wrong, and on what to do.
     pub message: String,
 }
 
 impl CommandError {
-    /// An error of this kind.
+    /// An error.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
             message: message.into(),
         }
+    }
+
+    /// An invalid request.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Usage, message)
+    }
+
+    /// A request that names something that does not exist.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    /// A request that the gateway cannot or will not carry out.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Refused, message)
     }
 }
 

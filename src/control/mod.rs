@@ -3,10 +3,12 @@
 //! `ctl` and everything else that steers a running gateway speak it; it works by hand with
 //! `socat - UNIX-CONNECT:/run/dbgate/control.sock` as well.
 
+pub mod answer;
 pub mod client;
 pub mod controller;
 mod disk;
 pub mod error;
+mod events;
 mod explain;
 pub mod params;
 mod reads;

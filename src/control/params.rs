@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{CommandError, ErrorKind};
+use super::error::CommandError;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
@@ -95,7 +95,6 @@ impl ExposeParams {
     /// # Errors
     /// Settings without `to`, or no way to tell the protocol.
     pub fn spec(&self) -> Result<Option<DatabaseSpec>, CommandError> {
-        let usage = |text: String| CommandError::new(ErrorKind::Usage, text);
         let Some(first) = self.to.first() else {
             let settings = self.protocol.is_some()
                 || self.tls.is_some()
@@ -111,7 +110,7 @@ impl ExposeParams {
                 || !self.allow.is_empty()
                 || !self.deny.is_empty();
             return if settings {
-                Err(usage(format!(
+                Err(CommandError::usage(format!(
                     "settings of a database go with --to ADDR; what {} has now is shown by `dbgate ctl show {}`",
                     self.name, self.name
                 )))
@@ -120,7 +119,7 @@ impl ExposeParams {
             };
         };
         let Some(protocol) = self.protocol.or_else(|| Protocol::of_port(first.port())) else {
-            return Err(usage(format!(
+            return Err(CommandError::usage(format!(
                 "port {} does not tell what the database speaks: add --protocol",
                 first.port()
             )));
@@ -245,7 +244,7 @@ pub struct SessionsParams {
 }
 
 /// Closes sessions at once.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KillParams {
     /// These sessions.
@@ -257,7 +256,7 @@ pub struct KillParams {
 }
 
 /// Closes the sessions of a database that still run after some time.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrainParams {
     /// The database.
@@ -290,8 +289,7 @@ impl WatchParams {
         if (100..=60_000).contains(&self.interval_ms) {
             return Ok(Duration::from_millis(self.interval_ms));
         }
-        Err(CommandError::new(
-            ErrorKind::Usage,
+        Err(CommandError::usage(
             "interval_ms has to be from 100 to 60000",
         ))
     }
@@ -305,6 +303,7 @@ pub struct NoParams {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::error::ErrorKind;
 
     #[test]
     fn settings_need_a_backend() {

@@ -1,127 +1,138 @@
-//! The answers to questions: everything that `ctl` shows, as JSON.
+//! Answers to questions about the gateway: `list`, `show`, `explain`, `sessions`, `rejects`,
+//! `status`, `export`.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 
-use super::error::{CommandError, ErrorKind};
-use super::explain;
+use super::answer::{
+    BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, ExplainAnswer,
+    ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, RejectCount, RejectGroup,
+    RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+};
+use super::error::CommandError;
 use super::params::{ExplainParams, SessionsParams};
+use super::{events, explain};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::database::ExposureState;
-use crate::route::{Database, Host};
-use crate::sessions::BackendUse;
+use crate::route::{Database, DatabaseSpec, Host};
+use crate::sessions::{BackendUse, SessionView};
 use crate::stats::CloseReason;
 use crate::upstream::{BackendAddr, Failure};
 
-pub(super) fn list(gateway: &Gateway) -> Value {
+pub(super) fn list(gateway: &Gateway) -> ListAnswer {
     let snapshot = gateway.store.snapshot();
     let all = snapshot.by_name();
     let moved = gateway.sessions.moved(&all);
-    let rows: Vec<Value> = all
-        .into_iter()
-        .zip(moved)
-        .map(|(database, moved)| row(database, moved))
-        .collect();
-    json!({"revision": snapshot.revision, "databases": rows, "notes": snapshot.all_notes().collect::<Vec<_>>()})
+    let databases = all.into_iter().zip(moved);
+    ListAnswer {
+        revision: snapshot.revision,
+        databases: databases
+            .map(|(database, bytes)| summary(database, bytes))
+            .collect(),
+        notes: texts(snapshot.all_notes()),
+    }
 }
 
-fn row(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> Value {
-    let in_state = |state: &ExposureState| -> Vec<&Host> {
-        database
-            .exposures
-            .iter()
-            .filter(|e| e.state == *state)
-            .map(|e| &e.host)
-            .collect()
-    };
-    json!({
-        "name": &*database.name,
-        "protocol": database.spec.protocol,
-        "tls": database.spec.tls,
-        "hosts": in_state(&ExposureState::Active),
-        "hidden": in_state(&ExposureState::Hidden),
-        "shadowed": in_state(&ExposureState::Shadowed),
-        "backends": database.spec.backends,
-        "sessions": database.sessions(),
-        "bytes_in": bytes_in,
-        "bytes_out": bytes_out,
-        "max_sessions": database.spec.max_sessions,
-        "max_sessions_per_ip": database.spec.rare.max_sessions_per_ip,
-        "allow": database.spec.rare.allow,
-        "deny": database.spec.rare.deny,
-        "origin": database.origin,
-    })
+fn summary(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> DatabaseSummary {
+    let spec = &database.spec;
+    DatabaseSummary {
+        name: database.name.to_string(),
+        protocol: spec.protocol.to_string(),
+        tls: spec.tls.as_str().to_owned(),
+        hosts: hosts(database, &ExposureState::Active),
+        hidden: hosts(database, &ExposureState::Hidden),
+        shadowed: hosts(database, &ExposureState::Shadowed),
+        backends: texts(spec.backends.iter()),
+        sessions: database.sessions().into(),
+        bytes_in,
+        bytes_out,
+        max_sessions: spec.max_sessions,
+        max_sessions_per_ip: spec.rare.max_sessions_per_ip,
+        allow: texts(&spec.rare.allow),
+        deny: texts(&spec.rare.deny),
+        origin: database.origin.as_str().to_owned(),
+    }
 }
 
-pub(super) fn show(gateway: &Gateway, name: &str) -> Result<Value, CommandError> {
+/// The hosts of a database that are in this state.
+pub(super) fn hosts(database: &Database, state: &ExposureState) -> Vec<String> {
+    let exposures = database.exposures.iter().filter(|e| e.state == *state);
+    texts(exposures.map(|e| &e.host))
+}
+
+pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandError> {
     let snapshot = gateway.store.snapshot();
     let Some(database) = snapshot.databases.get(name) else {
         return Err(no_database(gateway, name));
     };
-    let exposures: Vec<Value> = database
-        .exposures
-        .iter()
-        .map(|e| {
-            json!({
-                "host": e.host,
-                "origin": e.origin,
-                "state": e.state,
-                "ephemeral": e.lease().ephemeral,
-                "expires": e.lease().expires.map(|t| humantime::format_rfc3339_seconds(t).to_string()),
-            })
-        })
-        .collect();
+    let exposures = database.exposures.iter().map(|e| ExposureDetails {
+        host: e.host.to_string(),
+        origin: e.origin.as_str().to_owned(),
+        state: state_word(&e.state).to_owned(),
+        ephemeral: e.lease().ephemeral,
+        expires: e.lease().expires.map(seconds),
+    });
     let uses = gateway.sessions.by_backend(&[database]);
     let uses = uses.first().map_or(&[][..], Vec::as_slice);
-    let backends: Vec<Value> = database
+    let backends = database
         .backends()
         .enumerate()
         .map(|(place, (addr, failure))| {
             backend(addr, failure, uses.get(place).copied().unwrap_or_default())
-        })
-        .collect();
+        });
     let certificate = database.server_tls.as_ref().and_then(|tls| {
-        let expires = std::time::Duration::from_secs(u64::try_from(tls.not_after).ok()?);
-        let expires = std::time::SystemTime::UNIX_EPOCH.checked_add(expires)?;
-        Some(json!({"expires": humantime::format_rfc3339_seconds(expires).to_string()}))
+        let expires = since_epoch(u64::try_from(tls.not_after).ok()?)?;
+        Some(CertificateDetails {
+            expires: seconds(expires),
+        })
     });
-    Ok(json!({"database": {
-        "name": name,
-        "origin": database.origin,
-        "settings": database.spec,
-        "exposures": exposures,
-        "backends": backends,
-        "certificate": certificate,
-        "sessions": database.sessions(),
-    }}))
+    Ok(ShowAnswer {
+        database: DatabaseDetails {
+            name: name.to_owned(),
+            origin: database.origin.as_str().to_owned(),
+            settings: settings(&database.spec)?,
+            exposures: exposures.collect(),
+            backends: backends.collect(),
+            certificate,
+            sessions: database.sessions().into(),
+        },
+    })
 }
 
-/// A backend as `show` tells it; one that fails with the reason, since when, and what mends it.
-fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> Value {
-    let Some(failure) = failure else {
-        return json!({
-            "addr": addr,
-            "state": "ok",
-            "sessions": at.sessions,
-            "bytes_in": at.moved.0,
-            "bytes_out": at.moved.1,
-        });
-    };
-    let since = std::time::Duration::from_secs(failure.since);
-    let since = std::time::SystemTime::UNIX_EPOCH.checked_add(since);
-    let reason = CloseReason::from_index(failure.reason);
-    json!({
-        "addr": addr,
-        "state": "failing",
-        "since": since.map(|since| humantime::format_rfc3339_seconds(since).to_string()),
-        "reason": reason,
-        "remedy": reason.and_then(CloseReason::remedy),
-        "sessions": at.sessions,
-        "bytes_in": at.moved.0,
-        "bytes_out": at.moved.1,
-    })
+fn state_word(state: &ExposureState) -> &'static str {
+    match state {
+        ExposureState::Active => "active",
+        ExposureState::Hidden => "hidden",
+        ExposureState::Shadowed => "shadowed",
+    }
+}
+
+/// The keys of a database as in the configuration.
+fn settings(spec: &DatabaseSpec) -> Result<Map<String, Value>, CommandError> {
+    match serde_json::to_value(spec) {
+        Ok(Value::Object(settings)) => Ok(settings),
+        // A path is all that may not be text.
+        _ => Err(CommandError::refused("a path in its settings is not UTF-8")),
+    }
+}
+
+/// A backend; one that fails with the reason, since when, and a remedy.
+fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> BackendDetails {
+    let reason = failure.and_then(|failure| CloseReason::from_index(failure.reason));
+    BackendDetails {
+        addr: addr.to_string(),
+        state: if failure.is_some() { "failing" } else { "ok" }.to_owned(),
+        since: failure.and_then(|failure| since_epoch(failure.since).map(seconds)),
+        reason: reason.map(|reason| reason.to_string()),
+        remedy: reason.and_then(CloseReason::remedy).map(ToOwned::to_owned),
+        sessions: at.sessions,
+        bytes_in: at.moved.0,
+        bytes_out: at.moved.1,
+    }
 }
 
 /// An unknown database, with the nearest name there is.
@@ -130,10 +141,7 @@ pub(super) fn no_database(gateway: &Gateway, name: &str) -> CommandError {
         Some(known) => format!("; did you mean {known}?"),
         None => "; `dbgate ctl list` shows those there are".to_owned(),
     };
-    CommandError::new(
-        ErrorKind::NotFound,
-        format!("no database {}{hint}", name.escape_default()),
-    )
+    CommandError::not_found(format!("no database {}{hint}", name.escape_default()))
 }
 
 /// The database whose name is most like `name`, if one is like it at all.
@@ -152,7 +160,7 @@ pub(super) fn explain(
     gateway: &Gateway,
     reloader: &Reloader,
     asked: &ExplainParams,
-) -> Result<Value, CommandError> {
+) -> Result<ExplainAnswer, CommandError> {
     let listeners = reloader.listeners();
     let listener = match &asked.listener {
         Some(name) => listeners.iter().find(|l| &*l.name == name.as_str()),
@@ -160,10 +168,10 @@ pub(super) fn explain(
     };
     let Some(listener) = listener else {
         let names: Vec<&str> = listeners.iter().map(|l| &*l.name).collect();
-        return Err(CommandError::new(
-            ErrorKind::NotFound,
-            format!("no such listener; there are: {}", names.join(", ")),
-        ));
+        return Err(CommandError::not_found(format!(
+            "no such listener; there are: {}",
+            names.join(", ")
+        )));
     };
     let snapshot = gateway.store.snapshot();
     let settings = listener.settings.load();
@@ -172,91 +180,122 @@ pub(super) fn explain(
     let database = explained.database.as_ref();
     let settings = database.map(|database| {
         let moved = gateway.sessions.moved(&[database]);
-        row(database, moved.first().copied().unwrap_or_default())
+        summary(database, moved.first().copied().unwrap_or_default())
     });
-    Ok(json!({
-        "host": asked.host,
-        "listener": listener.0,
-        "database": database.map(|database| &*database.name),
-        "admitted": explained.refused.is_none(),
-        "reason": explained.refused,
-        "walk": explained.walk,
-        "settings": settings,
-    }))
+    Ok(ExplainAnswer {
+        host: asked.host.clone(),
+        listener: listener.0.to_owned(),
+        database: database.map(|d| d.name.to_string()),
+        admitted: explained.refused.is_none(),
+        reason: explained.refused.map(|reason| reason.to_string()),
+        walk: explained.walk,
+        settings,
+    })
 }
 
-pub(super) fn sessions(gateway: &Gateway, filter: &SessionsParams) -> Result<Value, CommandError> {
+pub(super) fn sessions(
+    gateway: &Gateway,
+    filter: &SessionsParams,
+) -> Result<SessionsAnswer, CommandError> {
     let wanted = filter.database.as_deref();
-    let rows: Vec<Value> = gateway
+    let sessions: Vec<_> = gateway
         .sessions
         .select(|e| wanted.is_none_or(|name| &*e.database.name == name))
         .iter()
-        .map(|e| json!(e.view()))
+        .map(|e| session(e.view()))
         .collect();
     if let Some(name) = wanted
-        && rows.is_empty()
+        && sessions.is_empty()
         && !gateway.store.snapshot().databases.contains_key(name)
     {
         return Err(no_database(gateway, name));
     }
-    Ok(json!({"sessions": rows}))
+    Ok(SessionsAnswer { sessions })
 }
 
-pub(super) fn rejects(gateway: &Gateway) -> Value {
-    let counts: Vec<Value> = gateway
-        .rejects
-        .counts()
-        .iter()
-        .map(|((listener, reason), count)| {
-            json!({"listener": &**listener, "reason": reason, "count": count})
-        })
-        .collect();
-    json!({"rejects": gateway.rejects.last(), "counts": counts})
+fn session(view: SessionView) -> SessionSummary {
+    SessionSummary {
+        id: view.id,
+        database: view.database,
+        host: view.host,
+        sni: view.sni,
+        client: view.client.to_string(),
+        user_cert: view.user_cert,
+        listener: view.listener,
+        protocol: view.protocol.to_owned(),
+        tls: view.tls.as_str().to_owned(),
+        backend: view.backend.map(|backend| backend.to_string()),
+        bytes_in: view.bytes_in,
+        bytes_out: view.bytes_out,
+        age_ms: view.age_ms,
+        state: view.state.to_owned(),
+    }
 }
 
-pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> Value {
-    let snapshot = gateway.store.snapshot();
-    let listeners: Vec<Value> = reloader
-        .bound()
-        .into_iter()
-        .map(|(listener, addrs)| {
-            let settings = listener.settings.load();
-            json!({
-                "name": &*listener.name,
-                "bind": addrs,
-                "protocol": settings.protocol.as_str(),
-                "default": settings.default,
+pub(super) fn rejects(gateway: &Gateway) -> RejectsAnswer {
+    let rejects = gateway.rejects.last();
+    let counts = gateway.rejects.counts();
+    RejectsAnswer {
+        rejects: rejects
+            .iter()
+            .map(|row| RejectGroup {
+                reject: events::reject(&row.reject),
+                count: row.count,
+                first: time(row.first),
+                last: time(row.last),
             })
-        })
-        .collect();
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-        "uptime_ms": u64::try_from(gateway.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        "revision": snapshot.revision,
-        "databases": snapshot.databases.len(),
-        "hosts": snapshot.table.len(),
-        "sessions": gateway.sessions.len(),
-        "sessions_total": gateway.sessions_total.load(std::sync::atomic::Ordering::Relaxed),
-        "handshakes": gateway.handshakes.open(),
-        "log_lines_lost": gateway.access_log.lost(),
-        "rejects": gateway.rejects.total(),
-        "empty_connects": gateway.rejects.empty().values().sum::<u64>(),
-        "config": reloader.config_file(),
-        "metrics": reloader.metrics(),
-        "listeners": listeners,
-        "notes": snapshot.all_notes().collect::<Vec<_>>(),
-    })
+            .collect(),
+        counts: counts
+            .iter()
+            .map(|((listener, reason), count)| RejectCount {
+                listener: listener.to_string(),
+                reason: reason.to_string(),
+                count: *count,
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> StatusAnswer {
+    let snapshot = gateway.store.snapshot();
+    let listeners = reloader.bound().into_iter().map(|(listener, addrs)| {
+        let settings = listener.settings.load();
+        ListenerStatus {
+            name: listener.name.to_string(),
+            bind: texts(&addrs),
+            protocol: settings.protocol.as_str().to_owned(),
+            default: settings.default.as_ref().map(ToString::to_string),
+        }
+    });
+    let config = reloader.config_file();
+    StatusAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        uptime_ms: millis(gateway.started.elapsed()),
+        revision: snapshot.revision,
+        databases: number(snapshot.databases.len()),
+        hosts: number(snapshot.table.len()),
+        sessions: number(gateway.sessions.len()),
+        sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
+        handshakes: number(gateway.handshakes.open()),
+        log_lines_lost: number(gateway.access_log.lost()),
+        rejects: gateway.rejects.total(),
+        empty_connects: gateway.rejects.empty().values().sum(),
+        config: config.map(|path| path.to_string_lossy().into_owned()),
+        metrics: reloader.metrics().map(|addr| addr.to_string()),
+        listeners: listeners.collect(),
+        notes: texts(snapshot.all_notes()),
+    }
 }
 
 /// The running set as a configuration that would have the same routes.
-pub(super) fn export(gateway: &Gateway) -> Result<Value, CommandError> {
+pub(super) fn export(gateway: &Gateway) -> Result<ExportAnswer, CommandError> {
     #[derive(serde::Serialize)]
     struct Section<'a> {
         #[serde(skip_serializing_if = "Vec::is_empty")]
         hosts: Vec<&'a Host>,
         #[serde(flatten)]
-        spec: &'a crate::route::DatabaseSpec,
+        spec: &'a DatabaseSpec,
     }
     #[derive(serde::Serialize)]
     struct File<'a> {
@@ -277,7 +316,33 @@ pub(super) fn export(gateway: &Gateway) -> Result<Value, CommandError> {
             )
         })
         .collect();
-    let text = toml::to_string(&File { database })
-        .map_err(|e| CommandError::new(ErrorKind::Refused, e.to_string()))?;
-    Ok(json!({"toml": text}))
+    let text =
+        toml::to_string(&File { database }).map_err(|e| CommandError::refused(e.to_string()))?;
+    Ok(ExportAnswer { toml: text })
+}
+
+pub(super) fn texts<T: ToString>(items: impl IntoIterator<Item = T>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+pub(super) fn number(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+pub(super) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time as RFC 3339 in UTC, to the millisecond.
+pub(super) fn time(time: SystemTime) -> String {
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// The same to the second.
+fn seconds(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}
+
+fn since_epoch(seconds: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }

@@ -1,22 +1,26 @@
-//! Reading a request line, and writing lines: the framing of the control protocol.
+//! Requests as lines: reading and writing them.
 //!
 //! Not here: what the commands carry ([`super::params`]).
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::error::{CommandError, ErrorKind};
+use super::error::CommandError;
 use super::params::{
     DeleteParams, DrainParams, ExplainParams, ExposeParams, HideParams, KillParams, NoParams,
     SessionsParams, ShowParams, WatchParams,
 };
+use crate::json;
 
 /// The version of the protocol.
 pub const VERSION: u64 = 1;
 
 /// The longest request line accepted, in bytes.
 pub const MAX_LINE: usize = 1024 * 1024;
+
+/// The longest text that may be an id, in bytes.
+const MAX_ID: usize = 64;
 
 /// A command, ready to be carried out.
 #[derive(Clone, Debug)]
@@ -43,136 +47,136 @@ pub enum Command {
     Watch(WatchParams),
 }
 
-/// A request line, taken apart.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Chosen by the client, given back in the answer.
     pub id: Value,
-    /// What to do.
+    /// The command.
     pub command: Command,
 }
 
-/// A request line that cannot be understood; the id is given back if there is one.
+/// An invalid request line.
 #[derive(Clone, Debug)]
 pub struct BadRequest {
-    /// The id as far as it was read.
+    /// The id, if it could be read.
     pub id: Value,
-    /// What is wrong.
+    /// The error.
     pub error: CommandError,
 }
 
 /// Reads one request line.
 ///
 /// # Errors
-/// It is no JSON object, of another version, or no known command with its parameters.
+/// The line is not a JSON object, is of another version, or has no known command with its
+/// parameters.
 pub fn parse(line: &[u8]) -> Result<Request, BadRequest> {
-    let usage = |text: String| CommandError::new(ErrorKind::Usage, text);
-    let bad = |id: &Value, error: CommandError| BadRequest {
+    let bad = |id: &Value, message: String| BadRequest {
         id: id.clone(),
-        error,
+        error: CommandError::usage(message),
     };
-    let mut fields: Map<String, Value> = serde_json::from_slice(line)
-        .map_err(|e| bad(&Value::Null, usage(format!("not one JSON object: {e}"))))?;
+    let fields = match json::from_slice(line) {
+        Ok(Value::Object(fields)) => Ok(fields),
+        Ok(other) => Err(format!("found {}", json::kind(&other))),
+        Err(error) => Err(error.to_string()),
+    };
+    let mut fields = fields.map_err(|what| {
+        let text = format!("a request is a JSON object on a line: {what}");
+        bad(&Value::Null, text)
+    })?;
     let id = match fields.remove("id") {
         None => Value::Null,
         Some(id @ (Value::Null | Value::Number(_))) => id,
-        Some(Value::String(text)) if text.len() <= 64 => Value::String(text),
-        Some(_) => {
-            return Err(bad(
-                &Value::Null,
-                usage("id must be a number or a short string".into()),
-            ));
+        Some(Value::String(text)) if text.len() <= MAX_ID => Value::String(text),
+        Some(other) => {
+            let text = format!(
+                "id: expected a number or a text of up to {MAX_ID} bytes, found {}",
+                json::kind(&other)
+            );
+            return Err(bad(&Value::Null, text));
         }
     };
     match fields.remove("v") {
         Some(Value::Number(v)) if v.as_u64() == Some(VERSION) => {}
         v => {
-            let sent = v.map_or("none".into(), |v| v.to_string());
-            return Err(bad(
-                &id,
-                usage(format!(
-                    "this gateway ({}) speaks version {VERSION} of the control protocol, the request says v: {sent}",
-                    env!("CARGO_PKG_VERSION")
-                )),
-            ));
+            let sent = v.map_or("none".to_owned(), |v| json::kind(&v));
+            let text = format!(
+                "this gateway ({}) speaks version {VERSION} of the control protocol, the request says v: {sent}",
+                env!("CARGO_PKG_VERSION")
+            );
+            return Err(bad(&id, text));
         }
     }
-    let Some(Value::String(cmd)) = fields.remove("cmd") else {
-        return Err(bad(&id, usage("the request has no cmd".into())));
+    let cmd = match fields.remove("cmd") {
+        Some(Value::String(cmd)) => cmd,
+        None => return Err(bad(&id, "the field cmd is missing".to_owned())),
+        Some(other) => {
+            let text = format!("cmd: expected a text, found {}", json::kind(&other));
+            return Err(bad(&id, text));
+        }
     };
-    let command = command(&cmd, fields).map_err(|e| bad(&id, e))?;
-    Ok(Request { id, command })
+    match command(&cmd, &Value::Object(fields)) {
+        Ok(command) => Ok(Request { id, command }),
+        Err(what) => Err(bad(&id, what)),
+    }
 }
 
-fn command(cmd: &str, fields: Map<String, Value>) -> Result<Command, CommandError> {
-    fn params<T: DeserializeOwned>(
-        cmd: &str,
-        fields: Map<String, Value>,
-    ) -> Result<T, CommandError> {
-        serde_json::from_value(Value::Object(fields))
-            .map_err(|e| CommandError::new(ErrorKind::Usage, format!("{cmd}: {e}")))
+fn command(cmd: &str, fields: &Value) -> Result<Command, String> {
+    fn params<T: DeserializeOwned>(cmd: &str, fields: &Value) -> Result<T, String> {
+        json::from_value(fields).map_err(|error| format!("{cmd}: {error}"))
     }
-    let plain = |fields, command| params::<NoParams>(cmd, fields).map(|_| command);
+    let plain = |command| params::<NoParams>(cmd, fields).map(|_| command);
     match cmd {
         "expose" => params(cmd, fields).map(Command::Expose),
         "hide" => params(cmd, fields).map(Command::Hide),
         "delete" => params(cmd, fields).map(Command::Delete),
-        "list" => plain(fields, Command::List),
+        "list" => plain(Command::List),
         "show" => params(cmd, fields).map(Command::Show),
         "explain" => params(cmd, fields).map(Command::Explain),
         "sessions" => params(cmd, fields).map(Command::Sessions),
-        "rejects" => plain(fields, Command::Rejects),
+        "rejects" => plain(Command::Rejects),
         "kill" => params(cmd, fields).map(Command::Kill),
         "drain" => params(cmd, fields).map(Command::Drain),
-        "status" => plain(fields, Command::Status),
-        "reload" => plain(fields, Command::Reload),
-        "diff" => plain(fields, Command::Diff),
-        "export" => plain(fields, Command::Export),
-        "events" => plain(fields, Command::Events),
+        "status" => plain(Command::Status),
+        "reload" => plain(Command::Reload),
+        "diff" => plain(Command::Diff),
+        "export" => plain(Command::Export),
+        "events" => plain(Command::Events),
         "watch" => params(cmd, fields).map(Command::Watch),
         _ => {
-            let cmd: String = cmd
+            let shown: String = cmd
                 .chars()
                 .take(40)
                 .flat_map(char::escape_default)
                 .collect();
-            Err(CommandError::new(
-                ErrorKind::Usage,
-                format!(
-                    "this gateway ({}) does not know the command {cmd}",
-                    env!("CARGO_PKG_VERSION")
-                ),
+            Err(format!(
+                "this gateway ({}) does not know the command {shown}",
+                env!("CARGO_PKG_VERSION")
             ))
         }
     }
 }
 
+#[derive(Serialize)]
+struct Line<'a, P> {
+    v: u64,
+    id: u64,
+    cmd: &'a str,
+    #[serde(flatten)]
+    params: &'a P,
+}
+
 /// A request line, without the newline.
 #[must_use]
 pub fn request(id: u64, cmd: &str, params: &impl Serialize) -> String {
-    let mut line = json!({"v": VERSION, "id": id, "cmd": cmd});
-    if let (Some(line), Ok(Value::Object(params))) =
-        (line.as_object_mut(), serde_json::to_value(params))
-    {
-        line.extend(params);
-    }
-    line.to_string()
-}
-
-/// An answer line, without the newline.
-#[must_use]
-pub fn answer(id: &Value, result: Result<Value, CommandError>) -> String {
-    let mut line = Map::new();
-    line.insert("id".into(), id.clone());
-    line.insert("ok".into(), result.is_ok().into());
-    match result {
-        Ok(Value::Object(fields)) => line.extend(fields),
-        Ok(_) => {}
-        Err(error) => {
-            line.insert("error".into(), json!(error));
-        }
-    }
-    Value::Object(line).to_string()
+    let line = Line {
+        v: VERSION,
+        id,
+        cmd,
+        params,
+    };
+    // Only a path that is not UTF-8 could fail; `ctl` has refused it before.
+    serde_json::to_string(&line).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -190,7 +194,7 @@ mod tests {
         };
         let line = request(7, "expose", &expose);
         let Request { id, command } = parse(line.as_bytes()).unwrap();
-        assert_eq!(id, json!(7));
+        assert_eq!(id, Value::from(7));
         let Command::Expose(read) = command else {
             panic!("{line}");
         };
@@ -202,24 +206,66 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_told_why() {
-        for (line, said) in [
-            ("", "JSON"),
-            ("[1]", "JSON"),
-            (r#"{"id":1,"cmd":"list"}"#, "v: none"),
-            (r#"{"v":2,"cmd":"list"}"#, "v: 2"),
-            (r#"{"v":1,"id":[],"cmd":"list"}"#, "id must be"),
-            (r#"{"v":1}"#, "no cmd"),
-            (r#"{"v":1,"cmd":"lst"}"#, "lst"),
-            (r#"{"v":1,"cmd":"list","x":1}"#, "unknown field"),
-            (r#"{"v":1,"cmd":"expose"}"#, "name"),
+    fn an_invalid_request_says_what_where_and_what_is_allowed() {
+        for (line, message) in [
             (
-                r#"{"v":1,"cmd":"expose","name":"a","hosts":["1.2.3.4"]}"#,
-                "1.2.3.4",
+                "",
+                "a request is a JSON object on a line: incomplete JSON: it ends at column 0",
+            ),
+            (
+                "{\"v\":1,cmd",
+                "a request is a JSON object on a line: invalid JSON at column 8",
+            ),
+            ("[1]", "a request is a JSON object on a line: found a list"),
+            (
+                r#"{"v":1,"id":[],"cmd":"list"}"#,
+                "id: expected a number or a text of up to 64 bytes, found a list",
+            ),
+            (r#"{"v":1}"#, "the field cmd is missing"),
+            (r#"{"v":1,"cmd":7}"#, "cmd: expected a text, found 7"),
+            (
+                r#"{"v":1,"cmd":"list","x":1}"#,
+                "list: unknown field \"x\": no field is allowed here",
+            ),
+            (
+                r#"{"v":1,"cmd":"expose"}"#,
+                "expose: the field name is missing",
+            ),
+            (
+                r#"{"v":1,"cmd":"hide","name":"a","hosts":["a.example",7]}"#,
+                "hide: hosts[1]: expected a text, found 7",
+            ),
+            (
+                r#"{"v":1,"cmd":"hide","name":"a","running":"stop"}"#,
+                "hide: running: invalid value \"stop\": use drain, keep or kill",
+            ),
+            (
+                r#"{"v":1,"cmd":"kill","ids":[-1]}"#,
+                "kill: ids[0]: expected a whole number from 0 to 18446744073709551615, found -1",
+            ),
+            (
+                r#"{"v":1,"cmd":"sessions","name":"a"}"#,
+                "sessions: unknown field \"name\": use database",
+            ),
+            (
+                r#"{"v":1,"cmd":"expose","name":"a","dry_run":"yes"}"#,
+                "expose: dry_run: expected true or false, found \"yes\"",
             ),
         ] {
             let error = parse(line.as_bytes()).unwrap_err().error;
-            assert!(error.message.contains(said), "{line}: {error}");
+            assert_eq!(error.message, message, "{line}");
+        }
+        for (line, part) in [
+            (r#"{"id":1,"cmd":"list"}"#, "v: none"),
+            (r#"{"v":2,"cmd":"list"}"#, "v: 2"),
+            (r#"{"v":1,"cmd":"lst"}"#, "lst"),
+            (
+                r#"{"v":1,"cmd":"expose","name":"a","hosts":["1.2.3.4"]}"#,
+                "hosts[0]: ",
+            ),
+        ] {
+            let error = parse(line.as_bytes()).unwrap_err().error;
+            assert!(error.message.contains(part), "{line}: {error}");
         }
     }
 }

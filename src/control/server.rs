@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::answer::answer_line;
 use super::controller::{Caller, Controller};
-use super::error::{CommandError, ErrorKind};
+use super::error::CommandError;
+use super::events;
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
 use crate::config::Control;
@@ -186,7 +187,7 @@ fn too_many_watches(controller: &Controller) -> Option<CommandError> {
         let text = format!(
             "{now} callers watch this gateway (`dbgate top`), which is the most beside {databases} databases: end one of them"
         );
-        CommandError::new(ErrorKind::Refused, text)
+        CommandError::refused(text)
     })
 }
 
@@ -212,10 +213,8 @@ async fn read_requests(
             return Ok(());
         }
         if line.last() != Some(&b'\n') && line.len() > MAX_LINE {
-            let error = CommandError::new(ErrorKind::Usage, "a request of more than 1 MiB");
-            let _ = answers
-                .send(request::answer(&Value::Null, Err(error)))
-                .await;
+            let error = CommandError::usage("a request of more than 1 MiB");
+            let _ = answers.send(answer_line(&Value::Null, &Err(error))).await;
             return Ok(());
         }
         if line.trim_ascii().is_empty() {
@@ -224,11 +223,7 @@ async fn read_requests(
         let Request { id, command } = match request::parse(line.trim_ascii()) {
             Ok(request) => request,
             Err(BadRequest { id, error }) => {
-                if answers
-                    .send(request::answer(&id, Err(error)))
-                    .await
-                    .is_err()
-                {
+                if answers.send(answer_line(&id, &Err(error))).await.is_err() {
                     return Ok(());
                 }
                 continue;
@@ -245,7 +240,7 @@ async fn read_requests(
             && subscriptions.len() >= MAX_SUBSCRIPTIONS
         {
             let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on one connection");
-            Err(CommandError::new(ErrorKind::Refused, text))
+            Err(CommandError::refused(text))
         } else if watched.is_some()
             && let Some(error) = too_many_watches(controller)
         {
@@ -254,14 +249,14 @@ async fn read_requests(
             controller.execute(command, caller).await
         };
         let refused = done.is_err();
-        if answers.send(request::answer(&id, done)).await.is_err() {
+        if answers.send(answer_line(&id, &done)).await.is_err() {
             return Ok(());
         }
         if refused {
             continue;
         }
         if let Some(events) = events {
-            subscriptions.spawn(follow(id, events, answers.clone()));
+            subscriptions.spawn(events::serve(id, events, answers.clone()));
         } else if let Some(interval) = watched {
             let gateway = controller.gateway().clone();
             let watch = watch::serve(id, gateway, interval, answers.clone());
@@ -270,30 +265,6 @@ async fn read_requests(
                 watch.await;
                 drop(counted);
             });
-        }
-    }
-}
-
-/// Sends events until the caller is gone.
-async fn follow(
-    id: Value,
-    mut events: tokio::sync::broadcast::Receiver<crate::stats::Event>,
-    answers: mpsc::Sender<String>,
-) {
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            () = answers.closed() => return,
-        };
-        let line = match event {
-            Ok(event) => json!({"id": id, "event": event}),
-            Err(RecvError::Lagged(missed)) => {
-                json!({"id": id, "event": {"event": "missed", "count": missed}})
-            }
-            Err(RecvError::Closed) => return,
-        };
-        if answers.send(line.to_string()).await.is_err() {
-            return;
         }
     }
 }

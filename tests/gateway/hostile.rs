@@ -56,7 +56,7 @@ fn a_name_in_a_certificate_forges_nothing() {
         assert!(testbed::until(|| access().contains("backend_tls_failed")));
         harmless("the access log", &access(), true);
 
-        let event = follower.event().expect("an event");
+        let event: Value = follower.event().expect("an event");
         assert_eq!(event["event"], "rejected", "{event}");
         assert_eq!(event["detail"], reject["detail"], "{event}");
         for words in [

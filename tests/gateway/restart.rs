@@ -262,7 +262,7 @@ fn killed_in_the_middle(mut gateway: Gateway, enough: usize, before: &BTreeSet<S
             for n in 0..MANY {
                 let name = format!("quick{n}");
                 // The answer to the one in the middle does not come any more.
-                if control.call("expose", &wish(&name, &json!({}))).is_err() {
+                if control.send("expose", &wish(&name, &json!({}))).is_err() {
                     return;
                 }
                 done.lock().expect("the names").push(name);

@@ -1,20 +1,20 @@
-//! Differences between files and gateway: what `diff` finds and what `reload` has changed.
+//! Differences between files and gateway as text: answers to `diff` and `reload`.
 
-use serde_json::Value;
+use dbgate::control::answer::{DiffAnswer, DifferenceRow};
 
-use super::{Page, items};
+use super::Page;
 use crate::table::{Column, count, table, text};
 
-/// What `ctl` did as a table, and what the files say section by section.
-pub(super) fn diff(answer: &Value, wide: bool) -> Page {
-    const COLUMNS: &[Column] = &[
-        Column::new("KIND", |d| text(&d["kind"])),
-        Column::new("DATABASE", |d| text(&d["database"])),
-        Column::new("WHAT", |d| text(&d["what"])),
+/// Changes made by `ctl` as a table, then differences from the files by section.
+pub(super) fn diff(answer: &DiffAnswer, wide: bool) -> Page {
+    const COLUMNS: &[Column<DifferenceRow>] = &[
+        Column::new("KIND", |d| text(&d.kind)),
+        Column::new("DATABASE", |d| text(&d.database)),
+        Column::new("WHAT", |d| text(&d.what)),
     ];
     let mut page = Page::default();
-    let all = items(&answer["differences"]).iter().cloned();
-    let (by_ctl, of_files): (Vec<_>, Vec<_>) = all.partition(|d| d["kind"] == "runtime");
+    let all = answer.differences.iter().cloned();
+    let (by_ctl, of_files): (Vec<_>, Vec<_>) = all.partition(|d| d.kind == "runtime");
     if by_ctl.is_empty() && of_files.is_empty() {
         page.remark("No differences.");
         return page;
@@ -26,37 +26,36 @@ pub(super) fn diff(answer: &Value, wide: bool) -> Page {
         page.out.push('\n');
     }
     sections(&mut page, &of_files);
-    more(&mut page, answer);
-    let sessions = answer["sessions"].as_u64().unwrap_or_default();
-    if sessions > 0 {
-        page.line(&format!("a reload ends {}", count(sessions, "session")));
+    more(&mut page, answer.more_databases);
+    if answer.sessions > 0 {
+        let them = count(answer.sessions, "session");
+        page.line(&format!("a reload ends {them}"));
     }
     page
 }
 
-/// The databases that are counted and not named.
-pub(super) fn more(page: &mut Page, answer: &Value) {
-    let more = answer["more_databases"].as_u64().unwrap_or_default();
+/// The number of further databases.
+pub(super) fn more(page: &mut Page, more: u64) {
     if more > 0 {
         page.line(&format!("and {}", count(more, "more database")));
     }
 }
 
 /// A line for each section, and below it one for each of its keys.
-pub(super) fn sections(page: &mut Page, rows: &[Value]) {
+pub(super) fn sections(page: &mut Page, rows: &[DifferenceRow]) {
     let mut before = None;
     for row in rows {
-        let head = (&row["section"], &row["what"]);
+        let head = (&row.section, &row.what);
         if before != Some(head) {
-            page.line(&format!("[{}] {}", text(head.0), text(head.1)));
+            page.line(&format!("[{}] {}", head.0, head.1));
             before = Some(head);
         }
         page.line(&format!(
             "  {}: {} → {} ({})",
-            text(&row["key"]),
-            text(&row["running"]),
-            text(&row["file"]),
-            text(&row["effect"])
+            text(&row.key),
+            text(&row.running),
+            text(&row.file),
+            text(&row.effect)
         ));
     }
 }

@@ -1,5 +1,6 @@
-use dbgate::control::watch::{SessionRow, Update};
-use serde_json::json;
+use dbgate::control::answer::{SessionRow, Update};
+use dbgate::control::params::{DrainParams, KillParams};
+use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::top::dialog::Request;
@@ -23,6 +24,11 @@ fn names(app: &App) -> Vec<String> {
 
 fn message(app: &App) -> &str {
     app.message.as_ref().map_or("", |(text, _)| text)
+}
+
+/// The answer in a line of the gateway.
+fn read(line: &str) -> Answer {
+    serde_json::from_str(line).unwrap()
 }
 
 #[test]
@@ -248,12 +254,14 @@ fn a_kill_asks_first_and_cancel_is_its_first_answer() {
     // Keys that mean something else do not answer.
     type_in(&mut app, "Kjdx ");
     assert!(matches!(app.mode, InputMode::Dialog(_)), "{:?}", app.mode);
-    let ask = |cmd, params| KeyOutcome::Ask(Request { cmd, params });
-    let kill = ask("kill", json!({"ids": [20]}));
+    let kill = KeyOutcome::Ask(Request::Kill(KillParams {
+        ids: vec![20],
+        database: None,
+    }));
     assert_eq!(type_in(&mut app, "<right><enter>"), kill);
     assert_eq!(type_in(&mut app, "K<tab><tab><enter>"), KeyOutcome::Nothing);
     assert_eq!(type_in(&mut app, "Ky"), kill);
-    app.answered(&json!({"id": 2, "ok": true, "killed": 1, "missing": []}));
+    app.answered(Ok(read(r#"{"id":2,"ok":true,"killed":1,"missing":[]}"#)));
     assert_eq!(message(&app), "killed 1 session");
 }
 
@@ -271,32 +279,31 @@ fn a_database_is_killed_or_drained_as_a_whole() {
             "13 sessions get timeouts.drain, then they are closed"
         ]
     );
-    let ask = |cmd, params| KeyOutcome::Ask(Request { cmd, params });
-    assert_eq!(
-        type_in(&mut app, "y"),
-        ask("drain", json!({"name": "orders"}))
-    );
-    app.answered(&json!({"ok": true, "database": "orders", "sessions": 13, "drain_ms": 30_000}));
+    let drain = KeyOutcome::Ask(Request::Drain(DrainParams {
+        name: "orders".to_owned(),
+        drain_ms: None,
+    }));
+    assert_eq!(type_in(&mut app, "y"), drain);
+    let line = r#"{"ok":true,"database":"orders","sessions":13,"drain_ms":30000}"#;
+    app.answered(Ok(read(line)));
     assert_eq!(message(&app), "draining orders: 13 sessions get 30s");
-    assert_eq!(
-        type_in(&mut app, "Ky"),
-        ask("kill", json!({"database": "orders"}))
-    );
-    app.answered(
-        &json!({"ok": false, "error": {"kind": "not_found", "message": "no database orders"}}),
-    );
+    let kill = KeyOutcome::Ask(Request::Kill(KillParams {
+        ids: Vec::new(),
+        database: Some("orders".to_owned()),
+    }));
+    assert_eq!(type_in(&mut app, "Ky"), kill);
+    app.answered(Err(CommandError::not_found("no database orders")));
     assert_eq!(app.message, Some(("no database orders".to_owned(), true)));
     // One backend of several: its sessions by their ids.
     app.tab = Tab::Backends;
     app.filter_by("10.0.0.6").unwrap();
     type_in(&mut app, "j");
-    let KeyOutcome::Ask(request) = type_in(&mut app, "Ky") else {
+    let KeyOutcome::Ask(Request::Kill(mut asked)) = type_in(&mut app, "Ky") else {
         panic!("{:?}", app.message);
     };
     let billing: Vec<u64> = (1..=39).filter(|id| id % 3 == 1).collect();
-    let mut asked: Vec<u64> = serde_json::from_value(request.params["ids"].clone()).unwrap();
-    asked.sort_unstable();
-    assert_eq!((request.cmd, asked), ("kill", billing));
+    asked.ids.sort_unstable();
+    assert_eq!((asked.ids, asked.database), (billing, None));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use dbgate::control::watch::DatabaseRow;
+use dbgate::control::answer::DatabaseRow;
 
 use crate::top::meter::{Meter, WINDOW_MS};
 use crate::top::row::{Column, HIDDEN, Id, Row};

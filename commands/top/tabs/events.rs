@@ -1,6 +1,6 @@
 //! What has happened: sessions opened, closed, turned away; databases exposed and hidden; reloads.
 
-use serde_json::Value as Json;
+use dbgate::control::answer::{self, KnownEvent};
 
 use super::rejects::Reject;
 use crate::table::{count, size};
@@ -20,40 +20,89 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// An event as `ctl events` tells it.
-    pub(crate) fn told(number: u64, event: &Json) -> Self {
-        let text = |key: &str| event[key].as_str().map(ToOwned::to_owned);
-        let word = |key: &str| text(key).unwrap_or_default();
-        let kind = word("event");
-        let detail = match kind.as_str() {
-            "session_opened" => format!("session {} to {}", event["id"], word("backend")),
-            "session_closed" => format!(
-                "session {}: {}, {} in, {} out",
-                event["id"],
-                word("reason"),
-                size(&event["bytes_in"]),
-                size(&event["bytes_out"])
-            ),
-            "exposed" | "hidden" => format!("{} (revision {})", word("host"), event["revision"]),
-            "reload" if event["ok"] == true => format!("revision {}", event["revision"]),
-            "reload" => {
-                let problems: Vec<&str> = event["problems"]
-                    .as_array()
-                    .map_or(&[][..], Vec::as_slice)
-                    .iter()
-                    .filter_map(Json::as_str)
-                    .collect();
-                format!("refused: {}", problems.join("; "))
-            }
-            _ => String::new(),
-        };
-        Self {
+    /// An event of the gateway.
+    pub(crate) fn new(number: u64, event: answer::Event) -> Self {
+        let row = |kind: &str, time, database, client, detail| Self {
             number,
-            time: word("ts"),
-            kind,
-            database: text("database"),
-            client: text("client"),
+            time,
+            kind: kind.to_owned(),
+            database,
+            client,
             detail,
+        };
+        match event {
+            answer::Event::Other(event) => row(
+                &event.event,
+                event.ts,
+                event.database,
+                event.client,
+                String::new(),
+            ),
+            answer::Event::Known(event) => match event {
+                KnownEvent::SessionOpened {
+                    ts,
+                    id,
+                    database,
+                    client,
+                    backend,
+                } => {
+                    let detail = format!("session {id} to {backend}");
+                    row("session_opened", ts, Some(database), Some(client), detail)
+                }
+                KnownEvent::SessionClosed(session) => {
+                    let detail = format!(
+                        "session {}: {}, {} in, {} out",
+                        session.id,
+                        session.reason,
+                        size(session.bytes_in),
+                        size(session.bytes_out)
+                    );
+                    let client = Some(session.client);
+                    row(
+                        "session_closed",
+                        session.ts,
+                        session.database,
+                        client,
+                        detail,
+                    )
+                }
+                KnownEvent::Rejected(reject) => row(
+                    "rejected",
+                    reject.ts,
+                    None,
+                    Some(reject.client),
+                    reject.reason,
+                ),
+                KnownEvent::Exposed {
+                    ts,
+                    revision,
+                    database,
+                    host,
+                } => {
+                    let detail = format!("{host} (revision {revision})");
+                    row("exposed", ts, Some(database), None, detail)
+                }
+                KnownEvent::Hidden {
+                    ts,
+                    revision,
+                    database,
+                    host,
+                } => {
+                    let detail = format!("{host} (revision {revision})");
+                    row("hidden", ts, Some(database), None, detail)
+                }
+                KnownEvent::Reload {
+                    ts,
+                    ok: true,
+                    revision,
+                    ..
+                } => row("reload", ts, None, None, format!("revision {revision}")),
+                KnownEvent::Reload { ts, problems, .. } => {
+                    let detail = format!("refused: {}", problems.join("; "));
+                    row("reload", ts, None, None, detail)
+                }
+                KnownEvent::Missed { count } => Self::missed(number, String::new(), count),
+            },
         }
     }
 

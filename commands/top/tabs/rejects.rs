@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dbgate::control::watch::RejectRow;
+use dbgate::control::answer::RejectRow;
 
 use crate::top::row::{Column, HIDDEN, Id, Row};
 use crate::top::value::Value;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use dbgate::control::watch::SessionRow;
+use dbgate::control::answer::SessionRow;
 
 use crate::top::meter::{Meter, WINDOW_MS};
 use crate::top::row::{Column, HIDDEN, Id, Row};

@@ -140,11 +140,7 @@ fn traffic(paint: &mut Paint, line: Rect, (of_in, of_out): (Vec<u64>, Vec<u64>))
         let word_width = paint.put(place, word, Tone::Strong);
         let place = right_of(place, word_width);
         let bars_width = paint.put(place, &bars(&history), Tone::Normal);
-        let words = format!(
-            " {} peak {}/s",
-            span(&KEPT_MS.into()),
-            size(&whole(peak).into())
-        );
+        let words = format!(" {} peak {}/s", span(KEPT_MS), size(whole(peak)));
         paint.put(right_of(place, bars_width), &words, Tone::Normal);
     }
 }

@@ -52,7 +52,7 @@ fn title(paint: &mut Paint, area: Rect, app: &App) {
     };
     let facts = [
         (format!("dbgate {}", totals.version), Tone::Strong),
-        (format!("up {}", span(&mirror.now.into())), Tone::Normal),
+        (format!("up {}", span(mirror.now)), Tone::Normal),
         (format!("revision {}", totals.revision), Tone::Normal),
         (format!("pid {}", totals.pid), Tone::Normal),
     ];
@@ -85,8 +85,8 @@ fn about_clients(app: &App) -> Vec<(String, Tone)> {
 fn about_traffic(app: &App) -> Vec<(String, Tone)> {
     let mirror = app.mirror();
     let (rate_in, rate_out) = mirror.rates();
-    let rate = |rate: f64| size(&whole(rate).into());
-    let window = span(&mirror.window().into());
+    let rate = |rate: f64| size(whole(rate));
+    let window = span(mirror.window());
     vec![
         (format!("in {}/s", rate(rate_in)), Tone::Normal),
         (format!("out {}/s", rate(rate_out)), Tone::Normal),
@@ -118,7 +118,7 @@ fn traffic(paint: &mut Paint, area: Rect, app: &App) {
     let used = paint.put_all(area, &about_traffic(app));
     let rest = right_of(area, used + 2);
     let mirror = app.mirror();
-    let label = format!("in and out, last {} ", span(&KEPT_MS.into()));
+    let label = format!("in and out, last {} ", span(KEPT_MS));
     let slots = usize::from(rest.width).saturating_sub(label.len()).min(60);
     if slots < 10 {
         return;
@@ -175,5 +175,5 @@ fn banner(paint: &mut Paint, area: Rect, app: &App) {
 
 fn said(duration: std::time::Duration) -> String {
     let seconds = duration.as_secs() * 1000;
-    span(&seconds.into())
+    span(seconds)
 }

@@ -1,13 +1,12 @@
-//! `delete`: what `ctl` made of a database is gone, and its hosts are as free as if they had never
-//! led anywhere.
+//! `delete`: the end of all that `ctl` made of a database. Its hosts are free.
 
-use serde_json::{Value, json};
 use tracing::info;
 
-use super::super::error::CommandError;
-use super::super::params::{DeleteParams, RunningSessions};
-use super::super::reads;
-use super::{Caller, Controller, join, millis};
+use super::{Caller, Controller, join};
+use crate::control::answer::DeleteAnswer;
+use crate::control::error::CommandError;
+use crate::control::params::{DeleteParams, RunningSessions};
+use crate::control::reads::{self, millis, number, texts};
 use crate::route::store::ChangeError;
 
 impl Controller {
@@ -19,7 +18,7 @@ impl Controller {
         &self,
         params: &DeleteParams,
         caller: &Caller,
-    ) -> Result<Value, CommandError> {
+    ) -> Result<DeleteAnswer, CommandError> {
         let store = &self.gateway.store;
         let done = store.delete(&params.name, params.dry_run, &|changed, runtime| {
             self.state.save(changed, runtime)
@@ -46,15 +45,16 @@ impl Controller {
             info!(target: "audit", who = %caller.who, database = %params.name, freed = %join(&change.freed),
                 running = running.as_str(), sessions = sessions.len(), revision = change.revision, "delete");
         }
-        Ok(json!({
-            "database": params.name,
-            "changed": change.changed,
-            "dry_run": params.dry_run,
-            "revision": change.revision,
-            "hosts": change.freed,
-            "running": running,
-            "drain_ms": (running == RunningSessions::Drain).then(|| millis(drain_time)),
-            "sessions": sessions.len(),
-        }))
+        let drained = running == RunningSessions::Drain;
+        Ok(DeleteAnswer {
+            database: params.name.clone(),
+            changed: change.changed,
+            dry_run: params.dry_run,
+            revision: change.revision,
+            hosts: texts(&change.freed),
+            running: running.as_str().to_owned(),
+            drain_ms: drained.then(|| millis(drain_time)),
+            sessions: number(sessions.len()),
+        })
     }
 }

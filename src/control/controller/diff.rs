@@ -4,11 +4,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::super::error::{CommandError, ErrorKind};
-use super::{Controller, millis};
+use super::Controller;
 use crate::config::difference::{Difference, Effect, Place};
+use crate::control::answer::{DiffAnswer, DifferenceRow};
+use crate::control::error::CommandError;
+use crate::control::reads::{millis, number};
 use crate::gateway::Gateway;
 use crate::reload::Reloaded;
 use crate::service::user;
@@ -19,23 +21,20 @@ impl Controller {
     ///
     /// # Errors
     /// The files cannot be read, or a reload would refuse them.
-    pub(super) fn diff(&self) -> Result<Value, CommandError> {
+    pub(super) fn diff(&self) -> Result<DiffAnswer, CommandError> {
         let preview = self.reloader.preview(&self.gateway).map_err(|problems| {
             let problems: Vec<_> = problems.iter().map(|p| user::with_user(p)).collect();
-            CommandError::new(
-                ErrorKind::Refused,
-                format!("nothing can be compared\n{}", problems.join("\n")),
-            )
+            CommandError::refused(format!("nothing can be compared\n{}", problems.join("\n")))
         })?;
         let ended = self.affected(&preview.change);
         let mut rows = by_ctl(&self.gateway);
         rows.extend(rows_of(&preview, &ended, Tense::Future));
-        Ok(json!({
-            "differences": rows,
-            "more_databases": preview.differences.more,
-            "sessions": ended.len(),
-            "drain_ms": millis(self.drain_time(None)),
-        }))
+        Ok(DiffAnswer {
+            differences: rows,
+            more_databases: number(preview.differences.more),
+            sessions: number(ended.len()),
+            drain_ms: millis(self.drain_time(None)),
+        })
     }
 }
 
@@ -70,7 +69,11 @@ impl Tense {
 
 /// The differences between files and gateway, a row for each key. `ended` are the sessions whose
 /// database or host is gone with them.
-pub(super) fn rows_of(reloaded: &Reloaded, ended: &[Arc<LiveSession>], tense: Tense) -> Vec<Value> {
+pub(super) fn rows_of(
+    reloaded: &Reloaded,
+    ended: &[Arc<LiveSession>],
+    tense: Tense,
+) -> Vec<DifferenceRow> {
     let mut sessions: HashMap<&str, usize> = HashMap::new();
     for entry in ended {
         *sessions.entry(&entry.database.name).or_default() += 1;
@@ -99,7 +102,10 @@ pub(super) fn rows_of(reloaded: &Reloaded, ended: &[Arc<LiveSession>], tense: Te
             &section,
             renewed.key,
             tense.of_content(),
-            (&json!(content.running), &json!(content.file)),
+            (
+                &content.running.clone().into(),
+                &content.file.clone().into(),
+            ),
             Effect::NewSessions.as_str(),
         )
     });
@@ -112,17 +118,17 @@ fn row(
     what: &str,
     (running, file): (&Value, &Value),
     effect: &str,
-) -> Value {
-    json!({
-        "kind": "file",
-        "database": section.strip_prefix("database."),
-        "what": what,
-        "section": section,
-        "key": key,
-        "running": running,
-        "file": file,
-        "effect": effect,
-    })
+) -> DifferenceRow {
+    DifferenceRow {
+        kind: "file".to_owned(),
+        database: section.strip_prefix("database.").map(ToOwned::to_owned),
+        what: what.to_owned(),
+        section: section.to_owned(),
+        key: Some(key.to_owned()),
+        running: running.clone(),
+        file: file.clone(),
+        effect: effect.to_owned(),
+    }
 }
 
 /// What a reload does about a difference: sessions end where their database is gone, or the host by
@@ -141,18 +147,16 @@ fn effect(found: &Difference, sessions: &HashMap<&str, usize>) -> String {
     }
 }
 
-fn by_ctl(gateway: &Gateway) -> Vec<Value> {
-    let row = |name: &str, key: Option<&str>, what: String| {
-        json!({
-            "kind": "runtime",
-            "database": name,
-            "what": what,
-            "section": format!("database.{name}"),
-            "key": key,
-            "running": null,
-            "file": null,
-            "effect": "kept",
-        })
+fn by_ctl(gateway: &Gateway) -> Vec<DifferenceRow> {
+    let row = |name: &str, key: Option<&str>, what: String| DifferenceRow {
+        kind: "runtime".to_owned(),
+        database: Some(name.to_owned()),
+        what,
+        section: format!("database.{name}"),
+        key: key.map(ToOwned::to_owned),
+        running: Value::Null,
+        file: Value::Null,
+        effect: "kept".to_owned(),
     };
     let runtime = gateway.store.runtime();
     let made = runtime.databases.keys();

@@ -1,16 +1,18 @@
 //! The reload, told to whoever waits for it: the caller, the events, the log, the service manager.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
 
-use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use super::super::error::{CommandError, ErrorKind};
-use super::super::params::RunningSessions;
 use super::diff::{Tense, rows_of};
-use super::{Caller, Controller, join, millis, pairs};
+use super::{Caller, Controller, join};
 use crate::config::difference::Effect;
+use crate::control::answer::{DifferenceRow, ExposedHost, ReloadAnswer};
+use crate::control::error::CommandError;
+use crate::control::params::RunningSessions;
+use crate::control::reads::{millis, number};
+use crate::route::Host;
 use crate::service::{self, user};
 use crate::stats::Event;
 
@@ -25,10 +27,9 @@ impl Controller {
     ///
     /// # Errors
     /// Every problem of the file, with its place.
-    pub fn reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+    pub fn reload(&self, caller: &Caller) -> Result<ReloadAnswer, CommandError> {
         if self.reloader.is_stopping() {
-            return Err(CommandError::new(
-                ErrorKind::Refused,
+            return Err(CommandError::refused(
                 "the gateway is stopping: nothing changed",
             ));
         }
@@ -39,7 +40,7 @@ impl Controller {
         done
     }
 
-    fn carry_out_reload(&self, caller: &Caller) -> Result<Value, CommandError> {
+    fn carry_out_reload(&self, caller: &Caller) -> Result<ReloadAnswer, CommandError> {
         let reloaded = self.reloader.reload(&self.gateway).map_err(|problems| {
             let problems = problems.iter().map(|problem| user::with_user(problem));
             problems.collect::<Vec<_>>()
@@ -69,7 +70,7 @@ impl Controller {
                     || change.changed
                     || rows
                         .iter()
-                        .any(|row| row["effect"] != Effect::Restart.as_str());
+                        .any(|row| row.effect != Effect::Restart.as_str());
                 self.emit(change);
                 self.cancel_drains(change);
                 let drain_time = self.drain_time(None);
@@ -80,25 +81,25 @@ impl Controller {
                 for warning in reloaded.warnings.iter().chain(&change.news) {
                     warn!("{warning}");
                 }
-                Ok(json!({
-                    "revision": revision,
-                    "changed": changed,
-                    "changes": rows,
-                    "more_databases": more,
-                    "exposed": pairs(&change.exposed),
-                    "withdrawn": pairs(&change.withdrawn),
-                    "sessions": sessions.len(),
-                    "drain_ms": millis(drain_time),
-                    "warnings": reloaded.warnings,
-                    "notes": change.news,
-                }))
+                Ok(ReloadAnswer {
+                    revision,
+                    changed,
+                    changes: rows,
+                    more_databases: number(more),
+                    exposed: pairs(&change.exposed),
+                    withdrawn: pairs(&change.withdrawn),
+                    sessions: number(sessions.len()),
+                    drain_ms: millis(drain_time),
+                    warnings: reloaded.warnings,
+                    notes: reloaded.change.news,
+                })
             }
             Err(problems) => {
                 warn!(target: "audit", who = %caller.who, "reload refused, nothing changed: {}", problems.join("; "));
-                Err(CommandError::new(
-                    ErrorKind::Refused,
-                    format!("nothing changed\n{}", problems.join("\n")),
-                ))
+                Err(CommandError::refused(format!(
+                    "nothing changed\n{}",
+                    problems.join("\n")
+                )))
             }
         }
     }
@@ -130,14 +131,19 @@ impl Controller {
 }
 
 /// The sections of these changes, each once.
-fn named(changes: &[Value]) -> String {
-    let mut sections: Vec<&str> = changes
-        .iter()
-        .filter_map(|c| c["section"].as_str())
-        .collect();
+fn named(changes: &[DifferenceRow]) -> String {
+    let mut sections: Vec<&str> = changes.iter().map(|c| c.section.as_str()).collect();
     sections.dedup();
     match sections.split_at_checked(SHOWN_SECTIONS) {
         Some((shown, more @ [_, ..])) => format!("{} and {} more", join(shown), more.len()),
         _ => join(&sections),
     }
+}
+
+fn pairs(pairs: &[(Arc<str>, Host)]) -> Vec<ExposedHost> {
+    let pairs = pairs.iter().map(|(database, host)| ExposedHost {
+        database: database.to_string(),
+        host: host.to_string(),
+    });
+    pairs.collect()
 }

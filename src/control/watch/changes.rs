@@ -9,11 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use std::vec::IntoIter;
 
-use serde_json::Value;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::TryRecvError;
 
-use super::{BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals, Update};
+use crate::control::answer::{
+    self, BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals, Update,
+};
+use crate::control::events;
 use crate::gateway::Gateway;
 use crate::route::Database;
 use crate::route::database::ExposureState;
@@ -218,7 +220,7 @@ impl Watcher {
     }
 
     /// The newest events, and how many more there were.
-    fn events(&mut self) -> (Vec<Value>, u64) {
+    fn events(&mut self) -> (Vec<answer::Event>, u64) {
         let mut missed = 0;
         let mut events = std::mem::take(&mut self.changes);
         loop {
@@ -231,12 +233,8 @@ impl Watcher {
         }
         let old = events.len().saturating_sub(EVENTS);
         missed += u64::try_from(old).unwrap_or(u64::MAX);
-        let told = events
-            .iter()
-            .skip(old)
-            .filter_map(|event| serde_json::to_value(event).ok())
-            .collect();
-        (told, missed)
+        let sent = events.iter().skip(old).map(events::answer).collect();
+        (sent, missed)
     }
 }
 
@@ -252,7 +250,7 @@ pub struct Refresh {
 }
 
 impl Refresh {
-    fn is_told(&self) -> bool {
+    fn is_sent(&self) -> bool {
         self.head.is_none()
             && self.sessions.len() == 0
             && self.moved.len() == 0
@@ -266,7 +264,7 @@ impl Iterator for Refresh {
     type Item = Update;
 
     fn next(&mut self) -> Option<Update> {
-        if self.is_told() {
+        if self.is_sent() {
             return None;
         }
         let mut update = self.head.take().unwrap_or_else(|| Update {
@@ -288,7 +286,7 @@ impl Iterator for Refresh {
             .take(ROWS)
             .map(|r| reject(&r))
             .collect();
-        update.more = !self.is_told();
+        update.more = !self.is_sent();
         Some(update)
     }
 }

@@ -161,7 +161,11 @@ fn rejects_and_changes_come_once() {
     };
     reject(7);
     let first = told(&mut watcher, &gateway);
-    let revisions: Vec<_> = first.events.iter().map(|e| e["revision"].clone()).collect();
+    let revisions: Vec<_> = first
+        .events
+        .iter()
+        .map(|e| json!(e)["revision"].clone())
+        .collect();
     assert_eq!(revisions, [json!(1), json!(2)]);
     assert_eq!(first.rejects.len(), 1);
     reject(3);

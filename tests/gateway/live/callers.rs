@@ -68,7 +68,7 @@ fn two_callers_get_their_changes_and_a_follower_sees_each() {
                 both.wait();
                 for n in 0..EACH {
                     let wish = wish(&format!("{caller}{n}"), &format!("{caller}{n}.example"));
-                    let answer = control.call("expose", &wish);
+                    let answer = control.send("expose", &wish);
                     answer.unwrap_or_else(|e| panic!("{wish}: {e}"));
                 }
             });
@@ -77,7 +77,7 @@ fn two_callers_get_their_changes_and_a_follower_sees_each() {
 
     assert_eq!(revision(&gateway), before + 2 * EACH);
     for n in 1..=2 * EACH {
-        let event = follower.event().expect("an event");
+        let event: Value = follower.event().expect("an event");
         assert_eq!(event["event"], "exposed", "{event}");
         assert_eq!(event["revision"], before + n, "{event}");
     }
@@ -101,7 +101,7 @@ fn a_host_wanted_by_two_goes_to_one() {
                         let mut control =
                             Control::connect(&gateway.socket()).expect("the control socket");
                         both.wait();
-                        control.call("expose", &wish(&format!("{caller}{n}"), host))
+                        control.send("expose", &wish(&format!("{caller}{n}"), host))
                     })
                 })
                 .map(|caller| caller.join().expect("a caller"))

@@ -198,7 +198,7 @@ fn reload(
         .lines()
         .position(|l| l.contains("hsots"))
         .expect("the mistake");
-    let error = control.call("reload", &json!({})).unwrap_err().to_string();
+    let error = control.send("reload", &json!({})).unwrap_err().to_string();
     let place = format!("{}:{line}:", file.display());
     assert!(
         error.contains(&place) && error.contains("did you mean `hosts`"),

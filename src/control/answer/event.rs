@@ -1,0 +1,123 @@
+//! Events as `events` streams them.
+
+use serde::{Deserialize, Serialize};
+
+use super::Reject;
+
+/// An event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    /// Of a kind that this version knows.
+    Known(KnownEvent),
+    /// Of another kind.
+    Other(OtherEvent),
+}
+
+/// An event of a kind that this version knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum KnownEvent {
+    /// A session reached its backend.
+    SessionOpened {
+        /// Time.
+        ts: String,
+        /// The session.
+        id: u64,
+        /// Its database.
+        database: String,
+        /// The client's address.
+        client: String,
+        /// The backend's address.
+        backend: String,
+    },
+    /// A session that had reached its backend ended.
+    SessionClosed(Box<ClosedSession>),
+    /// A client was turned away.
+    Rejected(Reject),
+    /// A host leads to a database.
+    Exposed {
+        /// Time.
+        ts: String,
+        /// The revision since then.
+        revision: u64,
+        /// The database.
+        database: String,
+        /// The host.
+        host: String,
+    },
+    /// A host no longer leads to a database.
+    Hidden {
+        /// Time.
+        ts: String,
+        /// The revision since then.
+        revision: u64,
+        /// The database.
+        database: String,
+        /// The host.
+        host: String,
+    },
+    /// The configuration was read again.
+    Reload {
+        /// Time.
+        ts: String,
+        /// True if it is in force.
+        ok: bool,
+        /// The revision since then.
+        revision: u64,
+        /// Problems, if it is not.
+        #[serde(default)]
+        problems: Vec<String>,
+    },
+    /// Events that the caller was too slow for.
+    Missed {
+        /// Their number.
+        count: u64,
+    },
+}
+
+/// A session that has ended: the fields of the access log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(
+    missing_docs,
+    reason = "each is the field of the access log of that name"
+)]
+pub struct ClosedSession {
+    pub ts: String,
+    pub id: u64,
+    pub listener: String,
+    pub client: String,
+    pub protocol: Option<String>,
+    pub tls: Option<String>,
+    pub sni: Option<String>,
+    pub sni_status: Option<String>,
+    pub alpn: Option<String>,
+    pub tls_version: Option<String>,
+    pub user_cert: Option<String>,
+    pub database: Option<String>,
+    pub backend: Option<String>,
+    pub handshake_ms: f64,
+    pub connect_ms: Option<f64>,
+    pub duration_ms: f64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub close: String,
+    pub reason: String,
+}
+
+/// An event of a kind that only a later version knows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OtherEvent {
+    /// The kind.
+    pub event: String,
+    /// Time.
+    pub ts: String,
+    /// The database, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// The client, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+}

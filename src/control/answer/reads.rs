@@ -1,0 +1,322 @@
+//! Answers to questions: `list`, `show`, `explain`, `sessions`, `rejects`, `status`, `export`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The answer to `list`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListAnswer {
+    /// The revision of the routes.
+    pub revision: u64,
+    /// All databases, by name.
+    pub databases: Vec<DatabaseSummary>,
+    /// Remarks about conflicts.
+    pub notes: Vec<String>,
+}
+
+/// A database in a row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DatabaseSummary {
+    /// Its name.
+    pub name: String,
+    /// The protocol that it speaks.
+    pub protocol: String,
+    /// The TLS mode.
+    pub tls: String,
+    /// Hosts that lead to it.
+    pub hosts: Vec<String>,
+    /// Hosts of the configuration that `ctl` hid.
+    pub hidden: Vec<String>,
+    /// Hosts that another database has.
+    pub shadowed: Vec<String>,
+    /// Addresses of the backends, as declared.
+    pub backends: Vec<String>,
+    /// Number of sessions.
+    pub sessions: u64,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+    /// Most sessions at a time.
+    pub max_sessions: Option<u32>,
+    /// Most sessions at a time for one client network.
+    pub max_sessions_per_ip: Option<u32>,
+    /// Networks that may connect; all if empty.
+    pub allow: Vec<String>,
+    /// Networks that may not.
+    pub deny: Vec<String>,
+    /// `config` or `runtime`.
+    pub origin: String,
+}
+
+/// The answer to `show`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ShowAnswer {
+    /// The database.
+    pub database: DatabaseDetails,
+}
+
+/// A database in full.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DatabaseDetails {
+    /// Its name.
+    pub name: String,
+    /// `config` or `runtime`.
+    pub origin: String,
+    /// Its keys as in the configuration.
+    pub settings: Map<String, Value>,
+    /// Its hosts.
+    pub exposures: Vec<ExposureDetails>,
+    /// Its backends.
+    pub backends: Vec<BackendDetails>,
+    /// The certificate shown to clients, where the gateway ends their TLS.
+    pub certificate: Option<CertificateDetails>,
+    /// Number of sessions.
+    pub sessions: u64,
+}
+
+impl DatabaseDetails {
+    /// The protocol that it speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Option<&str> {
+        self.settings.get("protocol")?.as_str()
+    }
+}
+
+/// A host of a database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExposureDetails {
+    /// The host.
+    pub host: String,
+    /// `config` or `runtime`.
+    pub origin: String,
+    /// `active`, `hidden` or `shadowed`.
+    pub state: String,
+    /// True if it ends with the gateway.
+    pub ephemeral: bool,
+    /// Time at which it ends by itself.
+    pub expires: Option<String>,
+}
+
+/// A backend of a database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendDetails {
+    /// Its address as declared.
+    pub addr: String,
+    /// `ok` or `failing`.
+    pub state: String,
+    /// Time since when it fails.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The reason of the last failure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Its remedy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// Number of sessions there.
+    pub sessions: u32,
+    /// Bytes from clients.
+    pub bytes_in: u64,
+    /// Bytes to clients.
+    pub bytes_out: u64,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateDetails {
+    /// The end of its validity.
+    pub expires: String,
+}
+
+/// The answer to `explain`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExplainAnswer {
+    /// The host asked for.
+    pub host: String,
+    /// The listener.
+    pub listener: String,
+    /// The database that the host leads to.
+    pub database: Option<String>,
+    /// True if a client is let in.
+    pub admitted: bool,
+    /// The reason of the refusal, if it is not.
+    pub reason: Option<String>,
+    /// Steps of the decision, a sentence each.
+    pub walk: Vec<String>,
+    /// The database in a row.
+    pub settings: Option<DatabaseSummary>,
+}
+
+/// The answer to `sessions`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionsAnswer {
+    /// Live sessions.
+    pub sessions: Vec<SessionSummary>,
+}
+
+/// A live session in a row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionSummary {
+    /// Unique in one process.
+    pub id: u64,
+    /// Its database.
+    pub database: String,
+    /// The host that led there.
+    pub host: Option<String>,
+    /// The server name that the client sent, normalised or escaped.
+    pub sni: Option<String>,
+    /// The client's address.
+    pub client: String,
+    /// Subject and SHA-256 fingerprint of the client's certificate.
+    pub user_cert: Option<String>,
+    /// The listener.
+    pub listener: String,
+    /// The protocol.
+    pub protocol: String,
+    /// The TLS mode.
+    pub tls: String,
+    /// The backend's address, once connected.
+    pub backend: Option<String>,
+    /// Bytes from the client.
+    pub bytes_in: u64,
+    /// Bytes to the client.
+    pub bytes_out: u64,
+    /// Time since it was accepted.
+    pub age_ms: u64,
+    /// `connecting`, `open` or `draining`.
+    pub state: String,
+}
+
+/// The answer to `rejects`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectsAnswer {
+    /// The last rows of equal rejects, the latest at the end.
+    pub rejects: Vec<RejectGroup>,
+    /// Numbers of all rejects since the start.
+    pub counts: Vec<RejectCount>,
+}
+
+/// A client turned away.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reject {
+    /// The session's id.
+    pub id: u64,
+    /// Time.
+    pub ts: String,
+    /// The client's address.
+    pub client: String,
+    /// The listener.
+    pub listener: String,
+    /// The protocol, as far as known.
+    pub protocol: Option<String>,
+    /// The reason.
+    pub reason: String,
+    /// The server name that the client sent, normalised or escaped.
+    pub sni: Option<String>,
+    /// `none`, `ip`, `invalid` or `ok`, once a `ClientHello` was read.
+    pub sni_status: Option<String>,
+    /// The reason as a sentence.
+    pub detail: String,
+    /// A remedy, where one is known.
+    pub remedy: Option<String>,
+}
+
+/// Equal rejects in a row: the last of them under the id of the first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectGroup {
+    /// The last of them.
+    #[serde(flatten)]
+    pub reject: Reject,
+    /// Their number.
+    pub count: u64,
+    /// Time of the first.
+    pub first: String,
+    /// Time of the last.
+    pub last: String,
+}
+
+/// Number of clients that a listener turned away for a reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RejectCount {
+    /// The listener.
+    pub listener: String,
+    /// The reason.
+    pub reason: String,
+    /// The number, since the start.
+    pub count: u64,
+}
+
+/// The answer to `status`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusAnswer {
+    /// The gateway's version.
+    pub version: String,
+    /// Its process.
+    pub pid: u32,
+    /// Time since its start.
+    pub uptime_ms: u64,
+    /// The revision of the routes.
+    pub revision: u64,
+    /// Number of databases.
+    pub databases: u64,
+    /// Number of hosts that lead to one.
+    pub hosts: u64,
+    /// Number of live sessions.
+    pub sessions: u64,
+    /// Sessions that reached a backend since the start.
+    pub sessions_total: u64,
+    /// Handshakes under way.
+    pub handshakes: u64,
+    /// Lines of the access log that could not be written.
+    pub log_lines_lost: u64,
+    /// Clients turned away since the start.
+    pub rejects: u64,
+    /// Clients that sent nothing.
+    pub empty_connects: u64,
+    /// The configuration file.
+    pub config: Option<String>,
+    /// The address of the metrics.
+    pub metrics: Option<String>,
+    /// The listeners, in the order of the configuration.
+    pub listeners: Vec<ListenerStatus>,
+    /// Remarks about conflicts.
+    pub notes: Vec<String>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Its addresses.
+    pub bind: Vec<String>,
+    /// The protocol.
+    pub protocol: String,
+    /// The database of clients without a known name.
+    pub default: Option<String>,
+}
+
+/// The answer to `export`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ExportAnswer {
+    /// The running databases and hosts, as a configuration.
+    pub toml: String,
+}

@@ -1,0 +1,183 @@
+//! Sessions that a change affects, and their end: `kill`, `drain`.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tracing::info;
+
+use super::{Caller, Controller, join};
+use crate::control::answer::{DrainAnswer, KillAnswer};
+use crate::control::error::CommandError;
+use crate::control::params::{DrainParams, HideParams, KillParams, RunningSessions};
+use crate::control::reads::{self, millis, number};
+use crate::route::Host;
+use crate::route::store::RouteChange;
+use crate::sessions::LiveSession;
+use crate::stats::CloseReason;
+
+impl Controller {
+    pub(super) fn kill(
+        &self,
+        params: &KillParams,
+        caller: &Caller,
+    ) -> Result<KillAnswer, CommandError> {
+        let (sessions, missing) = match (&params.database, params.ids.as_slice()) {
+            (Some(_), [_, ..]) | (None, []) => {
+                return Err(CommandError::usage(
+                    "say which sessions: their ids, or --database NAME",
+                ));
+            }
+            (Some(name), []) => (self.sessions_of(name)?, Vec::new()),
+            (None, ids) => {
+                let mut found = Vec::new();
+                let mut missing = Vec::new();
+                for id in ids {
+                    match self.gateway.sessions.get(*id) {
+                        Some(entry) => found.push(entry),
+                        None => missing.push(*id),
+                    }
+                }
+                (found, missing)
+            }
+        };
+        if sessions.is_empty() && !missing.is_empty() {
+            return Err(CommandError::not_found(format!(
+                "no session {}",
+                join(&missing)
+            )));
+        }
+        for entry in &sessions {
+            entry.cut(CloseReason::Killed);
+        }
+        info!(target: "audit", who = %caller.who, database = params.database, ids = %join(&params.ids),
+            sessions = sessions.len(), "kill");
+        Ok(KillAnswer {
+            killed: number(sessions.len()),
+            missing,
+        })
+    }
+
+    pub(super) fn drain(
+        &self,
+        params: &DrainParams,
+        caller: &Caller,
+    ) -> Result<DrainAnswer, CommandError> {
+        let sessions = self.sessions_of(&params.name)?;
+        let drain_time = self.drain_time(params.drain_ms);
+        self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
+        info!(target: "audit", who = %caller.who, database = %params.name, sessions = sessions.len(), "drain");
+        Ok(DrainAnswer {
+            database: params.name.clone(),
+            sessions: number(sessions.len()),
+            drain_ms: millis(drain_time),
+        })
+    }
+
+    /// The sessions that came in by something that is no longer there.
+    pub(super) fn affected(&self, change: &RouteChange) -> Vec<Arc<LiveSession>> {
+        if change.withdrawn.is_empty() && change.removed.is_empty() {
+            return Vec::new();
+        }
+        let removed: HashSet<&str> = change.removed.iter().map(|name| &**name).collect();
+        let withdrawn = HostSet::new(&change.withdrawn);
+        self.gateway
+            .sessions
+            .select(|entry| removed.contains(&*entry.database.name) || withdrawn.contains(entry))
+    }
+
+    /// The sessions that came in by hosts of these parameters which no longer lead to the database: a
+    /// `hide` before let them be, and another may end them.
+    pub(super) fn still_running(&self, params: &HideParams) -> Vec<Arc<LiveSession>> {
+        let snapshot = self.gateway.store.snapshot();
+        let active: Vec<Host> = snapshot
+            .databases
+            .get(params.name.as_str())
+            .map(|d| d.active_hosts().cloned().collect())
+            .unwrap_or_default();
+        self.gateway.sessions.select(|entry| {
+            *entry.database.name == params.name
+                && entry.host().is_some_and(|host| {
+                    !active.contains(host)
+                        && (params.hosts.is_empty() || params.hosts.contains(host))
+                })
+        })
+    }
+
+    /// Ends sessions the way that was asked for.
+    pub(super) fn end_sessions(
+        &self,
+        sessions: &[Arc<LiveSession>],
+        running: RunningSessions,
+        drain_time: Duration,
+    ) {
+        match running {
+            RunningSessions::Keep => {}
+            RunningSessions::Kill => {
+                for entry in sessions {
+                    entry.cut(CloseReason::Killed);
+                }
+            }
+            RunningSessions::Drain if sessions.is_empty() => {}
+            RunningSessions::Drain => {
+                let drain = self.drains.fetch_add(1, Ordering::Relaxed);
+                for entry in sessions {
+                    entry.set_drain(drain);
+                }
+                let gateway = self.gateway.clone();
+                tokio::spawn(async move {
+                    tokio::time::sleep(drain_time).await;
+                    // Those exposed again in the meantime are no longer under this drain.
+                    for entry in gateway.sessions.select(|e| e.drain() == drain) {
+                        entry.cut(CloseReason::Drained);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Takes sessions out of a drain whose exposure is back.
+    pub(super) fn cancel_drains(&self, change: &RouteChange) {
+        if change.exposed.is_empty() {
+            return;
+        }
+        let exposed = HostSet::new(&change.exposed);
+        let sessions = &self.gateway.sessions;
+        for entry in sessions.select(|entry| entry.drain() != 0 && exposed.contains(entry)) {
+            entry.set_drain(0);
+        }
+    }
+
+    pub(super) fn sessions_of(&self, name: &str) -> Result<Vec<Arc<LiveSession>>, CommandError> {
+        let sessions = self.gateway.sessions.select(|e| &*e.database.name == name);
+        // A removed database may have sessions that still run.
+        if sessions.is_empty() && !self.gateway.store.snapshot().databases.contains_key(name) {
+            return Err(reads::no_database(&self.gateway, name));
+        }
+        Ok(sessions)
+    }
+
+    pub(super) fn drain_time(&self, asked_ms: Option<u64>) -> Duration {
+        asked_ms.map_or_else(
+            || self.gateway.settings.load().timeouts.drain,
+            Duration::from_millis,
+        )
+    }
+}
+
+/// Databases and hosts of theirs. A reload can name very many, and sessions must not wait while
+/// each of them is held against each of the others.
+struct HostSet<'a>(HashSet<(&'a str, &'a Host)>);
+
+impl<'a> HostSet<'a> {
+    fn new(pairs: &'a [(Arc<str>, Host)]) -> Self {
+        Self(pairs.iter().map(|(name, host)| (&**name, host)).collect())
+    }
+
+    /// Whether a session came in by one of them.
+    fn contains(&self, entry: &LiveSession) -> bool {
+        let host = entry.host();
+        host.is_some_and(|host| self.0.contains(&(&*entry.database.name, host)))
+    }
+}

@@ -1,0 +1,126 @@
+//! The stream of an `events` request.
+
+use serde_json::Value;
+use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::mpsc;
+
+use super::answer::{self, ClosedSession, KnownEvent, event_line};
+use super::reads::time;
+use crate::stats::{Event, Record, Reject};
+
+/// Sends events until the caller is gone.
+pub(super) async fn serve(
+    id: Value,
+    mut events: broadcast::Receiver<Event>,
+    answers: mpsc::Sender<String>,
+) {
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            () = answers.closed() => return,
+        };
+        let event = match event {
+            Ok(event) => answer(&event),
+            Err(RecvError::Lagged(count)) => answer::Event::Known(KnownEvent::Missed { count }),
+            Err(RecvError::Closed) => return,
+        };
+        if answers.send(event_line(&id, &event)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// An event as callers receive it.
+pub(super) fn answer(event: &Event) -> answer::Event {
+    answer::Event::Known(match event {
+        Event::SessionOpened {
+            ts,
+            id,
+            database,
+            client,
+            backend,
+        } => KnownEvent::SessionOpened {
+            ts: time(*ts),
+            id: *id,
+            database: database.to_string(),
+            client: client.to_string(),
+            backend: backend.to_string(),
+        },
+        Event::SessionClosed(record) => KnownEvent::SessionClosed(Box::new(closed(record))),
+        Event::Rejected(rejected) => KnownEvent::Rejected(reject(rejected)),
+        Event::Exposed {
+            ts,
+            revision,
+            database,
+            host,
+        } => KnownEvent::Exposed {
+            ts: time(*ts),
+            revision: *revision,
+            database: database.clone(),
+            host: host.clone(),
+        },
+        Event::Hidden {
+            ts,
+            revision,
+            database,
+            host,
+        } => KnownEvent::Hidden {
+            ts: time(*ts),
+            revision: *revision,
+            database: database.clone(),
+            host: host.clone(),
+        },
+        Event::Reload {
+            ts,
+            ok,
+            revision,
+            problems,
+        } => KnownEvent::Reload {
+            ts: time(*ts),
+            ok: *ok,
+            revision: *revision,
+            problems: problems.clone(),
+        },
+    })
+}
+
+/// A client turned away, as callers receive it.
+pub(super) fn reject(reject: &Reject) -> answer::Reject {
+    answer::Reject {
+        id: reject.id,
+        ts: time(reject.ts),
+        client: reject.client.to_string(),
+        listener: reject.listener.to_string(),
+        protocol: reject.protocol.map(str::to_owned),
+        reason: reject.reason.to_string(),
+        sni: reject.sni.as_deref().map(str::to_owned),
+        sni_status: reject.sni_status.map(str::to_owned),
+        detail: reject.detail.to_string(),
+        remedy: reject.remedy.map(str::to_owned),
+    }
+}
+
+fn closed(record: &Record) -> ClosedSession {
+    ClosedSession {
+        ts: time(record.ts),
+        id: record.id,
+        listener: record.listener.to_string(),
+        client: record.client.to_string(),
+        protocol: record.protocol.map(str::to_owned),
+        tls: record.tls.map(str::to_owned),
+        sni: record.sni.as_deref().map(str::to_owned),
+        sni_status: record.sni_status.map(str::to_owned),
+        alpn: record.alpn.as_deref().map(str::to_owned),
+        tls_version: record.tls_version.map(str::to_owned),
+        user_cert: record.user_cert.as_deref().map(str::to_owned),
+        database: record.database.as_deref().map(str::to_owned),
+        backend: record.backend.map(|backend| backend.to_string()),
+        handshake_ms: record.handshake_ms,
+        connect_ms: record.connect_ms,
+        duration_ms: record.duration_ms,
+        bytes_in: record.bytes_in,
+        bytes_out: record.bytes_out,
+        close: record.close.to_owned(),
+        reason: record.reason.to_string(),
+    }
+}
