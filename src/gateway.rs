@@ -1,4 +1,4 @@
-//! What all sessions and the control side share: routes, settings, live sessions, counters.
+//! State shared by all sessions and the control side: routes, settings, live sessions, counters.
 //!
 //! Not here: threads, sockets and files ([`crate::runtime`]).
 
@@ -19,11 +19,11 @@ use crate::stats::{Events, Rejects};
 /// The settings that a session reads when it starts; a reload replaces them for new sessions.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long things may take.
+    /// Timeouts.
     pub timeouts: Timeouts,
-    /// How many there may be.
+    /// Limits.
     pub limits: Limits,
-    /// Whether the access log is written.
+    /// True if the access log is written.
     pub access: bool,
 }
 
@@ -37,19 +37,19 @@ pub struct Gateway {
     pub sessions: Arc<Sessions>,
     /// Clients turned away.
     pub rejects: Rejects,
-    /// What happens, for followers.
+    /// Events, for followers.
     pub events: Events,
     /// Clients whose handshake is under way.
     pub handshakes: Arc<Handshakes>,
-    /// Where ended sessions are written.
+    /// Access log of ended sessions.
     pub access_log: AccessLog,
-    /// When it started.
+    /// Start of the process.
     pub started: Instant,
-    /// When it started, on the calendar.
+    /// Start of the process, in calendar time.
     pub started_at: SystemTime,
     /// Sessions that reached a backend since then.
     pub sessions_total: AtomicU64,
-    /// Whether the configuration, when it was last read, could be put in force.
+    /// True if the configuration that was read last could be applied.
     pub last_reload_ok: AtomicBool,
     next_id: AtomicU64,
 }
@@ -74,12 +74,12 @@ impl Gateway {
         }
     }
 
-    /// An id that no other session of this process has.
+    /// Returns an id that no other session of this process has.
     pub fn next_id(&self) -> u64 {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Clients accepted so far: each has got an id.
+    /// Number of clients accepted so far, each of which has an id.
     #[must_use]
     pub fn accepted(&self) -> u64 {
         self.next_id.load(Ordering::Relaxed) - 1
@@ -87,7 +87,7 @@ impl Gateway {
 }
 
 impl Listener {
-    /// A listener on which nobody accepts yet.
+    /// Creates a listener that accepts no clients yet.
     #[must_use]
     pub fn new(name: Arc<str>, settings: ListenerSettings) -> Self {
         Self {
@@ -104,19 +104,19 @@ impl Listener {
 pub struct Listener {
     /// Its name.
     pub name: Arc<str>,
-    /// What may be changed without binding anew.
+    /// Settings that can change while it is bound.
     pub settings: ArcSwap<ListenerSettings>,
-    /// How long handshakes took that were brought to an end.
+    /// Duration of completed handshakes.
     pub handshakes: Histogram,
-    /// How many accept loops take clients now.
+    /// Number of accept loops that take clients now.
     pub accepting: AtomicUsize,
 }
 
-/// What a listener does with its clients.
+/// Settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
-    /// What clients may begin with.
+    /// Protocol that clients may begin with.
     pub protocol: ListenerProtocol,
-    /// The database of clients that come without a known name.
+    /// Database of clients without a known name.
     pub default: Option<String>,
 }

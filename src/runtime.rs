@@ -32,42 +32,41 @@ use crate::service;
 use crate::source::state_dir::{StateDir, StateError};
 use crate::stats::CloseReason;
 
-/// How often a stopping gateway looks whether its last session has ended.
+/// Interval of checks whether the last session of a stopping gateway has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// How often the service manager hears of a stop that takes longer.
-const STOP_REPORTS: Duration = Duration::from_secs(1);
+/// Interval of notifications to the service manager while stopping.
+const NOTIFY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What sessions that are cut get to end and to leave their log line.
+/// Time for sessions that are cut to end and to write their log line.
 const CUT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the access log gets to write its last lines.
+/// Time for the access log to write its last lines.
 const ACCESS_LOG_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The least time between two looks at exposures whose time is over.
-const EXPIRY_PAUSE: Duration = Duration::from_millis(50);
+/// Shortest time between two checks for expired exposures.
+const MIN_EXPIRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Descriptors that sessions may not take: for callers of the control socket, those who ask for
-/// metrics, files of a reload.
+/// Descriptors that sessions may not take: for the control socket, metrics, and files of a reload.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// Descriptors that the process needs besides its sessions.
+/// Descriptors that the process needs in addition to its sessions.
 const OWN_DESCRIPTORS: u64 = 200;
 
-/// What the command line decides.
+/// Options of the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The configuration file, read again at a reload; `None` runs on the defaults.
     pub config_file: Option<PathBuf>,
     /// The control socket.
     pub socket: PathBuf,
-    /// Where runtime exposures and the minted certificate are kept.
+    /// Directory of runtime exposures and the minted certificate.
     pub state_dir: PathBuf,
     /// Worker threads; at least one is started.
     pub threads: usize,
 }
 
-/// Why a gateway does not start.
+/// Error of starting a gateway.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The state directory.
@@ -82,7 +81,7 @@ pub enum StartError {
     /// A listener's address.
     #[error(transparent)]
     Bind(#[from] BindError),
-    /// Clients of an inherited socket would wait for ever.
+    /// An inherited socket belongs to no listener, so its clients would never be served.
     #[error(
         "the service manager passes the socket {unused}, which nothing in the configuration binds; it binds {bound}: ListenStream= of the socket unit and bind of the listener have to be the same address"
     )]
@@ -118,11 +117,11 @@ pub struct Server {
 
 /// Starts a gateway: everything is bound and ready when this returns.
 ///
-/// `held` are the sockets that are there already; other addresses are bound. Call it inside a tokio
+/// `held` are the sockets that exist already; other addresses are bound. Call it inside a tokio
 /// runtime, and run the [`Server`] in the same.
 ///
 /// # Errors
-/// Says what could not be opened, bound or read; nothing is left running.
+/// Something could not be opened, bound or read; nothing is left running.
 #[expect(
     clippy::unused_async,
     reason = "sockets and signals need a runtime around them; an async fn has one"
@@ -173,7 +172,7 @@ pub async fn start(
 }
 
 impl Server {
-    /// What the sessions share.
+    /// The state that all sessions share.
     #[must_use]
     pub fn gateway(&self) -> &Arc<Gateway> {
         self.controller.gateway()
@@ -194,7 +193,7 @@ impl Server {
             .collect()
     }
 
-    /// Where metrics are served, as the system bound it.
+    /// Address of metrics, as bound.
     #[must_use]
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.controller.reloader().metrics()
@@ -247,8 +246,8 @@ impl Server {
         };
         let _ = tokio::time::timeout(CUT_TIMEOUT, gone).await;
         control.abort();
-        // A change that is under way; one that takes longer is in force after the next start or it
-        // is not, and nobody was told either.
+        // Wait for a change under way; one that takes longer was not reported to its caller, and may
+        // or may not be in force after the next start.
         let _ = tokio::time::timeout(CUT_TIMEOUT, controller.on_disk(|_| ())).await;
         workers.stop();
         controller.gateway().access_log.finish(ACCESS_LOG_TIMEOUT);
@@ -256,7 +255,7 @@ impl Server {
     }
 }
 
-/// An inherited socket that nobody serves is a mistake: its clients connect and hear nothing.
+/// Fails if an inherited socket belongs to no listener: its clients would connect in vain.
 fn check_use(config: &Config, held: &HeldSockets) -> Result<(), StartError> {
     let listeners = config.listeners.iter().flat_map(|l| l.bind.clone());
     let bound: Vec<SocketAddr> = listeners.chain(config.metrics).collect();
@@ -277,10 +276,10 @@ async fn last_session_ends(gateway: &Gateway) {
     }
 }
 
-/// Keeps the service manager waiting, for ever.
+/// Notifies the service manager at intervals; never returns.
 async fn notify_stopping(gateway: &Gateway) {
     loop {
-        sleep(STOP_REPORTS).await;
+        sleep(NOTIFY_INTERVAL).await;
         service::still_stopping(&stopping_status(gateway));
     }
 }
@@ -291,7 +290,7 @@ fn stopping_status(gateway: &Gateway) -> String {
     format!("stopping: waiting for {sessions} session{plural} to end")
 }
 
-/// Ends exposures whose time is over, for ever.
+/// Ends exposures as they expire; never returns.
 async fn expire_leases(controller: Arc<Controller>) {
     loop {
         tokio::select! {
@@ -310,7 +309,7 @@ async fn next_expiry(controller: &Controller) {
         None => std::future::pending().await,
         Some(at) => {
             let left = at.duration_since(SystemTime::now()).unwrap_or_default();
-            sleep_until(Instant::now() + left.max(EXPIRY_PAUSE)).await;
+            sleep_until(Instant::now() + left.max(MIN_EXPIRY_INTERVAL)).await;
         }
     }
 }
@@ -320,7 +319,7 @@ async fn next_expiry(controller: &Controller) {
 fn raise_descriptor_limit(settings: &Settings, threads: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Where it cannot be raised, the check below still tells.
+    // If it cannot be raised, the check below warns.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -333,7 +332,7 @@ fn raise_descriptor_limit(settings: &Settings, threads: usize) {
         .saturating_mul(2)
         .saturating_add(OWN_DESCRIPTORS);
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    // Each accept loop may hold one client for which there is no room.
+    // Each accept loop may hold one client that it cannot serve yet.
     let held = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(2);
     descriptors::reserve(RESERVED_DESCRIPTORS.saturating_add(held), limit);
     if limit < wanted {

@@ -1,11 +1,10 @@
-//! Living under a service manager: what it is told, the sockets it passes on, and the user that
-//! root turns into.
+//! Service manager: notifications, sockets that it passes on, and the change from root to a user.
 //!
-//! Messages go where `NOTIFY_SOCKET` says, and nowhere without it. There is no watchdog: it could
-//! only watch the control thread, on which no session depends, and would end them all by a restart
-//! because a disk was slow.
+//! Notifications go to `NOTIFY_SOCKET`, and are dropped without it. There is no watchdog: it could
+//! only watch the control thread, on which no session depends, and its restart would end all
+//! sessions because a disk was slow.
 //!
-//! Not here: when something is told ([`crate::runtime`], [`crate::control`]).
+//! Not here: the moments of notifications ([`crate::runtime`], [`crate::control`]).
 //! Source: `sd_notify(3)`, systemd.service(5) `Type=notify-reload`.
 
 pub mod sockets;
@@ -24,33 +23,33 @@ use tracing::warn;
 
 use crate::wire::is_unseen;
 
-/// What the service manager gives a stopping process between two signs of life.
+/// Time until the next notification that a stopping process asks the service manager for.
 const STOP_EXTENSION: Duration = Duration::from_secs(15);
 
-/// A status is one line of this many characters at most: the rest is in the log.
+/// Longest status, in characters; the log has the rest.
 const LONGEST_STATUS: usize = 300;
 
-/// Everything is bound and served; after [`reloading`], the reload is over.
+/// Notifies that everything is bound and served; after [`reloading`], that the reload is over.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
 }
 
-/// The state in words, for `systemctl status`.
+/// Sets the status line of `systemctl status`.
 pub fn status(status: &str) {
     notify(&[NotifyState::Status(&one_line(status))]);
 }
 
-/// A reload begins; [`ready`] ends it, whatever came of it.
+/// Notifies that a reload begins; [`ready`] ends it, whether it succeeded or not.
 pub fn reloading() {
-    // The manager takes only a reload for its own that began after it asked for one: both have to
-    // be in one message.
+    // The manager accepts only a reload that began after it asked for one, so the time has to be in
+    // the same message.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
-        Err(error) => warn!(%error, "the service manager cannot be told of the reload"),
+        Err(error) => warn!(%error, "cannot notify the service manager of the reload"),
     }
 }
 
-/// The process has begun to stop.
+/// Notifies that the process has begun to stop.
 pub fn stopping(status: &str) {
     notify(&[
         NotifyState::Stopping,
@@ -59,8 +58,8 @@ pub fn stopping(status: &str) {
     ]);
 }
 
-/// Sessions still run: the service manager has to wait, whatever `TimeoutStopSec=` says. To be
-/// told more often than every 10 seconds.
+/// Asks the service manager to wait for sessions, whatever `TimeoutStopSec=` says. Call it more
+/// often than every 10 seconds.
 pub fn still_stopping(status: &str) {
     notify(&[
         NotifyState::Status(&one_line(status)),
@@ -73,7 +72,7 @@ fn notify(states: &[NotifyState<'_>]) {
         return;
     };
     if let Err(error) = send(&place, states) {
-        warn!(%error, "the service manager cannot be told of the state");
+        warn!(%error, "cannot notify the service manager");
     }
 }
 
@@ -87,8 +86,8 @@ fn send(place: &OsStr, states: &[NotifyState<'_>]) -> io::Result<()> {
     Ok(())
 }
 
-/// The socket's address: a path, or `@` and a name in the abstract namespace, which belongs to no
-/// directory and passes into containers.
+/// Parses the socket's address: a path, or `@` and a name in the abstract namespace, which is in no
+/// directory and reaches into containers.
 fn address(place: &OsStr) -> io::Result<SocketAddr> {
     match place.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
@@ -96,7 +95,7 @@ fn address(place: &OsStr) -> io::Result<SocketAddr> {
     }
 }
 
-/// A line break would be the end of the status and the start of another message.
+/// Replaces line breaks, which would end the status and begin another message.
 fn one_line(text: &str) -> String {
     let clean = |c: char| if is_unseen(c) { ' ' } else { c };
     text.chars().map(clean).take(LONGEST_STATUS).collect()

@@ -1,5 +1,5 @@
-//! The bound listeners, the threads that accept on them, and how a reload changes them: what
-//! stays the same keeps its sockets and the clients that wait in them.
+//! The bound listeners, the threads that accept on them, and their changes by a reload: an address
+//! that stays keeps its sockets and the clients that wait in them.
 
 pub mod workers;
 
@@ -29,7 +29,7 @@ pub struct BindError {
     pub listener: String,
     /// The address.
     pub addr: SocketAddr,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
@@ -61,12 +61,11 @@ pub struct Listeners {
     bound: Mutex<State>,
 }
 
-/// Locked for moments only: whoever asks whether this process is ready must not wait for a reload
-/// that waits for a disk.
+/// Locked for moments only: a readiness check must not wait for a reload that waits for a disk.
 #[derive(Default)]
 struct State {
     bound: Vec<Bound>,
-    /// Nothing is accepted any more, whatever a reload that is under way would add.
+    /// Nothing is accepted any more, also if a reload under way would add listeners.
     stopped: bool,
 }
 
@@ -79,7 +78,7 @@ struct NewSockets {
     sockets: Vec<std::net::TcpListener>,
 }
 
-/// A change of the listeners that can no longer fail; dropped, it changes nothing.
+/// A change of the listeners that can no longer fail. It takes effect by [`Prepared::commit`].
 pub struct Prepared<'a> {
     listeners: &'a Listeners,
     new: Vec<NewSockets>,
@@ -88,7 +87,7 @@ pub struct Prepared<'a> {
 }
 
 impl Listeners {
-    /// No listeners yet. Where an address is `held`, it is lent and not bound.
+    /// Creates an empty set of listeners. Addresses that are `held` are not bound anew.
     #[must_use]
     pub fn new(workers: Arc<Workers>, held: Arc<HeldSockets>) -> Self {
         Self {
@@ -98,7 +97,7 @@ impl Listeners {
         }
     }
 
-    /// Binds what is new in `configs`.
+    /// Binds the new addresses of `configs`.
     ///
     /// # Errors
     /// An address cannot be bound; nothing has changed.
@@ -139,11 +138,11 @@ impl Listeners {
                         Err(e) => Err(e),
                     };
                     let sockets = sockets
-                        .map_err(|e| cannot_bind(config, addr, explain(e, addr, &self.held)))?;
+                        .map_err(|e| bind_error(config, addr, explain(e, addr, &self.held)))?;
                     let actual = sockets
                         .first()
                         .map_or(Ok(addr), std::net::TcpListener::local_addr)
-                        .map_err(|e| cannot_bind(config, addr, e))?;
+                        .map_err(|e| bind_error(config, addr, e))?;
                     prepared.new.push(NewSockets {
                         listener: listener.clone(),
                         configured: addr,
@@ -193,17 +192,17 @@ impl Listeners {
     }
 }
 
-/// "In use" says nothing where the service manager has the address for this very process.
+/// Explains "address in use" where an inherited socket of this process has the address.
 fn explain(error: io::Error, addr: SocketAddr, held: &HeldSockets) -> io::Error {
     match held.conflicting(addr) {
         Some(socket) if error.kind() == io::ErrorKind::AddrInUse => io::Error::other(format!(
-            "the inherited socket {socket} is in the way; ListenStream= of its socket unit has to change with it"
+            "the inherited socket {socket} conflicts; change ListenStream= of its socket unit too"
         )),
         _ => error,
     }
 }
 
-fn cannot_bind(listener: &config::Listener, addr: SocketAddr, source: io::Error) -> BindError {
+fn bind_error(listener: &config::Listener, addr: SocketAddr, source: io::Error) -> BindError {
     BindError {
         listener: listener.name.clone(),
         addr,
@@ -218,7 +217,7 @@ impl Bound {
 }
 
 impl Prepared<'_> {
-    /// Whether this address is taken only by listeners that go with this change.
+    /// Returns true if only listeners that this change removes conflict with the address.
     fn frees(&self, bound: &[Bound], addr: SocketAddr) -> bool {
         let mut in_the_way = bound
             .iter()
@@ -227,7 +226,7 @@ impl Prepared<'_> {
         in_the_way.peek().is_some() && in_the_way.all(|b| !self.wanted.contains(&b.key()))
     }
 
-    /// Puts the change in force: new addresses accept, those no longer wanted stop.
+    /// Applies the change: new addresses accept, removed ones stop.
     pub fn commit(self) {
         let mut all = self.listeners.lock();
         if all.stopped {

@@ -33,10 +33,10 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts `count` threads that wait for sockets.
+    /// Starts `count` threads.
     ///
     /// # Errors
-    /// The system gives no thread or no event queue.
+    /// The system has no thread or no event queue left.
     pub fn start(count: usize, gateway: &Arc<Gateway>) -> io::Result<Self> {
         let runtimes: Vec<Runtime> = (0..count)
             .map(|_| Builder::new_current_thread().enable_all().build())
@@ -52,7 +52,7 @@ impl Workers {
                 .name(format!("dbgate-{number}"))
                 .spawn(move || {
                     runtime.block_on(work(gateway, threads, waiting));
-                    // A name that is being resolved must not hold up the end.
+                    // A look-up under way must not delay the end.
                     runtime.shutdown_timeout(std::time::Duration::ZERO);
                 })?;
             workers.push(Worker {
@@ -66,13 +66,13 @@ impl Workers {
         })
     }
 
-    /// How many threads there are.
+    /// Number of threads.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
     }
 
-    /// Gives each thread one of the sockets, and some a second one where there are more.
+    /// Distributes the sockets over the threads, in turn.
     pub(super) fn assign(
         &self,
         listener: &Arc<Listener>,

@@ -1,9 +1,9 @@
-//! A stream together with what was read from it ahead: the bytes of a client that decide the route
-//! are still needed afterwards, by rustls or by the backend; and rustls reads in small pieces.
+//! A stream and the bytes that were read ahead from it: those of a client that decide the route
+//! are still needed by rustls or the backend, and rustls reads in small pieces.
 //!
-//! The gateway's stream is the bare socket; a diagnosis puts a recorder in its place.
+//! The gateway's stream is the bare socket; `probe` uses a recorder.
 //!
-//! No `MSG_PEEK`: a peek that finds half a hello would have to spin until the rest arrives.
+//! There is no `MSG_PEEK`: a peek that finds half a hello would have to spin until the rest arrives.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,28 +17,28 @@ use tokio::net::TcpStream;
 
 use super::ReadAllowance;
 
-/// Room made for each read: more than nearly every first message of a client.
+/// Buffer for one read, in bytes: more than nearly every first message of a client.
 const CHUNK: usize = 2048;
 
 /// Room that is worth a read; with less the buffer grows first.
 const LEAST: usize = 512;
 
-/// What is read at once while bytes flow: rustls asks for 4 KiB at a time, a quarter of a record.
+/// Bytes read at once while they flow: rustls asks for 4 KiB at a time, a quarter of a record.
 const FLOW: usize = 64 * 1024;
 
-/// A stream that gives out what was read ahead before it reads on.
+/// A stream that returns the bytes read ahead before it reads on.
 #[derive(Debug)]
 pub struct Buffered<S = TcpStream> {
     stream: S,
     ahead: BytesMut,
-    /// The last read took all the room that it was given, so there is likely more.
+    /// The last read filled its buffer, so there is likely more.
     flows: bool,
     /// Bound of what is read, where there is one.
     allowance: Option<Arc<ReadAllowance>>,
 }
 
 impl<S> Buffered<S> {
-    /// A stream from which nothing was read yet.
+    /// Wraps a stream from which nothing was read yet.
     #[must_use]
     pub fn new(stream: S) -> Self {
         Self {
@@ -70,18 +70,18 @@ impl<S> Buffered<S> {
         }
     }
 
-    /// What was read ahead and not consumed.
+    /// The bytes read ahead and not consumed.
     #[must_use]
     pub fn ahead(&self) -> &[u8] {
         &self.ahead
     }
 
-    /// Drops the first `n` bytes that were read ahead.
+    /// Drops the first `n` bytes of those read ahead.
     pub fn consume(&mut self, n: usize) {
         self.ahead.advance(n.min(self.ahead.len()));
     }
 
-    /// The bare stream and what was read ahead.
+    /// Returns the bare stream and the bytes read ahead.
     #[must_use]
     pub fn into_parts(self) -> (S, Bytes) {
         (self.stream, self.ahead.freeze())
@@ -97,9 +97,9 @@ impl Buffered<TcpStream> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
-    /// Reads once, whatever is there, and gives the number of bytes; 0 is the end of the stream.
+    /// Reads once and returns the number of bytes; 0 is the end of the stream.
     ///
-    /// The caller bounds how often: each call adds at most a few kilobytes.
+    /// Each call adds at most a few kilobytes; the caller bounds their number.
     ///
     /// # Errors
     /// As the stream's.
@@ -137,8 +137,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Buffered<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
-    /// Gives what was read ahead. While bytes flow it reads ahead itself, in large pieces; once
-    /// they stop it holds no buffer.
+    /// Returns the bytes read ahead. While bytes flow it reads ahead in large pieces; once they
+    /// stop it holds no buffer.
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -185,7 +185,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Buffered<S> {
         buf.put_slice(ahead.get(..n).unwrap_or_default());
         ahead.advance(n);
         if ahead.is_empty() && !*flows {
-            // The buffer has done its work; an idle session holds none.
+            // An idle session holds no buffer.
             *ahead = BytesMut::new();
         }
         Poll::Ready(Ok(()))

@@ -1,9 +1,8 @@
-//! Descriptors that are kept back from sessions, so that whoever wants to look or to change
-//! something still gets one when clients have taken all others: the control socket, monitoring, a
-//! reload, look-ups of names, the journal.
+//! File descriptors that are reserved, so that the control socket, monitoring, a reload, look-ups
+//! of names and the journal still get one when sessions have taken all others.
 //!
-//! The system gives out the lowest number that is free. So a socket of a session whose number is
-//! among the last ones of the limit says that all below are taken; no count has to be kept.
+//! The system assigns the lowest free number. So a session's socket whose number is among the last
+//! of the limit means that all below are taken; no count has to be kept.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -11,14 +10,14 @@ use std::sync::atomic::{AtomicI32, Ordering};
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
-/// The first number that is kept back; until [`reserve`] is called there is none.
+/// First reserved number; none is reserved until [`reserve`] is called.
 static FIRST: AtomicI32 = AtomicI32::new(RawFd::MAX);
 
-/// The part of all others that is kept back from new clients, one in so many: those who are in
-/// already need another descriptor for their backend, and more to relay fast.
+/// Share of the other descriptors that is not for new clients, one in so many: sessions need
+/// another descriptor for their backend, and more to splice.
 const BACKEND_SHARE: RawFd = 8;
 
-/// Keeps back the last `count` of `limit` descriptors, and at most a quarter of them.
+/// Reserves the last `count` of `limit` descriptors, and at most a quarter of them.
 pub fn reserve(count: u64, limit: u64) {
     let first = limit - count.min(limit / 4);
     FIRST.store(
@@ -27,8 +26,8 @@ pub fn reserve(count: u64, limit: u64) {
     );
 }
 
-/// Fails, as the system does that has no more descriptors, if this one is kept back: whoever has
-/// opened it for a session has to close it.
+/// Fails, as if the system had no more descriptors, if this one is reserved: a session must close
+/// it.
 ///
 /// # Errors
 /// `EMFILE`.
@@ -39,20 +38,20 @@ pub fn check(descriptor: &impl AsRawFd) -> io::Result<()> {
     Err(Errno::MFILE.into())
 }
 
-/// Whether a client that was accepted with this descriptor may be served.
+/// Returns true if a client that was accepted with this descriptor may be served.
 pub fn may_serve(client: &impl AsRawFd) -> bool {
     let first = FIRST.load(Ordering::Relaxed);
     client.as_raw_fd() < first - first / BACKEND_SHARE
 }
 
-/// Whether a client would get a descriptor with which it may be served. It costs two system calls;
-/// any open descriptor will do to ask.
+/// Returns true if the next client would get a descriptor with which it may be served. Costs two
+/// system calls; any open descriptor will do as `any`.
 pub fn has_room(any: &impl AsFd) -> bool {
     fcntl_dupfd_cloexec(any, 0).is_ok_and(|copy| may_serve(&copy))
 }
 
-/// Whether an error says that this machine has run out of descriptors or memory, and not that the
-/// peer is at fault.
+/// Returns true if an error means that this machine has run out of descriptors or memory, and not
+/// that the peer is at fault.
 #[must_use]
 pub fn is_exhaustion(error: &io::Error) -> bool {
     let number = error.raw_os_error().map(Errno::from_raw_os_error);

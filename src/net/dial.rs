@@ -1,6 +1,6 @@
 //! Connecting to a backend.
 //!
-//! Not here: which backend, how long to wait, and what to say first.
+//! Not here: the choice of a backend, timeouts, and the first bytes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,19 +22,20 @@ use crate::upstream::BackendAddr;
 /// Delay before the next address of a name is raced against the first (RFC 8305 section 5).
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
-/// Why a backend was not reached.
+/// Error of connecting to a backend.
 #[derive(Debug, Error)]
 pub enum DialError {
-    /// Its name leads nowhere.
+    /// Its name has no address.
     #[error("{0} does not resolve: {1}")]
     Name(ServerName, LookupError),
-    /// No address of it was connected; the last one's error.
+    /// No address accepted the connection; the error of the last one.
     #[error("{0}")]
     Connect(#[from] io::Error),
 }
 
 impl DialError {
-    /// Whether this machine is at fault, not the peer: it ran out of descriptors, memory or threads.
+    /// Returns true if this machine has run out of descriptors, memory or threads, and the peer is
+    /// not at fault.
     #[must_use]
     pub fn is_exhaustion(&self) -> bool {
         match self {
@@ -44,11 +45,10 @@ impl DialError {
     }
 }
 
-/// Connects to the first address of a backend that accepts, and tells which it was.
+/// Connects to the first address of a backend that accepts, and returns it.
 ///
-/// A name is looked up anew every few seconds ([`super::resolve`]) and after nobody answered, so a
-/// backend may move. The caller sets the deadline, and reads in `resolved` what there was no time
-/// for.
+/// A name is looked up again every few seconds ([`super::resolve`]) and after no address accepted,
+/// so a backend may move. The caller sets the deadline; `resolved` is set once the address is known.
 ///
 /// # Errors
 /// The last address's error, or that the name has no address.
@@ -69,7 +69,7 @@ pub async fn dial(
             let found = resolve::lookup(name, *port).await;
             let addrs = found.map_err(|error| DialError::Name(name.clone(), error))?;
             *resolved = true;
-            // In doubt too where the caller's deadline ends the attempt.
+            // Stale, too, if the caller's deadline ends the attempt.
             let stale = StaleUnlessConnected(Some(name));
             let connected = first_of(name, addrs).await?;
             stale.disarm();
@@ -78,7 +78,7 @@ pub async fn dial(
     }
 }
 
-/// Has a name looked up anew next time, unless its backend is reached.
+/// Marks the cached addresses of a name as stale when dropped, unless its backend was reached.
 struct StaleUnlessConnected<'a>(Option<&'a ServerName>);
 
 impl StaleUnlessConnected<'_> {
@@ -96,8 +96,8 @@ impl Drop for StaleUnlessConnected<'_> {
 }
 
 /// Connects to the address that is ready first, each further one tried a little later than the
-/// one before (RFC 8305 section 5, without its sorting): one that swallows packets must not cost
-/// all the time there is.
+/// one before (RFC 8305 section 5, without its sorting), so that one that drops packets does not
+/// take all of the time.
 async fn first_of(
     name: &ServerName,
     addrs: Vec<SocketAddr>,

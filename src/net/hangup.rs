@@ -1,6 +1,5 @@
-//! Noticing that a peer is gone while nobody reads from it.
-//!
-//! Nothing is read here: what the peer has sent stays where it is.
+//! Detection of a peer that is gone, without reading from it: bytes that it has sent stay in the
+//! socket.
 
 use std::time::Duration;
 
@@ -8,11 +7,11 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How often it is looked for an end behind bytes that nobody reads: the kernel tells of it once,
-/// together with them.
+/// Interval of checks for an end behind unread bytes, which the kernel reports only once, together
+/// with the bytes.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What counts as gone.
+/// Kind of hangup to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gone {
     /// The connection broke.

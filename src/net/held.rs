@@ -1,8 +1,8 @@
-//! Listening sockets that were there before the configuration asked for them: passed on by a
-//! service manager, or bound while the process was still root.
+//! Listening sockets that exist before the configuration asks for them: passed on by a service
+//! manager, or bound while the process was still root.
 //!
-//! Neither kind can be bound again, so both are kept for as long as the process lives: a reload
-//! may drop a listener and take it back.
+//! Neither kind can be bound again, so both are kept until the process ends: a reload may drop a
+//! listener and take it back.
 //!
 //! Not here: where they come from ([`crate::service`]).
 
@@ -22,14 +22,14 @@ pub struct HeldSockets(Vec<Entry>);
 struct Entry {
     addr: SocketAddr,
     v6_only: bool,
-    /// What the service manager calls it; `None` for a socket of our own.
+    /// Name given by the service manager; `None` for a socket that this process has bound.
     inherited: Option<String>,
     /// More than one where they share the port.
     sockets: Vec<TcpListener>,
 }
 
 impl HeldSockets {
-    /// Takes a listening socket over from the service manager, which calls it `name`.
+    /// Takes over a listening socket that the service manager calls `name`.
     ///
     /// # Errors
     /// It does not listen, or refuses the options that sessions need.
@@ -58,7 +58,7 @@ impl HeldSockets {
         Ok(())
     }
 
-    /// Binds `count` sockets to an address, to be lent later; an inherited one is left as it is.
+    /// Binds `count` sockets to an address, unless one was inherited for it.
     ///
     /// # Errors
     /// As for [`listen::bind`].
@@ -74,8 +74,8 @@ impl HeldSockets {
         Ok(())
     }
 
-    /// At least `count` sockets for an address, and each of it at least once; `None` where none
-    /// is held and it has to be bound.
+    /// Duplicates the sockets of an address: at least `count`, and each socket at least once.
+    /// `None` where the address is not held and has to be bound.
     ///
     /// # Errors
     /// The socket takes other clients than the configuration wants, or descriptors have run out.
@@ -97,7 +97,7 @@ impl HeldSockets {
                     "it was bound without IPv4 when the process was root: restart to change that"
                 }
                 (Some(_), true) => {
-                    "the inherited socket takes IPv4 as well, which has a listener of its own: set BindIPv6Only=ipv6-only in the socket unit"
+                    "the inherited socket takes IPv4 as well, which another listener binds: set BindIPv6Only=ipv6-only in the socket unit"
                 }
                 (Some(_), false) => {
                     "the inherited socket takes no IPv4: set BindIPv6Only=both in the socket unit"
@@ -115,11 +115,11 @@ impl HeldSockets {
             .map(Some)
     }
 
-    /// Says that nobody accepts on any address but those `in_use`.
+    /// Stops listening on all addresses but those `in_use`.
     ///
-    /// A socket of our own stops listening until it is lent again, so that clients are refused. An
-    /// inherited one goes on: the service manager has it, too, and collects clients for the
-    /// process after this one.
+    /// Only sockets that this process has bound stop, until they are lent again, so that clients
+    /// are refused. Inherited ones go on listening: the service manager holds them too, and they
+    /// collect clients for the next process.
     pub fn stop_listening_except(&self, in_use: &[SocketAddr]) {
         let own = |entry: &&Entry| entry.inherited.is_none();
         for socket in self.except(in_use).filter(own).flat_map(|e| &e.sockets) {
@@ -128,7 +128,7 @@ impl HeldSockets {
         }
     }
 
-    /// The inherited sockets that are not `in_use`, each as `ADDRESS (NAME)`.
+    /// Inherited sockets that are not `in_use`, each as `ADDRESS (NAME)`.
     #[must_use]
     pub fn unused(&self, in_use: &[SocketAddr]) -> Vec<String> {
         self.except(in_use)
@@ -139,7 +139,7 @@ impl HeldSockets {
             .collect()
     }
 
-    /// The inherited socket that keeps another from being bound to this address, as
+    /// The inherited socket that prevents another from being bound to this address, as
     /// `ADDRESS (NAME)`.
     #[must_use]
     pub fn conflicting(&self, addr: SocketAddr) -> Option<String> {
@@ -162,7 +162,7 @@ impl HeldSockets {
     }
 }
 
-/// Whether two addresses mean the same, however they are written.
+/// Compares two addresses; an IPv4-mapped one is the IPv4 address.
 fn same(a: SocketAddr, b: SocketAddr) -> bool {
     a.port() == b.port() && a.ip().to_canonical() == b.ip().to_canonical()
 }

@@ -1,7 +1,6 @@
 //! Listening sockets: one per address and thread, all threads on the same port.
 //!
-//! What accepted sockets need (no delay, keepalive) is set here once: Linux hands the options
-//! of a listening socket on to each connection, which saves system calls at every accept.
+//! Options of accepted sockets are set on the listening one ([`super::socket_options`]).
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -10,16 +9,16 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::socket_options::set_options;
 
-/// Connections that the kernel keeps for us while we are busy.
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds `threads` sockets to the same address; no client comes before [`listen`].
+/// Binds `threads` sockets to the same address; clients are refused until [`listen`].
 ///
 /// An `[::]` address takes IPv4 as well unless `v6_only`. With port 0 the system chooses one port
-/// for all. `ours` says that this process listens there already and is about to stop.
+/// for all. `ours`: this process listens there already and is about to stop.
 ///
 /// # Errors
-/// The address is in use, by another dbgate too, or may not be bound.
+/// The address is in use, also by another dbgate, or may not be bound.
 pub fn bind(
     addr: SocketAddr,
     v6_only: bool,
@@ -27,7 +26,7 @@ pub fn bind(
     ours: bool,
 ) -> io::Result<Vec<TcpListener>> {
     // With SO_REUSEPORT a second gateway on the same port would silently take half of the
-    // clients. A socket without it finds out first whether anybody listens there.
+    // clients. Binding a socket without it first shows whether the port is in use.
     let bound = if ours {
         addr
     } else {
@@ -49,22 +48,22 @@ pub fn bind(
         .collect()
 }
 
-/// Lets clients come to a bound socket.
+/// Begins to listen on a bound socket.
 ///
 /// # Errors
-/// Somebody else listens there since it was bound.
+/// Another process listens there since it was bound.
 pub fn listen(socket: &TcpListener) -> io::Result<()> {
     SockRef::from(socket).listen(BACKLOG)
 }
 
-/// Whether an IPv6 wildcard address has to leave IPv4 alone, because another entry binds it.
+/// Returns true if an IPv6 wildcard address must not take IPv4, because another entry binds it.
 #[must_use]
 pub fn needs_v6_only(addr: SocketAddr, all: &[SocketAddr]) -> bool {
     let v4 = SocketAddr::from((Ipv4Addr::UNSPECIFIED, addr.port()));
     addr.is_ipv6() && addr.ip().is_unspecified() && addr.port() != 0 && all.contains(&v4)
 }
 
-/// Whether sockets on both addresses would get in each other's way.
+/// Returns true if only one of the two addresses can be bound.
 #[must_use]
 pub fn overlap(a: SocketAddr, b: SocketAddr) -> bool {
     let (a_ip, b_ip) = (a.ip().to_canonical(), b.ip().to_canonical());
@@ -76,7 +75,7 @@ fn socket(addr: SocketAddr, v6_only: bool, shared: bool) -> io::Result<Socket> {
     if addr.is_ipv6() {
         socket.set_only_v6(v6_only)?;
     }
-    // Without it a restart would have to wait for the connections of the process before.
+    // Without it a restart would have to wait for connections of the previous process.
     socket.set_reuse_address(true)?;
     if shared {
         #[cfg(unix)]

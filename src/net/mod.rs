@@ -1,7 +1,7 @@
 //! Sockets: listening, reading ahead, dialling, relaying, and closing so that the last byte
 //! arrives.
 //!
-//! Not here: what the bytes mean.
+//! Not here: the meaning of the bytes.
 
 mod allowance;
 pub mod buffered;

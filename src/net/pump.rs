@@ -2,10 +2,10 @@
 //!
 //! - Small messages are copied through one scratch buffer per thread; when bytes flow and both
 //!   ends are bare sockets, they are spliced inside the kernel. An idle direction holds no buffer.
-//! - Backpressure: it reads only when all that it read before is written, or what TLS has made of
-//!   it, so it holds at most one scratch buffer or one pipe.
+//! - Backpressure: it reads only when all that it read before is written (encrypted, where the
+//!   target is TLS), so it holds at most one scratch buffer or one pipe.
 //!
-//! Not here: what the end of one direction means for the other ([`super::relay`]).
+//! Not here: the meaning of one direction's end for the other ([`super::relay`]).
 
 use std::cell::RefCell;
 use std::io;
@@ -20,33 +20,32 @@ use tokio::net::TcpStream;
 use super::Stream;
 use super::splice::Pipe;
 
-/// The scratch buffer that all sessions of a thread share, in bytes: what one read may take that
-/// goes into TLS, which takes all of it at once and keeps what the socket does not take. Larger
-/// ones save wake-ups of the receiver, until they no longer fit the processor's caches.
+/// Size of the scratch buffer that all sessions of a thread share, in bytes, and most bytes of one
+/// read that goes into TLS, which takes all at once and keeps those that the socket does not take.
+/// Larger reads save wake-ups of the receiver, until they no longer fit the processor's caches.
 pub(super) const SCRATCH: usize = 256 * 1024;
 
-/// What one read may take that comes out of TLS, in bytes: more shows no gain, and of what a bare
-/// socket does not take a copy is made.
+/// Most bytes of one read that comes out of TLS: more shows no gain, and bytes that a bare socket
+/// does not take are copied.
 const DECRYPTED: usize = 64 * 1024;
 
-/// A read of at least this much says that bytes flow, and that splicing pays.
+/// Bytes of one read from which on they count as flowing, so that splicing pays.
 const FLOWING: usize = 16 * 1024;
 
-/// Bytes of one direction before the other sessions of the thread get their turn, which takes some
-/// two milliseconds. (How many reads it may be, where they are small, is bounded by tokio.)
+/// Bytes of one direction before other sessions of the thread get their turn: some two
+/// milliseconds. (Tokio bounds the number of reads, where they are small.)
 const TURN: usize = 2 * 1024 * 1024;
 
-/// As many spliced bytes take about as long as one that is encrypted.
+/// Spliced bytes that take about as long as one encrypted byte.
 const SPLICED: usize = 4;
 
 thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; SCRATCH].into_boxed_slice());
 }
 
-/// Sees the bytes of one direction as they pass, up to the moment when it is no longer
-/// interested.
+/// An observer of the bytes of one direction, until it has seen enough.
 pub trait Tap {
-    /// Looks at the next bytes; false once it has seen enough.
+    /// Observes the next bytes; returns false once it has seen enough.
     fn see(&mut self, bytes: &[u8]) -> bool;
 }
 
@@ -56,7 +55,7 @@ impl<T: Tap + ?Sized> Tap for Box<T> {
     }
 }
 
-/// Gone once it has seen enough.
+/// Becomes `None` once it has seen enough.
 impl<T: Tap> Tap for Option<T> {
     fn see(&mut self, bytes: &[u8]) -> bool {
         if self.as_mut().is_some_and(|tap| !tap.see(bytes)) {
@@ -66,7 +65,7 @@ impl<T: Tap> Tap for Option<T> {
     }
 }
 
-/// Sees nothing.
+/// A tap that observes nothing.
 pub(super) struct Untapped;
 
 impl Tap for Untapped {
@@ -84,17 +83,17 @@ enum Unsent {
 /// One direction.
 pub(super) struct Pump {
     unsent: Unsent,
-    /// The target may hold bytes of its own that are not on the wire.
+    /// The target may hold bytes that are not on the wire yet.
     unflushed: bool,
     pub(super) source_ended: bool,
-    /// The source's connection broke; what came before is still to be flushed.
+    /// The source's connection broke; earlier bytes are still to be flushed.
     broken: Option<io::Error>,
     pub(super) finished: Option<Outcome>,
 }
 
-/// How one direction ended.
+/// End of one direction.
 pub(super) enum Outcome {
-    /// The source ended, and the target has got everything and the end.
+    /// The source ended, and everything and the end went to the target.
     Delivered,
     /// The source's connection broke.
     ReadFailed(io::Error),
@@ -103,7 +102,7 @@ pub(super) enum Outcome {
 }
 
 impl Pump {
-    /// A direction that begins with `first`, which was read ahead.
+    /// Creates a direction that begins with `first`, which was read ahead.
     pub(super) fn new(first: Bytes) -> Self {
         Self {
             unsent: if first.is_empty() {
@@ -118,7 +117,7 @@ impl Pump {
         }
     }
 
-    /// Whether the target does not take what was read, so that the source is not read either.
+    /// Returns true while the target does not take bytes, so that the source is not read either.
     pub(super) fn is_stuck(&self) -> bool {
         let holds = match &self.unsent {
             Unsent::Nothing => false,
@@ -128,8 +127,8 @@ impl Pump {
         self.finished.is_none() && (holds || self.unflushed)
     }
 
-    /// Moves what can be moved and adds it to `moved`, which nobody else writes to; ready once
-    /// this direction has ended.
+    /// Moves as many bytes as possible and adds their number to `moved`, which has no other writer;
+    /// ready once this direction has ended.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -168,7 +167,7 @@ impl Pump {
                 });
             }
             let flushed = ready!(self.poll_flush(cx, target));
-            // What the target does with its last bytes no longer matters then.
+            // Errors of the target no longer matter then.
             if let Some(e) = self.broken.take() {
                 return Poll::Ready(Outcome::ReadFailed(e));
             }
@@ -194,8 +193,8 @@ impl Pump {
         Poll::Pending
     }
 
-    /// Moves the source's first bytes only, and leaves the target alone where the source ends
-    /// without any: ready with their number, 0 if there are none.
+    /// Moves only the source's first bytes: ready with their number, or with 0 if the source ends
+    /// without any, which the target does not see.
     ///
     /// The direction can go on by [`Self::poll`] either way.
     pub(super) fn poll_first(
@@ -215,7 +214,7 @@ impl Pump {
                 self.broken = Some(e);
                 Poll::Ready(0)
             }
-            // It has said something; only the target takes no more.
+            // The source has sent something; only the target takes no more.
             Err(outcome) => {
                 self.finished = Some(outcome);
                 Poll::Ready(1)
@@ -223,7 +222,7 @@ impl Pump {
         }
     }
 
-    /// What broke the source's connection, where nothing of it has been delivered yet.
+    /// The error that broke the source's connection, if nothing of it has been delivered yet.
     pub(super) fn broken(&self) -> Option<&io::Error> {
         self.broken.as_ref()
     }
@@ -234,7 +233,7 @@ impl Pump {
         }
     }
 
-    /// Writes what is held; ready when nothing is.
+    /// Writes the unsent bytes; ready when there are none.
     fn poll_deliver(
         &mut self,
         cx: &mut Context<'_>,
@@ -274,7 +273,7 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    /// Brings onto the wire what the target holds itself.
+    /// Flushes the bytes that the target holds.
     fn poll_flush(&mut self, cx: &mut Context<'_>, target: &mut Stream) -> Poll<io::Result<()>> {
         if self.unflushed {
             ready!(Pin::new(target).poll_flush(cx))?;
@@ -283,7 +282,7 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    /// Reads into the scratch buffer and writes from it; keeps a copy of what could not be
+    /// Reads into the scratch buffer and writes from it; keeps a copy of bytes that could not be
     /// written. Ready with the number of bytes read.
     fn poll_copy(
         &mut self,

@@ -1,12 +1,10 @@
 //! The relay: bytes between client and backend in both directions until both have ended.
 //!
-//! Each direction is a [`super::pump`]; here is what they mean together:
+//! Each direction is a [`super::pump`]. A half-close is passed on, and the other direction goes on.
+//! A backend that takes no more bytes ends only that direction, since bytes that it sent before may
+//! still be on their way. A client that is gone ends both.
 //!
-//! - A half-close is passed on, and the other direction goes on. A backend that takes no more
-//!   bytes ends only that direction: what it sent before may still be on its way. A client that is
-//!   gone ends both.
-//!
-//! Not here: what the bytes mean, and why somebody wants the session to end.
+//! Not here: the meaning of the bytes, and ending a session early.
 
 use std::future::poll_fn;
 use std::io;
@@ -20,19 +18,19 @@ use tokio::time::{Instant, timeout_at};
 use super::Stream;
 use super::pump::{Outcome, Pump, Tap, Untapped};
 
-/// A client that has got the backend's last byte and its end, and neither ends its own side nor
-/// sends anything for this long, will not meet the backend again. (The other way round there is no
-/// limit: a client that has ended its side may wait hours for its result.)
+/// Time that a client has, after the backend's last byte and its end, to send something or to end
+/// its own side. (There is no such limit the other way round: a client that has ended its side may
+/// wait hours for its result.)
 const AFTER_BACKEND_END: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether a client that has ended its side is still there: nobody reads
-/// from it any more, so a reset, or a keepalive without an answer, would go unnoticed.
-const LOOK_AFTER_CLIENT: Duration = Duration::from_secs(15);
+/// Interval of checks for an error on the socket of a client that has ended its side: it is no
+/// longer read, so a reset or an unanswered keepalive probe would go unnoticed.
+const CHECK_AFTER_CLIENT_END: Duration = Duration::from_secs(15);
 
 /// The same while the backend takes no bytes, so that the client is not read either.
-const LOOK_WHEN_STUCK: Duration = Duration::from_secs(2);
+const CHECK_WHEN_STUCK: Duration = Duration::from_secs(2);
 
-/// How a relay ended.
+/// End of a relay.
 #[derive(Debug)]
 pub enum RelayEnd {
     /// The client ended first; everything was delivered, unless it or then the backend hung up
@@ -48,20 +46,20 @@ pub enum RelayEnd {
     Idle,
 }
 
-/// What came first of a relay whose backend has not answered yet.
+/// First event of a relay whose backend has not answered yet.
 #[derive(Debug, PartialEq, Eq)]
 pub enum FirstEvent {
     /// The backend has sent its first bytes.
     Answered,
     /// More of the client's bytes went to the backend.
     Sent,
-    /// The client has ended its side, or is gone: whatever the backend does now may be due to that.
+    /// The client has ended its side, or is gone, which may be why the backend ends.
     ClientEnded,
-    /// The backend has ended without a byte; says why where its connection broke.
+    /// The backend has ended without a byte, with the error if its connection broke.
     Unanswered(Option<String>),
 }
 
-/// Where a relay counts the bytes that it has delivered; nobody else adds to them meanwhile.
+/// Counters of the bytes that a relay has delivered; it is their only writer.
 #[derive(Clone, Copy)]
 pub struct Counts<'a> {
     /// From the client to the backend.
@@ -91,10 +89,10 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// A relay that begins with `first`: bytes of the client and of the backend that were read
-    /// ahead.
+    /// Creates a relay that begins with `first`: bytes of the client and of the backend that were
+    /// read ahead.
     ///
-    /// `tap` sees what the backend sends; where the bytes could be spliced it is not asked.
+    /// `tap` sees the bytes of the backend, except spliced ones.
     #[must_use]
     pub fn new(
         client: Stream,
@@ -125,7 +123,7 @@ impl Relay {
         if self.client_ended_first.is_none() && (client_ended || self.down.source_ended) {
             self.client_ended_first = Some(client_ended);
         }
-        // With the client gone there is nobody to deliver to, and no need to wait for the backend.
+        // Without a client there is nothing to deliver, and no need to wait for the backend.
         if let Some(Outcome::ReadFailed(e)) = &self.up.finished {
             self.client_lost = true;
             // A client that closes with the backend's goodbye unread resets the connection.
@@ -136,7 +134,7 @@ impl Relay {
             });
         }
         match &self.down.finished {
-            // It had ended its side before: it hung up, and missed some bytes by its own choice.
+            // It had ended its side before, so it hung up and chose to miss some bytes.
             Some(Outcome::WriteFailed(_)) if client_ended => return Poll::Ready(RelayEnd::Client),
             Some(Outcome::WriteFailed(e)) => {
                 self.client_lost = true;
@@ -158,7 +156,7 @@ impl Relay {
         ready!(down);
         let client_first = self.client_ended_first == Some(true);
         Poll::Ready(match &self.up.finished {
-            // The backend ended properly, having said all it had to say, and took no more.
+            // The backend sent its end properly, and took no more.
             Some(Outcome::WriteFailed(e)) if client_first => RelayEnd::BackendLost(copy_error(e)),
             _ if client_first => RelayEnd::Client,
             _ => RelayEnd::Backend,
@@ -168,7 +166,7 @@ impl Relay {
     /// Relays until the backend has sent its first bytes or has ended without any, or until more
     /// than `bytes_in` of the client's were sent to it; `flight` sees the client's as they pass.
     ///
-    /// A client whose backend has ended so has seen nothing of it, neither bytes nor their end.
+    /// A client whose backend ended without any has received neither bytes nor an end.
     pub async fn until_answered(
         &mut self,
         counts: Counts<'_>,
@@ -177,7 +175,7 @@ impl Relay {
     ) -> FirstEvent {
         poll_fn(|cx| {
             let (client, backend) = (&mut self.client, &mut self.backend);
-            // Should the backend take no more, its own end tells; it may have answered before.
+            // A backend that takes no more is noticed by its own end; it may have answered before.
             let _ = self.up.poll(cx, counts.bytes_in, client, backend, flight);
             if self.up.source_ended || matches!(self.up.finished, Some(Outcome::ReadFailed(_))) {
                 return Poll::Ready(FirstEvent::ClientEnded);
@@ -226,13 +224,13 @@ impl Relay {
         .await
     }
 
-    /// Whether the client has ended its side, or is gone.
+    /// Returns true once the client has ended its side, or is gone.
     #[must_use]
     pub fn client_has_ended(&self) -> bool {
         self.up.source_ended || self.client_lost
     }
 
-    /// Which of the two have ended, as far as it decides how long to wait for the other.
+    /// The sides that have ended, which decides how long to wait for the other.
     fn phase(&self) -> Phase {
         match (self.up.source_ended, &self.down.finished) {
             (true, _) => Phase::ClientEnded,
@@ -241,7 +239,7 @@ impl Relay {
         }
     }
 
-    /// Relays to the end; `idle` is the longest time without a byte, for ever if `None`.
+    /// Relays to the end; `idle` is the longest time without a byte, unlimited if `None`.
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn would keep a second copy of its arguments as long as it lasts"
@@ -254,19 +252,19 @@ impl Relay {
         async move {
             let mut moved = counts.read();
             let mut since = Instant::now();
-            // A timer for each time that the backend is slow would cost more than it is worth: once
-            // set, it runs on, and is set again only if the backend is still slow then.
-            let mut looks = false;
+            // A timer for each time that the backend is slow would cost too much: once set, it runs
+            // on, and is set again only if the backend is still slow then.
+            let mut checks = false;
             loop {
                 let phase = self.phase();
                 let expires = phase.timeout(idle).map(|timeout| since + timeout);
-                let look = match phase {
-                    _ if looks => Some(LOOK_WHEN_STUCK),
-                    Phase::ClientEnded => Some(LOOK_AFTER_CLIENT),
+                let check = match phase {
+                    _ if checks => Some(CHECK_WHEN_STUCK),
+                    Phase::ClientEnded => Some(CHECK_AFTER_CLIENT_END),
                     Phase::Open | Phase::BackendEnded => None,
                 };
-                let look = look.map(|pause| Instant::now() + pause);
-                let wake = expires.into_iter().chain(look).min();
+                let check = check.map(|pause| Instant::now() + pause);
+                let wake = expires.into_iter().chain(check).min();
                 // Ends early when the phase changes, since that changes the limit.
                 let step = poll_fn(|cx| {
                     let end = self.poll_both(cx, counts);
@@ -277,7 +275,7 @@ impl Relay {
                     match end {
                         Poll::Ready(end) => Poll::Ready(Some(end)),
                         Poll::Pending if self.phase() != phase => Poll::Ready(None),
-                        Poll::Pending if !looks && self.up.is_stuck() => Poll::Ready(None),
+                        Poll::Pending if !checks && self.up.is_stuck() => Poll::Ready(None),
                         Poll::Pending => Poll::Pending,
                     }
                 });
@@ -288,7 +286,7 @@ impl Relay {
                 let timeout = phase.timeout(idle);
                 match ended {
                     Ok(Some(end)) => return end,
-                    Ok(None) if self.phase() == phase => looks = true,
+                    Ok(None) if self.phase() == phase => checks = true,
                     Ok(None) => {
                         moved = counts.read();
                         since = Instant::now();
@@ -304,14 +302,14 @@ impl Relay {
                             self.client_lost = true;
                             return RelayEnd::ClientLost(e);
                         }
-                        looks = self.up.is_stuck();
+                        checks = self.up.is_stuck();
                     }
                 }
             }
         }
     }
 
-    /// The client's end, when the relay is over.
+    /// Returns the client's stream, when the relay is over.
     #[must_use]
     pub fn into_client(self) -> Stream {
         self.client
@@ -326,7 +324,7 @@ enum Phase {
 }
 
 impl Phase {
-    /// How long nothing may move in it, where `idle` is what the settings say.
+    /// Longest time without a byte; `idle` is the configured one.
     fn timeout(self, idle: Option<Duration>) -> Option<Duration> {
         match self {
             Self::BackendEnded => Some(idle.unwrap_or(AFTER_BACKEND_END).min(AFTER_BACKEND_END)),
@@ -335,7 +333,7 @@ impl Phase {
     }
 }
 
-/// A copy of an error; what rustls says stays what it is.
+/// Copies an error, with the rustls error in it.
 fn copy_error(error: &io::Error) -> io::Error {
     if let Some(code) = error.raw_os_error() {
         return io::Error::from_raw_os_error(code);

@@ -45,7 +45,7 @@ static SYSTEM: LazyLock<Arc<Resolver>> = LazyLock::new(|| {
 /// one.
 ///
 /// # Errors
-/// Why there is none.
+/// The name has no address, or the resolver does not answer.
 pub async fn lookup(name: &ServerName, port: u16) -> Result<Vec<SocketAddr>, LookupError> {
     let addresses = SYSTEM.lookup(name.as_ref()).await?;
     Ok(addresses.next(port))
@@ -128,17 +128,17 @@ impl Resolver {
         if !state.names.contains_key(name) {
             state.names.insert(name.into(), Name::default());
         }
-        let Some(known) = state.names.get_mut(name) else {
+        let Some(cached) = state.names.get_mut(name) else {
             return Ok(Err(LookupError::Unknown));
         };
-        if let Some(fresh) = known.entry.fresh(self.times) {
+        if let Some(fresh) = cached.entry.fresh(self.times) {
             return Ok(Ok(fresh));
         }
-        let older = known.entry.stale(self.times);
-        if let Some(query) = &known.query {
+        let older = cached.entry.stale(self.times);
+        if let Some(query) = &cached.query {
             return Err((query.clone(), older));
         }
-        if let Some(error) = known.entry.failed(self.times) {
+        if let Some(error) = cached.entry.failed(self.times) {
             return Ok(older.ok_or(error));
         }
         let (sender, answer) = watch::channel(None);
@@ -146,7 +146,7 @@ impl Resolver {
             since: Instant::now(),
             answer,
         };
-        known.query = Some(query.clone());
+        cached.query = Some(query.clone());
         state.queue.push_back((name.into(), sender));
         self.start_thread(&mut state);
         Err((query, older))

@@ -1,7 +1,7 @@
 //! Moving bytes from socket to socket inside the kernel: `splice(2)` through a pipe that a
 //! session borrows only while bytes flow.
 //!
-//! Linux only; elsewhere [`Pipe::borrow`] has none to give and the relay copies.
+//! Linux only; elsewhere [`Pipe::borrow`] returns `None` and the relay copies.
 
 #[cfg(target_os = "linux")]
 pub(super) use linux::Pipe;
@@ -23,7 +23,7 @@ mod linux {
     /// Pipes that a thread keeps for the next session, two descriptors each.
     const SPARE: usize = 32;
 
-    /// After a refusal the system is not asked for this many times.
+    /// Number of calls that are refused without asking the system, after it has refused once.
     const PAUSE: u32 = 1000;
 
     thread_local! {
@@ -40,10 +40,10 @@ mod linux {
     }
 
     impl Pipe {
-        /// An empty pipe: a spare one, else a new one, else none.
+        /// Returns an empty pipe, a spare or a new one.
         ///
-        /// There is none when descriptors run out, and when the system gives this user no more
-        /// pipes of a useful size (`fs.pipe-user-pages-soft`): a small one is slower than copying.
+        /// `None` when descriptors run out, and when the system gives this user no more pipes of a
+        /// useful size (`fs.pipe-user-pages-soft`): a small one is slower than copying.
         pub(in crate::net) fn borrow() -> Option<Self> {
             if let Some(spare) = SPARES.with_borrow_mut(Vec::pop) {
                 return Some(spare);
@@ -73,8 +73,8 @@ mod linux {
             })
         }
 
-        /// Keeps the pipe for the next session if it is empty; bytes left in it belong to a
-        /// session that ended, and nobody else may see them.
+        /// Keeps the pipe for the next session if it is empty: bytes left in it belong to a session
+        /// that ended.
         pub(in crate::net) fn give_back(self) {
             if self.len == 0 {
                 SPARES.with_borrow_mut(|spares| {
@@ -90,7 +90,7 @@ mod linux {
             self.len
         }
 
-        /// Moves what `source` has into the empty pipe; 0 is the end of the stream.
+        /// Moves bytes of `source` into the empty pipe; 0 is the end of the stream.
         pub(in crate::net) fn fill(&mut self, source: impl AsFd) -> io::Result<usize> {
             let n = splice(
                 source,
@@ -104,7 +104,7 @@ mod linux {
             Ok(n)
         }
 
-        /// Moves what the pipe holds out to `target`, as much as it takes.
+        /// Moves bytes of the pipe to `target`, as many as it takes.
         pub(in crate::net) fn drain(&mut self, target: impl AsFd) -> io::Result<usize> {
             let n = splice(
                 &self.read,
@@ -124,7 +124,7 @@ mod linux {
 mod none {
     use std::io;
 
-    /// There are no pipes to splice through on this system.
+    /// A pipe that does not exist: there is no splice on this system.
     #[derive(Debug)]
     pub(in crate::net) enum Pipe {}
 

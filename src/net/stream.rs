@@ -1,4 +1,4 @@
-//! One end of a session: a bare socket, or TLS that the gateway ends.
+//! One end of a session: a bare socket, or TLS that the gateway terminates or originates.
 
 use std::io;
 use std::pin::Pin;
@@ -16,14 +16,15 @@ use super::pump::SCRATCH;
 pub enum Stream {
     /// Bytes as they come.
     Tcp(TcpStream),
-    /// A client whose TLS ends here.
+    /// A client whose TLS the gateway terminates.
     Server(Box<server::TlsStream<Buffered>>),
     /// A backend to which the gateway opened TLS.
     Client(Box<client::TlsStream<Buffered>>),
 }
 
 impl Stream {
-    /// A client whose TLS ends here; it takes as much at once as the pump reads at most.
+    /// Wraps a client whose TLS the gateway terminates; it takes as much at once as the pump reads
+    /// at most.
     #[must_use]
     pub fn server(mut tls: Box<server::TlsStream<Buffered>>) -> Self {
         let (below, session) = tls.get_mut();
@@ -32,7 +33,7 @@ impl Stream {
         Self::Server(tls)
     }
 
-    /// The socket, where its bytes can be moved as they are.
+    /// The socket, if its bytes can be moved as they are.
     #[must_use]
     pub fn bare(&self) -> Option<&TcpStream> {
         match self {
@@ -41,7 +42,7 @@ impl Stream {
         }
     }
 
-    /// The socket below, whatever is on top of it.
+    /// The socket, with or without TLS on top.
     #[must_use]
     pub fn tcp(&self) -> &TcpStream {
         match self {

@@ -1,4 +1,4 @@
-//! The number that the system gives an interface, looked up by name.
+//! Look-up of the index of a network interface by its name.
 
 use std::io;
 use std::net::{SocketAddr, SocketAddrV6};
@@ -8,10 +8,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use crate::upstream::ZonedAddr;
 
-/// The address with the interface's number of now.
+/// Returns the address with the current index of its interface.
 ///
 /// # Errors
-/// There is no such interface, which may change.
+/// There is no such interface now.
 pub fn resolve(addr: &ZonedAddr, port: u16) -> io::Result<SocketAddr> {
     let number = addr.zone.parse().ok().filter(|number| *number != 0);
     let number = number.map_or_else(|| index(&addr.zone), Ok)?;

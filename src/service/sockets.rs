@@ -1,7 +1,7 @@
 //! The sockets that a service manager has opened for this process.
 //!
-//! Which listener a socket serves is told by its address alone: the configuration means the same
-//! with and without a socket unit. The name is for people.
+//! A socket belongs to the listener of its address, so the configuration means the same with and
+//! without a socket unit. Its name is only shown.
 //!
 //! Source: `sd_listen_fds(3)`, systemd.socket(5).
 
@@ -13,29 +13,29 @@ use thiserror::Error;
 
 use crate::net::held::HeldSockets;
 
-/// The first descriptor that is passed on.
+/// First descriptor that is passed on.
 const FIRST: usize = 3;
 
 /// A passed socket that cannot be used.
 #[derive(Debug, Error)]
 #[error("socket {name} (descriptor {descriptor}) of the service manager: {source}")]
 pub struct InheritError {
-    /// What the service manager calls it.
+    /// Its name.
     pub name: String,
-    /// Its number.
+    /// Its descriptor.
     pub descriptor: usize,
-    /// Why.
+    /// The cause.
     pub source: io::Error,
 }
 
-/// Takes all sockets that were passed to this process. To be called before it starts a thread,
-/// since the variables that tell of them are removed.
+/// Takes all sockets that were passed to this process. Call it before the process starts a thread,
+/// since it removes environment variables.
 ///
 /// # Errors
-/// One is no TCP socket that listens.
+/// One is not a listening TCP socket.
 pub fn inherited() -> Result<HeldSockets, InheritError> {
     let mut held = HeldSockets::default();
-    // They may be meant for the process before this one.
+    // They may be meant for the parent process.
     if env::var("LISTEN_PID").ok() != Some(std::process::id().to_string()) {
         return Ok(held);
     }

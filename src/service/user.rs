@@ -1,4 +1,5 @@
-//! From root to an ordinary user, for good: ids, groups and capabilities of the whole process.
+//! Users and groups of this machine, and the change of the whole process from root to a user for
+//! good: ids, groups and capabilities.
 //!
 //! Source: credentials(7), capabilities(7), prctl(2) `PR_SET_NO_NEW_PRIVS`.
 
@@ -13,16 +14,16 @@ use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use thiserror::Error;
 
-/// Where Linux keeps the first port that needs no privilege.
+/// File of the first port that needs no privilege (Linux).
 const UNPRIVILEGED_PORTS: &str = "/proc/sys/net/ipv4/ip_unprivileged_port_start";
 
-/// What that is where nobody changed it.
-const USUAL_UNPRIVILEGED_PORT: u16 = 1024;
+/// Its default.
+const DEFAULT_UNPRIVILEGED_PORT: u16 = 1024;
 
-/// Why the process cannot turn into a user.
+/// Error of changing the process to a user.
 #[derive(Debug, Error)]
 pub enum UserError {
-    /// It is no root.
+    /// The process is not root.
     #[error(
         "--user {wanted} needs root, but this is {}: leave it out, or start as root",
         running_as()
@@ -37,12 +38,12 @@ pub enum UserError {
     /// The group cannot be found.
     #[error(transparent)]
     Group(io::Error),
-    /// A number without an entry says nothing about groups.
+    /// The user is a number without an entry, so its group is unknown.
     #[error(
         "user {0} has no entry on this machine, and so no group: name one as well, as in {0}:{0}"
     )]
     NoGroupOf(Uid),
-    /// Nothing would be dropped.
+    /// The user is root, so no privilege would be dropped.
     #[error("{0} is root: name a user that has no privileges")]
     IsRoot(String),
     /// A directory cannot be made for the user.
@@ -52,20 +53,20 @@ pub enum UserError {
         path: PathBuf,
         /// The user.
         user: String,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The system refuses a step.
+    /// The system refused a step.
     #[error("cannot become user {user}: {step}: {source}")]
     Refused {
         /// The user.
         user: String,
         /// The step.
         step: &'static str,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// Root could be had back: the process must not go on.
+    /// The process could become root again and must not go on.
     #[error("became user {0}, but could be root again; not started")]
     StillRoot(String),
 }
@@ -76,12 +77,12 @@ pub struct Account {
     name: String,
     uid: Uid,
     gid: Gid,
-    /// The name by which further groups are found; none for a bare number.
+    /// Name by which further groups are found; `None` for a bare number.
     member: Option<CString>,
 }
 
 impl Account {
-    /// The account that `NAME[:GROUP]` stands for; both may be numbers.
+    /// Finds the account of `NAME[:GROUP]`; both may be numbers.
     ///
     /// # Errors
     /// This process is not root, there is no such account, or it is root itself.
@@ -123,7 +124,7 @@ impl Account {
         Ok(account)
     }
 
-    /// Makes a directory for this user where there is none; one that is there is left alone.
+    /// Makes a directory for this user, unless it exists.
     ///
     /// # Errors
     /// It cannot be made.
@@ -145,19 +146,19 @@ impl Account {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
             Err(e) => return Err(e),
         }
-        // Whoever may write in the parent could have put a link there since.
+        // Another user who may write in the parent could have replaced it with a link.
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let dir = rustix::fs::open(path, flags, Mode::empty())?;
-        // The umask may have taken something away.
+        // The umask may have removed bits.
         rustix::fs::fchmod(&dir, Mode::from_raw_mode(mode))?;
         std::os::unix::fs::fchown(&dir, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
     }
 
-    /// Turns the whole process into this user and keeps no privilege. To be called before it
+    /// Changes the whole process to this user and drops all privileges. Call it before the process
     /// starts a thread.
     ///
     /// # Errors
-    /// The system refuses it. The process must end then: it may be half of each.
+    /// The system refuses a step. The process must end then, since it may be partly changed.
     pub fn assume(&self) -> Result<(), UserError> {
         self.step("supplementary groups", || match &self.member {
             Some(name) => unistd::initgroups(name, self.gid),
@@ -169,7 +170,7 @@ impl Account {
         self.step("user id", || {
             unistd::setresuid(self.uid, self.uid, self.uid)
         })?;
-        // Those that are passed on by exec outlive a change of the user id.
+        // Those that exec passes on outlive a change of the user id.
         self.step("capabilities", || {
             let none = CapabilitySet::empty();
             rustix::thread::set_capabilities(
@@ -223,7 +224,7 @@ pub fn group_id(group: &str) -> io::Result<u32> {
     }
 }
 
-/// Whom this process runs as, such as `user dbgate (uid 987)`.
+/// User of this process, such as `user dbgate (uid 987)`.
 #[must_use]
 pub fn running_as() -> String {
     let uid = Uid::effective();
@@ -233,8 +234,8 @@ pub fn running_as() -> String {
     }
 }
 
-/// Adds to an error that says "permission denied" who was denied it: an operator tries the same as
-/// root and sees nothing wrong.
+/// Adds the user of this process to a message that says "permission denied": an operator who tries
+/// the same as root sees no error.
 #[must_use]
 pub fn with_user(message: &str) -> String {
     let denied = io::Error::from(rustix::io::Errno::ACCESS).to_string();
@@ -245,13 +246,13 @@ pub fn with_user(message: &str) -> String {
     }
 }
 
-/// Whether a port can be bound by root only (or with `CAP_NET_BIND_SERVICE`).
+/// Returns true if a port can be bound by root only (or with `CAP_NET_BIND_SERVICE`).
 #[must_use]
 pub fn is_privileged(port: u16) -> bool {
     let first = fs::read_to_string(UNPRIVILEGED_PORTS)
         .ok()
         .and_then(|text| text.trim().parse().ok())
-        .unwrap_or(USUAL_UNPRIVILEGED_PORT);
+        .unwrap_or(DEFAULT_UNPRIVILEGED_PORT);
     port != 0 && port < first
 }
 
@@ -308,7 +309,7 @@ mod tests {
         );
         assert_eq!((dir.uid(), dir.mode() & 0o777), (65534, 0o750));
         assert_eq!(parent.uid(), 0);
-        // What is there already is somebody's choice.
+        // A directory that exists keeps its owner and mode.
         nobody.directory(path.parent().unwrap(), 0o700).unwrap();
         assert_eq!(fs::metadata(path.parent().unwrap()).unwrap().uid(), 0);
         let error = nobody
@@ -318,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn who_was_denied_is_told() {
+    fn a_permission_error_names_the_user() {
         let denied = "cannot read /k: Permission denied (os error 13)";
         let told = with_user(denied);
         assert!(

@@ -1,6 +1,6 @@
 //! The address of a backend as an operator writes it: `10.0.0.5:5432`, `[fd00::5]:5432`,
-//! `[fe80::1%eth0]:5432` or `db.internal:5432`. A name is looked up anew every few seconds, an
-//! interface at each dial, so both may move.
+//! `[fe80::1%eth0]:5432` or `db.internal:5432`. A name is looked up again every few seconds,
+//! an interface at each dial, so both may move.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -49,13 +49,15 @@ impl FromStr for BackendAddr {
     fn from_str(text: &str) -> Result<Self, String> {
         let expected = || {
             format!(
-                "\"{text}\" is no backend address: write HOST:PORT, as in 10.0.0.5:5432, db.internal:5432 or [fd00::5]:5432"
+                "invalid backend address \"{text}\": write HOST:PORT, as in 10.0.0.5:5432, db.internal:5432 or [fd00::5]:5432"
             )
         };
         let (host, port) = text.rsplit_once(':').ok_or_else(expected)?;
         let port: u16 = port.parse().map_err(|_| expected())?;
         if port == 0 {
-            return Err(format!("\"{text}\": port 0 cannot be dialled"));
+            return Err(format!(
+                "invalid backend address \"{text}\": port 0 cannot be dialled"
+            ));
         }
         if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
             if v6.contains('%') {
@@ -122,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn errors_name_the_invalid_address() {
         for bad in [
             "10.0.0.5",
             "db:port",

@@ -11,7 +11,7 @@ use super::BackendAddr;
 /// Entries up to which [`Backends`] does not look for those that nothing names any more.
 const PRUNE_ABOVE: usize = 64;
 
-/// An address and whether it can be reached.
+/// An address, and the failure to reach it if there is one.
 ///
 /// There may be very many, so it is small.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Backend {
         &self.addr
     }
 
-    /// Why it could not be reached, unless it has been since.
+    /// The failure to reach it, unless it has been reached since.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         self.failure.get()

@@ -33,7 +33,7 @@ impl Member {
         self.backend.addr()
     }
 
-    /// Why the backend does not serve this database, unless it has since.
+    /// The failure because of which the backend does not serve this database, unless it has since.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         match (self.backend.failure(), self.failure.get()) {

@@ -1,13 +1,13 @@
-//! An IPv6 address of one link, with the interface that leads to the link: `fe80::1%eth0`.
+//! An IPv6 address of one link, with the interface of that link: `fe80::1%eth0`.
 //!
-//! The interface is looked up when the address is dialled, so it may come later. Not here: that
-//! look-up. Source: RFC 4007 section 11.
+//! The interface is looked up when the address is dialled ([`crate::net::zone`]), so it may appear
+//! later. Source: RFC 4007 section 11.
 
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// The longest name of an interface, in bytes (`IFNAMSIZ` without its NUL).
+/// Longest name of an interface, in bytes (`IFNAMSIZ` without its NUL).
 const MAX_NAME: usize = 15;
 
 /// An address and the name, or number, of an interface.
@@ -15,7 +15,7 @@ const MAX_NAME: usize = 15;
 pub struct ZonedAddr {
     /// The address.
     pub ip: Ipv6Addr,
-    /// The interface, as it was typed.
+    /// The interface, as written.
     pub zone: Box<str>,
 }
 

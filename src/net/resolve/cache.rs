@@ -56,7 +56,7 @@ impl Addresses {
 
 pub(super) type Answer = Result<Arc<Addresses>, LookupError>;
 
-/// What is cached of a name.
+/// The cached answer of one name.
 #[derive(Default)]
 pub(super) struct Entry {
     addresses: Option<(Instant, Arc<Addresses>)>,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use thiserror::Error;
 
-/// Why a name has no address.
+/// Error of a look-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum LookupError {
     /// The resolver says so.
