@@ -53,6 +53,7 @@ pub mod session;
 pub mod sessions;
 pub mod source;
 pub mod stats;
+mod text;
 pub mod tls;
 pub mod traffic;
 pub mod upstream;

@@ -6,9 +6,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::zone::ZonedAddr;
+use crate::text::serde_by_text;
 use crate::tls::ServerName;
 
 /// Host and port of one database server.
@@ -84,19 +83,7 @@ impl FromStr for BackendAddr {
     }
 }
 
-impl Serialize for BackendAddr {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for BackendAddr {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
+serde_by_text!(BackendAddr);
 
 #[cfg(test)]
 mod tests {
