@@ -24,7 +24,7 @@ use crate::upstream::Backends;
 pub(super) struct Building<'a> {
     pub(super) gateway: &'a GatewayTls,
     pub(super) loader: &'a mut Loader,
-    pub(super) backends: &'a Backends,
+    pub(super) backends: &'a Arc<Backends>,
     pub(super) before: &'a Snapshot,
     pub(super) requested: Option<&'a str>,
 }

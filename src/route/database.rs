@@ -23,7 +23,7 @@ use crate::tls::config::{
     ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
 };
 use crate::traffic::Traffic;
-use crate::upstream::{Backend, BackendAddr, Backends, Candidates, Failure, Member, Pool};
+use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
 
 /// Where a database or one of its hosts was declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,8 +135,8 @@ pub struct Database {
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
     pub exposures: OneOrMany<Exposure>,
-    /// Its backends, in the order declared.
-    backends: OneOrMany<Arc<Backend>>,
+    /// The backends in use by any database.
+    backends: Arc<Backends>,
     used: OnceLock<Box<Used>>,
 }
 
@@ -148,7 +148,7 @@ pub struct Shared<'a> {
     /// The TLS configurations in use.
     pub loader: &'a mut Loader,
     /// The backends in use.
-    pub backends: &'a Backends,
+    pub backends: &'a Arc<Backends>,
 }
 
 /// What outlives a change of the declaration.
@@ -187,8 +187,6 @@ impl Database {
         let backend_tls = (spec.tls == TlsMode::Reencrypt)
             .then(|| loader.backend(&backend_files(&spec)))
             .transpose()?;
-        let of_addr = |addr| backends.get_or_create(addr);
-        let backends: OneOrMany<_> = spec.backends.iter().map(of_addr).collect();
         let used = OnceLock::new();
         if let Some(before) = before {
             if before.spec == spec
@@ -203,7 +201,7 @@ impl Database {
             let pool = if before.spec.backends == spec.backends {
                 was.pool.clone()
             } else {
-                Arc::new(was.pool.with(&backends))
+                Arc::new(was.pool.with(backends, &spec.backends))
             };
             let live = was.live.clone();
             let _ = used.set(Box::new(Used { live, pool }));
@@ -215,7 +213,7 @@ impl Database {
             server_tls,
             backend_tls,
             exposures,
-            backends,
+            backends: backends.clone(),
             used,
         }))
     }
@@ -224,7 +222,7 @@ impl Database {
         self.used.get_or_init(|| {
             Box::new(Used {
                 live: Arc::default(),
-                pool: Arc::new(Pool::new(&self.backends)),
+                pool: Arc::new(Pool::new(&self.backends, &self.spec.backends)),
             })
         })
     }
@@ -262,13 +260,12 @@ impl Database {
     /// Every backend, in the order declared, and why it fails.
     pub fn backends(&self) -> impl Iterator<Item = (&BackendAddr, Option<Failure>)> {
         let members = self.members();
-        let backends = self.backends.iter().enumerate();
-        backends.map(|(place, backend)| {
+        self.spec.backends.iter().enumerate().map(|(place, addr)| {
             let failure = match members.get(place) {
                 Some(member) => member.failure(),
-                None => backend.failure(),
+                None => self.backends.failure(addr),
             };
-            (backend.addr(), failure)
+            (addr, failure)
         })
     }
 

@@ -162,7 +162,7 @@ impl Drop for Edit<'_> {
 /// The routes and their origins.
 pub struct Store {
     inner: Mutex<Inner>,
-    backends: Backends,
+    backends: Arc<Backends>,
     current: ArcSwap<Snapshot>,
     /// When the next lease runs out; apart, because a change that waits for a disk holds `inner`.
     expiry: Mutex<Option<SystemTime>>,
@@ -180,7 +180,7 @@ impl Store {
         runtime: RuntimeChanges,
     ) -> Result<Self, ChangeError> {
         let mut loader = Loader::default();
-        let backends = Backends::default();
+        let backends = Arc::<Backends>::default();
         let before = Snapshot::default();
         let snapshot = Building {
             gateway: &gateway,

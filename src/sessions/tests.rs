@@ -24,7 +24,7 @@ fn database(backends: &str) -> Arc<Database> {
     let shared = Shared {
         gateway: &gateway,
         loader: &mut Loader::default(),
-        backends: &Backends::default(),
+        backends: &Arc::<Backends>::default(),
     };
     let hosts = OneOrMany::default();
     let database = Database::build(

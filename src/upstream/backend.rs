@@ -66,7 +66,7 @@ impl FailureCell {
     }
 }
 
-/// All backends that a database or a session holds, by address.
+/// The backends of all databases that have had a session, by address.
 ///
 /// An entry that only this registry holds is as good as gone: its state is not handed out again,
 /// and its memory is freed once there are twice as many entries as after the last search.
@@ -92,6 +92,18 @@ impl Backends {
         });
         entries.by_addr.replace(ByAddr(backend.clone()));
         backend
+    }
+
+    /// The failure to reach an address, if a backend of it is held and fails.
+    #[must_use]
+    pub fn failure(&self, addr: &BackendAddr) -> Option<Failure> {
+        let entries = self.entries();
+        entries
+            .by_addr
+            .get(addr)
+            .filter(|e| e.is_held())?
+            .0
+            .failure()
     }
 
     /// Drops the entries that nothing else holds.
@@ -163,9 +175,12 @@ mod tests {
             since: 1000,
             reason: 255,
         };
+        assert_eq!(backends.failure(&a), None);
         one.failure.set(failure);
+        assert_eq!(backends.failure(&a), Some(failure));
         assert_eq!(backends.get_or_create(&a).failure(), Some(failure));
         drop(one);
+        assert_eq!(backends.failure(&a), None);
         assert_eq!(backends.get_or_create(&a).failure(), None);
     }
 

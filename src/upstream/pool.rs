@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::backend::FailureCell;
-use super::{Backend, BackendAddr, Failure};
+use super::{Backend, BackendAddr, Backends, Failure};
 use crate::traffic::{Bytes, Traffic};
 
 /// A backend in the pool of one database: what depends on the database's settings, such as TLS,
@@ -96,25 +96,26 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool of these backends.
+    /// Creates a pool of the backends of these addresses.
     #[must_use]
-    pub fn new(backends: &[Arc<Backend>]) -> Self {
+    pub fn new(backends: &Backends, addrs: &[BackendAddr]) -> Self {
+        let members = addrs.iter().map(|addr| backends.get_or_create(addr));
         Self {
-            members: backends.iter().cloned().map(Member::new).collect(),
+            members: members.map(Member::new).collect(),
             turn: AtomicUsize::new(0),
         }
     }
 
-    /// A pool of these backends, which keeps the turn and the members that are in this one too.
+    /// Creates a pool of the backends of these addresses, which takes over the turn, and those
+    /// members that are in this pool.
     #[must_use]
-    pub fn with(&self, backends: &[Arc<Backend>]) -> Self {
+    pub fn with(&self, backends: &Backends, addrs: &[BackendAddr]) -> Self {
         let mut left: Vec<_> = self.members.iter().collect();
-        let members = backends.iter().map(|backend| {
+        let members = addrs.iter().map(|addr| {
             // An address that is listed twice is two members.
-            let kept = left.iter().position(|m| Arc::ptr_eq(&m.backend, backend));
-            match kept {
+            match left.iter().position(|member| member.addr() == addr) {
                 Some(at) => left.remove(at).clone(),
-                None => Member::new(backend.clone()),
+                None => Member::new(backends.get_or_create(addr)),
             }
         });
         Self {
@@ -170,18 +171,14 @@ impl Iterator for Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::Backends;
 
-    /// The backends of a list of addresses.
-    fn backends(registry: &Backends, addrs: &str) -> Vec<Arc<Backend>> {
-        let addrs = addrs.split(' ').filter(|addr| !addr.is_empty());
-        addrs
-            .map(|addr| registry.get_or_create(&addr.parse().unwrap()))
-            .collect()
+    fn addrs(list: &str) -> Vec<BackendAddr> {
+        let addrs = list.split_whitespace();
+        addrs.map(|addr| addr.parse().unwrap()).collect()
     }
 
-    fn pool(addrs: &str) -> Arc<Pool> {
-        Arc::new(Pool::new(&backends(&Backends::default(), addrs)))
+    fn pool(list: &str) -> Arc<Pool> {
+        Arc::new(Pool::new(&Backends::default(), &addrs(list)))
     }
 
     #[test]
@@ -228,8 +225,8 @@ mod tests {
     #[test]
     fn databases_share_what_is_known_of_an_address() {
         let registry = Backends::default();
-        let one = Pool::new(&backends(&registry, "a:1 b:1"));
-        let other = Pool::new(&backends(&registry, "c:1 a:1"));
+        let one = Pool::new(&registry, &addrs("a:1 b:1"));
+        let other = Pool::new(&registry, &addrs("c:1 a:1"));
         let (a_of_one, a_of_other) = (&one.members()[0], &other.members()[1]);
         assert!(a_of_one.unreachable(3, 1000));
         assert_eq!(a_of_other.failure(), a_of_one.failure());
@@ -249,7 +246,7 @@ mod tests {
     #[test]
     fn another_list_keeps_what_is_known_of_its_addresses_and_the_turn() {
         let registry = Backends::default();
-        let pool = Pool::new(&backends(&registry, "a:1 b:1 b:1 c:1"));
+        let pool = Pool::new(&registry, &addrs("a:1 b:1 b:1 c:1"));
         let [_, b, twin, c] = pool.members() else {
             panic!("{pool:?}");
         };
@@ -257,7 +254,7 @@ mod tests {
         twin.add_ended(3, (1, 2));
         let pool = Arc::new(pool);
         let _ = pool.candidates();
-        let changed = Arc::new(pool.with(&backends(&registry, "d:1 c:1 b:1 b:1")));
+        let changed = Arc::new(pool.with(&registry, &addrs("d:1 c:1 b:1 b:1")));
         let failing = changed.members().iter().map(|m| m.failure().is_some());
         assert_eq!(failing.collect::<Vec<_>>(), [false, true, true, false]);
         let ended = changed.members().iter().map(|m| m.ended(3));
