@@ -163,7 +163,11 @@ impl Prepared<'_> {
                     Ok(listener) => Some(Served {
                         configured,
                         actual,
-                        task: tokio::spawn(http::serve(listener, sources)),
+                        task: tokio::spawn(http::serve(
+                            listener,
+                            sources,
+                            http::Timeouts::default(),
+                        )),
                     }),
                     Err(error) => {
                         error!(addr = %actual, %error, "cannot serve metrics");

@@ -33,11 +33,28 @@ const MAX_QUEUED_LINES: usize = 64;
 /// Subscriptions on one connection: each holds what its caller knows already.
 const MAX_SUBSCRIPTIONS: usize = 8;
 
-/// How long a caller may take nothing of what it is sent.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The log line about a caller that does not read.
+const TAKES_NOTHING: &str =
+    "hung up on a caller of the control socket that takes nothing of what it is sent";
 
-/// Rows that all `watch`es together may hold: each knows every database, some hundred bytes each.
-const MAX_WATCHED_ROWS: usize = 400_000;
+/// Bounds of what callers may cost.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Time in which a caller has to take something of what it is sent.
+    write_timeout: Duration,
+    /// Rows that all `watch`es together may hold: each knows every database, some hundred bytes
+    /// each.
+    watched_rows: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            write_timeout: Duration::from_secs(10),
+            watched_rows: 400_000,
+        }
+    }
+}
 
 /// `watch`es at a time, however many databases there are.
 const MAX_WATCHES: std::ops::RangeInclusive<usize> = 4..=64;
@@ -113,6 +130,10 @@ fn clear_stale(path: &Path) -> io::Result<()> {
 
 /// Serves callers for ever.
 pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
+    serve_within(socket, controller, Limits::default()).await;
+}
+
+async fn serve_within(socket: ControlSocket, controller: Arc<Controller>, limits: Limits) {
     let callers = Arc::new(tokio::sync::Semaphore::new(MAX_CALLERS));
     loop {
         let Ok(permit) = callers.clone().acquire_owned().await else {
@@ -122,7 +143,7 @@ pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
             Ok((stream, _)) => {
                 let controller = controller.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = handle_connection(stream, controller).await {
+                    if let Err(error) = handle_connection(stream, controller, limits).await {
                         debug!(%error, "control connection ended");
                     }
                     drop(permit);
@@ -136,7 +157,11 @@ pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
     }
 }
 
-async fn handle_connection(stream: UnixStream, controller: Arc<Controller>) -> io::Result<()> {
+async fn handle_connection(
+    stream: UnixStream,
+    controller: Arc<Controller>,
+    limits: Limits,
+) -> io::Result<()> {
     let cred = stream.peer_cred()?;
     let pid = cred.pid().map_or_else(|| "-".into(), |p| p.to_string());
     let caller = Caller {
@@ -144,9 +169,14 @@ async fn handle_connection(stream: UnixStream, controller: Arc<Controller>) -> i
     };
     let (reader, writer) = stream.into_split();
     let (answers, waiting) = mpsc::channel(MAX_QUEUED_LINES);
-    let mut write = tokio::spawn(write_lines(writer, waiting, caller.who.clone()));
+    let mut write = tokio::spawn(write_lines(
+        writer,
+        waiting,
+        caller.who.clone(),
+        limits.write_timeout,
+    ));
     tokio::select! {
-        read = read_requests(reader, &controller, &caller, answers) => {
+        read = read_requests(reader, &controller, &caller, answers, limits) => {
             // The writer ends when everything that waits is written, or the caller is gone.
             let _ = write.await;
             read
@@ -156,20 +186,22 @@ async fn handle_connection(stream: UnixStream, controller: Arc<Controller>) -> i
     }
 }
 
-async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<String>, who: String) {
+async fn write_lines(
+    mut writer: OwnedWriteHalf,
+    mut lines: mpsc::Receiver<String>,
+    who: String,
+    write_timeout: Duration,
+) {
     while let Some(mut line) = lines.recv().await {
         line.push('\n');
         let mut left = line.as_bytes();
         while !left.is_empty() {
-            match timeout(WRITE_TIMEOUT, writer.write(left)).await {
+            match timeout(write_timeout, writer.write(left)).await {
                 Ok(Ok(written @ 1..)) => left = left.get(written..).unwrap_or_default(),
                 Ok(_) => return,
                 // It cannot be told: what it was told last it has not taken either.
                 Err(_) => {
-                    warn!(
-                        who,
-                        "hung up on a caller of the control socket that takes nothing of what it is sent"
-                    );
+                    warn!(who, "{TAKES_NOTHING}");
                     return;
                 }
             }
@@ -178,10 +210,10 @@ async fn write_lines(mut writer: OwnedWriteHalf, mut lines: mpsc::Receiver<Strin
 }
 
 /// Why there can be no further `watch` now.
-fn too_many_watches(controller: &Controller) -> Option<CommandError> {
+fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandError> {
     let databases = controller.gateway().store.snapshot().databases.len();
     let most =
-        (MAX_WATCHED_ROWS / databases.max(1)).clamp(*MAX_WATCHES.start(), *MAX_WATCHES.end());
+        (limits.watched_rows / databases.max(1)).clamp(*MAX_WATCHES.start(), *MAX_WATCHES.end());
     let now = Arc::strong_count(&controller.watches) - 1;
     (now >= most).then(|| {
         let text = format!(
@@ -196,6 +228,7 @@ async fn read_requests(
     controller: &Arc<Controller>,
     caller: &Caller,
     answers: mpsc::Sender<String>,
+    limits: Limits,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
@@ -242,7 +275,7 @@ async fn read_requests(
             let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on one connection");
             Err(CommandError::refused(text))
         } else if watched.is_some()
-            && let Some(error) = too_many_watches(controller)
+            && let Some(error) = too_many_watches(controller, limits)
         {
             Err(error)
         } else {
@@ -268,3 +301,6 @@ async fn read_requests(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

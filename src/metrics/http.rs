@@ -25,14 +25,26 @@ use super::{Sources, collect, text};
 /// Connections at a time.
 const CONNECTIONS: usize = 16;
 
-/// From accept until the answer is read.
-const DEADLINE: Duration = Duration::from_secs(10);
-
 /// From so many databases on, some 2 KiB each, a page of metrics is shared.
 const MANY: usize = 500;
 
-/// How long an answer may stand still.
-const STALLED: Duration = Duration::from_secs(5);
+/// Times after which a connection is cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timeouts {
+    /// From accept until the answer is read.
+    connection: Duration,
+    /// While nothing of the answer is read.
+    stalled: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connection: Duration::from_secs(10),
+            stalled: Duration::from_secs(5),
+        }
+    }
+}
 
 /// What a request's line and headers may take, in bytes: the least that hyper allows.
 const REQUEST: usize = 8 * 1024;
@@ -46,7 +58,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const PLAIN: &str = "text/plain; charset=utf-8";
 
 /// Serves until it is dropped.
-pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>) {
+pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>, timeouts: Timeouts) {
     let mut open: Vec<Weak<Progress>> = Vec::new();
     loop {
         match listener.accept().await {
@@ -61,8 +73,8 @@ pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>) {
                 tokio::spawn(async move {
                     tokio::select! {
                         () = converse(tcp, &sources, &progress) => {}
-                        () = progress.given_up(STALLED) => {}
-                        () = sleep(DEADLINE) => {}
+                        () = progress.given_up(timeouts.stalled) => {}
+                        () = sleep(timeouts.connection) => {}
                     }
                 });
             }
@@ -165,3 +177,6 @@ fn unready(sources: &Sources) -> Option<&'static str> {
         .all(|accepting| accepting == 0)
         .then_some("no listener accepts clients\n")
 }
+
+#[cfg(test)]
+mod tests;
