@@ -2,7 +2,7 @@
 //!
 //! Source: Prometheus' "Exposition formats", version 0.0.4.
 
-use std::fmt::{Display, Write};
+use std::fmt::{self, Display, Formatter, Write};
 
 use hyper::body::Bytes;
 
@@ -77,32 +77,53 @@ impl Family<'_> {
     /// Adds what a histogram has counted.
     pub(super) fn add_counted(&mut self, labels: Labels<'_>, counted: &Counted) {
         for (bound, count) in BOUNDS.iter().zip(counted.up_to) {
-            let bound = bound.as_secs_f64().to_string();
-            self.sample("_bucket", labels, Some(&bound), count);
+            self.sample("_bucket", labels, Some(&bound.as_secs_f64()), count);
         }
-        self.sample("_bucket", labels, Some("+Inf"), counted.count);
+        self.sample("_bucket", labels, Some(&"+Inf"), counted.count);
         self.sample("_sum", labels, None, counted.sum.as_secs_f64());
         self.sample("_count", labels, None, counted.count);
     }
 
-    fn sample(&mut self, suffix: &str, labels: Labels<'_>, le: Option<&str>, value: impl Display) {
-        let _ = write!(self.text.last, "{}{suffix}", self.name);
+    fn sample(
+        &mut self,
+        suffix: &str,
+        labels: Labels<'_>,
+        le: Option<&dyn Display>,
+        value: impl Display,
+    ) {
+        let out = &mut self.text.last;
+        let _ = write!(out, "{}{suffix}", self.name);
         let mut separator = '{';
-        for (name, value) in labels.iter().copied().chain(le.map(|le| ("le", le))) {
-            let _ = write!(self.text.last, "{separator}{name}=\"{}\"", escaped(value));
+        for (name, value) in labels {
+            let _ = write!(out, "{separator}{name}=\"{}\"", Escaped(value));
+            separator = ',';
+        }
+        if let Some(le) = le {
+            let _ = write!(out, "{separator}le=\"{le}\"");
             separator = ',';
         }
         let close = if separator == ',' { "}" } else { "" };
-        let _ = writeln!(self.text.last, "{close} {value}");
+        let _ = writeln!(out, "{close} {value}");
         self.text.end_line();
     }
 }
 
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n")
+/// A label's value, with what would end it escaped.
+struct Escaped<'a>(&'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for part in self.0.split_inclusive(['\\', '"', '\n']) {
+            let escapes = [('\\', r"\\"), ('"', r#"\""#), ('\n', r"\n")];
+            let found = escapes
+                .iter()
+                .find_map(|(c, escape)| Some((part.strip_suffix(*c)?, *escape)));
+            let (plain, escape) = found.unwrap_or((part, ""));
+            f.write_str(plain)?;
+            f.write_str(escape)?;
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
