@@ -34,13 +34,13 @@ fn main() -> ExitCode {
         Command::Man(args) => completions::man(&args),
     };
     result.unwrap_or_else(|error| {
-        out::complain(&told(&error));
+        out::complain(&with_causes(&error));
         ExitCode::from(1)
     })
 }
 
 /// An error with its causes, leaving out those that it quotes itself.
-fn told(error: &anyhow::Error) -> String {
+fn with_causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {

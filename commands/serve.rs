@@ -82,10 +82,10 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         let server = runtime::start(config, options.clone(), held)
             .await
             .map_err(|error| {
-                let told = with_user(&error.to_string());
+                let text = with_user(&error.to_string());
                 match advice(&error) {
-                    None => anyhow!(told),
-                    Some(advice) => anyhow!("{told}\n  {advice}"),
+                    None => anyhow!(text),
+                    Some(advice) => anyhow!("{text}\n  {advice}"),
                 }
             })?;
         announce(&server, &options, format);
@@ -94,7 +94,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     })
 }
 
-/// Reads the configuration. Prints what is wrong with it, warnings only where `all` is to be told.
+/// Reads the configuration and prints its problems, warnings only with `all`.
 fn read(file: Option<&Path>, all: bool) -> Result<Config> {
     let Some(file) = file else {
         return Ok(Config::default());
@@ -153,7 +153,7 @@ fn absolute(path: PathBuf) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
-/// What to do about an error that does not say so itself.
+/// The next step after an error that does not name it itself.
 fn advice(error: &StartError) -> Option<&'static str> {
     match error {
         StartError::State(StateError::Open { .. }) => {

@@ -1,9 +1,9 @@
 //! The access log: one line at each session's end, rejects included.
 //!
-//! Records leave through a bounded queue, and a thread of its own writes them; when whoever reads
-//! them is stuck, records are lost, counted and told, and no session is held up.
+//! Records leave through a bounded queue, and a thread writes them. While the reader is stuck,
+//! records are lost, counted and logged; no session waits.
 //!
-//! Not here: what a record holds ([`crate::stats::Record`]), its text ([`mod@line`]) and the places
+//! Not here: the fields of a record ([`crate::stats::Record`]), its text ([`mod@line`]) and the places
 //! where it goes ([`sink`]).
 
 pub mod line;
@@ -25,7 +25,7 @@ pub use sink::{OpenError, Sink};
 /// Records that wait for a slow reader before they are lost.
 const QUEUE: usize = 16 * 1024;
 
-/// How long the thread that writes lets lines gather once it has written all there were. The
+/// Time for which the thread that writes lets lines gather once it has written all there were. The
 /// queue has room for what a busy gateway ends in that time.
 const REST: Duration = Duration::from_millis(5);
 
@@ -36,7 +36,7 @@ struct Writer {
     losing: Arc<AtomicBool>,
 }
 
-/// Writes records where the configuration says; a reload may lead it elsewhere.
+/// Writes records where the configuration says; a reload may switch it to another sink.
 #[derive(Default)]
 pub struct AccessLog {
     writer: ArcSwapOption<Writer>,
@@ -57,7 +57,7 @@ impl AccessLog {
         Ok(access_log)
     }
 
-    /// Records lost so far, because nobody took them or they could not be written.
+    /// Records lost so far: the queue was full, or they could not be written.
     #[must_use]
     pub fn lost(&self) -> usize {
         self.lost.load(Ordering::Relaxed)
@@ -128,7 +128,7 @@ impl AccessLog {
     }
 }
 
-/// Writes records until nobody can send one any more.
+/// Writes records until the queue is closed.
 fn write_all(
     mut sink: Sink,
     records: &Receiver<Arc<Record>>,

@@ -1,6 +1,6 @@
 //! Admission of clients whose handshake is under way: how many there may be, in all and from one
 //! source, and how much they may hold. A client that has not named a database yet costs a
-//! descriptor and memory, and nobody vouches for it.
+//! descriptor and memory before it has shown who it is.
 //!
 //! - Beyond `max_handshakes_per_ip` clients of one source wait for their turn, in the order in
 //!   which they came. Nothing is read from them meanwhile.
@@ -37,7 +37,7 @@ const BUDGET: usize = 12 * 1024;
 /// Steps in which a client takes of the shared budget, in bytes.
 const STEP: usize = 4 * 1024;
 
-/// Bytes that tell TLS from a database's own protocol.
+/// Bytes by which TLS and the protocols of databases are told apart.
 const BEGINNING: usize = 64;
 
 /// Clients without a slot that are answered with patience at a time.

@@ -1,6 +1,6 @@
-//! How long things took, counted in a few classes by any number of threads at once.
+//! A histogram of durations in a few classes, counted by any number of threads at once.
 //!
-//! Not here: how it is shown ([`crate::metrics`]).
+//! Not here: its text ([`crate::metrics`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,21 +19,21 @@ pub const BOUNDS: [Duration; 7] = [
 /// One class for each of [`BOUNDS`], and one for what took longer.
 const CLASSES: usize = BOUNDS.len() + 1;
 
-/// A count of durations. It allocates nothing and waits for nobody.
+/// A count of durations, without allocations and locks.
 #[derive(Debug, Default)]
 pub struct Histogram {
     classes: [AtomicU64; CLASSES],
     micros: AtomicU64,
 }
 
-/// What a [`Histogram`] has counted.
+/// The counts of a [`Histogram`] at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
-    /// For each of [`BOUNDS`], how many took that long at most.
+    /// For each of [`BOUNDS`], the number of durations up to it.
     pub up_to: [u64; BOUNDS.len()],
-    /// How many there were.
+    /// Number of durations.
     pub count: u64,
-    /// How long all of them took together, to the microsecond.
+    /// Sum of all of them, to the microsecond.
     pub sum: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Histogram {
         self.micros.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// What there was until now; what is counted meanwhile may be in it in part.
+    /// The counts so far; a duration that is counted meanwhile may be in them in part.
     #[must_use]
     pub fn read(&self) -> Counted {
         let mut count = 0;

@@ -1,7 +1,7 @@
-//! What monitoring asks for over HTTP: `/metrics`, `/healthz` and `/readyz`, on a socket of their
-//! own that is served by the control thread.
+//! The HTTP endpoints for monitoring, `/metrics`, `/healthz` and `/readyz`, on one socket that the
+//! control thread serves.
 //!
-//! Not here: counting. Everything shown is kept by others and read when somebody asks.
+//! Not here: counting. Every value is kept elsewhere and read at a request.
 
 mod collect;
 mod http;
@@ -29,11 +29,11 @@ use crate::net::listen;
 pub struct MetricsError {
     /// The address.
     pub addr: SocketAddr,
-    /// Why.
+    /// The system's error.
     pub source: io::Error,
 }
 
-/// What an answer is made of.
+/// Sources of the values on a page.
 struct Sources {
     gateway: Arc<Gateway>,
     listeners: Arc<Listeners>,
@@ -63,10 +63,11 @@ pub struct Metrics {
 /// A change that can no longer fail; dropped, it changes nothing.
 pub struct Prepared<'a> {
     metrics: &'a Metrics,
-    change: Change,
+    change: SocketChange,
 }
 
-enum Change {
+/// The change of the socket that a configuration asks for.
+enum SocketChange {
     Keep,
     Close,
     Open {
@@ -105,8 +106,8 @@ impl Metrics {
         let served = self.lock();
         let now = served.as_ref().map(|served| served.configured);
         let change = match wanted {
-            _ if now == wanted => Change::Keep,
-            None => Change::Close,
+            _ if now == wanted => SocketChange::Keep,
+            None => SocketChange::Close,
             Some(addr) => {
                 let ours = |served: &Served| listen::overlap(served.actual, addr);
                 bind(addr, served.as_ref().is_some_and(ours), &self.held)
@@ -125,7 +126,7 @@ impl Metrics {
     }
 }
 
-fn bind(configured: SocketAddr, ours: bool, held: &HeldSockets) -> io::Result<Change> {
+fn bind(configured: SocketAddr, ours: bool, held: &HeldSockets) -> io::Result<SocketChange> {
     let sockets = match held.lend(configured, false, 1)? {
         Some(sockets) => sockets,
         None => listen::bind(configured, false, 1, ours)?,
@@ -138,7 +139,7 @@ fn bind(configured: SocketAddr, ours: bool, held: &HeldSockets) -> io::Result<Ch
             "the service manager passes several sockets for it, and one is served here",
         ));
     }
-    Ok(Change::Open {
+    Ok(SocketChange::Open {
         configured,
         actual: socket.local_addr()?,
         socket,
@@ -149,9 +150,9 @@ impl Prepared<'_> {
     /// Puts the change in force. Call it inside a tokio runtime.
     pub fn commit(self) {
         let served = match self.change {
-            Change::Keep => return,
-            Change::Close => None,
-            Change::Open {
+            SocketChange::Keep => return,
+            SocketChange::Close => None,
+            SocketChange::Open {
                 configured,
                 actual,
                 socket,

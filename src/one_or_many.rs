@@ -1,6 +1,6 @@
 //! One thing or several: a list that is mostly one long, and that very many hold.
 //!
-//! One takes no allocation of its own; the size is that of the thing where it has bits to spare.
+//! One takes no allocation; the size is that of the item where it has bits to spare.
 
 use std::ops::Deref;
 

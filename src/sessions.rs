@@ -27,10 +27,10 @@ use crate::upstream::Member;
 /// Locks that the sessions are spread over, so that cores do not wait for each other.
 const SHARDS: usize = PARTS;
 
-/// What sessions have done at one backend.
+/// Use of one backend by sessions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BackendUse {
-    /// Sessions there now.
+    /// Live sessions.
     pub sessions: u32,
     /// Bytes from and to clients, by all sessions that there are and have been.
     pub moved: Bytes,
@@ -101,7 +101,7 @@ impl Sessions {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Whether there is none.
+    /// True if there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -139,8 +139,8 @@ impl Sessions {
         totals
     }
 
-    /// What was done at each backend of each of these databases, in their order; nothing for those
-    /// that no session has used. Bytes never fall.
+    /// Use of each backend of each of these databases, in their order; nothing for those that no
+    /// session has used. Bytes never fall.
     ///
     /// The bytes of a client go to several backends where the first do not answer, and count for
     /// each of them.

@@ -1,11 +1,11 @@
 //! Bytes of sessions that have ended, in parts.
 //!
-//! Whoever keeps the live sessions divides them into the same parts, and adds and reads a part
-//! while it holds that part of them: so the sum of live and ended sessions never falls.
+//! The live sessions are kept in the same parts, and a part here is added to and read under the lock
+//! of that part there: so the sum of live and ended sessions never falls.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many parts there are.
+/// Number of parts.
 pub const PARTS: usize = 16;
 
 /// Bytes from and to clients.

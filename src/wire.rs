@@ -25,13 +25,13 @@ impl<'a> Reader<'a> {
         Self { rest: input }
     }
 
-    /// Whether every byte has been read.
+    /// True if every byte has been read.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
-    /// How many bytes have not been read yet.
+    /// Number of bytes that have not been read yet.
     #[must_use]
     pub fn left(&self) -> usize {
         self.rest.len()
@@ -129,7 +129,7 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
-    /// Takes a vector whose length, in bytes, stands before it in one byte.
+    /// Takes a vector whose length, in bytes, precedes it in one byte.
     ///
     /// # Errors
     /// [`Short`] when the length or what it announces is incomplete.
@@ -137,7 +137,7 @@ impl<'a> Reader<'a> {
         self.vec(|length| length.u8().map(u32::from))
     }
 
-    /// Takes a vector whose length, in bytes, stands before it in two bytes.
+    /// Takes a vector whose length, in bytes, precedes it in two bytes.
     ///
     /// # Errors
     /// [`Short`] when the length or what it announces is incomplete.
@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         self.vec(|length| length.u16().map(u32::from))
     }
 
-    /// Takes a vector whose length, in bytes, stands before it in three bytes.
+    /// Takes a vector whose length, in bytes, precedes it in three bytes.
     ///
     /// # Errors
     /// [`Short`] when the length or what it announces is incomplete.
@@ -189,7 +189,7 @@ pub const ESCAPE_LIMIT: usize = 255;
 /// Makes a peer's bytes safe for a log line, a terminal and a table.
 ///
 /// ASCII graphic characters stay; all others, and the quote and the backslash, become `\xNN`.
-/// What lies behind the first [`ESCAPE_LIMIT`] bytes is left out without a mark.
+/// The bytes behind the first [`ESCAPE_LIMIT`] are left out without a mark.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -218,8 +218,7 @@ pub fn printable(text: &str) -> String {
 
 /// The same with another limit, in characters of the result, its `...` included.
 ///
-/// What comes out is not changed by a second time, so a sentence may hold parts that were made
-/// safe before.
+/// The result of a second call is the same, so a sentence may hold parts that were made safe before.
 #[must_use]
 pub fn one_line(text: &str, limit: usize) -> String {
     let mut safe = String::with_capacity(text.len().min(limit));
@@ -250,7 +249,7 @@ pub fn one_line(text: &str, limit: usize) -> String {
 /// The mark of a text that was cut.
 const CUT: &str = "...";
 
-/// Whether a character is not seen, or changes how others are seen: controls, separators other
+/// True for a character that is not seen, or changes how others are seen: controls, separators other
 /// than the space, and format characters (Unicode category Cf).
 #[must_use]
 pub fn is_unseen(c: char) -> bool {

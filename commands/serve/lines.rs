@@ -1,4 +1,4 @@
-//! The log in text form: one event, one line, whoever wrote what is in it.
+//! The log in text form: one line for each event, whatever it quotes.
 //!
 //! `tracing` escapes what a terminal obeys in the values of fields, but lets line ends through,
 //! and an error that quotes a peer may hold one.
@@ -10,7 +10,7 @@ use dbgate::wire::is_unseen;
 /// A writer that is given one event at a time, with the line end behind it.
 pub(super) struct Lines<W> {
     out: W,
-    /// Whether the events are coloured.
+    /// True if the events are coloured.
     colours: bool,
 }
 

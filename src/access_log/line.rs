@@ -46,7 +46,7 @@ pub fn journal(record: &Record, format: LogFormat) -> Vec<u8> {
 fn field(entry: &mut Vec<u8>, name: &str, value: &str) {
     entry.extend_from_slice(name.as_bytes());
     if value.contains('\n') {
-        // The form for any bytes, told by its length: what follows cannot pose as a field.
+        // The form for any bytes, given by its length: what follows cannot pose as a field.
         entry.push(b'\n');
         let length = u64::try_from(value.len()).unwrap_or(u64::MAX);
         entry.extend_from_slice(&length.to_le_bytes());

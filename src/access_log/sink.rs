@@ -1,4 +1,4 @@
-//! Where the access log goes: standard output, a file, the journal.
+//! Sinks of the access log: standard output, a file, the journal.
 //!
 //! Source: open(2); systemd's "Native Journal Protocol".
 
@@ -22,7 +22,7 @@ const BATCH: usize = 64 * 1024;
 /// The permissions of a file that did not exist.
 const MODE: u32 = 0o640;
 
-/// Why the access log cannot be opened.
+/// The access log cannot be opened.
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The file.
@@ -30,7 +30,7 @@ pub enum OpenError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// The journal's socket.
@@ -38,7 +38,7 @@ pub enum OpenError {
     Journal {
         /// The socket.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: io::Error,
     },
     /// Standard output.
@@ -52,9 +52,9 @@ pub enum OpenError {
 /// Records that could not be written.
 #[derive(Debug)]
 pub struct FlushError {
-    /// How many.
+    /// Number of records.
     pub lost: usize,
-    /// Why the last of them.
+    /// The error of the last of them.
     pub source: io::Error,
 }
 
@@ -68,13 +68,13 @@ pub struct Sink {
 enum Target {
     Bytes {
         file: File,
-        /// What was written last is the beginning of a line, whose rest is lost.
+        /// True where the last write left the beginning of a line whose rest is lost.
         torn: bool,
     },
     Journal {
         socket: UnixDatagram,
         path: PathBuf,
-        /// Where each datagram in the batch ends.
+        /// Offset of the end of each datagram in the batch.
         ends: Vec<usize>,
     },
 }
@@ -126,16 +126,16 @@ impl Sink {
         }
     }
 
-    /// Whether it is time to write.
+    /// True if it is time to write.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.batch.len() >= BATCH
     }
 
-    /// Writes all that was added; waits as long as whoever takes it lets it wait.
+    /// Writes all that was added; blocks while the reader does not read.
     ///
     /// # Errors
-    /// What could not be written, and is gone.
+    /// Number of the records that could not be written and are lost, and the error.
     pub fn flush(&mut self) -> Result<(), FlushError> {
         let flushed = match &mut self.target {
             Target::Bytes { file, torn } => write_lines(file, torn, &self.batch),
@@ -156,7 +156,7 @@ impl Target {
     }
 }
 
-/// Standard output without a buffer of its own.
+/// Standard output without a buffer.
 fn stdout() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
@@ -166,7 +166,7 @@ fn file(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .mode(MODE)
-        // Opening a pipe that nobody reads would wait for ever.
+        // Opening a pipe without a reader would block.
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path)?;
     let flags = rustix::fs::fcntl_getfl(&file)?;
@@ -174,8 +174,8 @@ fn file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A socket for datagrams, once it is known that somebody takes them at `path`. It is not bound
-/// to that somebody: the journal may be restarted.
+/// A socket for datagrams, after a check that something listens at `path`. It is not connected
+/// to it: the journal may be restarted.
 fn datagrams(path: &Path) -> io::Result<UnixDatagram> {
     UnixDatagram::unbound()?.connect(path)?;
     UnixDatagram::unbound()

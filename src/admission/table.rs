@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-/// How many handshakes there may be, and what they may hold.
+/// Bounds of the number of handshakes and of the bytes that they hold.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bounds {
     /// All together, those that wait included; at least 1.
@@ -45,7 +45,7 @@ pub(super) enum Entered {
     Open(u64),
     /// It has to wait for its turn.
     Waiting(u64),
-    /// The table is full, mostly of its own source, whose clients wait already.
+    /// Refused: the table is full, mostly of its source, whose clients wait already.
     Full,
 }
 

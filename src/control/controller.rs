@@ -201,7 +201,7 @@ impl Controller {
     fn emit(&self, change: &RouteChange) {
         let revision = change.revision;
         for (database, host) in &change.exposed {
-            self.gateway.events.tell_change(Event::Exposed {
+            self.gateway.events.emit_change(Event::Exposed {
                 ts: SystemTime::now(),
                 revision,
                 database: database.to_string(),
@@ -209,7 +209,7 @@ impl Controller {
             });
         }
         for (database, host) in &change.withdrawn {
-            self.gateway.events.tell_change(Event::Hidden {
+            self.gateway.events.emit_change(Event::Hidden {
                 ts: SystemTime::now(),
                 revision,
                 database: database.to_string(),

@@ -1,4 +1,4 @@
-//! Every metric there is, read from where it is kept.
+//! All metrics, read from where each is kept.
 //!
 //! Labels are names that an operator has given, and words of our own: nothing that a client sends
 //! makes a series. A series is there from the start, also where its value is 0, and goes with the
@@ -32,7 +32,7 @@ pub(super) fn collect(sources: &Sources) -> Vec<Bytes> {
 fn databases(text: &mut Text, gateway: &Gateway) {
     let snapshot = gateway.store.snapshot();
     let all = snapshot.by_name();
-    // What those have counted that nobody has used yet.
+    // The counters of a database without a session so far.
     let unused = Live::default();
 
     let mut active = text.gauge(

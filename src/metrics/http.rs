@@ -1,5 +1,5 @@
 //! The three answers, over HTTP/1.1: one request a connection, everything bounded. When all places
-//! are taken, whoever has moved least gives way: nobody can close this port to others by being slow.
+//! are taken, the connection that has moved least is cut, so that slow readers cannot close the port.
 //!
 //! Source: RFC 9110 and RFC 9112, by hyper; the paths `/healthz` and `/readyz` are those of
 //! Kubernetes.
@@ -46,7 +46,7 @@ impl Default for Timeouts {
     }
 }
 
-/// What a request's line and headers may take, in bytes: the least that hyper allows.
+/// Bound of a request's line and headers, in bytes: the least that hyper allows.
 const REQUEST: usize = 8 * 1024;
 
 /// Headers of a request.
@@ -144,7 +144,7 @@ async fn answer(request: &Request<Incoming>, sources: &Arc<Sources>) -> Response
     }
 }
 
-/// The page of metrics. Few databases are told as they are at this moment.
+/// The page of metrics: a new one where there are few databases, else a shared one.
 async fn metrics(sources: &Arc<Sources>) -> Option<Arc<Page>> {
     if sources.gateway.store.snapshot().databases.len() < MANY {
         return Some(Page::new(collect::collect(sources)));
@@ -163,7 +163,7 @@ fn said(status: StatusCode, words: &'static str) -> Response<Arc<Page>> {
     response
 }
 
-/// Why no client should be sent here now.
+/// The reason why no client should be sent here now.
 fn unready(sources: &Sources) -> Option<&'static str> {
     let listeners = sources.listeners.all();
     if listeners.is_empty() {

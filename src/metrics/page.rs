@@ -1,5 +1,5 @@
 //! The page of metrics as it is sent: made once for all that ask for it at about the same time,
-//! and held by whoever takes it slowly, within bounds.
+//! and held while the slowest of them reads it, within bounds.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use tokio::sync::{Notify, watch};
 
-/// How long a large page is shared, in the time that it took to make it: at most a tenth of the
+/// Time for which a large page is shared, in multiples of the time that it took to make: at most a tenth of the
 /// control thread's time goes into pages.
 const SHARED: u32 = 10;
 
@@ -35,7 +35,7 @@ impl Page {
     }
 }
 
-/// The large pages that somebody takes now, and the one that is being made.
+/// The large pages that are being sent, and the one that is being made.
 #[derive(Default)]
 pub(super) struct Pages(Mutex<Kept>);
 
@@ -121,11 +121,11 @@ impl Drop for Making<'_> {
     }
 }
 
-/// How far one connection has come.
+/// Progress of one connection.
 pub(super) struct Progress {
-    /// When its answer moved on last, or else when it came.
+    /// Time at which its answer moved last, or else of accept.
     moved: Mutex<Instant>,
-    /// Whether it is being answered.
+    /// True while it is being answered.
     answering: std::sync::atomic::AtomicBool,
     cut: Notify,
 }
@@ -139,7 +139,7 @@ impl Progress {
         })
     }
 
-    /// When its answer moved on last, or else when it came.
+    /// Time at which its answer moved last, or else of accept.
     pub(super) fn moved(&self) -> Instant {
         *lock(&self.moved)
     }

@@ -8,13 +8,13 @@ use hyper::body::Bytes;
 
 use crate::histogram::{BOUNDS, Counted};
 
-/// How the text is declared.
+/// The media type of the text.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Names and values of labels.
 pub(super) type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// Where a piece of the text ends, in bytes, give or take a line. The text of many databases is
+/// Length of a piece of the text in bytes, give or take a line. The text of many databases is
 /// large: in pieces it is never copied because it has grown, and is sent as it is.
 const PIECE: usize = 64 * 1024;
 

@@ -169,14 +169,14 @@ impl SessionContext {
                 return;
             }
             if record.backend.is_none() {
-                gateway.events.tell(|| Event::Rejected(reject));
+                gateway.events.emit(|| Event::Rejected(reject));
                 return;
             }
         }
         // Whoever was told of the opening is told of the end, even where the backend, once
         // connected, turned out to be of no use.
         if record.backend.is_some() {
-            gateway.events.tell(|| Event::SessionClosed(record));
+            gateway.events.emit(|| Event::SessionClosed(record));
         }
     }
 }

@@ -267,7 +267,7 @@ impl Session {
             database.live().connects.observe(now - ready);
         }
         self.gateway.sessions_total.fetch_add(1, Relaxed);
-        self.gateway.events.tell(|| Event::SessionOpened {
+        self.gateway.events.emit(|| Event::SessionOpened {
             ts: SystemTime::now(),
             id: self.context.id,
             database: database.name.clone(),

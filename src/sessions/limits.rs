@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::SessionGuard;
 
-/// How many sessions there may be.
+/// Limits of the number of sessions.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SessionLimits {
     /// In all.
@@ -17,7 +17,7 @@ pub struct SessionLimits {
     pub database_per_ip: Option<u32>,
 }
 
-/// Which limit of sessions is reached.
+/// The limit of sessions that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitReached {
     /// The gateway's.

@@ -1,4 +1,4 @@
-//! One live session: what it is doing, and the request that it end.
+//! One live session: its state, its counters, and the request to end.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use crate::stats::CloseReason;
 use crate::tls::Sni;
 use crate::upstream::{BackendAddr, Member};
 
-/// Not a reason's number: nobody has asked for the session's end.
+/// Not a reason's number: the session's end was not requested.
 const NO_REASON: u8 = u8::MAX;
 
 /// One live session.
@@ -22,13 +22,13 @@ pub struct LiveSession {
     pub id: u64,
     /// The client's address.
     pub client: SocketAddr,
-    /// Where it came in.
+    /// The listener's name.
     pub listener: Arc<str>,
     /// The database it is for.
     pub database: Arc<Database>,
-    /// The name that it asked for, and the host that led there.
+    /// The name that it asked for, and the host that matched.
     pub requested: RequestedHost,
-    /// When it was accepted.
+    /// Time of accept.
     pub accepted: Instant,
     /// Bytes from the client to the backend.
     pub bytes_in: AtomicU64,
@@ -41,7 +41,7 @@ pub struct LiveSession {
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
     pub(super) open: AtomicBool,
-    /// Whether it counts towards the limits.
+    /// True once it counts towards the limits.
     pub(super) counted: AtomicBool,
     cut_reason: AtomicU8,
     cut: Notify,
@@ -112,7 +112,7 @@ impl LiveSession {
         self.database.spec.backends.get(place)
     }
 
-    /// What is remembered of its backend, once connected.
+    /// The shared state of its backend, once connected.
     pub(super) fn member(&self) -> Option<&Arc<Member>> {
         let (_, place) = self.connected()?;
         self.database.members().get(place)
@@ -132,14 +132,14 @@ impl LiveSession {
         }
     }
 
-    /// The host that led there; `None` where the listener's default did.
+    /// The host that matched; `None` where the database is the listener's default.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         let exposure = self.database.exposure(self.requested.exposure?)?;
         Some(&exposure.host)
     }
 
-    /// Asks the session to end now; the first reason given stays.
+    /// Requests the end of the session; the first reason given stays.
     pub fn cut(&self, reason: CloseReason) {
         let _ = self.cut_reason.compare_exchange(
             NO_REASON,
@@ -150,7 +150,7 @@ impl LiveSession {
         self.cut.notify_one();
     }
 
-    /// Waits until somebody asks for the end, and tells why.
+    /// Waits until the end is requested, and gives the reason.
     pub async fn wait_cut(&self) -> CloseReason {
         loop {
             self.cut.notified().await;
@@ -172,19 +172,19 @@ impl LiveSession {
     }
 }
 
-/// What a client asked for, and the host that it came to by that.
+/// The server name of a client, and the host that it matched.
 ///
 /// Most ask for the very name of a host, which is then kept once for all of them.
 #[derive(Debug, Default)]
 pub struct RequestedHost {
-    /// Which of the database's exposures; `None` where the listener's default led there.
+    /// Index of the database's exposure; `None` where it is the listener's default.
     exposure: Option<u32>,
     /// `None` where nothing was sent, or the name of `host`.
     sni: Option<Box<Sni>>,
 }
 
 impl RequestedHost {
-    /// A client that sent `sni` and was led by `host`, the exposure of that place.
+    /// A client that sent `sni`, which matched `host`, the exposure of that index.
     #[must_use]
     pub fn new(host: Option<(u32, &Host)>, sni: &Sni) -> Self {
         let known = match (host, sni) {
@@ -198,7 +198,7 @@ impl RequestedHost {
         }
     }
 
-    /// What was sent as server name where it is not that of the host: a name in its normal form,
+    /// The server name where it is not that of the host: a name in its normal form,
     /// all else escaped and capped.
     #[must_use]
     pub fn other(&self) -> Option<&str> {

@@ -15,7 +15,7 @@ pub struct SessionView {
     pub id: u64,
     /// The database's name.
     pub database: String,
-    /// The host that led there.
+    /// The host that matched.
     pub host: Option<String>,
     /// The server name that the client sent, normalised or escaped.
     pub sni: Option<String>,
@@ -23,11 +23,11 @@ pub struct SessionView {
     pub client: SocketAddr,
     /// Subject and SHA-256 fingerprint of its certificate, where the gateway asked for one.
     pub user_cert: Option<String>,
-    /// Where it came in.
+    /// The listener's name.
     pub listener: String,
-    /// What it speaks.
+    /// The database's protocol.
     pub protocol: &'static str,
-    /// Where the client's TLS ends.
+    /// The database's TLS mode.
     pub tls: TlsMode,
     /// The backend's address, once connected.
     pub backend: Option<SocketAddr>,
@@ -42,7 +42,7 @@ pub struct SessionView {
 }
 
 impl LiveSession {
-    /// What `ctl sessions` shows of it.
+    /// The row of `ctl sessions`.
     #[must_use]
     pub fn view(&self) -> SessionView {
         let host = self.host().map(ToString::to_string);

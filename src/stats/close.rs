@@ -1,7 +1,7 @@
-//! Why a session ended: exactly one reason each, the same word in the access log, in `ctl` and,
+//! Close reasons: exactly one for each session that ends, the same word in the access log, in `ctl` and,
 //! as a label, in metrics.
 //!
-//! Not here: what the client is told (`session/ending.rs`).
+//! Not here: the words for the client (`session/ending.rs`).
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use crate::route::database::ENDINGS;
 use crate::route::decide::Refusal;
 use crate::tls::Sni;
 
-/// Who ended a session, the coarse half of the answer.
+/// The party that ended a session: the coarse half of a close reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
     /// The client hung up first.
@@ -78,7 +78,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// Who ended it.
+            /// The party that ended it.
             #[must_use]
             pub fn by(self) -> ClosedBy {
                 match self {
@@ -131,7 +131,7 @@ reasons! {
     ProxyUntrusted, Reject, "proxy_untrusted";
     /// Bytes stuffed behind an SSLRequest (the class of CVE-2021-23214).
     EarlyData, Reject, "early_data";
-    /// TLS that is damaged, or no ClientHello.
+    /// TLS that is damaged, or does not begin with a ClientHello.
     BadHello, Reject, "bad_hello";
     /// Postgres without TLS.
     Plaintext, Reject, "plaintext";
@@ -141,14 +141,14 @@ reasons! {
     NoSni, Reject, "no_sni";
     /// An IP address as server name.
     IpSni, Reject, "ip_sni";
-    /// Something as server name that is no DNS name.
+    /// A server name that is not a valid DNS name.
     InvalidSni, Reject, "invalid_sni";
-    /// A server name that leads nowhere.
+    /// A server name that no database has.
     UnknownHost, Reject, "unknown_host";
-    /// A server name that led to a database, until it was hidden, its time was over, or the database
-    /// was left out.
+    /// A server name that a database had until it was hidden or expired, or until the database was
+    /// left out.
     Withdrawn, Reject, "withdrawn";
-    /// The listener's default database is not there.
+    /// The listener's default database does not exist.
     NoDefault, Reject, "no_default";
     /// The client speaks Postgres and the database does not.
     WrongProtocol, Reject, "wrong_protocol";
@@ -200,13 +200,13 @@ reasons! {
 }
 
 impl CloseReason {
-    /// Whether the session never reached a backend.
+    /// True where the session never reached a backend.
     #[must_use]
     pub fn is_reject(self) -> bool {
         self.by() == ClosedBy::Reject
     }
 
-    /// A step for the operator that mends it, where the reason alone tells which.
+    /// A step for the operator that mends it, where the reason alone says which.
     #[must_use]
     pub fn remedy(self) -> Option<&'static str> {
         Some(match self {
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_unique_and_numbers_lead_back() {
+    fn words_are_unique_and_numbers_round_trip() {
         let words: BTreeSet<_> = CloseReason::ALL.iter().map(|r| r.as_str()).collect();
         assert_eq!(words.len(), CloseReason::ALL.len());
         for reason in CloseReason::ALL {

@@ -1,6 +1,6 @@
-//! Events: what happens, told to those who follow.
+//! Events of sessions and routes, emitted to followers.
 //!
-//! Followers that are too slow miss events and are told how many; nobody waits for them.
+//! A follower that is too slow misses events and gets their number; no session waits for it.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -20,13 +20,13 @@ const BACKLOG: usize = 1024;
 /// Changes of the gateway kept for those who come later.
 const CHANGES: usize = 100;
 
-/// Something that happened, one JSON object each.
+/// One event, as a JSON object.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A session reached its backend.
     SessionOpened {
-        /// When.
+        /// Time of the event.
         #[serde(serialize_with = "rfc3339")]
         ts: SystemTime,
         /// The session.
@@ -42,9 +42,9 @@ pub enum Event {
     SessionClosed(Arc<Record>),
     /// A client was turned away.
     Rejected(Arc<Reject>),
-    /// A host leads to a database now.
+    /// A host routes to a database from now on.
     Exposed {
-        /// When.
+        /// Time of the event.
         #[serde(serialize_with = "rfc3339")]
         ts: SystemTime,
         /// The revision since then.
@@ -54,9 +54,9 @@ pub enum Event {
         /// The host.
         host: String,
     },
-    /// A host leads nowhere any more.
+    /// A host no longer routes to its database.
     Hidden {
-        /// When.
+        /// Time of the event.
         #[serde(serialize_with = "rfc3339")]
         ts: SystemTime,
         /// The revision since then.
@@ -68,19 +68,19 @@ pub enum Event {
     },
     /// The configuration was read again.
     Reload {
-        /// When.
+        /// Time of the event.
         #[serde(serialize_with = "rfc3339")]
         ts: SystemTime,
-        /// Whether it is in force.
+        /// True if it is in force.
         ok: bool,
         /// The revision since then.
         revision: u64,
-        /// What was wrong.
+        /// Problems found in it.
         problems: Vec<String>,
     },
 }
 
-/// The place where events are told and followed.
+/// The channel of events, and the last changes of the gateway.
 #[derive(Debug)]
 pub struct Events {
     followers: broadcast::Sender<Event>,
@@ -97,17 +97,17 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Tells an event to all followers; builds it only if there is one.
-    pub fn tell(&self, event: impl FnOnce() -> Event) {
+    /// Emits an event to all followers; it is built only if there is one.
+    pub fn emit(&self, event: impl FnOnce() -> Event) {
         if self.followers.receiver_count() > 0 {
-            // The last follower may leave in between; then nobody is left to tell.
+            // The last follower may leave in between.
             let _ = self.followers.send(event());
         }
     }
 
-    /// Tells a change of the gateway itself, which is rare, and keeps it among the last ones.
-    pub fn tell_change(&self, event: Event) {
-        // Under the lock, so that nobody who begins to follow misses it or gets it twice.
+    /// Emits a change of the gateway itself, which is rare, and keeps it among the last ones.
+    pub fn emit_change(&self, event: Event) {
+        // Under the lock, so that a new follower neither misses it nor gets it twice.
         let mut changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if changes.len() == CHANGES {
             changes.pop_front();

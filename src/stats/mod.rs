@@ -1,6 +1,7 @@
-//! What the gateway knows about its own doing: live sessions, endings, rejects, events.
+//! Statistics: close reasons, records of ended sessions, rejects, events.
 //!
-//! Not here: how any of it is shown (`ctl`, the access log); those only format what stands here.
+//! Not here: the live sessions ([`crate::sessions`]), and how any of it is shown (`ctl`, the access
+//! log, metrics).
 
 pub mod close;
 pub mod detail;

@@ -9,14 +9,14 @@ use serde::{Serialize, Serializer};
 
 use super::CloseReason;
 
-/// The facts of one ended session, in the order in which the access log prints them.
+/// One ended session, its fields in the order of the access log.
 ///
 /// Durations are in milliseconds. Bytes are counted once they are relayed: in passthrough all that
 /// follows the preface, TLS included; where the gateway ends TLS the plaintext inside. Its own words
 /// are not counted. `in` is from the client, `out` is to it.
 #[derive(Clone, Debug, Serialize)]
 pub struct Record {
-    /// When it ended, RFC 3339 in UTC.
+    /// Time of its end, RFC 3339 in UTC.
     #[serde(serialize_with = "rfc3339")]
     pub ts: SystemTime,
     /// Unique in this process.
@@ -25,15 +25,15 @@ pub struct Record {
     pub listener: Arc<str>,
     /// The client's address.
     pub client: SocketAddr,
-    /// What the client spoke, as far as known.
+    /// Protocol of the client, as far as known.
     pub protocol: Option<&'static str>,
     /// The database's TLS mode.
     pub tls: Option<&'static str>,
-    /// The server name, normalised, or escaped where it is none.
+    /// The server name, normalised, or escaped where it is not valid.
     pub sni: Option<Box<str>>,
     /// `none`, `ip`, `invalid`, `ok`; empty before a ClientHello was read.
     pub sni_status: Option<&'static str>,
-    /// What ALPN agreed on where the gateway ends TLS, else the client's first offer.
+    /// Protocol that ALPN agreed on where the gateway ends TLS, else the client's first offer.
     pub alpn: Option<Box<str>>,
     /// The version agreed on, where the gateway ends TLS.
     pub tls_version: Option<&'static str>,
@@ -54,9 +54,9 @@ pub struct Record {
     pub bytes_in: u64,
     /// Bytes to the client.
     pub bytes_out: u64,
-    /// Who ended it.
+    /// The party that ended it.
     pub close: &'static str,
-    /// Why.
+    /// The reason of its end.
     pub reason: CloseReason,
 }
 

@@ -19,16 +19,16 @@ pub const KEPT: usize = 1000;
 pub struct Reject {
     /// The session's id.
     pub id: u64,
-    /// When.
+    /// Time of the refusal.
     #[serde(serialize_with = "rfc3339")]
     pub ts: SystemTime,
     /// The client's address.
     pub client: SocketAddr,
-    /// Where it came in.
+    /// The listener's name.
     pub listener: Arc<str>,
-    /// What it spoke, as far as known.
+    /// Protocol of the client, as far as known.
     pub protocol: Option<&'static str>,
-    /// Why it was turned away.
+    /// The reason of the refusal.
     pub reason: CloseReason,
     /// The server name it sent, normalised or escaped.
     pub sni: Option<Box<str>>,
@@ -36,12 +36,12 @@ pub struct Reject {
     pub sni_status: Option<&'static str>,
     /// A sentence for people.
     pub detail: Detail,
-    /// What mends it, where that is known.
+    /// A step for the operator, where one is known.
     pub remedy: Option<&'static str>,
 }
 
 impl Reject {
-    /// Whether the client sent nothing: a port check, or a scanner.
+    /// True where the client sent nothing: a port check, or a scanner.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.reason == CloseReason::NothingSent
@@ -54,17 +54,17 @@ pub struct Row {
     /// The last of them, under the id of the first.
     #[serde(flatten)]
     pub reject: Reject,
-    /// How many there were.
+    /// Number of them.
     pub count: u64,
-    /// When the first was.
+    /// Time of the first.
     #[serde(serialize_with = "rfc3339")]
     pub first: SystemTime,
-    /// When the last was.
+    /// Time of the last.
     #[serde(serialize_with = "rfc3339")]
     pub last: SystemTime,
 }
 
-/// What equal rejects have in common.
+/// The fields that equal rejects share.
 type Key = (IpAddr, CloseReason, Option<&'static str>, Option<Box<str>>);
 
 fn key(reject: &Reject) -> Key {
@@ -78,7 +78,7 @@ fn key(reject: &Reject) -> Key {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// By when each was told last, counted from 0.
+    /// By the order of their last reject, counted from 0.
     rows: BTreeMap<u64, Arc<Row>>,
     places: HashMap<Key, u64>,
     next: u64,
@@ -130,14 +130,14 @@ impl Rejects {
         }
     }
 
-    /// The last rows, the one that was told last at the end.
+    /// The last rows, the one with the newest reject at the end.
     #[must_use]
     pub fn last(&self) -> Vec<Arc<Row>> {
         self.since(0).0
     }
 
     /// The rows that are new or have grown since a call that gave this number, 0 for all, in the
-    /// order in which they were told last; and the number to ask with next.
+    /// order of their newest rejects; and the number to ask with next.
     #[must_use]
     pub fn since(&self, seen: u64) -> (Vec<Arc<Row>>, u64) {
         let inner = self.lock();
@@ -145,19 +145,19 @@ impl Rejects {
         (new.collect(), inner.next)
     }
 
-    /// How many there were, by listener and reason, without clients that sent nothing.
+    /// Number of rejects by listener and reason, without clients that sent nothing.
     #[must_use]
     pub fn counts(&self) -> BTreeMap<(Arc<str>, CloseReason), u64> {
         self.lock().counts.clone()
     }
 
-    /// How many clients sent nothing, by listener.
+    /// Number of clients that sent nothing, by listener.
     #[must_use]
     pub fn empty(&self) -> BTreeMap<Arc<str>, u64> {
         self.lock().empty.clone()
     }
 
-    /// How many there were in all, without clients that sent nothing.
+    /// Number of all rejects, without clients that sent nothing.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.lock().counts.values().sum()

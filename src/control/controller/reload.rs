@@ -54,7 +54,7 @@ impl Controller {
             Err(problems) => (false, problems.clone()),
         };
         let revision = self.gateway.store.snapshot().revision;
-        self.gateway.events.tell_change(Event::Reload {
+        self.gateway.events.emit_change(Event::Reload {
             ts: SystemTime::now(),
             ok,
             revision,

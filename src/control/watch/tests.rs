@@ -139,9 +139,9 @@ fn rejects_and_changes_come_once() {
         database: "a".into(),
         host: "a.example".into(),
     };
-    gateway.events.tell_change(change(1));
+    gateway.events.emit_change(change(1));
     let mut watcher = Watcher::new(&gateway);
-    gateway.events.tell_change(change(2));
+    gateway.events.emit_change(change(2));
     let reject = |id| {
         let reject = Reject {
             id,
@@ -157,7 +157,7 @@ fn rejects_and_changes_come_once() {
         };
         let reject = Arc::new(reject);
         gateway.rejects.add(&reject);
-        gateway.events.tell(|| Event::Rejected(reject));
+        gateway.events.emit(|| Event::Rejected(reject));
     };
     reject(7);
     let first = told(&mut watcher, &gateway);
