@@ -35,7 +35,7 @@ pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 
 use crate::file;
-use crate::route::runtime::Declared;
+use crate::route::source::Declared;
 use crate::tls::config::MinVersion;
 use pieces::Pieces;
 use problem::Report;

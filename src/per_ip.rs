@@ -1,16 +1,16 @@
-//! The client network that counts as one source: an IPv4 address, or the /64 network of an IPv6
-//! address, of which any single host has all the addresses it likes.
+//! Counts per client address. All of a /64 network of IPv6 counts as one address, since any single
+//! host has all the addresses in one that it likes.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many there are of each source.
+/// Counts by client network.
 #[derive(Debug, Default)]
 pub struct PerIp(Mutex<HashMap<IpAddr, u32>>);
 
 impl PerIp {
-    /// Counts one more of this client's source, unless it has `limit` of them.
+    /// Counts one more of this client's network, unless it has `limit` of them.
     pub fn enter(&self, client: IpAddr, limit: Option<u32>) -> bool {
         let mut counts = self.lock();
         let count = counts.entry(counted_as(client)).or_default();
@@ -32,7 +32,7 @@ impl PerIp {
         }
     }
 
-    /// How many there are of this client's source.
+    /// The count of this client's network.
     #[must_use]
     pub fn count(&self, client: IpAddr) -> u32 {
         self.lock().get(&counted_as(client)).copied().unwrap_or(0)
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_source_is_counted_up_to_its_limit_and_forgotten_at_the_end() {
+    fn a_network_is_counted_up_to_its_limit_and_forgotten_at_the_end() {
         let counts = PerIp::default();
         let [one, same, other] = ["2001:db8::1", "2001:db8::2", "192.0.2.1"].map(|ip| {
             let ip: IpAddr = ip.parse().unwrap();
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_network_is_one_source_and_an_ipv4_address_another() {
+    fn an_ipv6_network_counts_as_one_and_an_ipv4_address_alone() {
         for (client, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),

@@ -14,8 +14,8 @@ use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
 use crate::net::held::HeldSockets;
+use crate::route::RouteChange;
 use crate::route::database::GatewayTls;
-use crate::route::store::RouteChange;
 
 /// What a reload needs to know of the running process.
 pub struct Reloader {
@@ -137,7 +137,7 @@ impl Reloader {
         let snapshot = gateway.store.snapshot();
         let differences = difference::compare(&running, &snapshot, &config, MOST_NAMED);
         drop(snapshot);
-        let change = gateway.store.preview_config(config.databases, tls);
+        let change = gateway.store.replace_config(config.databases, tls, true);
         Ok(Reloaded {
             change: change.map_err(|e| one(&e))?,
             differences,
@@ -196,7 +196,7 @@ impl Reloader {
         let databases = std::mem::take(&mut config.databases);
         let change = gateway
             .store
-            .replace_config(databases, tls)
+            .replace_config(databases, tls, false)
             .map_err(|e| one(&e))?;
         listeners.commit();
         metrics.commit();

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use dbgate::route::database::Origin;
+use dbgate::route::Origin;
 
 use crate::certs::Certs;
 use crate::client::{Client, Connection, Opening};

@@ -1,6 +1,6 @@
 //! The rows of the table: what is told of each experiment, and what it is held against.
 
-use dbgate::route::database::Origin;
+use dbgate::route::Origin;
 
 use crate::client::Opening;
 use crate::config::Mode;

@@ -13,7 +13,7 @@ use super::syntax::Syntax;
 use super::{AccessTo, Config, Log};
 use crate::file;
 use crate::route::Host;
-use crate::route::runtime::Declared;
+use crate::route::source::Declared;
 use crate::tls::client::ClientVerifier;
 use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls};
 use crate::tls::{ServerName, TlsMode};

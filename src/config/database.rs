@@ -9,7 +9,7 @@ use super::problem::Report;
 use super::read::check_name;
 use super::section::Section;
 use crate::one_or_many::OneOrMany;
-use crate::route::runtime::Declared;
+use crate::route::source::Declared;
 use crate::route::spec::Rare;
 use crate::route::{DatabaseSpec, Host, Network, Protocol};
 use crate::tls::{ClientName, ServerName, TlsMode};

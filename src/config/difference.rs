@@ -13,7 +13,7 @@ use super::duration::written;
 use super::read::JOURNAL;
 use super::{AccessTo, Config, Control, Limits, Listener, Log, LogFormat, Timeouts, TlsSection};
 use crate::one_or_many::OneOrMany;
-use crate::route::runtime::Declared;
+use crate::route::source::Declared;
 use crate::route::{Host, Snapshot};
 
 /// A key that has another value in the file than in the gateway that runs.
@@ -148,13 +148,13 @@ fn databases(
         keys(ours.as_ref(), theirs.as_ref(), &mut found.keys);
     };
     let running = |name: &str| {
-        let database = snapshot.declared(name)?;
+        let database = snapshot.of_config(name)?;
         let hosts = database.config_hosts().cloned().collect();
         let (spec, hosts): (_, OneOrMany<Host>) = (database.spec.clone(), hosts);
         Some(Declared { spec, hosts })
     };
     for (name, declared) in file {
-        match snapshot.declared(name) {
+        match snapshot.of_config(name) {
             Some(database) if database.is_declared_as(declared) => {}
             Some(_) => add(
                 Some(&|| database(name, running(name).as_ref())),
@@ -165,7 +165,7 @@ fn databases(
     }
     for gone in snapshot.by_name() {
         let name = &gone.name;
-        if snapshot.declared(name).is_some() && !file.contains_key(name) {
+        if snapshot.of_config(name).is_some() && !file.contains_key(name) {
             add(Some(&|| database(name, running(name).as_ref())), None);
         }
     }

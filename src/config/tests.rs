@@ -374,7 +374,7 @@ fn databases_are_judged() {
                 "5:12",
                 "backends must be a list of addresses, not a string: write [\"10.0.0.5\"]",
             ),
-            ("6:10", "\"10.0.0.1\" is no host"),
+            ("6:10", "\"10.0.0.1\" is not a host"),
             ("7:11", "a database needs at least one backend"),
             (
                 "7:13",
@@ -409,7 +409,7 @@ fn databases_are_judged() {
                 "6:9",
                 "\"10.0.0.1\" is an address, not a network: write \"10.0.0.1/32\"",
             ),
-            ("6:21", "\"x\" is no network"),
+            ("6:21", "\"x\" is not a network"),
             ("7:1", "0 would let nobody in"),
             ("8:16", "is no host name"),
             ("11:7", "\"terminated\" is no TLS mode"),

@@ -27,7 +27,7 @@ use super::reads::{self, millis};
 use super::request::Command;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
-use crate::route::store::RouteChange;
+use crate::route::RouteChange;
 use crate::session::check;
 use crate::source::state_dir::StateDir;
 use crate::stats::Event;

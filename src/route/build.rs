@@ -1,4 +1,4 @@
-//! The making of a snapshot out of a configuration, the runtime changes and the snapshot before.
+//! Makes a snapshot from the sources and the snapshot before.
 //!
 //! Not here: what a database is and who has a host ([`super::merge`]), and putting a snapshot in
 //! force ([`super::store`]).
@@ -6,10 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::database::{Database, Exposure, ExposureState, GatewayTls, Origin, Shared};
+use super::database::{Database, Exposure, ExposureState, GatewayTls, Shared};
 use super::merge::Merge;
-use super::runtime::{Declared, RuntimeChanges, RuntimeEntry};
 use super::shards::Shards;
+use super::source::{Declared, Origin, Source};
 use super::spec::DatabaseSpec;
 use super::{ChangeError, Host, RouteChange, Snapshot, Table};
 use crate::one_or_many::OneOrMany;
@@ -18,23 +18,44 @@ use crate::upstream::Backends;
 
 /// The making of a snapshot.
 ///
-/// A database made by `ctl` whose files cannot be used fails the change that wishes for it
-/// (`requested`), or that would take it away; otherwise it is left out with a note, since it must not
-/// stand in the way of changes to others.
+/// A database that is not of the configuration and whose files cannot be used fails the change that
+/// asks for it (`requested`), or that would take it away; otherwise it is left out with a note, since
+/// it must not stand in the way of changes to others.
 pub(super) struct Building<'a> {
-    pub(super) gateway: &'a GatewayTls,
-    pub(super) loader: &'a mut Loader,
-    pub(super) backends: &'a Arc<Backends>,
-    pub(super) before: &'a Snapshot,
-    pub(super) requested: Option<&'a str>,
+    gateway: &'a GatewayTls,
+    loader: &'a mut Loader,
+    backends: &'a Arc<Backends>,
+    before: &'a Snapshot,
+    requested: Option<&'a str>,
 }
 
-impl Building<'_> {
-    /// The routes that a configuration and the runtime changes make together.
+impl<'a> Building<'a> {
+    /// Makes what follows the snapshot `before`.
+    pub(super) fn new(
+        gateway: &'a GatewayTls,
+        loader: &'a mut Loader,
+        backends: &'a Arc<Backends>,
+        before: &'a Snapshot,
+    ) -> Self {
+        Self {
+            gateway,
+            loader,
+            backends,
+            before,
+            requested: None,
+        }
+    }
+
+    /// The same for a request to expose this database.
+    pub(super) fn asked_for(self, requested: Option<&'a str>) -> Self {
+        Self { requested, ..self }
+    }
+
+    /// The routes of a configuration and all `others`.
     pub(super) fn whole(
         mut self,
         config: BTreeMap<Arc<str>, Declared>,
-        runtime: &RuntimeChanges,
+        others: &[&dyn Source],
     ) -> Result<Snapshot, ChangeError> {
         self.backends.prune();
         let tls = self
@@ -54,33 +75,47 @@ impl Building<'_> {
             after.table.insert(&database);
             after.databases.insert(database);
         }
-        self.lay(runtime, &runtime.names().collect(), BTreeSet::new(), after)
+        let names = others.iter().flat_map(|source| source.names()).collect();
+        self.merge(others, &names, BTreeSet::new(), after)
     }
 
-    /// The snapshot before, with these databases as the runtime changes want them now. `hosts` are those
-    /// that it had something to do with before.
+    /// The snapshot before, with these databases as the sources have them now, and what is different
+    /// in it. `hosts` are those that they had before.
     pub(super) fn part<'o>(
         self,
-        names: &BTreeSet<&str>,
-        hosts: BTreeSet<&'o Host>,
-        runtime: &'o RuntimeChanges,
-    ) -> Result<Snapshot, ChangeError> {
+        mut names: BTreeSet<&'o str>,
+        mut hosts: BTreeSet<&'o Host>,
+        others: &[&'o dyn Source],
+    ) -> Result<(Snapshot, RouteChange), ChangeError>
+    where
+        Self: 'o,
+    {
+        let before = self.before;
+        // Whoever lays claim to one of their hosts may have it now, or have lost it.
+        hosts.extend(names.iter().flat_map(|name| hosts_of(others, name)));
+        for host in &hosts {
+            names.extend(others.iter().flat_map(|source| source.claimants(host)));
+        }
+        let left_out = before.left_out.iter().map(String::as_str);
+        let all: BTreeSet<&str> = names.into_iter().chain(left_out).collect();
         let after = Snapshot {
-            revision: self.before.revision + 1,
-            ..self.before.clone()
+            revision: before.revision + 1,
+            ..before.clone()
         };
-        self.lay(runtime, names, hosts, after)
+        let after = self.merge(others, &all, hosts, after)?;
+        let change = RouteChange::between(before, &after, all.into_iter());
+        Ok((after, change))
     }
 
-    /// Lays the runtime changes upon a snapshot that differs by no more than these databases.
-    fn lay<'o>(
+    /// Merges all sources in a snapshot that differs by no more than these databases.
+    fn merge<'o>(
         mut self,
-        runtime: &'o RuntimeChanges,
+        others: &[&'o dyn Source],
         names: &BTreeSet<&str>,
         mut hosts: BTreeSet<&'o Host>,
         mut after: Snapshot,
     ) -> Result<Snapshot, ChangeError> {
-        let merge = Merge::new(&after, runtime);
+        let merge = Merge::new(&after, others);
         let mut notes = after.notes.clone();
         let mut left_out = BTreeSet::new();
         let mut built = Vec::with_capacity(names.len());
@@ -91,20 +126,17 @@ impl Building<'_> {
                 built.push((name, None));
                 continue;
             };
-            match self.database(
-                &Arc::from(*name),
-                wanted.spec,
-                wanted.origin,
-                wanted.exposures,
-            ) {
+            let origin = wanted.origin;
+            match self.database(&Arc::from(*name), wanted.spec, origin, wanted.exposures) {
                 Ok(database) => built.push((name, Some(database))),
                 Err(ChangeError::Files { source, .. })
-                    if wanted.origin == Origin::Runtime
+                    if origin != Origin::Config
                         && self.requested != Some(name)
                         && !self.before.databases.contains_key(name) =>
                 {
                     of_name.push(format!(
-                        "database {name}, made by ctl, is left out: {source}"
+                        "database {name}, {}, is left out: {source}",
+                        origin.declared()
                     ));
                     left_out.insert((*name).to_owned());
                     built.push((name, None));
@@ -113,12 +145,7 @@ impl Building<'_> {
             }
             note(&mut notes, name, of_name);
         }
-        hosts.extend(
-            names
-                .iter()
-                .filter_map(|name| runtime.get(name))
-                .flat_map(RuntimeEntry::hosts),
-        );
+        hosts.extend(names.iter().flat_map(|name| hosts_of(others, name)));
         let withdrawn: Vec<_> = hosts
             .into_iter()
             .map(|host| (host, merge.withdrawn(host)))
@@ -180,50 +207,10 @@ fn note(notes: &mut Arc<BTreeMap<Arc<str>, Vec<String>>>, name: &str, of_name: V
     }
 }
 
-/// What is different in these databases; the others are the same in both.
-pub(super) fn compare<'n>(
-    before: &Snapshot,
-    after: &Snapshot,
-    names: impl Iterator<Item = &'n str>,
-) -> RouteChange {
-    let mut change = RouteChange {
-        revision: after.revision,
-        changed: true,
-        ..RouteChange::default()
-    };
-    for name in names {
-        let (old, new) = (before.databases.get(name), after.databases.get(name));
-        if let Some(old) = old {
-            let hosts = old.active_hosts();
-            let withdrawn = hosts.filter(|host| !leads_to(after, host, name));
-            let pairs = withdrawn.map(|host| (old.name.clone(), host.clone()));
-            change.withdrawn.extend(pairs);
-        }
-        if let Some(new) = new {
-            let hosts = new.active_hosts();
-            let exposed = hosts.filter(|host| !leads_to(before, host, name));
-            let pairs = exposed.map(|host| (new.name.clone(), host.clone()));
-            change.exposed.extend(pairs);
-        }
-        change
-            .removed
-            .extend(old.filter(|_| new.is_none()).map(|old| old.name.clone()));
-    }
-    change.withdrawn.sort_unstable();
-    change.exposed.sort_unstable();
-    change.removed.sort_unstable();
-    let same_notes = Arc::ptr_eq(&before.notes, &after.notes);
-    for (name, notes) in after.notes.iter().filter(|_| !same_notes) {
-        let known = before.notes.get(name);
-        let news = notes
-            .iter()
-            .filter(|note| known.is_none_or(|known| !known.contains(note)));
-        change.news.extend(news.cloned());
-    }
-    change
-}
-
-fn leads_to(snapshot: &Snapshot, host: &Host, name: &str) -> bool {
-    let route = snapshot.table.route(host);
-    route.is_some_and(|route| &*route.database.name == name)
+/// The hosts that these sources say anything about for a database.
+fn hosts_of<'a>(others: &[&'a dyn Source], name: &str) -> impl Iterator<Item = &'a Host> {
+    others.iter().flat_map(move |source| {
+        let claims = source.claims(name).map(|(host, _)| host);
+        claims.chain(source.withdrawn(name))
+    })
 }

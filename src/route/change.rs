@@ -1,268 +1,87 @@
-//! What `ctl expose` and `ctl hide` ask for, and what a request makes of the runtime changes, or why it must
-//! not be.
-//!
-//! Not here: building and swapping routes ([`super::store`]).
+//! A change of the routes: the differences between two snapshots.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use thiserror::Error;
+use super::renewed::RenewedFile;
+use super::{Database, Host, Snapshot};
 
-use super::runtime::{Lease, RuntimeChanges, RuntimeEntry};
-use super::spec::DatabaseSpec;
-use super::{Host, Snapshot};
-use crate::tls::config::TlsFileError;
-
-/// Why a change was not made; nothing has changed.
-#[derive(Debug, Error)]
-pub enum ChangeError {
-    /// The request contradicts what is there.
-    #[error("{0}")]
-    Conflict(String),
-    /// The named database or host is not there.
-    #[error("{0}")]
-    NotFound(String),
-    /// The request makes no sense by itself.
-    #[error("{0}")]
-    Invalid(String),
-    /// A file of a database cannot be used.
-    #[error("database {database}: {source}")]
-    Files {
-        /// Which database.
-        database: String,
-        /// What is wrong with the file.
-        source: TlsFileError,
-    },
-    /// The gateway's own certificate cannot be used.
-    #[error("the gateway's certificate: {0}")]
-    GatewayFiles(TlsFileError),
-    /// The change cannot be kept on disk.
-    #[error("cannot keep the change in the state directory: {0}")]
-    State(std::io::Error),
+/// A change of the routes.
+#[derive(Debug, Default)]
+pub struct RouteChange {
+    /// The revision after it.
+    pub revision: u64,
+    /// False where everything already was as asked.
+    pub changed: bool,
+    /// (database, host) pairs that routed before and do not now.
+    pub withdrawn: Vec<(Arc<str>, Host)>,
+    /// (database, host) pairs that route now and did not before.
+    pub exposed: Vec<(Arc<str>, Host)>,
+    /// Databases that are gone.
+    pub removed: Vec<Arc<str>>,
+    /// Hosts of a database that was deleted, whether they led there or were refused.
+    pub freed: Vec<Host>,
+    /// Notes of the new snapshot that the one before did not have.
+    pub news: Vec<String>,
+    /// Files of certificates, keys and authorities that hold something else now.
+    pub renewed: Vec<RenewedFile>,
+    /// The database that is exposed, as it is after the change; in a dry run, as it would be.
+    pub database: Option<Arc<Database>>,
 }
 
-/// A request to make a database reachable.
-#[derive(Clone, Debug)]
-pub struct ExposeRequest {
-    /// The database.
-    pub name: String,
-    /// The hosts; empty takes back what `hide` did to the hosts of the configuration.
-    pub hosts: Vec<Host>,
-    /// The declaration of a new database; `None` for one that exists.
-    pub spec: Option<DatabaseSpec>,
-    /// How long it lasts.
-    pub lease: Lease,
-    /// Replaces a declaration made by `ctl` before, and takes over hosts exposed by `ctl`.
-    pub replace: bool,
-}
+impl RouteChange {
+    /// The differences in all databases.
+    pub(super) fn of_all(before: &Snapshot, after: &Snapshot) -> Self {
+        let gone = before.databases.iter().map(|d| &*d.name);
+        let gone = gone.filter(|name| !after.databases.contains_key(name));
+        let names = after.databases.iter().map(|d| &*d.name).chain(gone);
+        Self::between(before, after, names)
+    }
 
-/// A request to end an exposure.
-#[derive(Clone, Debug)]
-pub struct HideRequest {
-    /// The database.
-    pub name: String,
-    /// The hosts; empty means all.
-    pub hosts: Vec<Host>,
-    /// A database or host that is not there is no error.
-    pub if_exists: bool,
-}
-
-/// What a change makes of the databases that it is about.
-pub(super) type Changed = BTreeMap<String, RuntimeEntry>;
-
-/// Lays a request to expose over what `ctl` did before, which is in force in `now`.
-///
-/// # Errors
-/// A conflict with what is declared, or an unknown database.
-pub(super) fn expose(
-    now: &Snapshot,
-    runtime: &RuntimeChanges,
-    request: &ExposeRequest,
-) -> Result<Changed, ChangeError> {
-    let name = &request.name;
-    let declared = now.declared(name);
-    let mut entry = runtime.get(name).cloned().unwrap_or_default();
-    match (&request.spec, declared, &entry.database) {
-        (None, None, None) => {
-            return Err(ChangeError::NotFound(format!(
-                "no database {name}: declare it in the configuration, or say where it is with --to"
-            )));
-        }
-        (Some(spec), Some(declared), _) if *spec != declared.spec => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} is declared in the configuration with other settings: change them there and reload, or expose it with --host alone"
-            )));
-        }
-        (Some(spec), None, Some(old)) if spec != old && !request.replace => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} exists with other settings ({}): use --replace to change them",
-                difference(old, spec)
-            )));
-        }
-        (Some(spec), None, _) => {
-            if let Some((key, what)) = spec.problems().into_iter().next() {
-                return Err(ChangeError::Invalid(format!("{key}: {what}")));
+    /// The differences in these databases; the others are the same in both.
+    pub(super) fn between<'n>(
+        before: &Snapshot,
+        after: &Snapshot,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        let mut change = RouteChange {
+            revision: after.revision,
+            changed: true,
+            ..RouteChange::default()
+        };
+        for name in names {
+            let (old, new) = (before.databases.get(name), after.databases.get(name));
+            if let Some(old) = old {
+                let hosts = old.active_hosts();
+                let withdrawn = hosts.filter(|host| !leads_to(after, host, name));
+                let pairs = withdrawn.map(|host| (old.name.clone(), host.clone()));
+                change.withdrawn.extend(pairs);
             }
-            entry.database = Some(spec.clone());
-        }
-        _ => {}
-    }
-    let spec = declared.map(|d| &d.spec).or(entry.database.as_ref());
-    if spec.is_some_and(|s| s.protocol.server_first()) && !request.hosts.is_empty() {
-        return Err(ChangeError::Invalid(format!(
-            "database {name} speaks first, before its client can name it: reach it through a listener with protocol = \"tcp\" and default = \"{name}\""
-        )));
-    }
-    if request.hosts.is_empty() {
-        // Of what `ctl` exposed before it hid it, nobody says how long it would last.
-        let hidden = entry.hidden.len();
-        let given = |host: &Host| declared.is_some_and(|d| d.config_hosts().any(|h| h == host));
-        entry.hidden.retain(|host| !given(host));
-        let takes_back = entry.hidden.len() < hidden;
-        let makes = request.spec.is_some() && declared.is_none();
-        if makes || !takes_back && declared.is_none_or(|d| d.config_hosts().next().is_none()) {
-            return Err(ChangeError::Invalid(format!(
-                "say under which name {name} is to be reached, with --host"
-            )));
-        }
-        return Ok(BTreeMap::from([(name.clone(), entry)]));
-    }
-    let mut changed = Changed::new();
-    for host in &request.hosts {
-        let giver = now.table.declarer(host).map(|d| &*d.name);
-        if let Some(owner) = giver
-            && owner != name
-            && !runtime.hides(owner, host)
-        {
-            return Err(ChangeError::Conflict(format!(
-                "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
-            )));
-        }
-        for owner in runtime.claimants(host).filter(|owner| owner != name) {
-            if !request.replace {
-                return Err(ChangeError::Conflict(format!(
-                    "host {host} leads to database {owner}: use --replace to move it"
-                )));
+            if let Some(new) = new {
+                let hosts = new.active_hosts();
+                let exposed = hosts.filter(|host| !leads_to(before, host, name));
+                let pairs = exposed.map(|host| (new.name.clone(), host.clone()));
+                change.exposed.extend(pairs);
             }
-            let others = changed
-                .entry(owner.to_owned())
-                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
-            others.exposed.remove(host);
+            change
+                .removed
+                .extend(old.filter(|_| new.is_none()).map(|old| old.name.clone()));
         }
-        // Given away by name, it is no longer withdrawn from whoever had it.
-        for owner in runtime.refusers(host).filter(|owner| owner != name) {
-            let declared = now.declared(owner);
-            if declared.is_some_and(|d| d.config_hosts().any(|h| h == host)) {
-                continue;
-            }
-            let others = changed
-                .entry(owner.to_owned())
-                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
-            others.exposed.remove(host);
-            others.hidden.remove(host);
+        change.withdrawn.sort_unstable();
+        change.exposed.sort_unstable();
+        change.removed.sort_unstable();
+        let same_notes = Arc::ptr_eq(&before.notes, &after.notes);
+        for (name, notes) in after.notes.iter().filter(|_| !same_notes) {
+            let known = before.notes.get(name);
+            let news = notes
+                .iter()
+                .filter(|note| known.is_none_or(|known| !known.contains(note)));
+            change.news.extend(news.cloned());
         }
-        if giver == Some(name) {
-            if !request.lease.lasts() {
-                return Err(ChangeError::Invalid(format!(
-                    "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
-                )));
-            }
-        } else {
-            entry.exposed.insert(host.clone(), request.lease);
-        }
-        entry.hidden.remove(host);
+        change
     }
-    changed.insert(name.clone(), entry);
-    Ok(changed)
 }
 
-/// Takes an exposure away.
-///
-/// # Errors
-/// An unknown database or host.
-pub(super) fn hide(
-    now: &Snapshot,
-    runtime: &RuntimeChanges,
-    request: &HideRequest,
-) -> Result<Changed, ChangeError> {
-    let name = &request.name;
-    let declared = now.declared(name);
-    let entry = runtime.get(name);
-    let known = declared.is_some() || entry.is_some();
-    if !known && request.if_exists {
-        return Ok(Changed::new());
-    }
-    if !known {
-        return Err(ChangeError::NotFound(format!("no database {name}")));
-    }
-    let config_hosts: BTreeSet<&Host> = declared.iter().flat_map(|d| d.config_hosts()).collect();
-    let mut entry = entry.cloned().unwrap_or_default();
-    let hosts: Vec<Host> = if request.hosts.is_empty() {
-        config_hosts
-            .iter()
-            .map(|h| (*h).clone())
-            .chain(entry.exposed.keys().cloned())
-            .collect()
-    } else {
-        request.hosts.clone()
-    };
-    for host in hosts {
-        let exposed = entry.exposed.remove(&host);
-        // A name that clients know must not lead them elsewhere, so it is kept: as long as it was.
-        if let Some(lease) = exposed.filter(|lease| !lease.lasts() && !config_hosts.contains(&host))
-        {
-            entry.exposed.insert(
-                host,
-                Lease {
-                    ended: true,
-                    ..lease
-                },
-            );
-        } else if exposed.is_some() || config_hosts.contains(&host) || entry.hidden.contains(&host)
-        {
-            entry.hidden.insert(host);
-        } else if !request.if_exists {
-            return Err(ChangeError::NotFound(format!(
-                "database {name} is not exposed under {host}"
-            )));
-        }
-    }
-    let mut changed = BTreeMap::from([(name.clone(), entry)]);
-    runtime.forget_first(&mut changed);
-    Ok(changed)
-}
-
-/// Takes all away that `ctl` did about a database.
-///
-/// # Errors
-/// The configuration declares it, or nothing was done about it.
-pub(super) fn delete(
-    now: &Snapshot,
-    runtime: &RuntimeChanges,
-    name: &str,
-) -> Result<Changed, ChangeError> {
-    if now.declared(name).is_some() {
-        return Err(ChangeError::Conflict(format!(
-            "database {name} is declared in the configuration: delete it there and reload, or end its exposure with `dbgate ctl hide {name}`"
-        )));
-    }
-    if runtime.get(name).is_none() {
-        return Err(ChangeError::NotFound(format!("no database {name}")));
-    }
-    Ok(BTreeMap::from([(name.to_owned(), RuntimeEntry::default())]))
-}
-
-/// The keys in which two declarations differ, for a conflict's message.
-fn difference(old: &DatabaseSpec, new: &DatabaseSpec) -> String {
-    let fields = |spec: &DatabaseSpec| match serde_json::to_value(spec) {
-        Ok(serde_json::Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
-    };
-    let (old, new) = (fields(old), fields(new));
-    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let text = |v: Option<&serde_json::Value>| v.map_or("unset".to_owned(), ToString::to_string);
-    keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| format!("{key}: {} → {}", text(old.get(key)), text(new.get(key))))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn leads_to(snapshot: &Snapshot, host: &Host, name: &str) -> bool {
+    let route = snapshot.table.route(host);
+    route.is_some_and(|route| &*route.database.name == name)
 }

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::ClientConfig;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::runtime::{Declared, Lease};
+use super::runtime::Lease;
 use super::shards::Keyed;
+use super::source::{Declared, Origin};
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
 use crate::histogram::Histogram;
@@ -24,27 +25,6 @@ use crate::tls::config::{
 };
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
-
-/// Where a database or one of its hosts was declared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Origin {
-    /// In the configuration file.
-    Config,
-    /// By `ctl` while the gateway ran.
-    Runtime,
-}
-
-impl Origin {
-    /// The word used in tables and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Config => "config",
-            Self::Runtime => "runtime",
-        }
-    }
-}
 
 /// The certificate that the gateway shows where a database names none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -293,10 +273,13 @@ impl Database {
 
     /// The hosts that the configuration gives it, hidden ones included.
     pub fn config_hosts(&self) -> impl Iterator<Item = &Host> {
-        self.exposures
-            .iter()
-            .filter(|e| e.origin == Origin::Config)
-            .map(|e| &e.host)
+        self.hosts_from(|origin| origin == Origin::Config)
+    }
+
+    /// The hosts that such sources give it, hidden ones included.
+    pub fn hosts_from(&self, is: fn(Origin) -> bool) -> impl Iterator<Item = &Host> {
+        let exposures = self.exposures.iter().filter(move |e| is(e.origin));
+        exposures.map(|e| &e.host)
     }
 
     /// Whether the configuration declares it just so.

@@ -1,4 +1,4 @@
-//! Which database a client reaches, or why it is refused.
+//! The decision which database a client reaches, or why it is refused.
 //!
 //! One function decides: sessions act on it, and `ctl explain` prints the steps that it takes.
 //!
@@ -12,7 +12,7 @@ use super::table::{Lookup, Tried, Withdrawn};
 use super::{Database, Protocol, Snapshot};
 use crate::tls::{ServerName, Sni, TlsMode};
 
-/// What a client has shown when its database is chosen.
+/// The part of a client's opening by which its database is chosen.
 #[derive(Clone, Copy, Debug)]
 pub enum Shown<'a> {
     /// Nothing: its listener relays by port, to the default database.
@@ -21,7 +21,7 @@ pub enum Shown<'a> {
     Hello {
         /// The name that it asks for.
         sni: &'a Sni,
-        /// Whether it is known to speak Postgres; if not, it may speak anything.
+        /// It is known to speak Postgres; if false, it may speak anything.
         postgres: bool,
     },
 }
@@ -35,7 +35,7 @@ pub struct Decision<'a> {
     pub exposure: Option<u32>,
 }
 
-/// Why a client reaches no database.
+/// The reason why a client reaches no database.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal<'a> {
     /// It asks for no name, or not for a DNS name, and the listener has no default.

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::{Arc, LazyLock};
 
 use super::database::GatewayTls;
-use super::runtime::{Declared, Lease, RuntimeRecord};
+use super::runtime::{Lease, RuntimeRecord};
+use super::source::Declared;
 use super::{ChangeError, DatabaseSpec, Host, RouteChange, RuntimeChanges, Store};
 use crate::cert::gateway_pair;
 use crate::cert::scratch::Scratch;
@@ -100,7 +101,8 @@ impl Ground {
     }
 
     pub(crate) fn reload(&self, config: Config) -> Result<RouteChange, ChangeError> {
-        self.store.replace_config(config, self.gateway.clone())
+        self.store
+            .replace_config(config, self.gateway.clone(), false)
     }
 }
 

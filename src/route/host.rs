@@ -27,7 +27,7 @@ impl Host {
         }
     }
 
-    /// Whether `name` is one of the names that this host stands for.
+    /// True if this host covers `name`.
     #[must_use]
     pub fn matches(&self, name: &ServerName) -> bool {
         match self {
@@ -59,7 +59,7 @@ impl FromStr for Host {
                 "\"{text}\": a wildcard is a whole first label, as in *.example.com"
             ));
         }
-        let name = ServerName::typed(name).map_err(|e| format!("\"{text}\" is no host: {e}"))?;
+        let name = ServerName::typed(name).map_err(|e| format!("\"{text}\" is not a host: {e}"))?;
         Ok(if wildcard {
             Self::Wildcard(name)
         } else {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_is_told_why() {
+    fn an_invalid_host_says_why() {
         for bad in ["", "*", "a.*.b", "*a.b", "10.0.0.1", "two words", "*."] {
             let error = bad.parse::<Host>().unwrap_err();
             assert!(error.contains(bad), "{bad}: {error}");

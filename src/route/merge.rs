@@ -1,179 +1,190 @@
-//! How configuration and runtime changes become one: what a database is, and who has a host that several
-//! lay claim to.
+//! Several sources as one set of routes: the declaration of each database, and the owner of each
+//! host.
 //!
-//! The configuration wins a name that both declare and a host that both give away; what loses is
-//! kept, marked, and told. Nothing here looks at all databases: what the runtime changes do not name is
-//! as the configuration has it.
+//! One rule decides: the first source wins, by the order of [`Origin`]. That goes for names and for
+//! hosts; where one source gives a host to several databases, those that an earlier source declares
+//! come first, then the first by name. What loses is kept, marked and noted. Nothing here looks at
+//! all databases.
 //!
-//! Not here: building databases ([`super::build`]) and swapping routes ([`super::store`]).
+//! Not here: building databases ([`super::build`]) and replacing routes ([`super::store`]).
 
-use std::collections::BTreeSet;
-
-use super::database::{Exposure, ExposureState, Origin};
-use super::runtime::{RuntimeChanges, RuntimeEntry};
+use super::database::{Exposure, ExposureState};
+use super::runtime::Lease;
+use super::source::{Origin, Source};
 use super::spec::DatabaseSpec;
 use super::table::{Withdrawn, WithdrawnReason};
 use super::{Host, Snapshot};
 use crate::one_or_many::OneOrMany;
 
-/// A database as it results from configuration and runtime changes.
+/// A database as it results from all sources.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Merged {
-    /// From the configuration where it declares the name, else from `ctl`.
+    /// Its declaration in the first source that has one.
     pub(super) spec: DatabaseSpec,
-    /// Which of the two.
+    /// That source.
     pub(super) origin: Origin,
-    /// Its hosts, active or not.
+    /// Its hosts in the order of the sources, active or not.
     pub(super) exposures: OneOrMany<Exposure>,
 }
 
-/// The runtime changes upon a configuration.
+/// The sources, in the order in which they win.
 pub(super) struct Merge<'a> {
-    /// A snapshot with the databases of the configuration; what else it has plays no part.
-    config: &'a Snapshot,
-    runtime: &'a RuntimeChanges,
+    sources: Vec<&'a dyn Source>,
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(config: &'a Snapshot, runtime: &'a RuntimeChanges) -> Self {
-        Self { config, runtime }
+    /// The databases that `config` has of the configuration, and all `others`; what else `config` has
+    /// plays no part.
+    pub(super) fn new(config: &'a Snapshot, others: &[&'a dyn Source]) -> Self {
+        let mut sources: Vec<&dyn Source> = vec![config];
+        sources.extend(others);
+        sources.sort_by_key(|source| source.origin());
+        Self { sources }
     }
 
-    /// The database of this name; `None` where there is none.
+    /// The database of this name; `None` where no source declares it.
     pub(super) fn database(&self, name: &str) -> Option<Merged> {
-        let declared = self.config.declared(name);
-        let (spec, origin) = match declared {
-            Some(declared) => (&declared.spec, Origin::Config),
-            None => (self.runtime.made(name)?, Origin::Runtime),
-        };
-        let config_hosts = declared.into_iter().flat_map(|d| d.config_hosts());
-        let of_config = config_hosts.map(|host| {
-            let hidden = self.runtime.hides(name, host);
-            let state = if hidden {
+        let (origin, spec) = self.declaration(name)?;
+        let exposures = self.claims(name).map(|(source, host, lease)| {
+            let state = if self.is_hidden(source, name, host) {
                 ExposureState::Hidden
-            } else {
+            } else if self.owner(host) == Some(name) {
                 ExposureState::Active
+            } else {
+                ExposureState::Shadowed
             };
-            Exposure::of_config(host.clone(), state)
-        });
-        let leases = self.runtime.get(name).into_iter();
-        let of_runtime = leases
-            .flat_map(RuntimeEntry::claims)
-            .filter(|(host, _)| !self.gives(name, host))
-            .map(|(host, lease)| Exposure {
+            Exposure {
                 host: host.clone(),
-                origin: Origin::Runtime,
-                state: if self.owner(host) == Some(name) {
-                    ExposureState::Active
-                } else {
-                    ExposureState::Shadowed
-                },
-                lease: (!lease.lasts()).then(|| Box::new(*lease)),
-            });
+                origin: source.origin(),
+                state,
+                lease: (!lease.lasts()).then(|| Box::new(lease)),
+            }
+        });
         Some(Merged {
             spec: spec.clone(),
             origin,
-            exposures: of_config.chain(of_runtime).collect(),
+            exposures: exposures.collect(),
         })
     }
 
-    /// What an operator should know of what `ctl` did about a database and what has no effect, one
-    /// sentence each.
+    /// Sentences for the operator about what sources say of a database and what has no effect.
     pub(super) fn notes(&self, name: &str) -> Vec<String> {
-        let Some(entry) = self.runtime.get(name) else {
-            return Vec::new();
-        };
         let mut notes = Vec::new();
-        if entry.database.is_some() && self.is_declared(name) {
-            notes.push(format!(
-                "database {name} is declared in the configuration: the one made by ctl under that name is not used"
-            ));
+        let declaration = self.declaration(name);
+        for source in &self.sources {
+            let (Some((winner, _)), Some(_)) = (declaration, source.spec(name)) else {
+                continue;
+            };
+            if source.origin() != winner {
+                notes.push(format!(
+                    "database {name} is {}: the one {} under that name is not used",
+                    winner.declared(),
+                    source.origin().declared()
+                ));
+            }
         }
-        if entry.claims().next().is_some() && !self.exists(name) {
-            notes.push(format!(
-                "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
-            ));
+        if declaration.is_none() {
+            let waits = |source: &&&dyn Source| source.claims(name).next().is_some();
+            notes.extend(self.sources.iter().filter(waits).map(|source| {
+                format!(
+                    "database {name} is no longer declared: what {} exposed of it waits until it is, or until `dbgate ctl hide {name}`",
+                    source.origin().name()
+                )
+            }));
             return notes;
         }
-        let claims = entry.claims().map(|(host, _)| host);
-        for host in claims.filter(|host| !self.gives(name, host)) {
-            if let Some(owner) = self.owner(host).filter(|owner| *owner != name) {
+        for (source, host, _) in self.claims(name) {
+            if !self.is_hidden(source, name, host)
+                && let Some(owner) = self.owner(host).filter(|owner| *owner != name)
+            {
                 notes.push(format!(
-                    "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
+                    "host {host} leads to {owner}: what {} exposed of {name} under it is not used",
+                    source.origin().name()
                 ));
             }
         }
         notes
     }
 
-    /// Why a host that leads nowhere is refused as itself, if it is: it led to a database, and nobody
-    /// has deleted it or given it to another since.
+    /// The reason why a host is refused while no database has it: one had it, or would if it could be
+    /// served, and it was not deleted or given to another since.
     pub(super) fn withdrawn(&self, host: &Host) -> Option<Withdrawn> {
-        let withdrawn = |database: &str, why| Withdrawn {
+        let withdrawn = |database: &str, reason| Withdrawn {
             host: host.clone(),
             database: database.into(),
-            why,
+            reason,
         };
-        // By name, so that every order of changes leads to the same.
-        if let Some(name) = self.runtime.refusers(host).min() {
-            let why = if self.runtime.hides(name, host) {
-                WithdrawnReason::Hidden
-            } else {
-                WithdrawnReason::Ended
-            };
-            return Some(withdrawn(name, why));
+        // The first by name, so that it does not depend on the order of changes.
+        for source in &self.sources {
+            if let Some(name) = source.withdrawers(host).min() {
+                let reason = if source.hides(name, host) {
+                    WithdrawnReason::Hidden
+                } else {
+                    WithdrawnReason::Ended
+                };
+                return Some(withdrawn(name, reason));
+            }
         }
-        let name = self.runtime.claimants(host).min()?;
+        let claimants = self
+            .sources
+            .iter()
+            .map(|source| source.claimants(host).min());
+        let name = claimants.flatten().next()?;
         Some(withdrawn(name, WithdrawnReason::LeftOut))
     }
 
-    fn is_declared(&self, name: &str) -> bool {
-        self.config.declared(name).is_some()
+    /// The declaration that counts, and its source.
+    fn declaration(&self, name: &str) -> Option<(Origin, &'a DatabaseSpec)> {
+        let mut sources = self.sources.iter();
+        sources.find_map(|source| Some((source.origin(), source.spec(name)?)))
     }
 
-    fn exists(&self, name: &str) -> bool {
-        self.is_declared(name) || self.runtime.made(name).is_some()
+    /// True if the hosts that a source gives to a database count: it gives them to its own
+    /// declaration, or to whatever has that name.
+    fn counts(&self, source: &dyn Source, name: &str) -> bool {
+        let declaration = self.declaration(name);
+        declaration.is_some_and(|(origin, _)| origin == source.origin() || source.extends_others())
     }
 
-    /// Whether the configuration gives this host to this database, hidden or not.
-    fn gives(&self, name: &str, host: &Host) -> bool {
-        let declarer = self.config.table.declarer(host);
-        declarer.is_some_and(|database| &*database.name == name)
+    /// The hosts of a database, each by the first source that gives it.
+    fn claims(&self, name: &str) -> impl Iterator<Item = (&'a dyn Source, &'a Host, Lease)> {
+        let sources = self.sources.iter().copied();
+        let sources = sources.filter(move |source| self.counts(*source, name));
+        sources.flat_map(move |source| {
+            let claims = source.claims(name);
+            let first = claims.filter(move |(host, _)| !self.is_given_before(source, name, host));
+            first.map(move |(host, lease)| (source, host, lease))
+        })
     }
 
-    /// The database that a host leads to, among those that lay claim to it: whose the
-    /// configuration says it is, then those that it declares, each kind by name.
-    fn owner(&self, host: &Host) -> Option<&str> {
-        let declarer = self.config.table.declarer(host).map(|d| &*d.name);
-        declarer
-            .filter(|name| !self.runtime.hides(name, host))
-            .or_else(|| {
-                let claimants = self.runtime.claimants(host);
-                claimants
-                    .filter(|name| self.exists(name) && !self.gives(name, host))
-                    .min_by_key(|name| (!self.is_declared(name), *name))
-            })
+    /// True if an earlier source gives the host to the database, hidden or not.
+    fn is_given_before(&self, source: &dyn Source, name: &str, host: &Host) -> bool {
+        let earlier = |other: &&&dyn Source| other.origin() < source.origin();
+        let mut earlier = self.sources.iter().filter(earlier);
+        earlier.any(|other| {
+            self.counts(*other, name) && other.claimants(host).any(|claimant| claimant == name)
+        })
     }
-}
 
-/// The databases that may be others with the runtime changes than they were when this is what had been
-/// done about some of them: those, and whoever else lays claim to one of their hosts.
-pub(super) fn affected<'a>(
-    before: &'a [(String, RuntimeEntry)],
-    runtime: &'a RuntimeChanges,
-) -> BTreeSet<&'a str> {
-    let mut names = BTreeSet::new();
-    for (name, old) in before {
-        let new = runtime.get(name);
-        if new.map_or(*old == RuntimeEntry::default(), |new| new == old) {
-            continue;
-        }
-        names.insert(name.as_str());
-        for entry in new.into_iter().chain([old]) {
-            names.extend(entry.hosts().flat_map(|host| runtime.claimants(host)));
-        }
+    /// True if another source switches off a host that this one gives to a database.
+    fn is_hidden(&self, source: &dyn Source, name: &str, host: &Host) -> bool {
+        let others = |other: &&&dyn Source| other.origin() != source.origin();
+        let mut others = self.sources.iter().filter(others);
+        others.any(|other| other.hides(name, host))
     }
-    names
+
+    /// The database that a host leads to, among those that lay claim to it.
+    fn owner(&self, host: &Host) -> Option<&'a str> {
+        self.sources.iter().copied().find_map(|source| {
+            let claimants = source.claimants(host).filter(|name| {
+                self.counts(source, name)
+                    && !self.is_given_before(source, name, host)
+                    && !self.is_hidden(source, name, host)
+            });
+            let origin = |name| self.declaration(name).map(|(origin, _)| origin);
+            claimants.min_by_key(|name| (origin(name), *name))
+        })
+    }
 }
 
 #[cfg(test)]

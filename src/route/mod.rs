@@ -1,5 +1,5 @@
-//! Which database a name leads to: databases, hosts, the lookup table, and the store that
-//! replaces the table as a whole.
+//! Routes: databases and hosts, the sources that declare them, the decision which database a client
+//! reaches, and the store that replaces all routes as a whole.
 //!
 //! Not here: sockets, clocks and async code; the store is driven by the control side and read by
 //! sessions.
@@ -8,23 +8,30 @@ mod build;
 pub mod change;
 pub mod database;
 pub mod decide;
+mod edit;
 #[cfg(test)]
 pub(crate) mod ground;
 pub mod host;
 mod merge;
 mod network;
 pub mod renewed;
+pub mod request;
 pub mod runtime;
 pub mod shards;
+mod snapshot;
+pub mod source;
 pub mod spec;
 pub mod store;
 pub mod table;
 
-pub use change::ChangeError;
-pub use database::{Database, Exposure, Origin};
+pub use change::RouteChange;
+pub use database::{Database, Exposure};
 pub use host::Host;
 pub use network::Network;
+pub use request::ChangeError;
 pub use runtime::RuntimeChanges;
+pub use snapshot::Snapshot;
+pub use source::{Declared, Origin};
 pub use spec::{DatabaseSpec, Protocol};
-pub use store::{RouteChange, Snapshot, Store};
+pub use store::Store;
 pub use table::{Lookup, Route, Table};

@@ -20,7 +20,7 @@ const MAPPED_PREFIX: u8 = 96;
 pub struct Network(IpNet);
 
 impl Network {
-    /// Whether an address is in it, in whichever form; `::/0` holds IPv6 only.
+    /// True if an address is in it, in either form; `::/0` holds IPv6 only.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
@@ -74,7 +74,7 @@ impl FromStr for Network {
                 Self::from(ip)
             ),
             Err(_) => format!(
-                "\"{}\" is no network: write it as in \"203.0.113.0/24\"",
+                "\"{}\" is not a network: write it as in \"203.0.113.0/24\"",
                 text.escape_default()
             ),
         })?;
@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_told_why_and_what_to_write() {
+    fn an_invalid_network_says_why_and_what_to_write() {
         for (text, words) in [
             ("::ffff:10.0.0.0/24", "write \"10.0.0.0/24\""),
             ("::ffff:10.0.0.0/95", "as in \"10.0.0.0/32\", or \"::/0\""),
             ("::ffff:10.0.0.1", "write \"10.0.0.1/32\""),
             ("10.0.0.1", "write \"10.0.0.1/32\""),
-            ("10.0.0.0/33", "is no network"),
+            ("10.0.0.0/33", "is not a network"),
             ("a\u{1b}b", "a\\u{1b}b"),
         ] {
             let error = text.parse::<Network>().unwrap_err();

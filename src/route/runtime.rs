@@ -1,32 +1,22 @@
-//! What `ctl` changed at run time, laid over the configuration: databases made, hosts exposed,
-//! hosts hidden.
+//! Runtime changes: databases that `ctl` made, hosts that it exposed, hosts that it hid.
 //!
 //! It may hold as many databases as a configuration: each change is about one or a few of them, and
 //! costs no more where there are very many others.
 //!
-//! Not here: the rules by which the two become one (`merge.rs`), and keeping it on disk
+//! Not here: which source wins ([`super::merge`]), and keeping them on disk
 //! ([`crate::source::state_dir`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::source::{ByHost, Items, Origin, Source};
 use super::spec::DatabaseSpec;
-use crate::one_or_many::OneOrMany;
 
-/// A database with its hosts, as one origin declares it.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Declared {
-    /// Protocol, backends, TLS and limits.
-    pub spec: DatabaseSpec,
-    /// The hosts under which it is exposed.
-    pub hosts: OneOrMany<Host>,
-}
-
-/// How long a runtime exposure lasts.
+/// The end of a runtime exposure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
     /// Ends by itself at this time.
@@ -40,26 +30,26 @@ pub struct Lease {
     pub ended: bool,
 }
 
-/// How many hosts whose lease has ended are remembered, so that they are refused as themselves; of
-/// more, those that ended first are forgotten.
+/// The most hosts whose lease has ended that are remembered, so that they are refused as themselves;
+/// of more, those that ended first are forgotten.
 pub const MAX_ENDED: usize = 10_000;
 
 impl Lease {
-    /// Whether it is there again after a restart.
+    /// True if it is there again after a restart.
     #[must_use]
     pub fn lasts(self) -> bool {
         !self.ephemeral && self.expires.is_none()
     }
 }
 
-/// What `ctl` did about one database.
+/// Runtime changes to one database.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuntimeEntry {
     /// Its declaration, where only `ctl` made it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub database: Option<DatabaseSpec>,
-    /// Hosts that `ctl` exposed, whoever declared the database; with those whose lease is over.
+    /// Hosts that `ctl` exposed, whoever declared the database; with those whose lease has ended.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed: BTreeMap<Host, Lease>,
     /// Hosts that `ctl` switched off, whoever gave them to the database.
@@ -112,7 +102,7 @@ impl RuntimeEntry {
         self.claims().filter_map(|(_, lease)| lease.expires)
     }
 
-    /// When the leases ended that have; those that were hidden before they ended by themselves come
+    /// The leases that have ended, with the time; those that were hidden before they ended by themselves come
     /// first where they had no end.
     fn ended(&self) -> impl Iterator<Item = (SystemTime, &Host)> {
         let over = self.exposed.iter().filter(|(_, lease)| lease.ended);
@@ -120,7 +110,7 @@ impl RuntimeEntry {
     }
 }
 
-/// What `ctl` did, by kind, as it is told and written down.
+/// All runtime changes by kind, as they are shown and written to a file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RuntimeRecord {
     /// Databases that only `ctl` made.
@@ -129,45 +119,18 @@ pub struct RuntimeRecord {
     pub exposed: BTreeMap<Arc<str>, BTreeMap<Host, Lease>>,
     /// Hosts that `ctl` switched off, by database.
     pub hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
-    /// Hosts whose lease is over, by database.
+    /// Hosts whose lease has ended, by database.
     pub ended: BTreeMap<Arc<str>, BTreeSet<Host>>,
 }
 
-/// Databases by a host that they have something to do with.
-#[derive(Clone, Debug, Default)]
-struct Names(HashMap<Host, OneOrMany<Arc<str>>>);
-
-impl Names {
-    fn add(&mut self, host: &Host, name: &Arc<str>) {
-        let names = self.0.remove(host).unwrap_or_default();
-        let names = names.iter().cloned().chain([name.clone()]).collect();
-        self.0.insert(host.clone(), names);
-    }
-
-    fn remove(&mut self, host: &Host, name: &Arc<str>) {
-        let Some(names) = self.0.remove(host) else {
-            return;
-        };
-        let others: OneOrMany<_> = names.iter().filter(|n| *n != name).cloned().collect();
-        if !others.is_empty() {
-            self.0.insert(host.clone(), others);
-        }
-    }
-
-    fn of(&self, host: &Host) -> impl Iterator<Item = &str> {
-        let names = self.0.get(host).into_iter();
-        names.flat_map(|names| names.iter().map(|name| &**name))
-    }
-}
-
-/// Everything that `ctl` did and that is still in force.
+/// All runtime changes that are in force.
 #[derive(Clone, Debug, Default)]
 pub struct RuntimeChanges {
     entries: BTreeMap<Arc<str>, RuntimeEntry>,
-    /// Which databases have a host exposed by `ctl`; follows from `entries`.
-    claims: Names,
-    /// Which databases had a host that is hidden or over; follows from `entries`.
-    refused: Names,
+    /// Databases by a host that `ctl` exposed; follows from `entries`.
+    claims: ByHost,
+    /// Databases by a host that is hidden, or whose lease has ended; follows from `entries`.
+    refused: ByHost,
     /// The leases that end, and whose they are; follows from `entries`.
     expiries: BTreeSet<(SystemTime, Arc<str>)>,
     /// The leases that have ended; follows from `entries`.
@@ -181,15 +144,10 @@ impl PartialEq for RuntimeChanges {
 }
 
 impl RuntimeChanges {
-    /// What was done about this database; `None` for nothing.
+    /// The changes to a database; `None` without any.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&RuntimeEntry> {
         self.entries.get(name)
-    }
-
-    /// The databases that something was done about.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.entries.keys().map(|name| &**name)
     }
 
     /// Puts this in the place of what was done about a database, which is returned.
@@ -229,30 +187,13 @@ impl RuntimeChanges {
         old
     }
 
-    /// The databases that `ctl` exposed under this host, in no order.
-    pub fn claimants(&self, host: &Host) -> impl Iterator<Item = &str> {
-        self.claims.of(host)
-    }
-
-    /// The databases whose host this was until `ctl` hid it or its lease ended, in no order.
-    pub fn refusers(&self, host: &Host) -> impl Iterator<Item = &str> {
-        self.refused.of(host)
-    }
-
     /// The declaration of a database that only `ctl` made.
     #[must_use]
     pub fn made(&self, name: &str) -> Option<&DatabaseSpec> {
         self.get(name)?.database.as_ref()
     }
 
-    /// Whether a host is switched off.
-    #[must_use]
-    pub fn hides(&self, name: &str, host: &Host) -> bool {
-        self.get(name)
-            .is_some_and(|entry| entry.hidden.contains(host))
-    }
-
-    /// What is left of each database with a lease that has run out by `now`, and of those whose
+    /// The entries that remain of databases with a lease that has run out by `now`, and of those whose
     /// ended leases are one too many.
     #[must_use]
     pub fn expired(&self, now: SystemTime) -> BTreeMap<String, RuntimeEntry> {
@@ -289,7 +230,7 @@ impl RuntimeChanges {
         }
     }
 
-    /// When the next lease runs out.
+    /// The time at which the next lease runs out.
     #[must_use]
     pub fn next_expiry(&self) -> Option<SystemTime> {
         self.expiries.first().map(|(at, _)| *at)
@@ -364,101 +305,45 @@ impl From<RuntimeRecord> for RuntimeChanges {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    fn spec(port: u16) -> DatabaseSpec {
-        serde_json::from_value(serde_json::json!({
-            "protocol": "postgres", "backends": [format!("10.0.0.1:{port}")],
-        }))
-        .unwrap()
+impl Source for RuntimeChanges {
+    fn origin(&self) -> Origin {
+        Origin::Runtime
     }
 
-    fn host(text: &str) -> Host {
-        text.parse().unwrap()
+    fn names(&self) -> Items<'_, &str> {
+        Box::new(self.entries.keys().map(|name| &**name))
     }
 
-    fn exposed(hosts: &[&str], expires: Option<SystemTime>) -> RuntimeEntry {
-        let lease = Lease {
-            expires,
-            ..Lease::default()
-        };
-        RuntimeEntry {
-            database: Some(spec(1)),
-            exposed: hosts.iter().map(|text| (host(text), lease)).collect(),
-            hidden: BTreeSet::new(),
-        }
+    fn spec(&self, name: &str) -> Option<&DatabaseSpec> {
+        self.made(name)
     }
 
-    #[test]
-    fn leases_end_and_take_their_database_with_them() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(100);
-        let mut runtime = RuntimeChanges::default();
-        runtime.put("tmp", exposed(&["t.example"], Some(now)));
-        runtime.put("pg9", exposed(&["9.example"], None));
-        assert_eq!(runtime.lasting().databases.len(), 1);
-        assert_eq!(runtime.next_expiry(), Some(now));
-        assert!(runtime.expired(now - Duration::from_secs(1)).is_empty());
-        for (name, left) in runtime.expired(now) {
-            runtime.put(&name, left);
-        }
-        assert!(runtime.made("tmp").is_none() && runtime.made("pg9").is_some());
-        assert_eq!(runtime.next_expiry(), None);
+    fn claims(&self, name: &str) -> Items<'_, (&Host, Lease)> {
+        let claims = self.get(name).into_iter().flat_map(RuntimeEntry::claims);
+        Box::new(claims.map(|(host, lease)| (host, *lease)))
     }
 
-    #[test]
-    fn a_bounded_number_of_ended_leases_is_remembered() {
-        let mut runtime = RuntimeChanges::default();
-        let at = |n: usize| SystemTime::UNIX_EPOCH + Duration::from_secs(n as u64);
-        for n in 0..MAX_ENDED + 3 {
-            let entry = exposed(&[&format!("h{n}.example")], Some(at(n)));
-            runtime.put(&format!("db{n}"), entry);
-        }
-        let refuser = |runtime: &RuntimeChanges, n: usize| {
-            runtime.refusers(&host(&format!("h{n}.example"))).count()
-        };
-        for now in [at(MAX_ENDED - 1), at(MAX_ENDED), at(MAX_ENDED + 2)] {
-            for (name, left) in runtime.expired(now) {
-                runtime.put(&name, left);
-            }
-        }
-        let known = [0, 1, 2, 3, MAX_ENDED - 1, MAX_ENDED + 2].map(|n| refuser(&runtime, n));
-        assert_eq!(known, [0, 0, 0, 1, 1, 1]);
-        assert_eq!(runtime.names().count(), MAX_ENDED);
+    fn claimants(&self, host: &Host) -> Items<'_, &str> {
+        Box::new(self.claims.names(host))
     }
 
-    #[test]
-    fn it_knows_who_has_a_host_whatever_was_put_in_its_place() {
-        let mut runtime = RuntimeChanges::default();
-        let claimants = |runtime: &RuntimeChanges, text: &str| {
-            let mut names: Vec<_> = runtime.claimants(&host(text)).map(str::to_owned).collect();
-            names.sort_unstable();
-            names
-        };
-        runtime.put("a", exposed(&["1.example", "2.example"], None));
-        runtime.put("b", exposed(&["2.example"], None));
-        assert_eq!(claimants(&runtime, "2.example"), ["a", "b"]);
-        let old = runtime.put("a", exposed(&["1.example"], None));
-        assert_eq!(claimants(&runtime, "2.example"), ["b"]);
-        runtime.put("a", old);
-        runtime.put("b", RuntimeEntry::default());
-        assert_eq!(claimants(&runtime, "1.example"), ["a"]);
-        assert_eq!(claimants(&runtime, "2.example"), ["a"]);
+    fn extends_others(&self) -> bool {
+        true
     }
 
-    #[test]
-    fn what_is_told_makes_the_same_again() {
-        let mut runtime = RuntimeChanges::default();
-        runtime.put("pg9", exposed(&["*.example"], None));
-        let mut entry = RuntimeEntry::default();
-        entry.hidden.insert(host("a.example"));
-        runtime.put("pg1", entry);
-        assert_eq!(RuntimeChanges::from(runtime.record()), runtime);
-        let entry = runtime.get("pg9").unwrap();
-        let text = serde_json::to_string(entry).unwrap();
-        assert_eq!(serde_json::from_str::<RuntimeEntry>(&text).unwrap(), *entry);
+    fn hides(&self, name: &str, host: &Host) -> bool {
+        let entry = self.get(name);
+        entry.is_some_and(|entry| entry.hidden.contains(host))
+    }
+
+    fn withdrawn(&self, name: &str) -> Items<'_, &Host> {
+        Box::new(self.get(name).into_iter().flat_map(RuntimeEntry::refused))
+    }
+
+    fn withdrawers(&self, host: &Host) -> Items<'_, &str> {
+        Box::new(self.refused.names(host))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,7 +57,7 @@ impl<T: Keyed + Clone> Shards<T> {
         shard.find(hash, |item| item.key() == key)
     }
 
-    /// Whether there is one with this key.
+    /// True if there is one with this key.
     #[must_use]
     pub fn contains_key(&self, key: &str) -> bool {
         self.get(key).is_some()
@@ -93,13 +93,13 @@ impl<T: Keyed + Clone> Shards<T> {
         self.parts.iter().flat_map(|shard| shard.iter())
     }
 
-    /// How many there are.
+    /// The number of items.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is none.
+    /// True without any item.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,170 +1,56 @@
 //! The one place where routes change: an immutable snapshot, replaced as a whole by one writer.
 //!
 //! Sessions read [`Store::snapshot`] without a lock. Changes go one at a time; each is complete
-//! or leaves everything as it was, and each that has an effect raises the revision by one. What
-//! `ctl` changes touches only the databases that it is about: the new snapshot shares all others
-//! with the one before. A newly read configuration is built as a whole.
+//! or leaves everything as it was, and each that has an effect raises the revision by one. A change
+//! by `ctl` or by a source that sends its changes touches only the databases that it is about: the
+//! new snapshot shares all others with the one before. A newly read configuration is built as a
+//! whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, Guard};
 
-use super::build::{Building, compare};
-use super::change::{self, Changed};
-pub use super::change::{ChangeError, ExposeRequest, HideRequest};
-use super::database::{Database, GatewayTls, Origin};
-use super::merge::affected;
-use super::renewed::{self, RenewedFile};
-use super::runtime::{Declared, RuntimeChanges, RuntimeEntry, RuntimeRecord};
-use super::shards::Shards;
-use super::{Host, Table};
+use super::build::Building;
+use super::change::RouteChange;
+use super::database::GatewayTls;
+use super::edit::{Edit, Persist};
+use super::renewed;
+use super::request::{self, ChangeError, Changed, ExposeRequest, HideRequest};
+use super::runtime::{RuntimeChanges, RuntimeEntry, RuntimeRecord};
+use super::source::{Declarations, Declared, Origin, Source};
+use super::{Host, Snapshot};
 use crate::tls::client::ClientVerifier;
-use crate::tls::config::{Loader, ServerTls};
+use crate::tls::config::Loader;
 use crate::upstream::Backends;
-
-/// Everything that routing needs, as of one revision.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// Raised by one at each change.
-    pub revision: u64,
-    /// Host to database.
-    pub table: Table,
-    /// All databases, exposed or not.
-    pub databases: Shards<Arc<Database>>,
-    /// The gateway's own certificate, for refusals inside TLS; `None` where it was minted, since
-    /// no client trusts it.
-    pub gateway_tls: Option<Arc<ServerTls>>,
-    /// What an operator should know of configuration and runtime changes not agreeing, by database.
-    pub notes: Arc<BTreeMap<Arc<str>, Vec<String>>>,
-    /// Databases made by `ctl` whose files could not be used; each change tries them again.
-    pub(super) left_out: BTreeSet<String>,
-}
-
-impl Snapshot {
-    /// A database of the configuration.
-    #[must_use]
-    pub fn declared(&self, name: &str) -> Option<&Arc<Database>> {
-        let database = self.databases.get(name);
-        database.filter(|database| database.origin == Origin::Config)
-    }
-
-    /// All databases, by name.
-    #[must_use]
-    pub fn by_name(&self) -> Vec<&Arc<Database>> {
-        let mut all: Vec<_> = self.databases.iter().collect();
-        all.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        all
-    }
-
-    /// All notes, a sentence each.
-    pub fn all_notes(&self) -> impl Iterator<Item = &str> {
-        self.notes.values().flatten().map(String::as_str)
-    }
-
-    /// Whether the configuration declares just these.
-    fn is_of(&self, config: &BTreeMap<Arc<str>, Declared>) -> bool {
-        let declared = self.databases.iter().filter(|d| d.origin == Origin::Config);
-        declared.count() == config.len()
-            && config.iter().all(|(name, declared)| {
-                let database = self.databases.get(name);
-                database.is_some_and(|database| database.is_declared_as(declared))
-            })
-    }
-}
-
-/// What a change did.
-#[derive(Debug, Default)]
-pub struct RouteChange {
-    /// The revision after it.
-    pub revision: u64,
-    /// False where everything already was as asked.
-    pub changed: bool,
-    /// (database, host) pairs that routed before and do not now.
-    pub withdrawn: Vec<(Arc<str>, Host)>,
-    /// (database, host) pairs that route now and did not before.
-    pub exposed: Vec<(Arc<str>, Host)>,
-    /// Databases that are gone.
-    pub removed: Vec<Arc<str>>,
-    /// Hosts of a database that was deleted, whether they led there or were refused.
-    pub freed: Vec<Host>,
-    /// Notes of the new snapshot that the one before did not have.
-    pub news: Vec<String>,
-    /// Files of certificates, keys and authorities that hold something else now.
-    pub renewed: Vec<RenewedFile>,
-    /// The database that is exposed, as it is after the change; in a dry run, as it would be.
-    pub database: Option<Arc<Database>>,
-}
-
-/// Keeps the lasting part of a change before it takes effect: what it makes of each database that
-/// it is about, and the runtime changes with it done.
-pub type Persist<'a> =
-    &'a dyn Fn(&BTreeMap<&str, RuntimeEntry>, &RuntimeChanges) -> std::io::Result<()>;
-
-/// How often to look whether sessions have let go of the snapshot before.
-const PATIENCE: u32 = 10_000;
 
 struct Inner {
     gateway: GatewayTls,
     runtime: RuntimeChanges,
+    /// The sources that only declare databases, but for the configuration, which the snapshot has.
+    declared: BTreeMap<Origin, Declarations>,
     loader: Loader,
 }
 
-/// A change of what `ctl` did, taken back when dropped unless it was kept.
-struct Edit<'a> {
-    runtime: &'a mut RuntimeChanges,
-    /// What was there before.
-    before: Vec<(String, RuntimeEntry)>,
+/// All sources but the configuration.
+fn others<'a>(
+    runtime: &'a RuntimeChanges,
+    declared: &'a BTreeMap<Origin, Declarations>,
+) -> Vec<&'a dyn Source> {
+    let declared = declared.values().map(|source| source as &dyn Source);
+    std::iter::once::<&dyn Source>(runtime)
+        .chain(declared)
+        .collect()
 }
 
-impl<'a> Edit<'a> {
-    fn begin(runtime: &'a mut RuntimeChanges, changed: Changed) -> Self {
-        let mut edit = Self {
-            runtime,
-            before: Vec::with_capacity(changed.len()),
-        };
-        for (name, entry) in changed {
-            let old = edit.runtime.put(&name, entry);
-            edit.before.push((name, old));
-        }
-        edit
-    }
-
-    /// What it makes of the part that is kept over a restart, where that is another.
-    fn lasting(&self) -> BTreeMap<&str, RuntimeEntry> {
-        let now = self.before.iter().map(|(name, old)| {
-            let now = self.runtime.get(name);
-            (
-                name.as_str(),
-                old,
-                now.map_or_else(RuntimeEntry::default, RuntimeEntry::lasting),
-            )
-        });
-        now.filter(|(_, old, now)| *now != old.lasting())
-            .map(|(name, _, now)| (name, now))
-            .collect()
-    }
-
-    fn keep(mut self) {
-        self.before.clear();
-    }
-}
-
-impl Drop for Edit<'_> {
-    fn drop(&mut self) {
-        for (name, old) in self.before.drain(..) {
-            self.runtime.put(&name, old);
-        }
-    }
-}
-
-/// The routes and their origins.
+/// The routes and their sources.
 pub struct Store {
     inner: Mutex<Inner>,
-    backends: Arc<Backends>,
     current: ArcSwap<Snapshot>,
-    /// When the next lease runs out; apart, because a change that waits for a disk holds `inner`.
+    backends: Arc<Backends>,
+    /// The time at which the next lease runs out; apart, because a change that waits for a disk holds
+    /// `inner`.
     expiry: Mutex<Option<SystemTime>>,
 }
 
@@ -180,25 +66,19 @@ impl Store {
         runtime: RuntimeChanges,
     ) -> Result<Self, ChangeError> {
         let mut loader = Loader::default();
-        let backends = Arc::<Backends>::default();
-        let before = Snapshot::default();
-        let snapshot = Building {
-            gateway: &gateway,
-            loader: &mut loader,
-            backends: &backends,
-            before: &before,
-            requested: None,
-        }
-        .whole(config, &runtime)?;
+        let (backends, before) = (Arc::default(), Snapshot::default());
+        let building = Building::new(&gateway, &mut loader, &backends, &before);
+        let snapshot = building.whole(config, &[&runtime])?;
         Ok(Self {
             expiry: Mutex::new(runtime.next_expiry()),
             inner: Mutex::new(Inner {
                 gateway,
                 runtime,
+                declared: BTreeMap::new(),
                 loader,
             }),
-            backends,
             current: ArcSwap::from_pointee(snapshot),
+            backends,
         })
     }
 
@@ -207,7 +87,7 @@ impl Store {
         self.current.load()
     }
 
-    /// What `ctl` did that is in force now.
+    /// The runtime changes in force.
     pub fn runtime(&self) -> RuntimeRecord {
         self.lock().runtime.record()
     }
@@ -218,7 +98,7 @@ impl Store {
         self.lock().loader.client_verifiers()
     }
 
-    /// What the gateway shows where a database names nothing of its own.
+    /// The certificate of the gateway, for databases that name none.
     pub fn gateway_tls(&self) -> GatewayTls {
         self.lock().gateway.clone()
     }
@@ -231,26 +111,6 @@ impl Store {
         &self,
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
-    ) -> Result<RouteChange, ChangeError> {
-        self.try_config(config, gateway, false)
-    }
-
-    /// What [`Store::replace_config`] would do; nothing changes.
-    ///
-    /// # Errors
-    /// As it would.
-    pub fn preview_config(
-        &self,
-        config: BTreeMap<Arc<str>, Declared>,
-        gateway: GatewayTls,
-    ) -> Result<RouteChange, ChangeError> {
-        self.try_config(config, gateway, true)
-    }
-
-    fn try_config(
-        &self,
-        config: BTreeMap<Arc<str>, Declared>,
-        gateway: GatewayTls,
         dry_run: bool,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
@@ -258,27 +118,15 @@ impl Store {
         loader.reread();
         let before = self.current.load_full();
         let same = gateway == inner.gateway && before.is_of(&config);
-        let after = Building {
-            gateway: &gateway,
-            loader: &mut loader,
-            backends: &self.backends,
-            before: &before,
-            requested: None,
-        }
-        .whole(config, &inner.runtime)?;
+        let building = Building::new(&gateway, &mut loader, &self.backends, &before);
+        let after = building.whole(config, &others(&inner.runtime, &inner.declared))?;
         if same && !loader.has_built() {
             if !dry_run {
                 inner.loader = loader;
             }
-            return Ok(RouteChange {
-                revision: before.revision,
-                ..RouteChange::default()
-            });
+            return Ok(self.unchanged());
         }
-        let gone = before.databases.iter().map(|d| &*d.name);
-        let gone = gone.filter(|name| !after.databases.contains_key(name));
-        let names = after.databases.iter().map(|d| &*d.name).chain(gone);
-        let mut change = compare(&before, &after, names);
+        let mut change = RouteChange::of_all(&before, &after);
         change.renewed = renewed::named(
             &loader.renewed(&inner.loader),
             (&before, &after),
@@ -287,8 +135,42 @@ impl Store {
         if !dry_run {
             inner.gateway = gateway;
             inner.loader = loader;
-            self.replace(before, after);
+            self.current.store(Arc::new(after));
         }
+        Ok(change)
+    }
+
+    /// Replaces the declarations of these databases in a source that only declares; `None` removes
+    /// one. It costs as much as the source has declarations.
+    ///
+    /// # Errors
+    /// A file of a database that was served before cannot be used any more; nothing changes then.
+    pub fn declare(
+        &self,
+        origin: Origin,
+        databases: BTreeMap<Arc<str>, Option<Declared>>,
+    ) -> Result<RouteChange, ChangeError> {
+        let mut inner = self.lock();
+        let mut declared = inner.declared.clone();
+        let source = declared
+            .entry(origin)
+            .or_insert_with(|| Declarations::new(origin));
+        let mut replaced = BTreeMap::new();
+        for (name, new) in databases {
+            let old = source.put(&name, new);
+            replaced.insert(name, old);
+        }
+        let names = replaced.keys().map(|name| &**name);
+        let old = replaced.values().flatten();
+        let hosts = old.flat_map(|old| old.hosts.iter());
+        let before = self.current.load_full();
+        let mut loader = inner.loader.clone();
+        let building = Building::new(&inner.gateway, &mut loader, &self.backends, &before);
+        let others = others(&inner.runtime, &declared);
+        let (after, change) = building.part(names.collect(), hosts.collect(), &others)?;
+        inner.loader = loader;
+        inner.declared = declared;
+        self.current.store(Arc::new(after));
         Ok(change)
     }
 
@@ -304,7 +186,7 @@ impl Store {
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = change::expose(&self.current.load(), &inner.runtime, request)?;
+        let changed = request::expose(&self.current.load(), &inner.runtime, request)?;
         self.commit(&mut inner, changed, Some(&request.name), dry_run, persist)
     }
 
@@ -319,14 +201,14 @@ impl Store {
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = change::hide(&self.current.load(), &inner.runtime, request)?;
+        let changed = request::hide(&self.current.load(), &inner.runtime, request)?;
         self.commit(&mut inner, changed, None, dry_run, persist)
     }
 
-    /// Takes all away that `ctl` did about a database; its hosts are no longer refused.
+    /// Removes all runtime changes to a database; its hosts are no longer refused.
     ///
     /// # Errors
-    /// The configuration declares it, it is unknown, or the state directory cannot be written.
+    /// Another source declares it, it is unknown, or the state directory cannot be written.
     pub fn delete(
         &self,
         name: &str,
@@ -334,13 +216,9 @@ impl Store {
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = change::delete(&self.current.load(), &inner.runtime, name)?;
-        let hosts = inner
-            .runtime
-            .get(name)
-            .into_iter()
-            .flat_map(RuntimeEntry::hosts);
-        let freed: Vec<Host> = hosts.cloned().collect();
+        let changed = request::delete(&self.current.load(), &inner.runtime, name)?;
+        let entry = inner.runtime.get(name).into_iter();
+        let freed: Vec<Host> = entry.flat_map(RuntimeEntry::hosts).cloned().collect();
         let change = self.commit(&mut inner, changed, None, dry_run, persist)?;
         Ok(RouteChange { freed, ..change })
     }
@@ -364,12 +242,12 @@ impl Store {
         self.commit(&mut inner, changed, None, false, &|_, _| Ok(()))
     }
 
-    /// When the next lease runs out.
+    /// The time at which the next lease runs out.
     pub fn next_expiry(&self) -> Option<SystemTime> {
         *self.expiry.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes a change, or leaves everything as it was.
+    /// Makes a change by `ctl`, or leaves everything as it was.
     fn commit(
         &self,
         inner: &mut Inner,
@@ -380,63 +258,36 @@ impl Store {
     ) -> Result<RouteChange, ChangeError> {
         let edit = Edit::begin(&mut inner.runtime, changed);
         let before = self.current.load_full();
-        let mut names = affected(&edit.before, edit.runtime);
         let exposed = |snapshot: &Snapshot| snapshot.databases.get(requested?).cloned();
-        if names.is_empty() {
+        if edit.is_empty() {
             return Ok(RouteChange {
-                revision: before.revision,
                 database: exposed(&before),
-                ..RouteChange::default()
+                ..self.unchanged()
             });
         }
-        let hosts = edit
-            .before
-            .iter()
-            .flat_map(|(_, entry)| entry.hosts())
-            .collect();
         let mut loader = inner.loader.clone();
-        names.extend(before.left_out.iter().map(String::as_str));
-        let after = Building {
-            gateway: &inner.gateway,
-            loader: &mut loader,
-            backends: &self.backends,
-            before: &before,
-            requested,
-        }
-        .part(&names, hosts, edit.runtime)?;
+        let building = Building::new(&inner.gateway, &mut loader, &self.backends, &before);
+        let others = others(edit.runtime(), &inner.declared);
+        let (after, change) =
+            building
+                .asked_for(requested)
+                .part(edit.names(), edit.hosts_before(), &others)?;
         let change = RouteChange {
             database: exposed(&after),
-            ..compare(&before, &after, names.into_iter())
+            ..change
         };
         if !dry_run {
             let lasting = edit.lasting();
             if !lasting.is_empty() {
-                persist(&lasting, edit.runtime).map_err(ChangeError::State)?;
+                persist(&lasting, edit.runtime()).map_err(ChangeError::State)?;
             }
             edit.keep();
             *self.expiry.lock().unwrap_or_else(PoisonError::into_inner) =
                 inner.runtime.next_expiry();
             inner.loader = loader;
-            self.replace(before, after);
+            self.current.store(Arc::new(after));
         }
         Ok(change)
-    }
-
-    /// Puts a snapshot in force.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "the last of its owners frees it here"
-    )]
-    fn replace(&self, before: Arc<Snapshot>, after: Snapshot) {
-        self.current.store(Arc::new(after));
-        // Sessions hold a snapshot for as long as a look-up takes. Whoever lets go last frees what
-        // the change has left behind, which may be much: better this thread than theirs.
-        for _ in 0..PATIENCE {
-            if Arc::strong_count(&before) == 1 {
-                return;
-            }
-            std::thread::yield_now();
-        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -6,15 +6,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::database::{Exposure, ExposureState, Origin};
+use super::database::{Exposure, ExposureState};
 use super::shards::{Keyed, Shards};
+use super::source::Origin;
 use super::{Database, Host};
 use crate::tls::ServerName;
 
 /// A host and the database that it leads to.
 #[derive(Clone, Debug)]
 pub struct Route {
-    /// Where it leads.
+    /// The database.
     pub database: Arc<Database>,
     /// The index of the exposure among those of the database.
     pub index: u32,
@@ -48,19 +49,19 @@ impl Keyed for Route {
     }
 }
 
-/// A host that led to a database and does not any more. Whoever asks for it wants that database, so
-/// it leads nowhere else, whatever wildcard or default would take it.
+/// A host that led to a database and does not any more. A client that asks for it wants that
+/// database, so it is refused, and no wildcard or default takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Withdrawn {
     /// The host, which may be a wildcard.
     pub host: Host,
-    /// Where it led.
+    /// The database to which it led.
     pub database: Arc<str>,
-    /// Reason why it does not any more.
-    pub why: WithdrawnReason,
+    /// The reason why it does not any more.
+    pub reason: WithdrawnReason,
 }
 
-/// Reason why a host is withdrawn.
+/// The reason why a host is withdrawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WithdrawnReason {
     /// `ctl hide`.
@@ -74,7 +75,7 @@ pub enum WithdrawnReason {
 impl fmt::Display for Withdrawn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { host, database, .. } = self;
-        match self.why {
+        match self.reason {
             WithdrawnReason::Hidden => write!(
                 f,
                 "{host} of database {database} is hidden by ctl: `dbgate ctl expose {database} --host {host}` takes it back"
@@ -97,14 +98,14 @@ impl Keyed for Withdrawn {
     }
 }
 
-/// Where a name leads.
+/// The result of a lookup.
 #[derive(Clone, Copy, Debug)]
 pub enum Lookup<'a> {
-    /// To a database.
+    /// A database.
     Route(&'a Route),
-    /// Nowhere, and to no default either.
+    /// A refusal, also where there is a default.
     Withdrawn(&'a Withdrawn),
-    /// Nowhere: it is one for a default.
+    /// Nothing: a default may take it.
     Nothing,
 }
 
@@ -159,9 +160,9 @@ impl<T: Keyed + Clone> Hosts<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     active: Hosts<Route>,
-    /// Hosts of the configuration that are switched off.
+    /// Hosts that `ctl` switched off.
     hidden: Hosts<Route>,
-    /// Hosts that are refused where they lead nowhere; mostly very few.
+    /// Hosts that are refused unless they are active; mostly very few.
     withdrawn: Hosts<Withdrawn>,
 }
 
@@ -212,7 +213,7 @@ impl Table {
         }
     }
 
-    /// Says why a host is refused while it leads nowhere, or that it is not.
+    /// Sets or removes the reason why a host is refused while it is not active.
     pub fn withdraw(&mut self, host: &Host, withdrawn: Option<Withdrawn>) {
         let hosts = self.withdrawn.of_mut(host);
         match withdrawn {
@@ -253,14 +254,13 @@ impl Table {
         self.active.of(host)
     }
 
-    /// The database that the configuration gives a host to, be it hidden or not.
+    /// The database to which such a source gives a host, be it hidden or not.
     #[must_use]
-    pub fn declarer(&self, host: &Host) -> Option<&Arc<Database>> {
+    pub fn given_by(&self, host: &Host, is: fn(Origin) -> bool) -> Option<&Arc<Database>> {
         let routes = [self.active.of(host), self.hidden.of(host)];
         let mut routes = routes.into_iter().flatten();
-        let declared =
-            |route: &&Route| route.exposure().is_some_and(|e| e.origin == Origin::Config);
-        routes.find(declared).map(|route| &route.database)
+        let given = |route: &&Route| route.exposure().is_some_and(|e| is(e.origin));
+        routes.find(given).map(|route| &route.database)
     }
 
     /// Number of hosts.
@@ -269,7 +269,7 @@ impl Table {
         self.active.exact.len() + self.active.by_suffix.len()
     }
 
-    /// Whether no host leads anywhere.
+    /// True without any active host.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -85,7 +85,7 @@ pub(super) mod faults {
     use std::cell::Cell;
     use std::io;
 
-    /// Which calls fail, counted from 0 since the plan was made, and how.
+    /// The calls that fail, counted from 0 since the plan was made, and their error.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Plan {
         pub(crate) first: u32,

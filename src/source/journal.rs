@@ -19,7 +19,7 @@ use super::disk;
 use crate::file::own;
 use crate::route::runtime::{RuntimeChanges, RuntimeEntry};
 
-/// How well a change is kept.
+/// The degree to which a change is kept.
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Kept {
@@ -35,7 +35,7 @@ pub(super) struct Journal {
     file: File,
     /// Bytes that are kept; what is behind them, if anything, is not.
     kept: u64,
-    /// Whether there may be something behind them.
+    /// True if there may be something behind them.
     torn: bool,
 }
 
@@ -45,7 +45,7 @@ struct Head {
     generation: u64,
 }
 
-/// What a change made of each database that it was about.
+/// The new entries of the databases that a change was about.
 type Line = BTreeMap<String, RuntimeEntry>;
 
 impl Journal {
@@ -182,7 +182,7 @@ fn tell_cut_short(path: &Path, rest: &[u8]) {
         warn!(
             file = %path.display(),
             bytes = rest.len(),
-            "the last line was cut short and is left out: the gateway ended while it wrote a change, which nobody was told is done"
+            "the last line was cut short and is left out: the gateway ended while it wrote a change that it had not confirmed"
         );
     }
 }

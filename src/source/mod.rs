@@ -1,6 +1,6 @@
-//! Where declarations come from besides the configuration file: so far, what `ctl` left on disk.
+//! Sources of routes besides the configuration file: so far, what `ctl` left on disk.
 //!
-//! Not here: laying them over the configuration ([`crate::route::runtime`]).
+//! Not here: which source wins ([`crate::route`]).
 
 mod disk;
 mod journal;

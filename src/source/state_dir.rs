@@ -33,20 +33,20 @@ const VERSION: u64 = 2;
 /// The file that holds the runtime changes.
 const FILE: &str = "exposures.json";
 
-/// What [`FILE`] is while it is being written. One left behind by a crash is removed.
+/// The new [`FILE`] while it is being written. One left behind by a crash is removed.
 const UNFINISHED: &str = "exposures.json.new";
 
-/// What [`FILE`] was before, while a change may have to be taken back.
+/// The old [`FILE`], while a change may have to be taken back.
 const BEFORE: &str = "exposures.json.old";
 
-/// What changed since [`FILE`] was written.
+/// The changes since [`FILE`] was written.
 const JOURNAL: &str = "exposures.journal";
 
-/// What a gateway starts without where [`FILE`] is moved away.
+/// The words for what a gateway starts without where [`FILE`] is moved away.
 const WITHOUT_FILE: &str =
     ", and exposures.journal if it is there, to start without the exposures made by ctl";
 
-/// What a gateway starts without where [`JOURNAL`] is moved away.
+/// The words for what a gateway starts without where [`JOURNAL`] is moved away.
 const WITHOUT_JOURNAL: &str = " to start without what ctl did since exposures.json was written";
 
 /// A file up to this size, in bytes, is written anew at each change.
@@ -61,7 +61,7 @@ const MAX_JOURNAL: u64 = 2 * MAX_SIZE;
 /// Locked for as long as a gateway uses the directory; the file itself is empty.
 const LOCK: &str = "lock";
 
-/// Why the state directory cannot be used.
+/// The reason why the state directory cannot be used.
 #[derive(Debug, Error)]
 pub enum StateError {
     /// The directory or its lock cannot be made.
@@ -69,7 +69,7 @@ pub enum StateError {
     Open {
         /// The directory.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// Another process has it.
@@ -86,7 +86,7 @@ pub enum StateError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
     /// The file of exposures holds something else. It is left as it is.
@@ -97,9 +97,9 @@ pub enum StateError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         what: String,
-        /// What a gateway then starts without.
+        /// The words for what a gateway then starts without.
         without: &'static str,
     },
 }
@@ -112,14 +112,14 @@ pub struct StateDir {
     _lock: File,
 }
 
-/// What is known of the two files.
+/// The state of the two files.
 #[derive(Debug, Default)]
 struct Files {
-    /// How often [`FILE`] was written.
+    /// The number of times that [`FILE`] was written.
     generation: u64,
     /// Its size in bytes.
     size: u64,
-    /// What was changed since then.
+    /// The changes since then.
     journal: Option<Journal>,
 }
 
@@ -177,7 +177,8 @@ impl StateDir {
         &self.path
     }
 
-    /// What was saved last; nothing where nothing was. Call it before the first save.
+    /// The runtime changes that were saved last; none if nothing was saved. Call it before the first
+    /// save.
     ///
     /// # Errors
     /// A file cannot be read or understood. Neither is touched.
@@ -218,7 +219,7 @@ impl StateDir {
             }
             Err(source) => return Err(StateError::Read { path, source }),
         }
-        // As for the journal: what is told from here on must not be lost to a power cut.
+        // As for the journal: what is confirmed from here on must not be lost to a power cut.
         disk::directory(&self.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| StateError::Read {
@@ -265,7 +266,7 @@ impl StateDir {
             size,
             journal,
         } = &mut *files;
-        // A file of the first layout tells no generation that a journal could belong to.
+        // A file of the first layout has no generation to which a journal could belong to.
         if *generation > 0 && *size > SMALL && journal.as_ref().map_or(0, Journal::len) <= *size {
             let line = journal::line(change)?;
             if let Some(journal) = journal {
@@ -273,7 +274,7 @@ impl StateDir {
             }
             return self.begin_journal(*generation, &line, journal);
         }
-        // Should writing fail half way, nobody knows to which file the journal belongs: the next
+        // Should writing fail half way, it is not known to which file the journal belongs: the next
         // change then writes it anew, too.
         *generation += 1;
         *journal = None;

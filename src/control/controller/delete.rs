@@ -7,7 +7,7 @@ use crate::control::answer::DeleteAnswer;
 use crate::control::error::CommandError;
 use crate::control::params::{DeleteParams, RunningSessions};
 use crate::control::reads::{self, millis, number, texts};
-use crate::route::store::ChangeError;
+use crate::route::request::ChangeError;
 
 impl Controller {
     /// Deletes what `ctl` made of a database.

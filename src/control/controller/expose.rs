@@ -11,9 +11,9 @@ use crate::control::error::CommandError;
 use crate::control::params::{ExposeParams, RunningSessions};
 use crate::control::reads::{self, number, texts};
 use crate::route::Database;
+use crate::route::request::{ChangeError, ExposeRequest};
 use crate::route::runtime::Lease;
 use crate::route::spec::check_name;
-use crate::route::store::{ChangeError, ExposeRequest};
 
 /// The longest lease: ten years, so that its end is a date that can be told.
 const LONGEST_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;

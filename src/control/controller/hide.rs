@@ -10,7 +10,7 @@ use crate::control::error::CommandError;
 use crate::control::params::{HideParams, RunningSessions};
 use crate::control::reads::{self, millis, number, texts};
 use crate::route::Host;
-use crate::route::store::{ChangeError, HideRequest};
+use crate::route::request::{ChangeError, HideRequest};
 
 impl Controller {
     pub(super) fn hide(

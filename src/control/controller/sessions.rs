@@ -13,7 +13,7 @@ use crate::control::error::CommandError;
 use crate::control::params::{DrainParams, HideParams, KillParams, RunningSessions};
 use crate::control::reads::{self, millis, number};
 use crate::route::Host;
-use crate::route::store::RouteChange;
+use crate::route::RouteChange;
 use crate::sessions::LiveSession;
 use crate::stats::CloseReason;
 

@@ -9,7 +9,7 @@ use crate::access_log::AccessLog;
 use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
-use crate::route::store::{ExposeRequest, HideRequest};
+use crate::route::request::{ExposeRequest, HideRequest};
 use crate::sessions::{RequestedHost, SessionGuard};
 use crate::stats::{CloseReason, Event, Reject};
 

@@ -1,7 +1,6 @@
-//! What configuration and runtime changes become, in cases and against a model that looks at everything at
-//! each change.
+//! Merged sources, in cases and against a model that looks at everything at each change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,9 +11,11 @@ use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 use crate::route::Lookup;
+use crate::route::RouteChange;
 use crate::route::ground::{Config, Ground, broken, host, spec};
-use crate::route::runtime::{Declared, Lease, RuntimeChanges, RuntimeRecord};
-use crate::route::store::{ChangeError, ExposeRequest, HideRequest, RouteChange};
+use crate::route::request::{ChangeError, ExposeRequest, HideRequest};
+use crate::route::runtime::{Lease, RuntimeChanges, RuntimeEntry, RuntimeRecord};
+use crate::route::source::Declared;
 use crate::tls::ServerName;
 
 fn config(entries: &[(&str, u16, &[&str])]) -> Config {
@@ -118,110 +119,164 @@ fn what_a_change_is_not_about_is_not_touched() {
     assert!(!change.changed && change.revision == revision, "{change:?}");
 }
 
-/// What the gateway shall do, told by looking at everything.
+/// The routes that there should be, found by looking at everything.
 mod model {
     use super::*;
 
     /// Databases by name, and the notes.
     pub(super) type World = (BTreeMap<String, Merged>, BTreeSet<String>);
 
-    fn hides(runtime: &RuntimeRecord, name: &str, host: &Host) -> bool {
-        runtime
-            .hidden
-            .get(name)
-            .is_some_and(|hosts| hosts.contains(host))
+    /// All sources.
+    #[derive(Clone, Debug, Default)]
+    pub(super) struct Sources {
+        pub(super) config: Config,
+        pub(super) runtime: RuntimeRecord,
+        pub(super) third: Config,
     }
 
-    pub(super) fn merge(config: &Config, runtime: &RuntimeRecord) -> World {
-        let mut notes = BTreeSet::new();
-        let mut owners: BTreeMap<&Host, &str> = BTreeMap::new();
-        for (name, declared) in config {
-            for host in declared.hosts.iter().filter(|h| !hides(runtime, name, h)) {
-                owners.insert(host, name);
+    /// A host that a source gives to a database.
+    struct Claim<'a> {
+        source: Origin,
+        database: &'a str,
+        host: &'a Host,
+        lease: Lease,
+    }
+
+    impl Sources {
+        /// The declarations of a name, the one that counts first.
+        fn declarations(&self, name: &str) -> Vec<(Origin, &DatabaseSpec)> {
+            let config = self.config.get(name).map(|d| (Origin::Config, &d.spec));
+            let runtime = self.runtime.databases.get(name);
+            let runtime = runtime.map(|spec| (Origin::Runtime, spec));
+            let third = self.third.get(name).map(|d| (Origin::Third, &d.spec));
+            [config, runtime, third].into_iter().flatten().collect()
+        }
+
+        fn names(&self) -> BTreeSet<&str> {
+            let config = self.config.keys().chain(self.third.keys());
+            let runtime = self.runtime.databases.keys();
+            let all = config.chain(runtime).chain(self.runtime.exposed.keys());
+            all.map(|name| &**name).collect()
+        }
+
+        /// All claims that count, each pair of database and host once.
+        fn claims(&self) -> Vec<Claim<'_>> {
+            let mut all = Vec::new();
+            for (source, config) in [(Origin::Config, &self.config), (Origin::Third, &self.third)] {
+                for (database, declared) in config {
+                    if self.declarations(database)[0].0 != source {
+                        continue;
+                    }
+                    all.extend(declared.hosts.iter().map(|host| Claim {
+                        source,
+                        database,
+                        host,
+                        lease: Lease::default(),
+                    }));
+                }
             }
+            for (database, hosts) in &self.runtime.exposed {
+                if !self.declarations(database).is_empty() {
+                    all.extend(hosts.iter().map(|(host, lease)| Claim {
+                        source: Origin::Runtime,
+                        database,
+                        host,
+                        lease: *lease,
+                    }));
+                }
+            }
+            all.sort_by_key(|claim| claim.source);
+            let mut pairs = BTreeSet::new();
+            all.retain(|claim| pairs.insert((claim.database, claim.host)));
+            all
         }
-        for name in runtime.databases.keys().filter(|n| config.contains_key(*n)) {
-            notes.insert(format!(
-                "database {name} is declared in the configuration: the one made by ctl under that name is not used"
-            ));
+
+        fn is_hidden(&self, claim: &Claim<'_>) -> bool {
+            let hidden = self.runtime.hidden.get(claim.database);
+            claim.source != Origin::Runtime && hidden.is_some_and(|h| h.contains(claim.host))
         }
-        for name in runtime.exposed.keys() {
-            if !config.contains_key(name) && !runtime.databases.contains_key(name) {
+    }
+
+    pub(super) fn merge(sources: &Sources) -> World {
+        let mut notes = BTreeSet::new();
+        let (mut databases, claims) = (BTreeMap::new(), sources.claims());
+        let mut owners: BTreeMap<&Host, (Origin, Origin, &str)> = BTreeMap::new();
+        for claim in claims.iter().filter(|claim| !sources.is_hidden(claim)) {
+            let declared = sources.declarations(claim.database)[0].0;
+            let place = (claim.source, declared, claim.database);
+            let owner = owners.entry(claim.host).or_insert(place);
+            *owner = place.min(*owner);
+        }
+        for name in sources.names() {
+            let declarations = sources.declarations(name);
+            let Some((&(origin, spec), losers)) = declarations.split_first() else {
                 notes.insert(format!(
                     "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
                 ));
+                continue;
+            };
+            for (loser, _) in losers {
+                notes.insert(format!(
+                    "database {name} is {}: the one {} under that name is not used",
+                    origin.declared(),
+                    loser.declared()
+                ));
             }
-        }
-        let declared = config
-            .iter()
-            .map(|(name, d)| (&**name, &d.spec, &*d.hosts, Origin::Config));
-        let made = runtime
-            .databases
-            .iter()
-            .filter(|(name, _)| !config.contains_key(*name))
-            .map(|(name, spec)| (&**name, spec, [].as_slice(), Origin::Runtime));
-        let mut world = BTreeMap::new();
-        for (name, spec, config_hosts, origin) in declared.chain(made) {
-            let of_config = config_hosts.iter().map(|host| {
-                let state = if hides(runtime, name, host) {
+            let mut exposures = Vec::new();
+            for claim in claims.iter().filter(|claim| claim.database == name) {
+                let owner = owners.get(claim.host).map(|(_, _, owner)| *owner);
+                let state = if sources.is_hidden(claim) {
                     ExposureState::Hidden
-                } else {
+                } else if owner == Some(name) {
                     ExposureState::Active
-                };
-                Exposure::of_config(host.clone(), state)
-            });
-            let mut exposures: Vec<Exposure> = of_config.collect();
-            for (host, lease) in runtime.exposed.get(name).into_iter().flatten() {
-                if config_hosts.contains(host) {
-                    continue;
-                }
-                let owner = *owners.entry(host).or_insert(name);
-                if owner != name {
+                } else {
                     notes.insert(format!(
-                        "host {host} leads to {owner}: what ctl exposed of {name} under it is not used"
+                        "host {} leads to {}: what {} exposed of {name} under it is not used",
+                        claim.host,
+                        owner.unwrap(),
+                        claim.source.name()
                     ));
-                }
+                    ExposureState::Shadowed
+                };
                 exposures.push(Exposure {
-                    host: host.clone(),
-                    origin: Origin::Runtime,
-                    state: if owner == name {
-                        ExposureState::Active
-                    } else {
-                        ExposureState::Shadowed
-                    },
-                    lease: (!lease.lasts()).then(|| Box::new(*lease)),
+                    host: claim.host.clone(),
+                    origin: claim.source,
+                    state,
+                    lease: (!claim.lease.lasts()).then(|| Box::new(claim.lease)),
                 });
             }
-            let spec = spec.clone();
             let merged = Merged {
-                spec,
+                spec: spec.clone(),
                 origin,
                 exposures: exposures.into(),
             };
             if merged.spec == broken() {
-                notes.insert(format!("database {name}, made by ctl, is left out"));
+                notes.insert(format!(
+                    "database {name}, {}, is left out",
+                    origin.declared()
+                ));
             } else {
-                world.insert(name.to_owned(), merged);
+                databases.insert(name.to_owned(), merged);
             }
         }
-        (world, notes)
+        (databases, notes)
     }
 
-    /// The hosts that are refused as themselves: of all that `ctl` knows, those that lead nowhere.
-    pub(super) fn refused(
-        runtime: &RuntimeRecord,
-        routes: &BTreeMap<Host, String>,
-    ) -> BTreeSet<Host> {
+    /// The hosts that are refused as themselves: of all that `ctl` and the third source know, those
+    /// that lead nowhere.
+    pub(super) fn refused(sources: &Sources, routes: &BTreeMap<Host, String>) -> BTreeSet<Host> {
+        let Sources { runtime, third, .. } = sources;
         let exposed = runtime.exposed.values().flat_map(BTreeMap::keys);
         let hidden = runtime.hidden.values().flatten();
-        let over = runtime.ended.values().flatten();
-        let all = exposed.chain(hidden).chain(over);
+        let ended = runtime.ended.values().flatten();
+        let third = third.values().flat_map(|declared| declared.hosts.iter());
+        let all = exposed.chain(hidden).chain(ended).chain(third);
         all.filter(|host| !routes.contains_key(host))
             .cloned()
             .collect()
     }
 
-    /// Where a name leads: the very name comes before the wildcard.
+    /// The database of a name: the very name comes before the wildcard.
     pub(super) fn lookup(
         name: &ServerName,
         routes: &BTreeMap<Host, String>,
@@ -270,7 +325,7 @@ fn world(snapshot: &Snapshot) -> model::World {
     (databases.collect(), notes.collect())
 }
 
-/// Where a lookup leads, in words.
+/// The result of a lookup, in words.
 fn words(found: Lookup<'_>) -> String {
     match found {
         Lookup::Route(route) => route.database.name.to_string(),
@@ -343,6 +398,17 @@ fn some_runtime() -> impl Strategy<Value = RuntimeRecord> {
         })
 }
 
+/// Declarations of the third source, also such that lay claim to names and hosts of others.
+fn some_declarations() -> impl Strategy<Value = BTreeMap<Arc<str>, Option<Declared>>> {
+    let spec = prop_oneof![4 => (1..3_u16).prop_map(spec), 1 => Just(broken())];
+    let declared = (spec, some_hosts()).prop_map(|(spec, hosts)| Declared {
+        spec,
+        hosts: hosts.into_iter().collect(),
+    });
+    let declared = prop_oneof![3 => declared.prop_map(Some), 1 => Just(None)];
+    btree_map(some_name(), declared, 1..3)
+}
+
 #[derive(Clone, Debug)]
 enum Operation {
     Expose(ExposeRequest, bool),
@@ -350,6 +416,7 @@ enum Operation {
     Delete(String, bool),
     Expire(u64),
     Reload(Config),
+    Declare(BTreeMap<Arc<str>, Option<Declared>>),
 }
 
 fn some_operation() -> impl Strategy<Value = Operation> {
@@ -379,6 +446,7 @@ fn some_operation() -> impl Strategy<Value = Operation> {
         1 => (some_name(), dry_run()).prop_map(|(name, dry_run)| Operation::Delete(name, dry_run)),
         1 => (0..5_u64).prop_map(Operation::Expire),
         1 => some_config().prop_map(Operation::Reload),
+        3 => some_declarations().prop_map(Operation::Declare),
     ]
 }
 
@@ -389,12 +457,13 @@ proptest! {
         runtime in some_runtime(),
         operations in vec(some_operation(), 1..20),
     ) {
-        let mut config = first;
-        let ground = Ground::new(config.clone(), runtime);
+        let ground = Ground::new(first.clone(), runtime);
         let store = &ground.store;
+        let mut sources = model::Sources { config: first, ..model::Sources::default() };
         let mut withdrawn = BTreeSet::new();
         for operation in operations {
-            let before = model::merge(&config, &store.runtime());
+            sources.runtime = store.runtime();
+            let before = model::merge(&sources);
             let revision = store.snapshot().revision;
             let keep = &|_: &BTreeMap<&str, RuntimeEntry>, _: &RuntimeChanges| Ok(());
             let (done, dry_run): (Result<RouteChange, ChangeError>, bool) = match &operation {
@@ -406,12 +475,25 @@ proptest! {
                     let done = ground.reload(next.clone());
                     // Where files are missing it is refused, and nothing has changed.
                     if done.is_ok() {
-                        config = next.clone();
+                        sources.config = next.clone();
+                    }
+                    (done, false)
+                }
+                Operation::Declare(databases) => {
+                    let done = store.declare(Origin::Third, databases.clone());
+                    if done.is_ok() {
+                        for (name, declared) in databases {
+                            match declared {
+                                Some(declared) => sources.third.insert(name.clone(), declared.clone()),
+                                None => sources.third.remove(name),
+                            };
+                        }
                     }
                     (done, false)
                 }
             };
-            let after = model::merge(&config, &store.runtime());
+            sources.runtime = store.runtime();
+            let after = model::merge(&sources);
             let snapshot = store.snapshot();
             prop_assert_eq!(world(&snapshot), after.clone(), "after {:?}", operation);
             let routes = model::routes(&after);
@@ -423,7 +505,7 @@ proptest! {
                 let route = snapshot.table.route(&host);
                 prop_assert_eq!(route.and_then(|r| r.host()), route.map(|_| &host));
             }
-            let refused = model::refused(&store.runtime(), &routes);
+            let refused = model::refused(&sources, &routes);
             for text in ["1.x", "4.y", "5.x", "5.y", "y"] {
                 let name = ServerName::parse(text).unwrap();
                 let found = words(snapshot.table.lookup(&name));

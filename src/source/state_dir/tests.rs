@@ -1,4 +1,4 @@
-//! What is kept over a restart, after a crash at any moment, and beside files that are damaged.
+//! Changes that are kept over a restart, after a crash at any moment, and beside files that are damaged.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -121,7 +121,7 @@ fn a_damaged_file_is_told_and_left_alone() {
         ("{\"version\":1,\"hiden\":{}}", "hiden"),
         (
             "{\"version\":1,\"hidden\":{\"a\":[\"10.0.0.1\"]}}",
-            "no host",
+            "not a host",
         ),
     ] {
         fs::write(&file, text).unwrap();
@@ -313,7 +313,7 @@ fn a_directory_that_others_can_write_in_is_refused() {
     assert!(!scratch.path().join(LOCK).exists());
 }
 
-/// What a change is made of, before and after: with no file, a small one, a large one, a journal
+/// A change, before and after: with no file, a small one, a large one, a journal
 /// beside it, one that is as large.
 fn stages() -> Vec<Stage> {
     fn journal(path: &Path, full: bool) -> RuntimeChanges {
