@@ -131,7 +131,7 @@ pub async fn start(
     options: Options,
     held: HeldSockets,
 ) -> Result<Server, StartError> {
-    check_use(&config, &held)?;
+    check_inherited(&config, &held)?;
     let held = Arc::new(held);
     let state = StateDir::open(&options.state_dir)?;
     let runtime = state.load()?;
@@ -256,7 +256,7 @@ impl Server {
 }
 
 /// Fails if an inherited socket belongs to no listener: its clients would connect in vain.
-fn check_use(config: &Config, held: &HeldSockets) -> Result<(), StartError> {
+fn check_inherited(config: &Config, held: &HeldSockets) -> Result<(), StartError> {
     let listeners = config.listeners.iter().flat_map(|l| l.bind.clone());
     let bound: Vec<SocketAddr> = listeners.chain(config.metrics).collect();
     let unused = held.unused(&bound);
@@ -314,8 +314,8 @@ async fn next_expiry(controller: &Controller) {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, keeps some back for the control side, and
-/// says so if the limit is too low for the configured number of sessions.
+/// Raises the soft limit on open files to the hard one, reserves some for the control side, and
+/// warns if the limit is too low for the configured number of sessions.
 fn raise_descriptor_limit(settings: &Settings, threads: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);

@@ -146,7 +146,7 @@ mod tests {
 
     use super::*;
 
-    /// An address that answers nobody: its queue is full, so the kernel drops what comes.
+    /// An address that does not answer: its queue is full, so the kernel drops packets.
     fn black_hole() -> (SocketAddr, Vec<Socket>) {
         let tcp = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let listener = tcp();
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_swallows_packets_does_not_keep_the_next_from_its_turn() {
+    async fn an_address_that_drops_packets_does_not_delay_the_next() {
         let (hole, _sockets) = black_hole();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let good = listener.local_addr().unwrap();
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_last_error_is_told_when_no_address_answers() {
+    async fn the_last_error_is_returned_when_no_address_answers() {
         let name = ServerName::parse("none.example").unwrap();
         let closed = {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_and_a_reset_are_told_apart_also_behind_bytes() {
+    async fn an_end_and_a_reset_are_distinguished_also_behind_bytes() {
         for bytes in [&b""[..], b"unread"] {
             let (near, mut far) = pair().await;
             far.write_all(bytes).await.unwrap();

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_of_our_own_refuses_clients_while_nobody_accepts() {
+    fn a_socket_bound_here_refuses_clients_while_it_is_not_lent() {
         let mut held = HeldSockets::default();
         let addr = {
             let free = listening("127.0.0.1:0");
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn families_have_to_be_as_the_configuration_wants_them() {
+    fn families_have_to_match_the_configuration() {
         let mut held = HeldSockets::default();
         let socket = listening("[::]:0");
         let addr = socket.local_addr().unwrap();

@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_share_a_port_and_nobody_else_gets_it() {
+    fn threads_share_a_port_and_another_process_cannot_bind_it() {
         let sockets = bind(SocketAddr::from(([127, 0, 0, 1], 0)), false, 3, false).unwrap();
         for socket in &sockets {
             listen(socket).unwrap();

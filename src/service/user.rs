@@ -295,6 +295,18 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_found_by_name_and_by_number() {
+        assert_eq!(group_id("root").unwrap(), 0);
+        assert_eq!(group_id("4000000").unwrap(), 4_000_000);
+        let error = group_id("no-such-group").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert!(
+            error.to_string().contains("no group no-such-group"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_directory_is_made_once_and_given_to_the_user() {
         if !root() {
             return;
