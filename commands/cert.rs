@@ -4,55 +4,24 @@
 //! read as what it should be, 4 something else is there already.
 
 mod check;
+mod common;
 mod lines;
 mod secret;
 mod show;
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use dbgate::cert::{
-    self, Bundle, CertError, HostName, IssuedPair, LeafRequest, PairChange, RootRequest, Signer,
-    Subject,
+    self, HostName, IssuedPair, LeafRequest, PairChange, RootRequest, Signer, Subject,
 };
 
 use crate::cli::{CaArgs, CertArgs, CertCommand, NewArgs};
 use crate::out;
 use crate::table::{escape_lines, fields};
-
-const NOT_DONE: u8 = 1;
-const USAGE: u8 = 2;
-const UNREADABLE: u8 = 3;
-const CONFLICT: u8 = 4;
-
-/// Why a command was not done.
-struct Failure {
-    code: u8,
-    message: String,
-}
-
-impl Failure {
-    fn new(code: u8, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
-}
-
-impl From<CertError> for Failure {
-    fn from(error: CertError) -> Self {
-        let code = match &error {
-            CertError::Read { .. } | CertError::Content { .. } => UNREADABLE,
-            CertError::Conflict(_) => CONFLICT,
-            CertError::Name(_) => USAGE,
-            _ => NOT_DONE,
-        };
-        Self::new(code, error.to_string())
-    }
-}
+use common::{Failure, USAGE, print};
 
 /// Carries out one command and says what came of it.
 pub(crate) fn run(args: CertArgs) -> ExitCode {
@@ -140,26 +109,8 @@ fn subject(args: &NewArgs) -> Result<Subject, Failure> {
     Ok(Subject::Server(names))
 }
 
-/// The file that stands for standard input.
-fn is_stdin(file: &Path) -> bool {
-    file == Path::new("-")
-}
-
-/// The certificates and keys in a file, or in what standard input brings.
-fn read_bundle(file: &Path) -> Result<Bundle, CertError> {
-    if is_stdin(file) {
-        cert::read_bundle_from(io::stdin().lock(), Path::new("standard input"))
-    } else {
-        cert::read_bundle(file)
-    }
-}
-
 fn days(number: u32) -> Duration {
     Duration::from_secs(u64::from(number) * 24 * 60 * 60)
-}
-
-fn print(text: &str) -> Result<(), Failure> {
-    out::print(text).map_err(|e| Failure::new(NOT_DONE, format!("cannot write the answer: {e}")))
 }
 
 fn remark(made: &IssuedPair) {

@@ -4,6 +4,7 @@
 //! wrong, 2 usage, 3 cannot resolve or connect, 4 no usable handshake. The other commands document
 //! their own.
 
+mod exit_code;
 mod explain;
 mod listen;
 mod pcap;
@@ -16,8 +17,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::{ProbeArgs, ProbeCommand};
-
-const USAGE: u8 = 2;
 
 pub(crate) fn run(args: ProbeArgs) -> Result<ExitCode> {
     match args.command {

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use dbgate::cert::{self, View};
 
-use super::{Failure, UNREADABLE, print, read_bundle};
+use super::common::{Failure, UNREADABLE, print, read_bundle};
 use crate::cli::CheckArgs;
 use crate::table::escape;
 

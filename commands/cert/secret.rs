@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use dbgate::cert::IssuedPair;
 
-use super::{Failure, UNREADABLE};
+use super::common::{Failure, UNREADABLE};
 
 /// The manifest, YAML. The name and the namespace need no quotes.
 pub(super) fn manifest(

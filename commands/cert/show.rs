@@ -13,7 +13,7 @@ use dbgate::probe::{Finding, Report, RuleStage};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Failure, NOT_DONE, UNREADABLE, USAGE, is_stdin, print, read_bundle};
+use super::common::{Failure, NOT_DONE, UNREADABLE, USAGE, is_stdin, print, read_bundle};
 use crate::cli::{CertOutput, ShowArgs};
 use crate::table::{escape, fields};
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use dbgate::probe::{Rule, RuleStage, rules};
 
+use super::exit_code::USAGE;
 use super::print::Page;
 use crate::out;
 
@@ -21,7 +22,7 @@ pub(crate) fn run(code: Option<&str>) -> Result<ExitCode> {
         Some(code) => {
             let Some(rule) = find(code) else {
                 out::complain(&unknown(code));
-                return Ok(ExitCode::from(super::USAGE));
+                return Ok(ExitCode::from(USAGE));
             };
             one(rule)
         }

@@ -15,14 +15,11 @@ use dbgate::probe::{RuleStage, Verdict};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::exit_code::{NO_CONNECTION, NO_HANDSHAKE, TROUBLE, USAGE};
 use super::print::{self, Page};
 use crate::cli::{ListenArgs, ProbeOutput, ProbeProtocol};
 use crate::out;
 use crate::table::escape;
-
-const TROUBLE: u8 = 1;
-const NO_CONNECTION: u8 = 3;
-const NO_HANDSHAKE: u8 = 4;
 
 /// Reports that wait for a slow reader before clients do.
 const QUEUE: usize = 64;
@@ -44,7 +41,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
             out::complain(&format!(
                 "--forward {host}: say which port, as in {host}:5432"
             ));
-            return Ok(ExitCode::from(super::USAGE));
+            return Ok(ExitCode::from(USAGE));
         }
         (None, true) => Mode::Certify,
         (None, false) => Mode::Refuse,

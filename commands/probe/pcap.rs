@@ -5,27 +5,23 @@
 
 mod live;
 mod rows;
+mod summary;
 mod trace;
 
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use dbgate::probe::capture::conversations::Pace;
-use dbgate::probe::capture::file::CaptureError;
 use dbgate::probe::capture::{Capture, Hints, Progress};
 
-use crate::cli::{PcapArgs, ProbeOutput};
+use crate::cli::PcapArgs;
 use crate::out;
 use rows::Rows;
-
-const SOME_FAILED: u8 = 4;
-
-/// Packets between two looks at the clock and the rows.
-const STRIDE: usize = 4096;
+use summary::{STRIDE, complain, conclude, exit_code};
 
 /// How often progress is shown.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
@@ -92,51 +88,6 @@ fn whole(args: &PcapArgs, hints: Hints) -> Result<ExitCode> {
         conclude(&capture, rows.left_out(), args.output)?;
     }
     Ok(exit_code(&capture, unreadable))
-}
-
-fn complain(file: &Path, error: &CaptureError) {
-    let name = file.display().to_string();
-    let text = error.to_string().replace("FILE", &name);
-    out::complain(&format!("{name}: {text}"));
-}
-
-/// Says what all of it came to, and what is wrong with the recording.
-fn conclude<R: Read>(capture: &Capture<R>, left_out: u64, output: ProbeOutput) -> Result<()> {
-    let summary = rows::summary(&capture.counts(), capture.tally());
-    match output {
-        ProbeOutput::Text => out::print(&summary)?,
-        ProbeOutput::Json => {
-            out::print(&rows::unread(capture.tally())?)?;
-            out::print_err(&summary);
-        }
-    }
-    for finding in capture.faults() {
-        let rule = finding.rule;
-        out::complain(&format!(
-            "{}: {}. {} {}",
-            rule.code, rule.summary, finding.detail, rule.remedy
-        ));
-    }
-    if left_out > 0 {
-        out::complain(&format!(
-            "capture-dropped: {left_out} conversations are counted, but not listed: there are too \
-             many. Filter the capture by host or port, or list only failures: --only-failed."
-        ));
-    }
-    Ok(())
-}
-
-fn exit_code<R: Read>(capture: &Capture<R>, unreadable: bool) -> ExitCode {
-    let counts = capture.counts();
-    if unreadable {
-        ExitCode::from(1)
-    } else if counts.failed > 0 {
-        ExitCode::from(SOME_FAILED)
-    } else if capture.is_unread() {
-        ExitCode::from(1)
-    } else {
-        ExitCode::SUCCESS
-    }
 }
 
 /// How far reading has come, on a terminal only.

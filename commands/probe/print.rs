@@ -6,9 +6,12 @@
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
+use anyhow::{Context, Result};
 use dbgate::cert::View;
 use dbgate::probe::{Finding, Report, Severity, Verdict};
 
+use crate::cli::ProbeOutput;
+use crate::out;
 use crate::table::escape;
 
 /// Where the text of a row begins.
@@ -290,4 +293,20 @@ pub(crate) fn line(report: &Report, colours: bool) -> String {
     }
     line.push('\n');
     line
+}
+
+/// Prints one report.
+pub(super) fn show(report: &Report, output: ProbeOutput) -> Result<()> {
+    let text = match output {
+        ProbeOutput::Text => self::report(report, colours()),
+        ProbeOutput::Json => json(report)?,
+    };
+    out::print(&text).context("cannot write the report")
+}
+
+/// A report as a line of JSON.
+pub(super) fn json(report: &Report) -> Result<String> {
+    let mut line = serde_json::to_string(report).context("cannot write JSON")?;
+    line.push('\n');
+    Ok(line)
 }

@@ -11,8 +11,8 @@ use dbgate::probe::{Finding, Report, Severity, Verdict, rules};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use super::print;
-use super::url::{OK, code, json, show};
+use super::exit_code::{self, OK, TROUBLE};
+use super::print::{self, json, show};
 use crate::cli::{ProbeOutput, UrlArgs};
 use crate::out;
 use crate::table::escape;
@@ -81,7 +81,7 @@ impl Tally {
         for (name, ms) in &report.phases_ms {
             self.phases.entry(name).or_default().push(*ms);
         }
-        let this = (code(report), report.verdict, report.code.clone());
+        let this = (exit_code::of(report), report.verdict, report.code.clone());
         if self.worst.as_ref().is_none_or(|worst| worst.0 < this.0) {
             self.worst = Some(this);
         }
@@ -187,7 +187,7 @@ pub(super) async fn each_address(args: &UrlArgs, target: &Target, setup: &Setup)
     let mut exit = tally.exit();
     let difference = difference(&reports);
     if difference.is_some() {
-        exit = exit.max(super::url::TROUBLE);
+        exit = exit.max(TROUBLE);
     }
     if args.output == ProbeOutput::Text {
         say("\n")?;
@@ -246,7 +246,7 @@ pub(super) async fn wait(
     loop {
         let limit = args.timeout.min(left().max(LAST));
         let report = active::probe(target, &setup.within(limit)).await;
-        let exit = code(&report);
+        let exit = exit_code::of(&report);
         if exit == OK || left() <= args.interval {
             show(&report, args.output)?;
             return Ok(exit);

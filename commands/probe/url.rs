@@ -5,16 +5,11 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use dbgate::probe::Hint;
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
-use dbgate::probe::{Report, RuleStage, Verdict};
 
+use super::exit_code::{USAGE, of};
 use super::{print, repeat};
-use crate::cli::{ProbeOutput, Starttls, UrlArgs};
+use crate::cli::{Starttls, UrlArgs};
 use crate::out;
-
-pub(super) const OK: u8 = 0;
-pub(super) const TROUBLE: u8 = 1;
-const NO_CONNECTION: u8 = 3;
-const NO_HANDSHAKE: u8 = 4;
 
 /// How like a command a word has to be (Jaro-Winkler, 1 is the same) to be taken for it.
 const LIKE: f64 = 0.8;
@@ -63,7 +58,7 @@ fn meant(word: &str) -> Option<&'static str> {
 
 fn usage(message: &str) -> ExitCode {
     out::complain(message);
-    ExitCode::from(super::USAGE)
+    ExitCode::from(USAGE)
 }
 
 fn options(args: &UrlArgs) -> Options {
@@ -111,32 +106,6 @@ async fn look(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
         return repeat::wait(args, target, setup, wait).await;
     }
     let report = active::probe(target, setup).await;
-    show(&report, args.output)?;
-    Ok(code(&report))
-}
-
-/// Prints one report.
-pub(super) fn show(report: &Report, output: ProbeOutput) -> Result<()> {
-    let text = match output {
-        ProbeOutput::Text => print::report(report, print::colours()),
-        ProbeOutput::Json => json(report)?,
-    };
-    out::print(&text).context("cannot write the report")
-}
-
-/// A report as a line of JSON.
-pub(super) fn json(report: &Report) -> Result<String> {
-    let mut line = serde_json::to_string(report).context("cannot write JSON")?;
-    line.push('\n');
-    Ok(line)
-}
-
-/// The exit code that a report stands for.
-pub(super) fn code(report: &Report) -> u8 {
-    match (report.verdict, report.stage) {
-        (Verdict::Ok, _) => OK,
-        (Verdict::Fail, RuleStage::Dns | RuleStage::Tcp) => NO_CONNECTION,
-        _ if report.established => TROUBLE,
-        _ => NO_HANDSHAKE,
-    }
+    print::show(&report, args.output)?;
+    Ok(of(&report))
 }

@@ -9,11 +9,12 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::extensions::GeneralName;
 
 use super::constraint::{first_outside, permitted_domains};
+use super::error::CertError;
 use super::files::{self, Locked, PUBLIC, SECRET, content};
+use super::issued::{IssuedPair, PairChange};
 use super::mint::{self, HostName};
 use super::path::Cert;
 use super::view::{self, view};
-use super::{CertError, IssuedPair, PairChange};
 use crate::tls::ServerName;
 
 /// The file of an authority's certificate.
@@ -257,7 +258,7 @@ impl Authority {
         self.chain
             .first()
             .and_then(|der| Cert::read(der).ok())
-            .is_some_and(|own| cert.link_to(&own) != super::path::Link::No)
+            .is_some_and(|own| cert.link_to(&own) != super::signature::Link::No)
     }
 
     /// What a server has to send behind a certificate signed here: all but a root; PEM.

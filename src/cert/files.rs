@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::CertError;
+use super::error::CertError;
 use crate::file::{self, own};
 use crate::tls::files::{self, MAX_FILE};
 use crate::tls::pem::{self, Der, PemError};

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::der::parse;
+use super::error::CertError;
 use super::files::{self, Locked, PUBLIC, SECRET};
 use super::mint::{self, HostName, Leaf};
-use super::view::{parse, seconds};
-use super::{CertError, Purpose, fits};
+use super::purpose::Purpose;
+use super::view::seconds;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,7 +72,7 @@ fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
     };
     let lasts =
         parse(&cert).is_ok_and(|cert| cert.validity().not_after.timestamp() > seconds(until));
-    lasts && fits(&cert, &key)
+    lasts && files::fits(&cert, &key)
 }
 
 /// This machine's name, where it can stand in a certificate next to `localhost`.

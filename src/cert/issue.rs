@@ -10,11 +10,13 @@ use std::time::{Duration, SystemTime};
 use rcgen::KeyPair;
 
 use super::authority::{Authority, check_name, exposed, read_pair};
+use super::error::CertError;
 use super::files::{self, Locked, PUBLIC, SECRET, content};
+use super::issued::{IssuedPair, PairChange};
 use super::mint::{self, HostName, Leaf};
 use super::path::Cert;
+use super::purpose::Purpose;
 use super::view::{self, view};
-use super::{CertError, IssuedPair, PairChange, Purpose};
 use crate::tls::ServerName;
 
 /// A certificate with less time left is due, unless it was made for a short time.

@@ -15,7 +15,8 @@ use rcgen::{
     NameConstraints, PKCS_ECDSA_P256_SHA256, SanType, SerialNumber,
 };
 
-use super::{CertError, Purpose};
+use super::error::CertError;
+use super::purpose::Purpose;
 use crate::tls::ServerName;
 
 /// How far a client's clock may be behind.

@@ -9,121 +9,36 @@
 
 mod authority;
 mod constraint;
+mod der;
+mod error;
 mod fault;
 mod files;
 mod gateway;
 mod issue;
+mod issued;
+mod key;
 mod mint;
 mod path;
+mod purpose;
+mod signature;
 mod throwaway;
 mod verify;
 mod view;
 
-use std::io;
-use std::path::PathBuf;
-
-use thiserror::Error;
-
 pub use authority::{RootRequest, make_root};
+pub use der::Unreadable;
+pub use error::CertError;
 pub use fault::{ChainPosition, Evidence, Fault, Severity};
 pub use files::{Bundle, fits, read_bundle, read_bundle_from, read_roots};
 pub use gateway::gateway_pair;
 pub use issue::{LeafRequest, Signer, Subject, make_leaf};
+pub use issued::{IssuedPair, PairChange};
+pub use key::has_weak_key;
 pub use mint::HostName;
+pub use purpose::Purpose;
 pub use throwaway::throwaway;
-pub use verify::{Purpose, Verification, verify};
-pub use view::{Unreadable, View, has_weak_key, view};
-
-use crate::tls::files::TlsFileError;
-
-/// Why there is no certificate.
-#[derive(Debug, Error)]
-pub enum CertError {
-    /// A file cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file or a directory cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is read, but is not what it should be.
-    #[error("{}: {what}", path.display())]
-    Content {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, in words.
-        what: String,
-    },
-    /// What is there differs from what was asked for, and is not replaced unasked.
-    #[error("{0}")]
-    Conflict(String),
-    /// What was asked for would be of no use.
-    #[error("{0}")]
-    Refused(String),
-    /// A name that cannot be used.
-    #[error("{0}")]
-    Name(String),
-    /// The certificate cannot be made.
-    #[error("cannot make a certificate: the key cannot sign, or a name cannot be written in one")]
-    Mint(rcgen::Error),
-    /// The system gives no random bytes.
-    #[error("cannot make a certificate: the system gives no random bytes")]
-    NoRandomness,
-}
-
-impl From<TlsFileError> for CertError {
-    fn from(error: TlsFileError) -> Self {
-        match error {
-            TlsFileError::Read { path, source } => Self::Read { path, source },
-            TlsFileError::Pem { path, source } => Self::Content {
-                path,
-                what: source.to_string(),
-            },
-            other => Self::Refused(other.to_string()),
-        }
-    }
-}
-
-/// What became of a pair of certificate and key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PairChange {
-    /// There was none.
-    Made,
-    /// The certificate was due; the key is the same.
-    Renewed,
-    /// Certificate and key did not fit each other, or one was missing.
-    Repaired,
-    /// The old ones were overwritten, as asked.
-    Replaced,
-    /// They are as they were.
-    Unchanged,
-}
-
-/// A pair of certificate and key, as it is now.
-#[derive(Clone, Debug)]
-pub struct IssuedPair {
-    /// The certificate and, behind it, what must be sent with it; PEM.
-    pub cert: PathBuf,
-    /// Its private key, PEM, PKCS#8.
-    pub key: PathBuf,
-    /// What those have to trust who verify the certificate.
-    pub trust: PathBuf,
-    /// What the certificate says.
-    pub view: View,
-    /// What was done.
-    pub change: PairChange,
-    /// What the user should know, one sentence each.
-    pub remarks: Vec<String>,
-}
+pub use verify::{Verification, verify};
+pub use view::{View, view};
 
 /// Directories for tests that write files.
 #[cfg(test)]

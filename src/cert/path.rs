@@ -6,11 +6,12 @@
 use std::cell::Cell;
 
 use x509_parser::certificate::X509Certificate;
-use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 
+use super::der::{Unreadable, parse};
 use super::fault::Evidence;
-use super::view::{Unreadable, is_weak, name_text, parse};
+use super::signature::{Link, link};
+use super::view::name_text;
 use crate::wire::printable;
 
 /// The most signatures checked for one chain; a hostile one could ask for any number.
@@ -21,17 +22,6 @@ pub(super) struct Cert<'a> {
     pub(super) der: &'a [u8],
     pub(super) x509: X509Certificate<'a>,
     pub(super) subject: String,
-}
-
-/// What is known about one certificate having signed another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Link {
-    /// The signature was verified.
-    Signed,
-    /// The names fit, but the algorithm or the key is one that is not verified here.
-    Unverifiable,
-    /// The names do not fit, or the key did not sign.
-    No,
 }
 
 impl<'a> Cert<'a> {
@@ -72,20 +62,6 @@ impl<'a> Cert<'a> {
     /// Whether its key usage forbids to sign certificates.
     pub(super) fn may_not_sign(&self) -> bool {
         matches!(self.x509.key_usage(), Ok(Some(usage)) if !usage.value.key_cert_sign())
-    }
-}
-
-/// Whether `issuer` has signed `cert`.
-pub(super) fn link(cert: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Link {
-    if cert.issuer().as_raw() != issuer.subject().as_raw() {
-        return Link::No;
-    }
-    match cert.verify_signature(Some(issuer.public_key())) {
-        Ok(()) => Link::Signed,
-        Err(X509Error::SignatureUnsupportedAlgorithm) => Link::Unverifiable,
-        // Weak keys are refused before their signature is looked at.
-        Err(_) if is_weak(issuer.public_key()) => Link::Unverifiable,
-        Err(_) => Link::No,
     }
 }
 

@@ -7,8 +7,9 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::error::CertError;
 use super::mint::{HostName, Leaf, new_key};
-use super::{CertError, Purpose};
+use super::purpose::Purpose;
 
 /// How long it is valid: a session may begin anew with it.
 const VALID: Duration = Duration::from_secs(24 * 60 * 60);

@@ -14,10 +14,10 @@ use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
-use x509_parser::extensions::ExtendedKeyUsage;
 
 use super::fault::{Fault, Severity};
 use super::path::{self, Cert};
+use super::purpose::Purpose;
 use super::view::{self, View, view_of};
 use crate::tls::error::{certificate_words, tls_words};
 
@@ -26,31 +26,6 @@ const MAX_CHAIN: usize = 16;
 
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
-
-/// What a certificate is shown for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// By a server, to its clients.
-    Server,
-    /// By a client, to a server that asks for one.
-    Client,
-}
-
-impl Purpose {
-    fn usage(self) -> &'static str {
-        match self {
-            Self::Server => "serverAuth",
-            Self::Client => "clientAuth",
-        }
-    }
-
-    fn is_among(self, usages: &ExtendedKeyUsage<'_>) -> bool {
-        match self {
-            Self::Server => usages.server_auth,
-            Self::Client => usages.client_auth,
-        }
-    }
-}
 
 /// What there is to say about a chain.
 #[derive(Clone, Debug)]

@@ -7,17 +7,15 @@ use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
-use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
-use x509_parser::objects::{oid_registry, oid2sn};
-use x509_parser::oid_registry as oids;
-use x509_parser::oid_registry::Oid;
-use x509_parser::public_key::PublicKey;
+use x509_parser::objects::oid_registry;
 use x509_parser::time::ASN1Time;
-use x509_parser::x509::{SubjectPublicKeyInfo, X509Name};
+use x509_parser::x509::X509Name;
 
-use super::path::{Link, link};
+use super::der::{Unreadable, oid_text, parse};
+use super::key::key_text;
+use super::signature::{Link, link};
 use crate::wire::{escape, printable};
 
 /// The most names of one certificate that are shown.
@@ -64,11 +62,6 @@ pub struct View {
     pub self_signed: bool,
 }
 
-/// These bytes are no certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no readable X.509 certificate: {0}")]
-pub struct Unreadable(pub(super) String);
-
 /// Reads a certificate, DER.
 ///
 /// # Errors
@@ -76,17 +69,6 @@ pub struct Unreadable(pub(super) String);
 pub fn view(der: &[u8], now: SystemTime) -> Result<View, Unreadable> {
     let x509 = parse(der)?;
     Ok(view_of(der, &x509, seconds(now)))
-}
-
-pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Unreadable> {
-    match x509_parser::parse_x509_certificate(der) {
-        Ok(([], x509)) => Ok(x509),
-        Ok((rest, _)) => Err(Unreadable(format!("{} bytes follow its end", rest.len()))),
-        // The parser's own words are names of its types.
-        Err(_) => Err(Unreadable(
-            "it is cut short, altered, or something else".to_owned(),
-        )),
-    }
 }
 
 pub(super) fn view_of(der: &[u8], x509: &X509Certificate<'_>, now: i64) -> View {
@@ -194,60 +176,6 @@ pub(super) fn ip(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// Kind and size of a key.
-pub(super) fn key_text(key: &SubjectPublicKeyInfo<'_>) -> String {
-    match key.parsed() {
-        Ok(PublicKey::RSA(rsa)) => format!("RSA {}", rsa.key_size()),
-        Ok(PublicKey::EC(point)) => match curve(key) {
-            Some(curve) => format!("ECDSA {curve}"),
-            None => format!("ECDSA, {} bits", point.key_size()),
-        },
-        Ok(PublicKey::DSA(_)) => "DSA".to_owned(),
-        _ if key.algorithm.algorithm == oids::OID_SIG_ED25519 => "Ed25519".to_owned(),
-        _ if key.algorithm.algorithm == oids::OID_SIG_ED448 => "Ed448".to_owned(),
-        _ => oid_text(&key.algorithm.algorithm),
-    }
-}
-
-/// Whether verifiers of today refuse the key of a certificate for its size or kind.
-///
-/// One that cannot be read has none.
-#[must_use]
-pub fn has_weak_key(der: &[u8]) -> bool {
-    parse(der).is_ok_and(|x509| is_weak(x509.public_key()))
-}
-
-/// Whether verifiers of today refuse the key for its size or kind.
-pub(super) fn is_weak(key: &SubjectPublicKeyInfo<'_>) -> bool {
-    match key.parsed() {
-        Ok(PublicKey::RSA(rsa)) => rsa.key_size() < 2048,
-        Ok(PublicKey::EC(_)) => key
-            .algorithm
-            .parameters
-            .as_ref()
-            .and_then(|curve| curve.as_oid().ok())
-            .is_some_and(|curve| WEAK_CURVES.iter().any(|weak| curve.to_id_string() == *weak)),
-        Ok(PublicKey::DSA(_)) => true,
-        _ => false,
-    }
-}
-
-/// Curves below 256 bits: P-192 and P-224 (SEC 2).
-const WEAK_CURVES: [&str; 2] = ["1.2.840.10045.3.1.1", "1.3.132.0.33"];
-
-fn curve(key: &SubjectPublicKeyInfo<'_>) -> Option<&'static str> {
-    let curve = key.algorithm.parameters.as_ref()?.as_oid().ok()?;
-    Some(match curve.to_id_string().as_str() {
-        "1.2.840.10045.3.1.1" => "P-192",
-        "1.3.132.0.33" => "P-224",
-        "1.2.840.10045.3.1.7" => "P-256",
-        "1.3.132.0.34" => "P-384",
-        "1.3.132.0.35" => "P-521",
-        "1.3.132.0.10" => "secp256k1",
-        _ => return None,
-    })
-}
-
 fn usages(x509: &X509Certificate<'_>) -> Vec<String> {
     let usages = x509.extended_key_usage().ok().flatten();
     usages.map_or_else(Vec::new, |usages| usage_names(usages.value))
@@ -271,16 +199,6 @@ pub(super) fn usage_names(usages: &ExtendedKeyUsage<'_>) -> Vec<String> {
         .chain(usages.other.iter().map(oid_text))
         .take(MAX_USAGES)
         .collect()
-}
-
-/// The name of an algorithm or a purpose, else its number.
-pub(super) fn oid_text(oid: &Oid<'_>) -> String {
-    match oid2sn(oid, oid_registry()) {
-        Ok(name) => name.to_owned(),
-        // RFC 3279 section 2.2.3; the registry has only those of SHA-2.
-        Err(_) if oid.to_id_string() == "1.2.840.10045.4.1" => "ecdsa-with-SHA1".to_owned(),
-        Err(_) => printable(&oid.to_id_string()),
-    }
 }
 
 fn serial(bytes: &[u8]) -> String {

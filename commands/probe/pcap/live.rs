@@ -11,7 +11,8 @@ use dbgate::probe::Report;
 use dbgate::probe::capture::conversations::Pace;
 use dbgate::probe::capture::{Capture, Hints, Progress};
 
-use super::{complain, conclude, exit_code, rows};
+use super::rows;
+use super::summary::{complain, conclude, exit_code};
 use crate::cli::{PcapArgs, ProbeOutput};
 
 /// How long the input may say nothing until what is there is judged.

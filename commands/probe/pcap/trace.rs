@@ -8,10 +8,10 @@ use anyhow::Result;
 use dbgate::probe::capture::trace::Trace;
 use dbgate::probe::capture::{Capture, Progress};
 
-use super::super::USAGE;
-use super::{SOME_FAILED, STRIDE};
+use super::summary::{SOME_FAILED, STRIDE};
 use crate::cli::ProbeOutput;
 use crate::out;
+use crate::probe::exit_code::USAGE;
 use crate::probe::print;
 use crate::table::escape;
 

@@ -2,10 +2,12 @@
 
 use x509_parser::x509::X509Version;
 
-use super::Purpose;
 use crate::cert::constraint;
+use crate::cert::der;
 use crate::cert::fault::{ChainPosition, Fault};
+use crate::cert::key;
 use crate::cert::path::{self, Cert, Path};
+use crate::cert::purpose::Purpose;
 use crate::cert::view::{self, days_between, rfc3339};
 
 /// Days before its end at which a certificate is called due, unless it was made for less.
@@ -51,7 +53,7 @@ impl Examined<'_, '_> {
         }
         if let Some(root) = self.path.root.filter(|root| root.der != leaf.der) {
             faults.extend(self.as_issuer(root, ChainPosition::Root, below));
-            if view::is_weak(root.x509.public_key()) {
+            if key::is_weak(root.x509.public_key()) {
                 faults.push(weak_key(root));
             }
         }
@@ -253,14 +255,14 @@ const WEAK_SIGNATURES: [&str; 7] = [
 /// A weak key or signature of a certificate that the peer has sent.
 fn weak(cert: &Cert<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    if view::is_weak(cert.x509.public_key()) {
+    if key::is_weak(cert.x509.public_key()) {
         faults.push(weak_key(cert));
     }
     let algorithm = &cert.x509.signature_algorithm.algorithm;
     if WEAK_SIGNATURES.contains(&algorithm.to_id_string().as_str()) {
         faults.push(Fault::WeakSignature {
             subject: cert.subject.clone(),
-            algorithm: view::oid_text(algorithm),
+            algorithm: der::oid_text(algorithm),
         });
     }
     faults
@@ -269,6 +271,6 @@ fn weak(cert: &Cert<'_>) -> Vec<Fault> {
 fn weak_key(cert: &Cert<'_>) -> Fault {
     Fault::WeakKey {
         subject: cert.subject.clone(),
-        key: view::key_text(cert.x509.public_key()),
+        key: key::key_text(cert.x509.public_key()),
     }
 }

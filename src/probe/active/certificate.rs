@@ -7,8 +7,9 @@ use std::time::SystemTime;
 
 use rustls::pki_types::ServerName as PkiName;
 
-use super::attempt::{Attempt, Plan};
+use super::attempt::Attempt;
 use super::options::{Options, Roots};
+use super::plan::Plan;
 use super::setup::Setup;
 use super::target::Host;
 use crate::cert::{self, Fault, Purpose};

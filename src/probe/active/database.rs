@@ -4,39 +4,35 @@
 //! (protected mode); MongoDB documentation, "MongoDB Wire Protocol" (`OP_MSG`) and "hello"; MySQL
 //! documentation, "Connection Phase" (`Protocol::HandshakeResponse41`, `AuthSwitchRequest`).
 
+mod answer;
 mod mongodb;
 mod mysql;
 mod redis;
 
-use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
-use super::attempt::{Attempt, Plan, Preface, REST};
+use super::attempt::Attempt;
 use super::handshake::{HandshakeFailure, Wire};
-use super::words_of_request;
+use super::plan::{Plan, Preface};
+use super::read::REST;
+use super::report::client_cert_rule;
 use crate::preface::mysql::Greeting;
 use crate::probe::hint::Hint;
 use crate::probe::{Finding, rules};
 use crate::tls::config::ALPN_POSTGRES;
+use answer::NoAnswer;
 
+pub(super) use answer::preview;
 pub(super) use mongodb::hello as mongodb_hello;
 pub(super) use mysql::capabilities as mysql_capabilities;
 pub(super) use redis::PING;
 
 /// How long a server that has asked for a certificate gets at least to say what it thinks of it.
 const LATE: Duration = Duration::from_millis(250);
-
-/// Why a database gave no answer.
-enum NoAnswer {
-    /// Time was up.
-    Silent,
-    /// TLS ended first, or at once.
-    HandshakeFailure(HandshakeFailure),
-}
 
 /// Asks the database for a word; whether there was anything to ask.
 pub(super) async fn ask(
@@ -84,13 +80,13 @@ pub(super) async fn ask(
 }
 
 /// Somebody hung up inside TLS. Where a certificate was asked for that may be why (nginx does so,
-/// once the handshake is done); [`super::again`] finds out.
+/// once the handshake is done); [`super::followup`] finds out.
 fn hung_up(plan: &Plan, attempt: &Attempt) -> Finding {
     let ended = "it hung up inside TLS without a word";
     if !attempt.certs.requested {
         return Finding::new(&rules::PROTOCOL_CLOSED, ended);
     }
-    let (rule, asked) = words_of_request(attempt, plan);
+    let (rule, asked) = client_cert_rule(attempt, plan);
     Finding::new(rule, format!("{asked}, and {ended}"))
 }
 
@@ -126,43 +122,5 @@ async fn late_refusal(tls: &mut TlsStream<Wire>, plan: &Plan, attempt: &mut Atte
             why => attempt.failed = Some(why),
         },
         Ok(Ok(_)) | Err(_) => {}
-    }
-}
-
-/// Reads until `done` has seen enough, at most `most` bytes.
-async fn answer(
-    stream: &mut (impl AsyncRead + Unpin),
-    most: usize,
-    limit: Duration,
-    mut done: impl FnMut(&[u8]) -> bool,
-) -> Result<Vec<u8>, NoAnswer> {
-    let mut all = Vec::new();
-    let reading = async {
-        let mut piece = [0; 2048];
-        while all.len() < most {
-            match stream.read(&mut piece).await {
-                Ok(n @ 1..) => all.extend_from_slice(piece.get(..n).unwrap_or_default()),
-                Ok(0) if all.is_empty() => return Err(HandshakeFailure::Ended),
-                Err(error) if all.is_empty() => return Err(HandshakeFailure::of(&error)),
-                Ok(0) | Err(_) => return Ok(()),
-            }
-            if done(&all) {
-                return Ok(());
-            }
-        }
-        Ok(())
-    };
-    match timeout(limit, reading).await {
-        Ok(Ok(())) => Ok(all),
-        Ok(Err(why)) => Err(NoAnswer::HandshakeFailure(why)),
-        // What began to come is an answer, if not a whole one.
-        Err(_) if !all.is_empty() => Ok(all),
-        Err(_) => Err(NoAnswer::Silent),
-    }
-}
-
-impl From<io::Error> for NoAnswer {
-    fn from(error: io::Error) -> Self {
-        Self::HandshakeFailure(HandshakeFailure::of(&error))
     }
 }

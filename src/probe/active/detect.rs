@@ -11,22 +11,16 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::database::{PING, mongodb_hello};
+use super::database::{PING, mongodb_hello, preview};
 use super::reach;
 use crate::preface::postgres::{SSL_REQUEST, ServerError};
 use crate::preface::sniff::{Spoken, speaks};
 use crate::probe::hint::Hint;
 use crate::probe::{Rule, rules};
-use crate::wire::{Reader, escape, printable};
+use crate::wire::printable;
 
 /// A login of Postgres 3.0 in plaintext, for a user whom nobody has made.
 const STARTUP: &[u8] = b"\0\0\0\x1b\0\x03\0\0user\0dbgate-probe\0\0";
-
-/// The most of an answer that is shown, when it is text.
-const SHOWN: usize = 60;
-
-/// The same for other bytes.
-const SHOWN_BYTES: usize = 16;
 
 /// Something to say, and what it is called.
 pub(super) struct Opener {
@@ -150,16 +144,6 @@ impl fmt::Display for Answer {
             Self::HungUp => f.write_str("it hung up"),
             Self::Bytes { text, .. } => f.write_str(text),
         }
-    }
-}
-
-/// The first line of an answer, where it is text.
-pub(super) fn preview(bytes: &[u8]) -> String {
-    let line = bytes.split(|&byte| byte == b'\r' || byte == b'\n').next();
-    let line = Reader::new(line.unwrap_or_default()).take_up_to(SHOWN);
-    match std::str::from_utf8(line) {
-        Ok(text) if !text.is_empty() => printable(text),
-        _ => escape(Reader::new(bytes).take_up_to(SHOWN_BYTES)),
     }
 }
 

@@ -4,65 +4,20 @@
 //! All further looks together take no longer than one stage may. Not here: the first look, and
 //! those that differ from it in what they offer ([`offers`]).
 
+mod context;
 mod offers;
+mod plaintext;
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+pub(super) use context::FollowUp;
 
-use tokio::io::AsyncReadExt;
-use tokio::time::timeout;
-
-use super::attempt::{self, Attempt, Plan, Preface};
-use super::detect::{self, Answer, Opener};
-use super::setup::Setup;
-use super::{attempt_report, reach};
+use super::detect;
+use super::plan::Preface;
 use crate::probe::hint::Hint;
-use crate::probe::{Finding, Report, Rule, Severity, rules};
+use crate::probe::report::{Finding, Report};
+use crate::probe::rules::{self, Rule, Severity};
 use crate::tls::config::ALPN_POSTGRES;
 
-/// The share of the time for one stage that a stage of a further look gets.
-const SHARE: u32 = 5;
-
-/// The least of that.
-const LEAST: Duration = Duration::from_millis(500);
-
-/// How long a server is left alone at least, to see whether it hangs up by itself.
-const AT_ONCE: Duration = Duration::from_millis(250);
-
-/// Further looks at one address.
-pub(super) struct FollowUp<'a> {
-    pub(super) report: &'a mut Report,
-    pub(super) first: &'a Attempt,
-    pub(super) plan: &'a Plan,
-    pub(super) setup: &'a Setup,
-    pub(super) address: SocketAddr,
-    until: Instant,
-}
-
-/// What a further look at TLS came to.
-struct Other {
-    attempt: Attempt,
-    report: Report,
-}
-
-impl<'a> FollowUp<'a> {
-    pub(super) fn new(
-        report: &'a mut Report,
-        first: &'a Attempt,
-        plan: &'a Plan,
-        setup: &'a Setup,
-        address: SocketAddr,
-    ) -> Self {
-        Self {
-            report,
-            first,
-            plan,
-            setup,
-            address,
-            until: Instant::now() + plan.limit,
-        }
-    }
-
+impl FollowUp<'_> {
     /// Looks as often as the findings so far ask for, and changes them by what is found.
     pub(super) async fn run(mut self) {
         self.report.conclude();
@@ -160,74 +115,6 @@ impl<'a> FollowUp<'a> {
                 self.without_sni().await;
             }
         }
-    }
-
-    /// The time that a stage of a further look gets; `None` when too little is left for one.
-    fn limit(&self) -> Option<Duration> {
-        let left = self.until.saturating_duration_since(Instant::now());
-        let share = (self.plan.limit / SHARE).max(LEAST).min(self.plan.limit);
-        // A rest of some milliseconds would make the report depend on the clock.
-        (left >= share / 2).then_some(share.min(left))
-    }
-
-    /// Looks once more, with another plan; what came of it is told as `what`.
-    async fn other(&mut self, what: &str, change: impl FnOnce(&mut Plan)) -> Option<Other> {
-        let limit = self.limit()?;
-        let mut plan = self.plan.clone();
-        plan.limit = limit;
-        change(&mut plan);
-        let (tcp, took) = match reach::connect(self.address, limit).await {
-            Ok(connected) => connected,
-            Err(finding) => {
-                let lost = format!("{what}: {}", finding.rule.summary);
-                self.report.looks.push(lost);
-                return None;
-            }
-        };
-        let attempt = attempt::run(tcp, took, &plan).await;
-        let mut report = attempt_report(&attempt, &plan);
-        super::certificate::verify(&mut report, &attempt, &plan, self.setup);
-        report.conclude();
-        self.report.looks.push(format!("{what}: {}", gist(&report)));
-        Some(Other { attempt, report })
-    }
-
-    /// Puts a finding in the place of what the first look alone suggested.
-    fn conclude(&mut self, rule: &'static Rule, detail: &str) {
-        let is_open = |finding: &Finding| finding.severity == Severity::Fail;
-        let before = self.report.findings.iter().find(|finding| is_open(finding));
-        let detail = match before {
-            Some(before) if !std::ptr::eq(before.rule, rule) => {
-                format!("{}; {detail}", before.detail)
-            }
-            Some(_) | None => detail.to_owned(),
-        };
-        self.report.findings.retain(|finding| !is_open(finding));
-        self.report.find(Finding::new(rule, detail));
-    }
-
-    /// Whether the server hangs up on who says nothing, and so on everybody.
-    async fn left_alone(&mut self) -> bool {
-        let Some(limit) = self.limit() else {
-            return false;
-        };
-        let ended = match reach::connect(self.address, limit).await {
-            Ok((mut tcp, took)) => {
-                let wait = limit.min(AT_ONCE.max(5 * took));
-                match timeout(wait, tcp.read(&mut [0; 16])).await {
-                    Ok(Ok(0)) => &rules::TCP_CLOSED_AT_ONCE,
-                    Ok(Err(_)) => &rules::TCP_RESET,
-                    // It waits for a word, or has one.
-                    Ok(Ok(_)) | Err(_) => return false,
-                }
-            }
-            Err(finding) => finding.rule,
-        };
-        let attempt = format!("a connection without a word: {}", ended.summary);
-        self.report.looks.push(attempt);
-        let detail = "left alone, without a word from this end, the connection ended as well";
-        self.conclude(ended, detail);
-        true
     }
 
     /// Finds out why a server has hung up inside TLS: for what was said there, or before that.
@@ -349,65 +236,5 @@ impl<'a> FollowUp<'a> {
             self.conclude(&rules::PG_DIRECT_UNSUPPORTED, detail);
         }
         granted
-    }
-
-    /// Speaks other protocols in plaintext, until one of them is understood.
-    async fn identify(&mut self, openers: Vec<Opener>) -> bool {
-        let tls_was_tried = self.plan.preface == Preface::Direct;
-        for word in openers {
-            let Some(limit) = self.limit() else {
-                return false;
-            };
-            let answer = detect::send(&word, self.address, limit).await;
-            self.report.looks.push(format!("{}: {answer}", word.name));
-            if let Some(rule) = answer.rule(tls_was_tried) {
-                let detail = format!("to {} it answered with {answer}", word.name);
-                self.conclude(rule, &detail);
-                return true;
-            }
-        }
-        false
-    }
-
-    async fn check_plaintext(&mut self) {
-        let Some(limit) = self.limit() else {
-            return;
-        };
-        let word = detect::LOGIN;
-        let answer = detect::send(&word, self.address, limit).await;
-        self.report.looks.push(format!("{}: {answer}", word.name));
-        if let Answer::Bytes { first: b'R', .. } = answer {
-            let detail = "a login without TLS went on to authentication";
-            self.report
-                .find(Finding::new(&rules::PG_PLAINTEXT_ALLOWED, detail));
-        }
-    }
-}
-
-/// What a look came to, in a few words.
-fn gist(report: &Report) -> String {
-    if report.established {
-        let version = report.tls_version.as_deref().unwrap_or("?");
-        return format!("TLS {version}, certificate for {}", names(report));
-    }
-    match report.findings.first() {
-        Some(finding) => finding.rule.summary.to_owned(),
-        None => "no answer".to_owned(),
-    }
-}
-
-fn names(report: &Report) -> String {
-    /// Names that are listed.
-    const MOST: usize = 3;
-    let Some(leaf) = report.chain.first() else {
-        return "nobody".to_owned();
-    };
-    match leaf.names.len() {
-        0 => leaf.subject.clone(),
-        1..=MOST => leaf.names.join(", "),
-        _ => format!(
-            "{} and others",
-            leaf.names.get(..MOST).unwrap_or_default().join(", ")
-        ),
     }
 }

@@ -8,13 +8,17 @@
 
 mod attempt;
 mod certificate;
+mod connection;
 mod database;
 mod detect;
 mod followup;
 mod full_hello;
 mod handshake;
 mod options;
+mod plan;
 pub(super) mod reach;
+mod read;
+mod report;
 mod setup;
 mod split;
 mod target;
@@ -28,16 +32,13 @@ pub use options::{OnlyVersion, Options, Roots, Sni, Split, Starttls};
 pub use setup::Setup;
 pub use target::{Endpoint, Host, Target, TargetError};
 
-use super::diagnose::{self, Vantage};
-use super::dissection;
-use super::{Finding, Report, Rule, Severity, rules};
-use crate::probe::hint::Hint;
+use super::hint::Hint;
+use super::report::{Finding, Report};
 use crate::tls::Sni as Sent;
 use crate::tls::config::ALPN_POSTGRES;
-use crate::wire::escape;
-use attempt::{Attempt, Plan, Preface};
 use followup::FollowUp;
-use handshake::{HandshakeFailure, Offer};
+use handshake::Offer;
+use plan::{Plan, Preface};
 
 /// An address of a target, and how it was found.
 #[derive(Clone, Debug)]
@@ -177,8 +178,8 @@ async fn at_address(
     connected: Duration,
 ) -> Report {
     let plan = plan(target, &address.host, address.port, setup);
-    let attempt = attempt::run(tcp, connected, &plan).await;
-    let mut report = attempt_report(&attempt, &plan);
+    let attempt = connection::run(tcp, connected, &plan).await;
+    let mut report = report::report(&attempt, &plan);
     report.target = Some(format!("{}:{}", address.host, address.port));
     report.server = Some(address.addr.to_string());
     if let Some(took) = address.dns {
@@ -217,115 +218,6 @@ fn plan(target: &Target, host: &Host, port: u16, setup: &Setup) -> Plan {
         dialled: (host.clone(), port),
         limit: options.timeout,
     }
-}
-
-/// What the recording of a look says, and what only this end of it knows.
-fn attempt_report(attempt: &Attempt, plan: &Plan) -> Report {
-    let mut report = diagnose::report(&attempt.exchange, plan.protocol, Vantage::Active);
-    for (name, took) in &attempt.phases {
-        report.phase(name, *took);
-    }
-    report.told.clone_from(&attempt.told);
-    if let Some(negotiated) = &attempt.negotiated {
-        report.established = true;
-        report.tls_version = Some(negotiated.version.clone());
-        report.cipher = Some(negotiated.cipher.clone());
-        report.group.clone_from(&negotiated.group);
-        report.alpn_agreed = negotiated.alpn.as_deref().map(escape);
-    }
-    if let Some(why) = &attempt.certs.wrong_key {
-        report.established = false;
-        report.find(Finding::new(&rules::TLS_OTHER_KEY, why.clone()));
-    }
-    match &attempt.failed {
-        Some(HandshakeFailure::Alert(alert)) => {
-            refused(&mut report, attempt, plan, u8::from(*alert));
-        }
-        Some(HandshakeFailure::Unacceptable(words)) => {
-            // From outside it looks as if this end had left for no reason.
-            let interrupted = &rules::TLS_INTERRUPTED;
-            let left = |finding: &Finding| std::ptr::eq(finding.rule, interrupted);
-            report.findings.retain(|finding| !left(finding));
-            if report.findings.is_empty() {
-                let detail = format!("the handshake was ended here: {words}");
-                report.find(Finding::new(&rules::TLS_INCOMPATIBLE, detail));
-            }
-        }
-        Some(HandshakeFailure::Ended)
-            if attempt.negotiated.is_none() && has_answered_request(attempt, plan) =>
-        {
-            // A server of TLS 1.2 that misses a certificate may be gone before all that follows is
-            // sent, and a connection that breaks takes its alert along.
-            let (rule, asked) = words_of_request(attempt, plan);
-            report.findings.retain(|old| old.severity != Severity::Fail);
-            report.find(Finding::new(rule, format!("{asked}, and it hung up")));
-        }
-        _ => {}
-    }
-    for finding in &attempt.findings {
-        report.find(finding.clone());
-    }
-    report
-}
-
-/// Whether the server has the answer to its request for a certificate, which TLS 1.2 shows: one that
-/// is gone before has no quarrel with it.
-fn has_answered_request(attempt: &Attempt, plan: &Plan) -> bool {
-    /// `certificate` (RFC 5246 section 7.4).
-    const CERTIFICATE: u8 = 11;
-    let dissection = dissection::dissect(&attempt.exchange, plan.protocol);
-    let mut sent = dissection.client_tls.messages.iter();
-    attempt.certs.requested && sent.any(|message| message.kind == CERTIFICATE)
-}
-
-/// The rule for a server that ends because of the certificate it asked for, and what it got.
-fn words_of_request(attempt: &Attempt, plan: &Plan) -> (&'static Rule, &'static str) {
-    if attempt.certs.presented {
-        let asked = "it asked for a certificate, was shown one";
-        return (&rules::CLIENT_CERT_REFUSED, asked);
-    }
-    let asked = match plan.offer.identity {
-        Some(_) => {
-            "it asked for a certificate, the key of the one at hand fits none of the signature \
-             algorithms that it takes, so none was shown"
-        }
-        None => "it asked for a certificate, none was shown",
-    };
-    (&rules::ALERT_CERTIFICATE_REQUIRED, asked)
-}
-
-/// The server ended TLS by an alert, which may have been encrypted.
-fn refused(report: &mut Report, attempt: &Attempt, plan: &Plan, code: u8) {
-    let name = dissection::alert_name(code);
-    let mut rule =
-        diagnose::server_alert_rule(code, plan.offer.sni.is_some(), attempt.certs.requested);
-    let about_certificate = [
-        &rules::ALERT_CERTIFICATE_REQUIRED,
-        &rules::CLIENT_CERT_REFUSED,
-    ];
-    let when = if attempt.negotiated.is_some() {
-        "once TLS was up"
-    } else {
-        "in the handshake"
-    };
-    let mut detail = format!("alert {code} {name} came {when}");
-    if about_certificate
-        .iter()
-        .any(|other| std::ptr::eq(*other, rule))
-        && attempt.certs.requested
-    {
-        // Servers do not agree on which alert is for which of the two; this end knows.
-        let (fitting, asked) = words_of_request(attempt, plan);
-        (rule, detail) = (fitting, format!("{asked}, and {detail}"));
-    } else if report.alert.is_some() && attempt.negotiated.is_none() {
-        // It came in the clear, and was judged with the rest of the recording.
-        return;
-    }
-    report.findings.retain(|old| old.severity != Severity::Fail);
-    report.find(Finding::new(rule, detail));
-    report.alert = Some(name);
-    report.alert_by = Some("server");
-    report.established = false;
 }
 
 #[cfg(test)]

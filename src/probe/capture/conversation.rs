@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
-use super::Hints;
+use super::hints::Hints;
 use super::link::Segment;
 use super::reassembly::{Arrival, Stream, earliest};
 use crate::preface::sniff::{Spoken, speaks};

@@ -5,15 +5,17 @@
 //! is decided frees its bytes; later packets of it cost one look into a table. Not here: one
 //! conversation in itself (`conversation`), and how rows are shown.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+mod slot;
 
-use super::Hints;
+use std::collections::{HashMap, VecDeque};
+
 use super::conversation::{Conversation, Diagnosis, Which};
+use super::hints::Hints;
 use super::link::Segment;
 use super::reassembly::Arrival;
 use crate::probe::report::{Finding, Report, Verdict};
 use crate::probe::rules;
+use slot::{Decided, Key, Open, Slot, is_open};
 
 /// The most open conversations; one takes some 700 bytes without what was said in it.
 const MAX_OPEN: usize = 1 << 16;
@@ -104,63 +106,6 @@ pub(super) struct Limits {
     pub(super) open: usize,
     pub(super) done: usize,
     pub(super) bytes: usize,
-}
-
-#[derive(Debug)]
-enum Slot {
-    Open(Box<Open>),
-    Done(Done),
-}
-
-#[derive(Debug)]
-struct Open {
-    conversation: Conversation,
-    closed: bool,
-    waiting: bool,
-    /// It was established when it was judged last.
-    established: bool,
-}
-
-/// What is remembered of a decided conversation.
-#[derive(Debug)]
-struct Done {
-    id: u64,
-    syns: [Option<u32>; 2],
-    /// Whether packets of it still came since this was last looked at.
-    alive: bool,
-}
-
-/// The two ends, the smaller first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Key([u8; 36]);
-
-impl Key {
-    fn new(segment: &Segment<'_>) -> (Self, Which) {
-        let (from, to) = (end(segment.from), end(segment.to));
-        let (first, second, which) = if from <= to {
-            (from, to, Which::First)
-        } else {
-            (to, from, Which::Second)
-        };
-        let mut bytes = [0; 36];
-        for (byte, value) in bytes.iter_mut().zip(first.into_iter().chain(second)) {
-            *byte = value;
-        }
-        (Self(bytes), which)
-    }
-}
-
-fn end(addr: SocketAddr) -> [u8; 18] {
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    let mut bytes = [0; 18];
-    let values = ip.octets().into_iter().chain(addr.port().to_be_bytes());
-    for (byte, value) in bytes.iter_mut().zip(values) {
-        *byte = value;
-    }
-    bytes
 }
 
 impl Conversations {
@@ -288,7 +233,7 @@ impl Conversations {
         let opens = (segment.syn && segment.ack.is_none()).then_some(segment.seq);
         match self.table.get_mut(&key) {
             None => true,
-            Some(Slot::Done(done)) => {
+            Some(Slot::Decided(done)) => {
                 let [first, second] = done.syns;
                 let known = if from == Which::First { first } else { second };
                 let another = opens.is_some() && opens != known;
@@ -388,7 +333,7 @@ impl Conversations {
         if id.is_some_and(|id| id != open.conversation.id) {
             return false;
         }
-        let done = Slot::Done(Done {
+        let done = Slot::Decided(Decided {
             id: open.conversation.id,
             syns: open.conversation.syns(),
             alive: false,
@@ -436,7 +381,7 @@ impl Conversations {
             let Some((key, id)) = self.done.pop_front() else {
                 return;
             };
-            let Some(Slot::Done(done)) = self.table.get_mut(&key) else {
+            let Some(Slot::Decided(done)) = self.table.get_mut(&key) else {
                 continue;
             };
             if done.id != id {
@@ -460,8 +405,4 @@ impl Conversations {
         }
         false
     }
-}
-
-fn is_open(table: &HashMap<Key, Slot>, key: Key, id: u64) -> bool {
-    matches!(table.get(&key), Some(Slot::Open(open)) if open.conversation.id == id)
 }

@@ -16,7 +16,7 @@ use pcap_parser::{parse_pcap_frame_modified, parse_pcap_header};
 use super::foreign;
 use crate::wire::{Reader, Short};
 use pcapng::{Fields, Interface, enhanced, interface, old, section, simple};
-use source::{Fill, Source};
+use source::{Fill, NANOS, PacketSpan, Source};
 
 /// The longest record or block that is taken into memory, in bytes: four times the largest
 /// snapshot length of tcpdump, and more than the largest segment that Linux offloads.
@@ -31,8 +31,6 @@ const ENHANCED_PACKET: u32 = 6;
 
 /// The length of pcap's file header, in bytes.
 const PCAP_HEADER: usize = 24;
-
-const NANOS: u64 = 1_000_000_000;
 
 /// Why a capture cannot be read at all.
 #[derive(Debug, thiserror::Error)]
@@ -120,17 +118,6 @@ enum Advance {
     Skipped,
     Pause,
     End(Ended),
-}
-
-/// Where in the buffer a packet lies.
-#[derive(Clone, Copy)]
-struct PacketSpan {
-    at: u64,
-    link: u16,
-    offset: usize,
-    kept: usize,
-    original: u32,
-    record: usize,
 }
 
 /// Leaves a step early when there are not enough bytes.

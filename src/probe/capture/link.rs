@@ -6,102 +6,21 @@
 //! [`Skipped`]; nothing is guessed. Not here: putting segments together (`reassembly`).
 
 mod fragments;
+mod layer;
 mod names;
+mod segment;
 mod tunnel;
 
 use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{IpNumber, LaxIpSlice, LenSource, TcpSlice, ip_number};
-use serde::{Serialize, Serializer};
 
 use super::file::Packet;
 use crate::wire::{Reader, Short};
 use fragments::{Fragment, Fragments};
+use layer::{Layer, MAX_DEPTH, Rest, ethertype};
 
-/// One TCP segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Segment<'a> {
-    /// Who sent it.
-    pub from: SocketAddr,
-    /// Whom it is for.
-    pub to: SocketAddr,
-    /// The sequence number of its first byte, or of the SYN.
-    pub seq: u32,
-    /// The next sequence number expected from the other end.
-    pub ack: Option<u32>,
-    /// Opens the stream.
-    pub syn: bool,
-    /// Closes the stream.
-    pub fin: bool,
-    /// Ends the connection at once.
-    pub rst: bool,
-    /// The bytes carried, as far as they were kept.
-    pub payload: &'a [u8],
-    /// How many more bytes it carried that were not kept.
-    pub missing: usize,
-}
-
-/// Why a packet gave no segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Skipped {
-    /// Ordinary traffic that is not TCP, such as ARP or DNS.
-    NotTcp,
-    /// A link type that is not read.
-    LinkType(u16),
-    /// A tunnel, or another layer in between, that is not read; its name.
-    Tunnel(&'static str),
-    /// A part of an IP packet of which others have not come.
-    Fragment,
-    /// Cut off within its headers.
-    Cut,
-    /// Headers that make no sense.
-    Malformed,
-}
-
-impl Skipped {
-    /// What is true of such packets, after their number.
-    #[must_use]
-    pub fn words(self) -> String {
-        match self {
-            Self::NotTcp => "that are not TCP".to_owned(),
-            Self::LinkType(number) => match names::link_type(number) {
-                Some(name) => format!("of link type {number} ({name})"),
-                None => format!("of link type {number}"),
-            },
-            Self::Tunnel(name) => format!("in {name}"),
-            Self::Fragment => "fragments of IP packets whose other parts are missing".to_owned(),
-            Self::Cut => "cut off within their headers".to_owned(),
-            Self::Malformed => "with headers that make no sense".to_owned(),
-        }
-    }
-}
-
-impl Serialize for Skipped {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shape {
-            reason: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            link_type: Option<u16>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            name: Option<&'static str>,
-        }
-        let (reason, link_type, name) = match *self {
-            Self::NotTcp => ("not-tcp", None, None),
-            Self::LinkType(number) => ("link-type", Some(number), names::link_type(number)),
-            Self::Tunnel(name) => ("tunnel", None, Some(name)),
-            Self::Fragment => ("fragment", None, None),
-            Self::Cut => ("cut", None, None),
-            Self::Malformed => ("malformed", None, None),
-        };
-        Shape {
-            reason,
-            link_type,
-            name,
-        }
-        .serialize(serializer)
-    }
-}
+pub use segment::{Segment, Skipped};
 
 mod linktype {
     pub(super) const NULL: u16 = 0;
@@ -115,27 +34,8 @@ mod linktype {
     pub(super) const LINUX_SLL2: u16 = 276;
 }
 
-mod ethertype {
-    pub(super) const IPV4: u16 = 0x0800;
-    pub(super) const IPV6: u16 = 0x86dd;
-    /// 802.1Q, 802.1ad, and what was used before 802.1ad.
-    pub(super) const VLAN: [u16; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
-    /// MPLS, to one receiver and to many.
-    pub(super) const MPLS: [u16; 2] = [0x8847, 0x8848];
-    pub(super) const PPPOE: u16 = 0x8864;
-    /// What is told by name, and not read.
-    pub(super) const OTHER: [(u16, &str); 3] = [
-        (0x88e5, "MACsec"),
-        (0x8903, "FabricPath"),
-        (0x8909, "Cisco metadata"),
-    ];
-}
-
 /// The most VLAN tags of a frame.
 const MAX_TAGS: usize = 8;
-
-/// The most layers of tunnels, and of fragments within them.
-const MAX_DEPTH: usize = 8;
 
 /// The address families of IP in the NULL and LOOP headers: the same for IPv4 everywhere, and for
 /// IPv6 that of Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS.
@@ -169,13 +69,13 @@ impl Decoder {
         };
         let mut whole = self.fragments.join(&part, packet.at)?;
         for _ in 0..MAX_DEPTH {
-            let Ok(Decoded::Fragment(part)) = ip(&whole, Rest::whole()) else {
+            let Ok(Decoded::Fragment(part)) = descend(Layer::Ip(&whole), Rest::whole()) else {
                 break;
             };
             whole = self.fragments.join(&part, packet.at)?;
         }
         self.joined = whole;
-        only_segment(ip(&self.joined, Rest::whole())?)
+        only_segment(descend(Layer::Ip(&self.joined), Rest::whole())?)
     }
 
     /// How many packets have turned out to be parts of joined ones since the last call; they were
@@ -200,56 +100,44 @@ fn only_segment(found: Decoded<'_>) -> Result<Segment<'_>, Skipped> {
     }
 }
 
-/// What is known of the bytes beyond a layer.
-#[derive(Clone, Copy)]
-struct Rest {
-    /// How many bytes at the end were not kept.
-    cut: usize,
-    /// How many more tunnels may be inside.
-    depth: usize,
-}
-
-impl Rest {
-    fn whole() -> Self {
-        let depth = MAX_DEPTH;
-        Self { cut: 0, depth }
-    }
-
-    /// Why there are too few bytes.
-    fn short(self) -> Skipped {
-        if self.cut > 0 {
-            Skipped::Cut
-        } else {
-            Skipped::Malformed
-        }
-    }
-
-    /// The same within a tunnel.
-    fn inside(self) -> Result<Self, Skipped> {
-        let depth = self.depth.checked_sub(1);
-        let depth = depth.ok_or(Skipped::Tunnel("more tunnels in each other than are read"))?;
-        Ok(Self { depth, ..self })
-    }
-}
-
+/// Reads a packet down to its segment, or to a fragment of an IP packet.
 fn decode<'a>(packet: &Packet<'a>) -> Result<Decoded<'a>, Skipped> {
     let rest = Rest {
         cut: packet.original.saturating_sub(packet.data.len()),
         ..Rest::whole()
     };
+    descend(link_header(packet, rest)?, rest)
+}
+
+/// Reads layer by layer; each tunnel uses up some of the depth that is left.
+fn descend(mut layer: Layer<'_>, mut rest: Rest) -> Result<Decoded<'_>, Skipped> {
+    loop {
+        (layer, rest) = match layer {
+            Layer::Ethernet(reader) => (ethernet(reader, rest)?, rest),
+            Layer::Typed(ether_type, reader) => typed(ether_type, reader, rest)?,
+            Layer::Ip(packet) => match ip(packet, rest)? {
+                Payload::Decoded(decoded) => return Ok(decoded),
+                Payload::Layer(layer, rest) => (layer, rest),
+            },
+        };
+    }
+}
+
+/// The layer below the link header, by the link type.
+fn link_header<'a>(packet: &Packet<'a>, rest: Rest) -> Result<Layer<'a>, Skipped> {
     let mut reader = Reader::new(packet.data);
     let short = |Short| rest.short();
     match packet.link {
-        linktype::ETHERNET => return ethernet(reader, rest),
+        linktype::ETHERNET => return Ok(Layer::Ethernet(reader)),
         linktype::LINUX_SLL => {
             reader.skip(14).map_err(short)?;
             let ether_type = reader.u16().map_err(short)?;
-            return tagged(ether_type, reader, rest);
+            return Ok(Layer::Typed(ether_type, reader));
         }
         linktype::LINUX_SLL2 => {
             let ether_type = reader.u16().map_err(short)?;
             reader.skip(18).map_err(short)?;
-            return tagged(ether_type, reader, rest);
+            return Ok(Layer::Typed(ether_type, reader));
         }
         linktype::NULL | linktype::LOOP => {
             let family = reader.u32().map_err(short)?;
@@ -261,18 +149,22 @@ fn decode<'a>(packet: &Packet<'a>) -> Result<Decoded<'a>, Skipped> {
         raw if linktype::RAW.contains(&raw) => {}
         other => return Err(Skipped::LinkType(other)),
     }
-    ip(reader.rest(), rest)
+    Ok(Layer::Ip(reader.rest()))
 }
 
-/// An Ethernet frame.
-fn ethernet(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+/// The layer below an Ethernet header.
+fn ethernet(mut reader: Reader<'_>, rest: Rest) -> Result<Layer<'_>, Skipped> {
     reader.skip(12).map_err(|Short| rest.short())?;
     let ether_type = reader.u16().map_err(|Short| rest.short())?;
-    tagged(ether_type, reader, rest)
+    Ok(Layer::Typed(ether_type, reader))
 }
 
-/// What is behind an ethertype; VLAN tags may come first.
-fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+/// The layer behind an ethertype, VLAN tags skipped.
+fn typed(
+    mut ether_type: u16,
+    mut reader: Reader<'_>,
+    rest: Rest,
+) -> Result<(Layer<'_>, Rest), Skipped> {
     for _ in 0..MAX_TAGS {
         if !ethertype::VLAN.contains(&ether_type) {
             break;
@@ -281,7 +173,7 @@ fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Dec
         ether_type = reader.u16().map_err(|Short| rest.short())?;
     }
     match ether_type {
-        ethertype::IPV4 | ethertype::IPV6 => ip(reader.rest(), rest),
+        ethertype::IPV4 | ethertype::IPV6 => Ok((Layer::Ip(reader.rest()), rest)),
         ethertype::PPPOE => tunnel::pppoe(reader, rest.inside()?),
         mpls if ethertype::MPLS.contains(&mpls) => tunnel::mpls(reader, rest.inside()?),
         other => {
@@ -291,21 +183,31 @@ fn tagged(mut ether_type: u16, mut reader: Reader<'_>, rest: Rest) -> Result<Dec
     }
 }
 
-/// What is in an IP packet.
-fn ip(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
+/// Payload of an IP packet.
+enum Payload<'a> {
+    Decoded(Decoded<'a>),
+    /// A tunnel.
+    Layer(Layer<'a>, Rest),
+}
+
+fn ip(packet: &[u8], rest: Rest) -> Result<Payload<'_>, Skipped> {
+    let layer = |(layer, rest)| Payload::Layer(layer, rest);
     let bad = rest.short();
     let (ip, stopped) = LaxIpSlice::from_slice(packet).map_err(|_| bad)?;
     let body = ip.payload();
     if body.fragmented {
-        return fragments::parse(packet, rest).map(Decoded::Fragment);
+        let fragment = fragments::parse(packet, rest)?;
+        return Ok(Payload::Decoded(Decoded::Fragment(fragment)));
     }
     let payload: &[u8] = body.payload;
     match body.ip_number {
         ip_number::TCP => {}
         _ if stopped.is_some() => return Err(bad),
-        ip_number::UDP => return tunnel::udp(payload, rest),
-        ip_number::GRE => return tunnel::gre(payload, rest.inside()?),
-        ip_number::IPV4 | ip_number::IPV6 => return self::ip(payload, rest.inside()?),
+        ip_number::UDP => return tunnel::udp(payload, rest).map(layer),
+        ip_number::GRE => return tunnel::gre(payload, rest.inside()?).map(layer),
+        ip_number::IPV4 | ip_number::IPV6 => {
+            return Ok(Payload::Layer(Layer::Ip(payload), rest.inside()?));
+        }
         ip_number::ENCAP_SEC => return Err(Skipped::Tunnel("IPsec (ESP)")),
         IpNumber(_) => return Err(Skipped::NotTcp),
     }
@@ -327,7 +229,7 @@ fn ip(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
     };
     let bad = if missing > 0 { Skipped::Cut } else { bad };
     let tcp = TcpSlice::from_slice(payload).map_err(|_| bad)?;
-    Ok(Decoded::Segment(Segment {
+    Ok(Payload::Decoded(Decoded::Segment(Segment {
         from: SocketAddr::new(from, tcp.source_port()),
         to: SocketAddr::new(to, tcp.destination_port()),
         seq: tcp.sequence_number(),
@@ -337,5 +239,5 @@ fn ip(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
         rst: tcp.rst(),
         payload: tcp.payload(),
         missing,
-    }))
+    })))
 }

@@ -9,6 +9,7 @@ mod conversation;
 pub mod conversations;
 pub mod file;
 mod foreign;
+mod hints;
 pub mod link;
 mod reassembly;
 pub mod trace;
@@ -17,33 +18,14 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Read;
 
-use super::hint::Hint;
 use super::report::{Finding, Report};
 use super::rules;
 use conversations::{Conversations, Counts, Pace};
+pub use hints::Hints;
+
 use file::{CaptureError, Ended, Next, Packets};
 use link::{Decoder, Skipped};
 use trace::{Recorder, Trace};
-
-/// What is spoken on which port, as far as it is taken for granted.
-#[derive(Clone, Debug, Default)]
-pub struct Hints(BTreeMap<u16, Hint>);
-
-impl Hints {
-    /// Says what is spoken on a port.
-    pub fn set(&mut self, port: u16, hint: Hint) {
-        self.0.insert(port, hint);
-    }
-
-    /// What is spoken on a port: what was said, else what it is usually for.
-    #[must_use]
-    pub fn of(&self, port: u16) -> Hint {
-        self.0
-            .get(&port)
-            .copied()
-            .unwrap_or_else(|| Hint::from_port(port))
-    }
-}
 
 /// How far reading has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,23 +2,18 @@
 //!
 //! The beginning of the stream, up to [`KEPT`] bytes, is collected in whatever order the segments
 //! come, so that the outcome does not depend on it; only times, and notes about segments that came
-//! again, do. Where two segments carry different bytes for the same place the first one wins and a
-//! conflict is noted. Not here: which of the two ends is the client
-//! ([`super::conversation`]), and what the bytes mean.
+//! again, do. Not here: which of the two ends is the client ([`super::conversation`]), and what the
+//! bytes mean.
 
-use std::collections::BTreeMap;
+mod bytes;
+mod sequence;
+
 use std::time::Duration;
 
 use super::link::Segment;
 use crate::probe::exchange::{Flow, KEPT, Loss, StreamEnd};
-use crate::wire::Reader;
-
-/// What a held segment costs beyond its bytes, in bytes: its share of the tree.
-const OUT_OF_ORDER_COST: usize = 64;
-
-/// How far before the first byte seen another may be the true beginning, in bytes, as long as no
-/// SYN tells: packets do not overtake each other by more than a large window.
-const BEFORE: i64 = 1 << 20;
+use bytes::{BEFORE, Bytes, to_i64};
+use sequence::Sequence;
 
 /// The most places remembered at which a snapshot length has cut bytes off.
 const MAX_HOLES: usize = 64;
@@ -39,18 +34,10 @@ pub(super) struct Arrival {
 /// One direction.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Stream {
-    count: Count,
+    sequence: Sequence,
     /// The sequence number of the SYN.
     syn: Option<u32>,
-    /// Where the stream begins, if a SYN tells.
-    begin: Option<i64>,
-    /// Where `flow` begins.
-    from: i64,
-    /// The bytes without a gap from `from`.
-    flow: Flow,
-    /// Segments that do not touch `flow`, by position; they do not overlap.
-    out_of_order: BTreeMap<i64, OutOfOrder>,
-    out_of_order_bytes: usize,
+    bytes: Bytes,
     /// The lowest and the highest position that the other end has said to expect next.
     acked: Option<(i64, i64)>,
     fin: Option<(i64, Duration)>,
@@ -70,8 +57,6 @@ pub(super) struct Stream {
     spoke: bool,
     /// Segments whose bytes were there before.
     again: u32,
-    /// Where different bytes came for the same place.
-    conflict: Option<i64>,
 }
 
 /// A reset; its numbers mean something only beside those of other segments.
@@ -80,42 +65,6 @@ struct Reset {
     at: Duration,
     seq: u32,
     ack: Option<u32>,
-}
-
-#[derive(Clone, Debug)]
-struct OutOfOrder {
-    at: Duration,
-    bytes: Box<[u8]>,
-}
-
-/// Positions from sequence numbers: these wrap around at 2^32, positions do not.
-#[derive(Clone, Copy, Debug, Default)]
-struct Count {
-    /// A sequence number and its position, near to what came last.
-    near: Option<(u32, i64)>,
-}
-
-impl Count {
-    /// The position of a sequence number: the one nearest to where the stream is.
-    fn position(&mut self, seq: u32) -> i64 {
-        let Some((near, position)) = self.near else {
-            self.near = Some((seq, 0));
-            return 0;
-        };
-        let ahead = i64::from(seq.wrapping_sub(near).cast_signed());
-        // Moves along with the stream, but not with every stray number.
-        if (1..1 << 30).contains(&ahead) {
-            self.near = Some((seq, position + ahead));
-        }
-        position + ahead
-    }
-
-    /// Whether a number is one that this stream can have reached.
-    fn is_near(&self, seq: u32) -> bool {
-        let ahead = |near| seq.wrapping_sub(near).cast_signed();
-        self.near
-            .is_none_or(|(near, _)| ahead(near).unsigned_abs() < 1 << 30)
-    }
 }
 
 impl Stream {
@@ -131,7 +80,7 @@ impl Stream {
 
     /// The bytes from the beginning, as far as there is no gap and the beginning is known.
     pub(super) fn flow(&self) -> &Flow {
-        &self.flow
+        &self.bytes.flow
     }
 
     /// How many segments carried only what was there before.
@@ -141,8 +90,7 @@ impl Stream {
 
     /// Where different bytes came for the same place, from the beginning.
     pub(super) fn conflict(&self) -> Option<u64> {
-        self.conflict
-            .and_then(|position| u64::try_from(position - self.from).ok())
+        self.bytes.conflict()
     }
 
     /// When it was reset by this side.
@@ -158,9 +106,7 @@ impl Stream {
 
     /// How much memory the bytes take.
     pub(super) fn weight(&self) -> usize {
-        self.flow.bytes().len()
-            + self.out_of_order_bytes
-            + self.out_of_order.len() * OUT_OF_ORDER_COST
+        self.bytes.weight()
     }
 
     /// Whether a SYN with this sequence number can belong to what was seen so far.
@@ -168,18 +114,18 @@ impl Stream {
         if let Some(known) = self.syn {
             return known == syn;
         }
-        if self.count.near.is_none() {
+        if self.sequence.near.is_none() {
             return true;
         }
-        let begin = self.count.clone().position(syn.wrapping_add(1));
-        let lowest = [self.lowest(), self.acked.map(|(low, _)| low)];
+        let begin = self.sequence.clone().position(syn.wrapping_add(1));
+        let lowest = [self.bytes.lowest(), self.acked.map(|(low, _)| low)];
         let lowest = lowest.into_iter().flatten().min();
         lowest.is_none_or(|lowest| (0..=BEFORE).contains(&(lowest - begin)))
     }
 
     /// Whether its end was seen, and all before it.
     pub(super) fn is_complete(&self) -> bool {
-        self.fin.is_some_and(|(fin, _)| self.end() >= fin)
+        self.fin.is_some_and(|(fin, _)| self.bytes.end() >= fin)
     }
 
     /// Takes note of what a segment of the other end says to expect next.
@@ -189,10 +135,10 @@ impl Stream {
             self.reset_farewell = Some(before.min((at, ack)));
             return;
         }
-        if !self.count.is_near(ack) {
+        if !self.sequence.is_near(ack) {
             return;
         }
-        let position = self.count.position(ack);
+        let position = self.sequence.position(ack);
         if segment.fin {
             self.farewell = self.farewell.max(Some(position));
         }
@@ -218,7 +164,7 @@ impl Stream {
             again = self.open(seq);
             seq = seq.wrapping_add(1);
         }
-        let position = self.count.position(seq);
+        let position = self.sequence.position(seq);
         let length = segment.payload.len() + segment.missing;
         if length > 0 {
             self.spoke = true;
@@ -231,21 +177,21 @@ impl Stream {
             self.fin = Some((fin.min(past), when.min(at)));
         }
         let mut arrival = Arrival {
-            position: position - self.begin.unwrap_or(0),
+            position: position - self.bytes.begin.unwrap_or(0),
             again,
-            early: self.begin.is_some() && length > 0 && position > self.end(),
+            early: self.bytes.begin.is_some() && length > 0 && position > self.bytes.end(),
             keepalive: false,
         };
         if length == 0 {
-            arrival.keepalive = !segment.syn && !segment.fin && past + 1 == self.end();
+            arrival.keepalive = !segment.syn && !segment.fin && past + 1 == self.bytes.end();
             return arrival;
         }
         // A sign of life is asked for by repeating the last byte, or by any byte in its place.
-        if length == 1 && past == self.end() && self.end() > self.from {
+        if length == 1 && past == self.bytes.end() && self.bytes.has_any() {
             arrival.keepalive = true;
             return arrival;
         }
-        let new = self.insert(position, segment.payload, at);
+        let new = self.bytes.insert(position, segment.payload, at);
         if segment.missing > 0 && self.holes.len() < MAX_HOLES {
             let hole = position + to_i64(segment.payload.len());
             if !self.holes.contains(&hole) {
@@ -253,7 +199,7 @@ impl Stream {
             }
         }
         if !new && !segment.payload.is_empty() {
-            arrival.again = self.is_wanted(position);
+            arrival.again = self.bytes.is_wanted(position);
         }
         self.again += u32::from(arrival.again);
         arrival
@@ -265,185 +211,9 @@ impl Stream {
             return true;
         }
         self.syn = Some(syn);
-        let begin = self.count.position(syn.wrapping_add(1));
-        self.begin_at(begin);
+        let begin = self.sequence.position(syn.wrapping_add(1));
+        self.bytes.begin_at(begin);
         false
-    }
-
-    fn begin_at(&mut self, begin: i64) {
-        self.begin = Some(begin);
-        if begin == self.from {
-            return;
-        }
-        let flow = std::mem::take(&mut self.flow);
-        let mut reader = Reader::new(flow.bytes());
-        let mut pieces = flow.pieces().iter().peekable();
-        while let Some(piece) = pieces.next() {
-            let until = pieces.peek().map_or(flow.bytes().len(), |next| next.offset);
-            let bytes = reader.take_up_to(until.saturating_sub(piece.offset));
-            self.queue(self.from + to_i64(piece.offset), bytes, piece.at);
-        }
-        self.from = begin;
-        self.absorb();
-    }
-
-    /// The position behind the bytes without a gap.
-    fn end(&self) -> i64 {
-        self.from + to_i64(self.flow.bytes().len())
-    }
-
-    /// The lowest position of which a byte is there.
-    fn lowest(&self) -> Option<i64> {
-        let held = self.out_of_order.keys().next().copied();
-        let flow = (!self.flow.bytes().is_empty()).then_some(self.from);
-        [held, flow].into_iter().flatten().min()
-    }
-
-    /// Whether bytes at this position are among those to keep.
-    fn is_wanted(&self, position: i64) -> bool {
-        let from = self.begin.or_else(|| self.lowest()).unwrap_or(position);
-        let lowest = if self.begin.is_some() {
-            from
-        } else {
-            from - BEFORE
-        };
-        position >= lowest && position < from + to_i64(KEPT)
-    }
-
-    /// Adds bytes; whether there was any new one among them.
-    fn insert(&mut self, mut position: i64, mut bytes: &[u8], at: Duration) -> bool {
-        if let Some(begin) = self.begin {
-            let before = usize::try_from(begin - position).unwrap_or(0);
-            bytes = bytes.get(before..).unwrap_or_default();
-            position = position.max(begin);
-        } else if self.flow.bytes().is_empty() && self.out_of_order.is_empty() {
-            self.from = position;
-        }
-        if bytes.is_empty() || !self.is_wanted(position) {
-            return false;
-        }
-        let from = self.begin.or_else(|| self.lowest()).unwrap_or(position);
-        let room = from + to_i64(KEPT) - position;
-        bytes = bytes
-            .get(..usize::try_from(room).unwrap_or(0))
-            .unwrap_or(bytes);
-        if position == self.end() && self.out_of_order.is_empty() {
-            self.flow.push(bytes, at);
-            return true;
-        }
-        let new = self.fill_in(position, bytes, at);
-        if self.begin.is_none() {
-            self.prune();
-        }
-        self.absorb();
-        new
-    }
-
-    /// Drops what lies too far behind a beginning that has turned out to be earlier.
-    fn prune(&mut self) {
-        let Some(lowest) = self.lowest() else { return };
-        let limit = lowest + to_i64(KEPT);
-        if self.from >= limit {
-            self.flow = Flow::default();
-            self.from = lowest;
-        }
-        self.drop_out_of_order(limit);
-    }
-
-    fn drop_out_of_order(&mut self, limit: i64) {
-        let beyond = self.out_of_order.split_off(&limit);
-        self.out_of_order_bytes -= beyond.values().map(|held| held.bytes.len()).sum::<usize>();
-    }
-
-    /// Holds what is new of these bytes, and compares the rest with what is there.
-    fn fill_in(&mut self, mut position: i64, bytes: &[u8], at: Duration) -> bool {
-        let mut rest = Reader::new(bytes);
-        let mut new = false;
-        while !rest.is_empty() {
-            let (known, until) = self.next_known(position);
-            if known > position {
-                let gap = usize::try_from(known.saturating_sub(position)).unwrap_or(usize::MAX);
-                let fresh = rest.take_up_to(gap);
-                self.queue(position, fresh, at);
-                position += to_i64(fresh.len());
-                new = true;
-            } else {
-                let overlap = usize::try_from(until - position).unwrap_or(usize::MAX);
-                let copy = rest.take_up_to(overlap);
-                if !self.agrees(position, copy) {
-                    self.conflict.get_or_insert(position);
-                }
-                position += to_i64(copy.len());
-            }
-        }
-        new
-    }
-
-    /// The first range of known bytes that ends behind `position`.
-    fn next_known(&self, position: i64) -> (i64, i64) {
-        let mut found = (i64::MAX, i64::MAX);
-        if !self.flow.bytes().is_empty() && self.end() > position {
-            found = (self.from, self.end());
-        }
-        let before = self.out_of_order.range(..=position).next_back();
-        let after = self.out_of_order.range(position..).next();
-        for (&start, held) in before.into_iter().chain(after) {
-            let end = start + to_i64(held.bytes.len());
-            if end > position && start < found.0 {
-                found = (start, end);
-            }
-        }
-        found
-    }
-
-    /// Whether the known bytes at `position` are these.
-    fn agrees(&self, position: i64, copy: &[u8]) -> bool {
-        let (start, known) = if (self.from..self.end()).contains(&position) {
-            (self.from, self.flow.bytes())
-        } else {
-            match self.out_of_order.range(..=position).next_back() {
-                Some((&start, held)) => (start, &*held.bytes),
-                None => return true,
-            }
-        };
-        let offset = usize::try_from(position - start).unwrap_or(usize::MAX);
-        known
-            .get(offset..)
-            .is_some_and(|known| known.starts_with(copy))
-    }
-
-    fn queue(&mut self, position: i64, bytes: &[u8], at: Duration) {
-        if bytes.is_empty() {
-            return;
-        }
-        self.out_of_order_bytes += bytes.len();
-        let bytes = bytes.into();
-        self.out_of_order.insert(position, OutOfOrder { at, bytes });
-    }
-
-    /// Moves held bytes that have become the next ones.
-    fn absorb(&mut self) {
-        loop {
-            let end = self.end();
-            let Some(entry) = self.out_of_order.first_entry() else {
-                break;
-            };
-            let start = *entry.key();
-            if start > end || (start < end && self.begin.is_none()) {
-                break;
-            }
-            let held = entry.remove();
-            self.out_of_order_bytes -= held.bytes.len();
-            // Before the beginning nothing was said, and behind what is kept nothing is wanted.
-            let known = usize::try_from(end - start).unwrap_or(0);
-            let room = KEPT.saturating_sub(self.flow.bytes().len());
-            let fresh = held.bytes.get(known..).unwrap_or_default();
-            let fresh = fresh.get(..room).unwrap_or(fresh);
-            self.flow.push(fresh, held.at);
-        }
-        if self.begin.is_some() {
-            self.drop_out_of_order(self.from + to_i64(KEPT));
-        }
     }
 
     /// Ends the collecting: what was said, as far as it is known.
@@ -452,39 +222,39 @@ impl Stream {
     /// end has acknowledged, or which came, is the first of the stream. If not, the stream is
     /// taken to begin where the recording of it does.
     pub(super) fn finish(mut self, opened: bool) -> Flow {
-        let mut proven = self.begin.is_some();
-        if self.begin.is_none() {
+        let mut proven = self.bytes.begin.is_some();
+        if self.bytes.begin.is_none() {
             let acked = self.acked.filter(|_| opened).map(|(low, _)| low);
-            if let Some(begin) = [self.lowest(), acked].into_iter().flatten().min() {
-                self.begin_at(begin);
+            if let Some(begin) = [self.bytes.lowest(), acked].into_iter().flatten().min() {
+                self.bytes.begin_at(begin);
                 proven = self.confirmed == Some(begin);
             }
         }
-        let end = self.end();
+        let end = self.bytes.end();
         let acked = self.acked.map_or(i64::MIN, |(_, high)| high);
         // Behind the FIN one number is acknowledged that stands for no byte.
         let fin = self.fin.map_or(i64::MAX, |(fin, _)| fin);
-        let full = self.flow.bytes().len() >= KEPT;
+        let full = self.bytes.flow.bytes().len() >= KEPT;
         if !full && self.holes.contains(&end) {
-            self.flow.lose(Loss::Snaplen);
+            self.bytes.flow.lose(Loss::Snaplen);
         } else if !full && acked.min(fin) > end {
-            self.flow.lose(Loss::Gap);
+            self.bytes.flow.lose(Loss::Gap);
         }
         if !proven {
-            self.flow.miss_start();
+            self.bytes.flow.miss_start();
         }
         if full || !self.is_seen_to(end) {
-            self.flow.miss_end();
+            self.bytes.flow.miss_end();
         }
         if let Some((fin, at)) = self.fin
             && (end >= fin || acked > fin)
         {
-            self.flow.end(StreamEnd::Closed, at);
+            self.bytes.flow.end(StreamEnd::Closed, at);
         }
         if let Some(reset) = self.reset {
-            self.flow.end(StreamEnd::Reset, reset.at);
+            self.bytes.flow.end(StreamEnd::Reset, reset.at);
         }
-        self.flow
+        self.bytes.flow
     }
 
     /// Whether it is known that nothing was said beyond this position: this side ended there, or
@@ -495,8 +265,8 @@ impl Stream {
         let within = |position: i64| fin.map_or(position, |fin| position.min(fin));
         let reached = self.reach.is_some_and(|reach| within(reach) > end);
         let of_reset = |seq| {
-            self.count.near?;
-            Some(self.count.clone().position(seq))
+            self.sequence.near?;
+            Some(self.sequence.clone().position(seq))
         };
         let reset = self.reset.and_then(|reset| of_reset(reset.seq));
         let own = fin.is_some_and(|fin| fin <= end) || reset.map(within) == Some(end);
@@ -509,9 +279,4 @@ impl Stream {
 /// Notes a time if it is earlier than the one known.
 pub(super) fn earliest(known: &mut Option<Duration>, at: Duration) {
     *known = Some(known.map_or(at, |before| before.min(at)));
-}
-
-/// A length as a distance between positions; lengths here are far below 2^63.
-fn to_i64(length: usize) -> i64 {
-    i64::try_from(length).unwrap_or(i64::MAX)
 }

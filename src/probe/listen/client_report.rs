@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::certify::HandshakeOutcome;
+use super::connection::{Connection, Mode};
 use super::first_message::{self, FirstMessage};
 use super::history::Reconnect;
-use super::{Connection, Mode};
+use super::reaction::{Answer, Reaction, Trust, human_ms, ms, reaction};
 use crate::probe::diagnose::{self, Vantage};
 use crate::probe::dissection::{self, Dissection, Opening};
-use crate::probe::exchange::{Exchange, StreamEnd};
+use crate::probe::exchange::Exchange;
 use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{self, Rule, RuleStage};
@@ -24,31 +25,6 @@ const SHOWN: usize = 16;
 
 /// The same of a message that is not all there: what follows may be a name or a password.
 const INCOMPLETE: usize = 4;
-
-/// How a client took a certificate that it cannot know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Trust {
-    /// It ended the handshake.
-    Refused,
-    /// It completed the handshake, looked at the certificate, and hung up.
-    RefusedAfterwards,
-    /// It went on as if nothing were wrong.
-    Accepted,
-}
-
-/// What the client did once it had its answer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Reaction {
-    /// `closed`, `reset`, `alert`, `went-on`, or `waited` for the listener to hang up.
-    pub what: &'static str,
-    /// The name of the alert.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub alert: Option<String>,
-    /// How long after the answer, in milliseconds; nothing for one that waited.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub after_ms: Option<f64>,
-}
 
 /// One client, or what is known of it so far.
 #[derive(Clone, Debug, Serialize)]
@@ -96,15 +72,6 @@ pub struct ClientReport {
     pub reported_code: Option<String>,
     #[serde(skip)]
     refused: bool,
-}
-
-/// An answer of the listener's own: what it was, and where the client stood.
-#[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) what: String,
-    /// What the client had sent by then, in bytes.
-    pub(super) received: usize,
-    pub(super) at: Duration,
 }
 
 impl ClientReport {
@@ -338,30 +305,6 @@ fn is_about_certificates(alert: Alert) -> bool {
     )
 }
 
-/// What the client did after the answer.
-fn reaction(exchange: &Exchange, answer: &Answer, connection: &Connection) -> Reaction {
-    let dissection = dissection::dissect(exchange, connection.shared.settings.hint);
-    let after = |at: Duration| Some(ms(at.saturating_sub(answer.at)));
-    let said_more = exchange.client.bytes().len() > answer.received;
-    let more_at = exchange.client.time_of(answer.received);
-    let (what, alert, after_ms) = match (dissection.client_tls.alert, exchange.client.ended()) {
-        (Some(alert), _) if said_more => {
-            let name = Alert::from_code(alert.code);
-            let name = name.map_or_else(|| alert.code.to_string(), |alert| alert.name().into());
-            ("alert", Some(name), more_at.and_then(after))
-        }
-        _ if said_more => ("went-on", None, more_at.and_then(after)),
-        (_, Some((StreamEnd::Reset, at))) => ("reset", None, after(at)),
-        (_, Some((StreamEnd::Closed, at))) => ("closed", None, after(at)),
-        (_, None) => ("waited", None, None),
-    };
-    Reaction {
-        what,
-        alert,
-        after_ms,
-    }
-}
-
 /// What the client sent up to its login or its TLS, and the message in plaintext that it sent last.
 fn said(
     dissection: &Dissection,
@@ -410,18 +353,4 @@ fn hexadecimal(bytes: &[u8], harmless: usize) -> String {
     let shown = Reader::new(bytes).take_up_to(harmless.min(SHOWN)).iter();
     let digits: Vec<String> = shown.map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")
-}
-
-/// In milliseconds, to the microsecond.
-fn ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Milliseconds as people read them.
-fn human_ms(ms: f64) -> String {
-    if ms < 10.0 {
-        format!("{ms:.1} ms")
-    } else {
-        format!("{ms:.0} ms")
-    }
 }

@@ -11,10 +11,10 @@ use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 
-use super::Connection;
 use super::client_report::ClientReport;
+use super::connection::Connection;
 use crate::probe::active::{Host, reach};
 use crate::probe::dissection;
 use crate::probe::exchange::{Side, StreamEnd};
@@ -35,6 +35,7 @@ pub(super) async fn forward(
     tcp: TcpStream,
     host: &Host,
     port: u16,
+    reports: &mpsc::Sender<ClientReport>,
 ) -> ClientReport {
     let server = match connect(host, port, connection.shared.settings.timeout).await {
         Ok(server) => server,
@@ -59,7 +60,7 @@ pub(super) async fn forward(
                 let mut client_report = ClientReport::of(connection);
                 client_report.forwarded_to = address;
                 let code = client_report.report.code.clone();
-                let _ = connection.shared.reports.send(client_report).await;
+                let _ = reports.send(client_report).await;
                 relay.await;
                 Some(code)
             }

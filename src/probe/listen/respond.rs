@@ -7,9 +7,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::certify::certify;
-use super::client_report::{Answer, ClientReport};
+use super::client_report::ClientReport;
+use super::connection::{Connection, Mode};
+use super::first_message;
 use super::history::{ClientAttempt, Reconnect};
-use super::{Connection, Mode, first_message};
+use super::reaction::Answer;
 use crate::config::ListenerProtocol;
 use crate::handshake::{
     HandshakeError, MysqlOpening, Opening, OpeningStage, TlsOpening, read_mysql_opening,

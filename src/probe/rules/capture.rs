@@ -1,6 +1,6 @@
 //! What is wrong with a recording; it is never the connection's fault.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     CAPTURE_SYN_MISSING: "capture-syn-missing", Capture, Note, "capture",

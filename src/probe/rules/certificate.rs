@@ -1,6 +1,6 @@
 //! Causes in the certificate; [`crate::cert::verify`] finds them.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     CERT_EXPIRED: "cert-expired", Certificate, Fail, "certificate",

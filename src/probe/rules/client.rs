@@ -1,6 +1,6 @@
 //! Causes that only the client's behaviour tells: seen when listening and in captures.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     CLIENT_UNKNOWN_CA: "client-unknown-ca", Certificate, Fail, "client",

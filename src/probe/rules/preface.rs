@@ -1,6 +1,6 @@
 //! Causes before TLS: what Postgres and MySQL say first, and who answers instead of them.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     PG_TLS_REFUSED: "pg-tls-refused", Preface, Fail, "server",

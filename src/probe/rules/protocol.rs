@@ -1,6 +1,6 @@
 //! What databases say once TLS is up, before any login.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     PG_SAYS_NOTHING: "pg-silent-before-login", Protocol, Note, "server",

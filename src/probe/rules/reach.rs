@@ -1,6 +1,6 @@
 //! Causes before the first byte: names and connections.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     DNS_NO_SUCH_NAME: "dns-no-such-name", Dns, Fail, "this machine",

@@ -1,6 +1,6 @@
 //! Causes inside the handshake, told by the server or the network.
 
-use super::rules;
+use super::rule::rules;
 
 rules! {
     ALERT_UNRECOGNIZED_NAME: "alert-unrecognized-name", Tls, Fail, "server",

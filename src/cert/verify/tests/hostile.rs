@@ -4,7 +4,8 @@ use rcgen::{CertificateParams, DistinguishedName, DnType};
 use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::made::{Made, NAME, codes, judged, leaf_params, now, plain, self_signed};
-use crate::cert::verify::{Purpose, verify};
+use crate::cert::purpose::Purpose;
+use crate::cert::verify::verify;
 
 #[test]
 fn chains_of_nothing_and_of_too_much() {

@@ -8,7 +8,8 @@ use rcgen::{
 };
 use rustls::pki_types::{CertificateDer, ServerName};
 
-use crate::cert::verify::{Purpose, Verification, verify};
+use crate::cert::purpose::Purpose;
+use crate::cert::verify::{Verification, verify};
 use crate::cert::{Fault, Severity};
 
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -4,10 +4,10 @@ use bson::{RawBsonRef, RawDocument, rawdoc};
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::client::TlsStream;
 
-use super::{NoAnswer, answer};
-use crate::probe::active::attempt::{Attempt, Plan};
-use crate::probe::active::detect::preview;
+use super::answer::{NoAnswer, answer, preview};
+use crate::probe::active::attempt::Attempt;
 use crate::probe::active::handshake::Wire;
+use crate::probe::active::plan::Plan;
 use crate::probe::active::target::Host;
 use crate::probe::{Finding, rules};
 use crate::wire::{Reader, printable};

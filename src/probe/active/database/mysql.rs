@@ -7,13 +7,14 @@
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::client::TlsStream;
 
-use super::{NoAnswer, answer};
+use super::answer::{NoAnswer, answer};
 use crate::preface::mysql::{
     CLIENT_PLUGIN_AUTH, CLIENT_PROTOCOL_41, CLIENT_SECURE_CONNECTION, CLIENT_SSL, ErrPacket,
     Greeting, MAX_PACKET, Packet, encode,
 };
-use crate::probe::active::attempt::{Attempt, Plan};
+use crate::probe::active::attempt::Attempt;
 use crate::probe::active::handshake::Wire;
+use crate::probe::active::plan::Plan;
 use crate::probe::{Finding, rules};
 use crate::wire::printable;
 

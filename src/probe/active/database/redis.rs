@@ -3,9 +3,10 @@
 use tokio::io::AsyncWriteExt;
 use tokio_rustls::client::TlsStream;
 
-use super::{NoAnswer, answer};
-use crate::probe::active::attempt::{Attempt, Plan};
+use super::answer::{NoAnswer, answer};
+use crate::probe::active::attempt::Attempt;
 use crate::probe::active::handshake::Wire;
+use crate::probe::active::plan::Plan;
 use crate::probe::{Finding, Rule, rules};
 use crate::wire::{escape, printable};
 

@@ -1,10 +1,11 @@
 //! Looks whose hello offers something else than the first: less, more, or in another form.
 
-use super::{FollowUp, Other, gist, names, reach};
-use crate::probe::active::attempt::{self, Attempt};
+use super::context::{FollowUp, Other, gist, names};
+use crate::probe::active::attempt::Attempt;
 use crate::probe::active::full_hello;
 use crate::probe::active::options::OnlyVersion;
 use crate::probe::active::setup::PROVIDER;
+use crate::probe::active::{connection, reach};
 use crate::probe::exchange::KEPT;
 use crate::probe::{Finding, Rule, rules};
 use crate::tls::Alert;
@@ -138,7 +139,7 @@ impl FollowUp<'_> {
         let answer = match reach::connect(self.address, limit).await {
             Ok((tcp, took)) => {
                 let enough = |bytes: &[u8]| full_hello::is_answered(&observe(bytes, End::Server));
-                attempt::answer(tcp, took, &plan, &hello, KEPT, enough).await
+                connection::answer(tcp, took, &plan, &hello, KEPT, enough).await
             }
             Err(finding) => {
                 let lost = format!("{what}: {}", finding.rule.summary);

@@ -9,7 +9,7 @@ use pcap_parser::pcapng::{
     parse_sectionheaderblock, parse_simplepacketblock_be, parse_simplepacketblock_le,
 };
 
-use super::{NANOS, PacketSpan};
+use super::source::{NANOS, PacketSpan};
 use crate::wire::{Reader, Short};
 
 /// The most interfaces of a section; Wireshark's largest captures have some hundred.

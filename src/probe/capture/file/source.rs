@@ -7,6 +7,20 @@ use std::io::{self, ErrorKind, Read};
 /// How much is read at a time, in bytes: it fits into the second-level cache.
 const BUFFER: usize = 1 << 18;
 
+/// Nanoseconds of a second.
+pub(super) const NANOS: u64 = 1_000_000_000;
+
+/// Where in the buffer a packet lies.
+#[derive(Clone, Copy)]
+pub(super) struct PacketSpan {
+    pub(super) at: u64,
+    pub(super) link: u16,
+    pub(super) offset: usize,
+    pub(super) kept: usize,
+    pub(super) original: u32,
+    pub(super) record: usize,
+}
+
 /// A window over what is read.
 #[derive(Debug)]
 pub(super) struct Source<R> {

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use etherparse::defrag::IpDefragBuf;
 use etherparse::{IpFragOffset, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, ip_number};
 
-use super::{Rest, Skipped};
+use super::layer::Rest;
+use super::segment::Skipped;
 use crate::wire::{Reader, Short};
 
 /// The most packets of which parts are held; one takes 64 KiB at most.
@@ -172,13 +173,13 @@ fn packet(key: Key, payload: &[u8]) -> Option<Vec<u8>> {
 /// The part that an IP packet is.
 pub(super) fn parse(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     if packet.first().is_some_and(|first| first >> 4 == 6) {
-        part_6(packet, rest)
+        parse_v6(packet, rest)
     } else {
-        part_4(packet, rest)
+        parse_v4(packet, rest)
     }
 }
 
-fn part_4(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
+fn parse_v4(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     let header = Ipv4HeaderSlice::from_slice(packet).map_err(|_| rest.short())?;
     let length = header.payload_len().map_err(|_| Skipped::Malformed)?;
     let mut reader = Reader::new(packet);
@@ -200,7 +201,7 @@ fn part_4(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     })
 }
 
-fn part_6(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
+fn parse_v6(packet: &[u8], rest: Rest) -> Result<Fragment<'_>, Skipped> {
     let short = |Short| rest.short();
     let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| rest.short())?;
     let mut reader = Reader::new(packet);

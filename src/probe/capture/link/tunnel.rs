@@ -5,7 +5,8 @@
 //! RFC 7348 (VXLAN), RFC 8926 (Geneve), RFC 2784 and 2890 (GRE), RFC draft-foschiano-erspan-03,
 //! 3GPP TS 29.281 (GTP-U), RFC 2516 (`PPPoE`), RFC 3032 (MPLS).
 
-use super::{Decoded, Rest, Skipped, ethernet, ethertype, ip, tagged};
+use super::layer::{Layer, Rest, ethertype};
+use super::segment::Skipped;
 use crate::wire::{Reader, Short};
 
 /// VXLAN's port, and the one of Linux before there was one.
@@ -22,7 +23,7 @@ const ERSPAN_3: u16 = 0x22eb;
 const MAX_HEADERS: usize = 8;
 
 /// What is in a UDP datagram, by the port that it was sent to.
-pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
+pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let short = |Short| rest.short();
     let mut reader = Reader::new(datagram);
     reader.skip(2).map_err(short)?;
@@ -43,17 +44,17 @@ pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
     }
 }
 
-fn vxlan(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+fn vxlan(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let flags = reader.u8().map_err(|Short| rest.short())?;
     // Without a valid network identifier it is something else on this port.
     if flags & 0x08 == 0 {
         return Err(Skipped::NotTcp);
     }
     reader.skip(7).map_err(|Short| rest.short())?;
-    ethernet(reader, rest)
+    Ok((Layer::Ethernet(reader), rest))
 }
 
-fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let short = |Short| rest.short();
     let first = reader.u8().map_err(short)?;
     let flags = reader.u8().map_err(short)?;
@@ -68,15 +69,19 @@ fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
 }
 
 /// What GRE and Geneve name by an ethertype.
-fn by_protocol(protocol: u16, reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+fn by_protocol(
+    protocol: u16,
+    reader: Reader<'_>,
+    rest: Rest,
+) -> Result<(Layer<'_>, Rest), Skipped> {
     match protocol {
-        BRIDGED => ethernet(reader, rest),
-        other => tagged(other, reader, rest),
+        BRIDGED => Ok((Layer::Ethernet(reader), rest)),
+        other => Ok((Layer::Typed(other, reader), rest)),
     }
 }
 
 /// GRE, and the mirror ports of Cisco in it.
-pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
+pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let short = |Short| rest.short();
     let mut reader = Reader::new(packet);
     let flags = reader.u16().map_err(short)?;
@@ -99,20 +104,20 @@ pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<Decoded<'_>, Skipped> {
         ERSPAN => {
             let header = if numbered { 8 } else { 0 };
             reader.skip(header).map_err(short)?;
-            ethernet(reader, rest)
+            Ok((Layer::Ethernet(reader), rest))
         }
         ERSPAN_3 => {
             reader.skip(11).map_err(short)?;
             let optional = reader.u8().map_err(short)? & 1 != 0;
             let header = if optional { 8 } else { 0 };
             reader.skip(header).map_err(short)?;
-            ethernet(reader, rest)
+            Ok((Layer::Ethernet(reader), rest))
         }
         other => by_protocol(other, reader, rest),
     }
 }
 
-fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     /// A packet of the subscriber (G-PDU); the others are between the tunnel's ends.
     const PACKET: u8 = 255;
     let short = |Short| rest.short();
@@ -143,29 +148,33 @@ fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
 }
 
 /// An IP packet whose version only it itself tells.
-fn by_version(reader: Reader<'_>, rest: Rest, other: Skipped) -> Result<Decoded<'_>, Skipped> {
+fn by_version(
+    reader: Reader<'_>,
+    rest: Rest,
+    other: Skipped,
+) -> Result<(Layer<'_>, Rest), Skipped> {
     let packet = reader.rest();
     match packet.first().map(|first| first >> 4) {
-        Some(4 | 6) => ip(packet, rest),
+        Some(4 | 6) => Ok((Layer::Ip(packet), rest)),
         Some(_) => Err(other),
         None => Err(rest.short()),
     }
 }
 
 /// A session of PPP over Ethernet.
-pub(super) fn pppoe(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+pub(super) fn pppoe(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let short = |Short| rest.short();
     reader.skip(6).map_err(short)?;
     match reader.u16().map_err(short)? {
-        0x0021 => tagged(ethertype::IPV4, reader, rest),
-        0x0057 => tagged(ethertype::IPV6, reader, rest),
+        0x0021 => Ok((Layer::Typed(ethertype::IPV4, reader), rest)),
+        0x0057 => Ok((Layer::Typed(ethertype::IPV6, reader), rest)),
         // PPP's own messages.
         _ => Err(Skipped::NotTcp),
     }
 }
 
 /// Labels, and an IP packet behind the last one.
-pub(super) fn mpls(mut reader: Reader<'_>, rest: Rest) -> Result<Decoded<'_>, Skipped> {
+pub(super) fn mpls(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     for _ in 0..MAX_HEADERS {
         let label = reader.u32().map_err(|Short| rest.short())?;
         if label & 0x100 != 0 {

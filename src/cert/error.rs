@@ -1,0 +1,65 @@
+//! Errors of making and reading certificates.
+
+use std::io;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::tls::files::TlsFileError;
+
+/// Why there is no certificate.
+#[derive(Debug, Error)]
+pub enum CertError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file or a directory cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is read, but is not what it should be.
+    #[error("{}: {what}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, in words.
+        what: String,
+    },
+    /// What is there differs from what was asked for, and is not replaced unasked.
+    #[error("{0}")]
+    Conflict(String),
+    /// What was asked for would be of no use.
+    #[error("{0}")]
+    Refused(String),
+    /// A name that cannot be used.
+    #[error("{0}")]
+    Name(String),
+    /// The certificate cannot be made.
+    #[error("cannot make a certificate: the key cannot sign, or a name cannot be written in one")]
+    Mint(rcgen::Error),
+    /// The system gives no random bytes.
+    #[error("cannot make a certificate: the system gives no random bytes")]
+    NoRandomness,
+}
+
+impl From<TlsFileError> for CertError {
+    fn from(error: TlsFileError) -> Self {
+        match error {
+            TlsFileError::Read { path, source } => Self::Read { path, source },
+            TlsFileError::Pem { path, source } => Self::Content {
+                path,
+                what: source.to_string(),
+            },
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}

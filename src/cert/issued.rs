@@ -1,0 +1,37 @@
+//! A certificate and its key in files, and what was done with them.
+
+use std::path::PathBuf;
+
+use super::view::View;
+
+/// What became of a pair of certificate and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PairChange {
+    /// There was none.
+    Made,
+    /// The certificate was due; the key is the same.
+    Renewed,
+    /// Certificate and key did not fit each other, or one was missing.
+    Repaired,
+    /// The old ones were overwritten, as asked.
+    Replaced,
+    /// They are as they were.
+    Unchanged,
+}
+
+/// A pair of certificate and key, as it is now.
+#[derive(Clone, Debug)]
+pub struct IssuedPair {
+    /// The certificate and, behind it, what must be sent with it; PEM.
+    pub cert: PathBuf,
+    /// Its private key, PEM, PKCS#8.
+    pub key: PathBuf,
+    /// What those have to trust who verify the certificate.
+    pub trust: PathBuf,
+    /// What the certificate says.
+    pub view: View,
+    /// What was done.
+    pub change: PairChange,
+    /// What the user should know, one sentence each.
+    pub remarks: Vec<String>,
+}
