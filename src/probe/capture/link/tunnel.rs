@@ -22,7 +22,7 @@ const ERSPAN_3: u16 = 0x22eb;
 /// The most labels of an MPLS stack, and the most extension headers of GTP-U.
 const MAX_HEADERS: usize = 8;
 
-/// What is in a UDP datagram, by the port that it was sent to.
+/// Payload of a UDP datagram, by its destination port.
 pub(super) fn udp(datagram: &[u8], rest: Rest) -> Result<(Layer<'_>, Rest), Skipped> {
     let short = |Short| rest.short();
     let mut reader = Reader::new(datagram);
@@ -65,18 +65,14 @@ fn geneve(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipp
     }
     let options = usize::from(first & 0x3f) * 4;
     reader.skip(4 + options).map_err(short)?;
-    by_protocol(protocol, reader, rest)
+    Ok((by_protocol(protocol, reader), rest))
 }
 
-/// What GRE and Geneve name by an ethertype.
-fn by_protocol(
-    protocol: u16,
-    reader: Reader<'_>,
-    rest: Rest,
-) -> Result<(Layer<'_>, Rest), Skipped> {
+/// Payload that GRE and Geneve name by an ethertype.
+fn by_protocol(protocol: u16, reader: Reader<'_>) -> Layer<'_> {
     match protocol {
-        BRIDGED => Ok((Layer::Ethernet(reader), rest)),
-        other => Ok((Layer::Typed(other, reader), rest)),
+        BRIDGED => Layer::Ethernet(reader),
+        other => Layer::Typed(other, reader),
     }
 }
 
@@ -113,7 +109,7 @@ pub(super) fn gre(packet: &[u8], rest: Rest) -> Result<(Layer<'_>, Rest), Skippe
             reader.skip(header).map_err(short)?;
             Ok((Layer::Ethernet(reader), rest))
         }
-        other => by_protocol(other, reader, rest),
+        other => Ok((by_protocol(other, reader), rest)),
     }
 }
 
@@ -147,7 +143,7 @@ fn gtp(mut reader: Reader<'_>, rest: Rest) -> Result<(Layer<'_>, Rest), Skipped>
     by_version(reader, rest, Skipped::NotTcp)
 }
 
-/// An IP packet whose version only it itself tells.
+/// An IP packet whose version is only in itself.
 fn by_version(
     reader: Reader<'_>,
     rest: Rest,

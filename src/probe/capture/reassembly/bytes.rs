@@ -9,26 +9,26 @@ use std::time::Duration;
 use crate::probe::exchange::{Flow, KEPT};
 use crate::wire::Reader;
 
-/// What a held segment costs beyond its bytes, in bytes: its share of the tree.
+/// Memory of an out-of-order segment beyond its bytes: its share of the tree.
 const OUT_OF_ORDER_COST: usize = 64;
 
-/// How far before the first byte seen another may be the true beginning, in bytes, as long as no
+/// Distance before the first byte seen at which the true beginning may be, in bytes, as long as no
 /// SYN tells: packets do not overtake each other by more than a large window.
 pub(super) const BEFORE: i64 = 1 << 20;
 
 /// The beginning of a stream, up to [`KEPT`] bytes, and what came ahead of its turn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Bytes {
-    /// Where the stream begins, if that is known.
+    /// Start of the stream, if it is known.
     pub(super) begin: Option<i64>,
-    /// Where `flow` begins.
+    /// Position at which `flow` begins.
     from: i64,
     /// The bytes without a gap from `from`.
     pub(super) flow: Flow,
     /// Segments that do not touch `flow`, by position; they do not overlap.
     out_of_order: BTreeMap<i64, OutOfOrder>,
-    out_of_order_bytes: usize,
-    /// Where different bytes came for the same position.
+    out_of_order_len: usize,
+    /// First position for which different bytes came.
     conflict: Option<i64>,
 }
 
@@ -48,11 +48,11 @@ impl Bytes {
     /// Memory that the bytes take.
     pub(super) fn weight(&self) -> usize {
         self.flow.bytes().len()
-            + self.out_of_order_bytes
+            + self.out_of_order_len
             + self.out_of_order.len() * OUT_OF_ORDER_COST
     }
 
-    /// Whether any byte is there in order.
+    /// Returns whether any byte is there in order.
     pub(super) fn has_any(&self) -> bool {
         !self.flow.bytes().is_empty()
     }
@@ -87,7 +87,7 @@ impl Bytes {
         [held, flow].into_iter().flatten().min()
     }
 
-    /// Whether bytes at this position are among those to keep.
+    /// Returns whether bytes at this position are among those to keep.
     pub(super) fn is_wanted(&self, position: i64) -> bool {
         let from = self.begin.or_else(|| self.lowest()).unwrap_or(position);
         let lowest = if self.begin.is_some() {
@@ -140,7 +140,7 @@ impl Bytes {
 
     fn drop_out_of_order(&mut self, limit: i64) {
         let beyond = self.out_of_order.split_off(&limit);
-        self.out_of_order_bytes -= beyond.values().map(|held| held.bytes.len()).sum::<usize>();
+        self.out_of_order_len -= beyond.values().map(|held| held.bytes.len()).sum::<usize>();
     }
 
     /// Holds what is new of these bytes, and compares the rest with what is there.
@@ -184,7 +184,7 @@ impl Bytes {
         found
     }
 
-    /// Whether the known bytes at `position` are these.
+    /// Returns whether the known bytes at `position` are these.
     fn agrees(&self, position: i64, copy: &[u8]) -> bool {
         let (start, known) = if (self.from..self.end()).contains(&position) {
             (self.from, self.flow.bytes())
@@ -204,7 +204,7 @@ impl Bytes {
         if bytes.is_empty() {
             return;
         }
-        self.out_of_order_bytes += bytes.len();
+        self.out_of_order_len += bytes.len();
         let bytes = bytes.into();
         self.out_of_order.insert(position, OutOfOrder { at, bytes });
     }
@@ -221,7 +221,7 @@ impl Bytes {
                 break;
             }
             let held = entry.remove();
-            self.out_of_order_bytes -= held.bytes.len();
+            self.out_of_order_len -= held.bytes.len();
             // Before the beginning nothing was said, and behind what is kept nothing is wanted.
             let known = usize::try_from(end - start).unwrap_or(0);
             let room = KEPT.saturating_sub(self.flow.bytes().len());
