@@ -23,7 +23,7 @@ use crate::out;
 use crate::table::{escape_lines, fields};
 use common::{Failure, USAGE, print};
 
-/// Carries out one command and says what came of it.
+/// Runs one command and prints its result.
 pub(crate) fn run(args: CertArgs) -> ExitCode {
     let done = match args.command {
         CertCommand::Ca(args) => ca(args),
@@ -119,7 +119,7 @@ fn remark(made: &IssuedPair) {
     }
 }
 
-/// What was done, and what there is now.
+/// Describes the change and the pair as it is now.
 fn told(made: &IssuedPair) -> String {
     let files = format!("{} and {}", made.cert.display(), made.key.display());
     let did = match made.change {

@@ -35,8 +35,8 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_needs_command" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "serve" -d 'Run the gateway'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "ctl" -d 'Steer a running gateway through its control socket'
-complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
-complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "cert" -d 'Make certificates for databases and their clients, and look at those that are there'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "probe" -d 'Explain why a client does or does not reach a database, and what to do about it'
+complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "cert" -d 'Make certificates for databases and their clients, and inspect existing ones'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "top" -d 'Watch a running gateway: sessions, databases, backends, rejects, events'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "completions" -d 'Print shell completions'
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "man" -d 'Write the man pages'
@@ -220,87 +220,87 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What happens, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (what hostaddr is to libpq)' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l starttls -d 'How TLS begins (postgres)' -r -f -a "auto\t'As the protocol has it, and the other way when that fails'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (hostaddr in libpq)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l starttls -d 'Start of TLS (postgres)' -r -f -a "auto\t'As the protocol does by default, and the other way if that fails'
 sslrequest\t'After an `SSLRequest`'
 direct\t'From the first byte, with ALPN'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l ca -d 'Trust these authorities instead of the system\'s' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-cert -d 'Certificate to show to a server that asks for one, PEM' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-cert -d 'Certificate for servers that request one, PEM' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-key -d 'Its key, PEM' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l tls -d 'Offer only this TLS version [default: both]' -r -f -a "1.2\t''
 1.3\t''"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Cut the `ClientHello` on purpose: bytes:N into TCP pieces of N bytes, records:N into TLS records of N bytes' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Look this many times: a line for each, and a summary' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two looks of --count and --wait' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage; looking again takes at most as long once more' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Look again until all is well or this time is over' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Split the `ClientHello`: bytes:N into TCP segments of N bytes, records:N into TLS records of N bytes' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Probe N times: a line for each, and a summary' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two probes of --count and --wait' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage; all further connections together take as long at most' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Probe again until all is well or this time is over' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l no-sni -d 'Send no server name'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l insecure -d 'Do not let an untrusted certificate count'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l compare-no-sni -d 'Look a second time without a server name, and compare the certificates'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l check-plaintext -d 'Ask whether logins without TLS are taken too (postgres); leaves a line in the server\'s log'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l each-address -d 'Look at each address of the name, and each host of the URL, and tell them apart'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l insecure -d 'Do not count an untrusted certificate as a failure'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l compare-no-sni -d 'Probe again without a server name, and compare the certificates'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l check-plaintext -d 'Check whether logins without TLS are accepted too (postgres); leaves a line in the server\'s log'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l each-address -d 'Probe each address of the name and each host of the URL, and compare them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "listen" -d 'Let a client dial, and tell what it really sends'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "listen" -d 'Listen for a client, and report what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l bind -d 'Address to listen on; port 0 takes a free one' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l protocol -d 'What to play [default: told by the client\'s first bytes]' -r -f -a "postgres\t''
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l protocol -d 'Protocol of the listener [default: detected by the client\'s first bytes]' -r -f -a "postgres\t''
 mysql\t''
 mariadb\t''
 mongodb\t''
 redis\t''
 tls\t'TLS from the first byte, whatever is inside'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Pass each connection on to this address, and report when its handshake is over and at its end' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Time that a client gets for its part of a handshake' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Forward each connection to this address, and report after its handshake and at its end' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Timeout for the client\'s part of a handshake' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l once -d 'End after the first client'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l then-cert -d 'Answer with a throwaway certificate for the name asked for, to see the next step'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l port -d 'What is spoken on a port, such as 6432=postgres; may be given several times' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Tell one conversation as a story, packet by packet' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l port -d 'Protocol of a port, such as 6432=postgres; may be given several times' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Print one conversation packet by packet' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l only-failed -d 'List only those that have failed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "listen" -d 'Let a client dial, and tell what it really sends'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "listen" -d 'Listen for a client, and report what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "check" -d 'Check whether the certificates in a file are due to be renewed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l dir -d 'Where its files are' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l name -d 'Common name [default: "dbgate CA" and a number of its own]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l days -d 'Days that it is good for' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l dir -d 'Directory of its files' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l name -d 'Common name [default: "dbgate CA" and a unique number]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l days -d 'Lifetime in days' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l constrain -d 'Let it issue for names in these domains only, and for no IP address' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l ca -d 'Directory of the authority that signs [default: this directory]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l days -d 'Days that it is good for, at most until its authority ends' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l out -d 'Where to put the files [default: this directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l days -d 'Lifetime in days, at most until its authority ends' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l out -d 'Directory for the files [default: this directory]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l secret -d 'Print a Kubernetes Secret of type kubernetes.io/tls, with the key, and nothing else' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s n -l namespace -d 'Namespace of the Secret' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l if-due -d 'Renew it when less than this is left [default: 30d, or a third of a shorter life]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l self-signed -d 'Sign it with its own key: clients have to trust this very certificate'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l client -d 'For a client: what Postgres takes for the user\'s name'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l client -d 'For a client; Postgres takes the name for the user\'s'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l force -d 'Make certificate and key anew, whatever is there'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -l ca -d 'Judge by these authorities [default: for a server the system\'s; a file is not held against any]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "text\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -l ca -d 'Verify with these authorities [default: the system\'s for a server, none for a file]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'One JSON object and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
@@ -310,7 +310,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "check" -d 'Check whether the certificates in a file are due to be renewed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l tab -d 'The tab to begin with [default: sessions]' -r -f -a "sessions\t'Live connections'
@@ -338,8 +338,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s h -l help -d 'Prin
 complete -c dbgate -n "__fish_dbgate_using_subcommand man" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "serve" -d 'Run the gateway'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "ctl" -d 'Steer a running gateway through its control socket'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "probe" -d 'Tell why a client does or does not reach a database, and what to do about it'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "cert" -d 'Make certificates for databases and their clients, and look at those that are there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "probe" -d 'Explain why a client does or does not reach a database, and what to do about it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "cert" -d 'Make certificates for databases and their clients, and inspect existing ones'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "top" -d 'Watch a running gateway: sessions, databases, backends, rejects, events'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "completions" -d 'Print shell completions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and not __fish_seen_subcommand_from serve ctl probe cert top completions man help" -f -a "man" -d 'Write the man pages'
@@ -359,11 +359,11 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'What runs against what the configuration file says: every section, and certificates that were renewed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "export" -d 'The running databases and hosts as TOML'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'What happens, one JSON object a line'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Let a client dial, and tell what it really sends'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and tell what became of each conversation'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'What a code means, who says it, and what to do; without a code: all of them'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Listen for a client, and report what it really sends'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "check" -d 'Tell whether the certificates in a file are due to be renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "check" -d 'Check whether the certificates in a file are due to be renewed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl" -f -a "(__fish_dbgate_live)"

@@ -45,7 +45,7 @@ pub(super) fn run(args: &CheckArgs) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// How much time is left until the end of a certificate.
+/// Time left until a certificate expires.
 fn until(view: &View, now: SystemTime, within: Duration) -> (u8, String) {
     let (end, days) = (&view.not_after, view.days_left);
     match time(end).duration_since(now) {

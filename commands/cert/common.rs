@@ -12,7 +12,7 @@ pub(super) const USAGE: u8 = 2;
 pub(super) const UNREADABLE: u8 = 3;
 pub(super) const CONFLICT: u8 = 4;
 
-/// Why a command was not done.
+/// Failure of a command.
 pub(super) struct Failure {
     pub(super) code: u8,
     pub(super) message: String,
@@ -39,12 +39,12 @@ impl From<CertError> for Failure {
     }
 }
 
-/// The file that stands for standard input.
+/// Returns whether a file name means standard input.
 pub(super) fn is_stdin(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// The certificates and keys in a file, or in what standard input brings.
+/// Reads certificates and keys from a file, or from standard input.
 pub(super) fn read_bundle(file: &Path) -> Result<Bundle, CertError> {
     if is_stdin(file) {
         cert::read_bundle_from(io::stdin().lock(), Path::new("standard input"))

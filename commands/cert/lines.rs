@@ -1,4 +1,4 @@
-//! What to type next: the ready lines for clients and the gateway.
+//! Commands to type next: lines for clients and the gateway.
 
 use std::path::Path;
 

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use dbgate::cert::{self, Bundle, Fault, Purpose, Severity, Verification, View};
 use dbgate::probe::active::{self, Options, Roots, Setup, Target};
-use dbgate::probe::{Finding, Report, RuleStage};
+use dbgate::probe::{Finding, Report, Stage};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
@@ -28,7 +28,7 @@ const SCHEMA: &str = "dbgate.cert/1";
 /// The word for a key that is another certificate's.
 const OTHER: &str = "other";
 
-/// What is shown, as JSON has it.
+/// The answer, as in JSON.
 #[derive(Serialize)]
 struct Shown {
     schema: &'static str,
@@ -79,7 +79,7 @@ impl From<&Finding> for Told {
     }
 }
 
-/// Shows it and gives the exit code.
+/// Prints a file or a server; returns the exit code.
 pub(super) fn run(args: &ShowArgs) -> Result<u8, Failure> {
     let path = Path::new(&args.what);
     let url = match url(&args.what) {
@@ -112,7 +112,7 @@ fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
     if !is_stdin(path) && !path.exists() && !args.what.contains('/') {
         let what = &args.what;
         let message = format!(
-            "cannot read {what}: there is no such file; a server is written HOST:PORT or \
+            "cannot read {what}: no such file; a server is written HOST:PORT or \
              postgres://HOST"
         );
         return Err(Failure::new(UNREADABLE, message));
@@ -149,7 +149,7 @@ fn file(args: &ShowArgs, path: &Path) -> Result<u8, Failure> {
     Ok(if is_wrong { WRONG } else { FINE })
 }
 
-/// What is wrong with the certificates of a file; without roots, nobody's trust is asked for.
+/// Verifies the certificates of a file; without roots trust is not checked.
 fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Verification {
     let chain = &bundle.certificates;
     let now = SystemTime::now();
@@ -168,7 +168,7 @@ fn judge(bundle: &Bundle, roots: Option<&[CertificateDer<'_>]>) -> Verification 
     };
     let mut verification = cert::verify(chain, roots.unwrap_or(&[]), None, purpose, now);
     if authorities {
-        // A file of authorities is no chain, and none of them stands in a server's place.
+        // A file of authorities is not a chain, and none of them is a server's.
         verification.faults.retain(|fault| {
             matches!(
                 fault,
@@ -234,7 +234,7 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
         return Err(no_certificate(&report));
     }
     let without = unreached(&report);
-    // Where there is no certificate, why there is none is what is wrong.
+    // Without a certificate the fault is the reason for that.
     let told = |finding: &&Finding| !reached || finding.rule.code.starts_with("cert-");
     let shown = Shown {
         schema: SCHEMA,
@@ -261,12 +261,12 @@ fn server(args: &ShowArgs, url: &str) -> Result<u8, Failure> {
 /// The exit code of a server that showed no certificate.
 fn unreached(report: &Report) -> u8 {
     match report.stage {
-        RuleStage::Dns | RuleStage::Tcp => NO_CONNECTION,
+        Stage::Dns | Stage::Tcp => NO_CONNECTION,
         _ => NO_HANDSHAKE,
     }
 }
 
-/// Why a server showed none.
+/// Failure for a server that showed none.
 fn no_certificate(report: &Report) -> Failure {
     let target = report.target.as_deref().unwrap_or_default();
     let message = match report.findings.first() {

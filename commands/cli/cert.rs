@@ -10,13 +10,13 @@ use dbgate::tls::ServerName;
 /// Days that a certificate may be made for.
 const DAYS: std::ops::RangeInclusive<i64> = 1..=36_500;
 
-/// Make certificates for databases and their clients, and look at those that are there.
+/// Make certificates for databases and their clients, and inspect existing ones.
 ///
 /// Keys are readable for their owner only and are never overwritten unasked; the same command twice
 /// changes nothing until the certificate is due.
 ///
-/// Exit codes: 0 done, or as it was before; 1 not done; 2 usage; 3 a file cannot be read as what it
-/// should be; 4 something else is there already. `show` and `check` document their own.
+/// Exit codes: 0 done or unchanged; 1 failed; 2 usage; 3 a file is unreadable or invalid; 4 a
+/// different certificate exists already. `show` and `check` document their own.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
@@ -50,13 +50,13 @@ pub(crate) enum CertCommand {
 /// It is made once; what is there is never overwritten, since clients trust it.
 #[derive(Debug, Args)]
 pub(crate) struct CaArgs {
-    /// Where its files are
+    /// Directory of its files
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
-    /// Common name [default: "dbgate CA" and a number of its own]
+    /// Common name [default: "dbgate CA" and a unique number]
     #[arg(long, value_name = "CN")]
     pub(crate) name: Option<String>,
-    /// Days that it is good for
+    /// Lifetime in days
     #[arg(long, value_name = "N", default_value_t = 3650, value_parser = clap::value_parser!(u32).range(DAYS))]
     pub(crate) days: u32,
     /// Let it issue for names in these domains only, and for no IP address
@@ -66,9 +66,9 @@ pub(crate) struct CaArgs {
 
 /// Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key.
 ///
-/// Names are DNS names, wildcards (*.db.example, any one label) and IP addresses. A second run keeps
-/// what is there, renews what is due (with the same key), and repairs what an interrupted run left
-/// behind.
+/// Names are DNS names, wildcards (*.db.example, any one label) and IP addresses. A second run
+/// keeps what is there, renews what is due (with the same key), and repairs what an interrupted run
+/// left behind.
 #[derive(Debug, Args)]
 #[command(override_usage = "dbgate cert new <NAME>... [OPTIONS]")]
 pub(crate) struct NewArgs {
@@ -81,13 +81,13 @@ pub(crate) struct NewArgs {
     /// Sign it with its own key: clients have to trust this very certificate
     #[arg(long)]
     pub(crate) self_signed: bool,
-    /// Days that it is good for, at most until its authority ends
+    /// Lifetime in days, at most until its authority ends
     #[arg(long, value_name = "N", default_value_t = 397, value_parser = clap::value_parser!(u32).range(DAYS))]
     pub(crate) days: u32,
-    /// For a client: what Postgres takes for the user's name
+    /// For a client; Postgres takes the name for the user's
     #[arg(long, conflicts_with = "self_signed")]
     pub(crate) client: bool,
-    /// Where to put the files [default: this directory]
+    /// Directory for the files [default: this directory]
     #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
     /// Print a Kubernetes Secret of type kubernetes.io/tls, with the key, and nothing else
@@ -116,19 +116,18 @@ pub(crate) struct NewArgs {
 pub(crate) struct ShowArgs {
     /// File or server
     pub(crate) what: String,
-    /// Judge by these authorities [default: for a server the system's; a file is not held against
-    /// any]
+    /// Verify with these authorities [default: the system's for a server, none for a file]
     #[arg(long, value_name = "FILE")]
     pub(crate) ca: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = CertOutput::Text)]
     pub(crate) output: CertOutput,
 }
 
-/// Tell whether the certificates in a file are due to be renewed.
+/// Check whether the certificates in a file are due to be renewed.
 ///
-/// The one that ends first counts. Exit codes: 0 fine, 1 due (or over, or not valid yet), 2 usage,
-/// 3 cannot be read.
+/// The one that expires first counts. Exit codes: 0 fine, 1 due (or over, or not valid yet), 2
+/// usage, 3 cannot be read.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// PEM or DER; - for standard input

@@ -11,19 +11,19 @@ use dbgate::probe::Hint;
 use dbgate::probe::active::{Endpoint, OnlyVersion, Split};
 use dbgate::tls::ServerName;
 
-/// Tell why a client does or does not reach a database, and what to do about it.
+/// Explain why a client does or does not reach a database, and what to do about it.
 ///
-/// With a URL it dials the database as a client would, up to the login: name, connection, the
-/// protocol's own way into TLS, handshake, certificate, and what the database says before anybody
-/// logs in. Where one look is not enough to name the cause it looks again in another way, and says
-/// so. The other commands let a client dial, read a recorded network capture, and explain a code.
+/// With a URL it connects to the database as a client would, up to the login: name, connection,
+/// the protocol's own start of TLS, handshake, certificate, and the database's first answer. If one
+/// connection does not show the cause it makes further ones, and says so. The other commands listen
+/// for a client, read a network capture, and explain a code.
 ///
 /// URLs: `postgres://HOST[:PORT]`, mysql://, mariadb://, mongodb://, redis://, rediss://, tls://.
-/// TLS is what is asked for in each case. User, password, database and options in a URL are
+/// All of them ask for TLS. User, password, database and options in a URL are
 /// accepted, never used and never printed.
 ///
-/// Exit codes: 0 TLS is up and the certificate trusted, 1 TLS is up but something is wrong, 2 usage,
-/// 3 cannot resolve or connect, 4 no usable handshake.
+/// Exit codes: 0 TLS is up and the certificate trusted, 1 TLS is up but something is wrong, 2
+/// usage, 3 cannot resolve or connect, 4 no usable handshake.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -57,14 +57,14 @@ pub(crate) enum ProbeCommand {
     // The first two are described at their arguments.
     Listen(ListenArgs),
     Pcap(PcapArgs),
-    /// What a code means, who says it, and what to do; without a code: all of them
+    /// Explain a code: what it means and what to do; without a code list all of them
     Explain {
         /// The code, as `probe` prints it
         code: Option<String>,
     },
 }
 
-/// What to dial, and how.
+/// Target and options.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct UrlArgs {
@@ -77,19 +77,19 @@ pub(crate) struct UrlArgs {
     /// Send no server name
     #[arg(long, conflicts_with_all = ["sni", "compare_no_sni"])]
     pub(crate) no_sni: bool,
-    /// Dial this address, and keep the name (what hostaddr is to libpq)
+    /// Dial this address, and keep the name (hostaddr in libpq)
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = Endpoint::parse)]
     pub(crate) connect: Option<Endpoint>,
-    /// How TLS begins (postgres)
+    /// Start of TLS (postgres)
     #[arg(long, value_enum, default_value_t = Starttls::Auto)]
     pub(crate) starttls: Starttls,
     /// Trust these authorities instead of the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     pub(crate) ca: Option<PathBuf>,
-    /// Do not let an untrusted certificate count
+    /// Do not count an untrusted certificate as a failure
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// Certificate to show to a server that asks for one, PEM
+    /// Certificate for servers that request one, PEM
     #[arg(long, value_name = "FILE", requires = "client_key")]
     pub(crate) client_cert: Option<PathBuf>,
     /// Its key, PEM
@@ -98,40 +98,41 @@ pub(crate) struct UrlArgs {
     /// Offer only this TLS version [default: both]
     #[arg(long, value_name = "VERSION", value_parser = only_version())]
     pub(crate) tls: Option<OnlyVersion>,
-    /// Cut the `ClientHello` on purpose: bytes:N into TCP pieces of N bytes, records:N into TLS
-    /// records of N bytes
+    /// Split the `ClientHello`: bytes:N into TCP segments of N bytes, records:N into TLS records of
+    /// N bytes
     #[arg(long, value_name = "HOW", value_parser = Split::parse)]
     pub(crate) split: Option<Split>,
-    /// Look a second time without a server name, and compare the certificates
+    /// Probe again without a server name, and compare the certificates
     #[arg(long)]
     pub(crate) compare_no_sni: bool,
-    /// Ask whether logins without TLS are taken too (postgres); leaves a line in the server's log
+    /// Check whether logins without TLS are accepted too (postgres); leaves a line in the server's
+    /// log
     #[arg(long)]
     pub(crate) check_plaintext: bool,
-    /// Look at each address of the name, and each host of the URL, and tell them apart
+    /// Probe each address of the name and each host of the URL, and compare them
     #[arg(long, conflicts_with_all = ["count", "wait"])]
     pub(crate) each_address: bool,
-    /// Look this many times: a line for each, and a summary
+    /// Probe N times: a line for each, and a summary
     #[arg(long, value_name = "N", conflicts_with = "wait", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: Option<u32>,
-    /// Time between two looks of --count and --wait
+    /// Time between two probes of --count and --wait
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
     pub(crate) interval: Duration,
-    /// Time for each stage; looking again takes at most as long once more
+    /// Time for each stage; all further connections together take as long at most
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
-    /// Look again until all is well or this time is over
+    /// Probe again until all is well or this time is over
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) wait: Option<Duration>,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
     pub(crate) output: ProbeOutput,
 }
 
-/// How TLS begins.
+/// Start of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Starttls {
-    /// As the protocol has it, and the other way when that fails
+    /// As the protocol does by default, and the other way if that fails
     Auto,
     /// After an `SSLRequest`
     Sslrequest,
@@ -160,7 +161,7 @@ pub(crate) enum ProbeProtocol {
 }
 
 impl ProbeProtocol {
-    /// What the library is told.
+    /// The library's type.
     pub(crate) fn hint(self) -> Hint {
         match self {
             Self::Postgres => Hint::Postgres,
@@ -173,17 +174,17 @@ impl ProbeProtocol {
     }
 }
 
-/// Let a client dial, and tell what it really sends.
+/// Listen for a client, and report what it really sends.
 ///
-/// Point any client at the address that is printed: it is told which protocol the client speaks,
-/// the server name exactly as sent, what it offers, and how it takes the answer. Needs no
-/// certificate and no root.
+/// Point any client at the address that is printed. The report has the client's protocol, the
+/// server name exactly as sent, what it offers, and how it reacts to the answer. Needs neither a
+/// certificate nor root.
 #[derive(Debug, Args)]
 pub(crate) struct ListenArgs {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = bind_address)]
     pub(crate) bind: SocketAddr,
-    /// What to play [default: told by the client's first bytes]
+    /// Protocol of the listener [default: detected by the client's first bytes]
     #[arg(long, value_enum, value_name = "PROTOCOL")]
     pub(crate) protocol: Option<ProbeProtocol>,
     /// End after the first client
@@ -192,28 +193,27 @@ pub(crate) struct ListenArgs {
     /// Answer with a throwaway certificate for the name asked for, to see the next step
     #[arg(long, conflicts_with = "forward")]
     pub(crate) then_cert: bool,
-    /// Pass each connection on to this address, and report when its handshake is over and at its
-    /// end
+    /// Forward each connection to this address, and report after its handshake and at its end
     #[arg(long, value_name = "ADDR:PORT", value_parser = Endpoint::parse)]
     pub(crate) forward: Option<Endpoint>,
-    /// Time that a client gets for its part of a handshake
+    /// Timeout for the client's part of a handshake
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = positive_duration)]
     pub(crate) timeout: Duration,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
     pub(crate) output: ProbeOutput,
 }
 
-/// Read a network capture, and tell what became of each conversation.
+/// Read a network capture, and report the outcome of each conversation.
 ///
 /// Reads pcap and pcapng, failed conversations first; from standard input (`-`) live, a row as
 /// soon as a conversation's outcome is known: tcpdump -U -s 0 -w - port 5432 | dbgate probe pcap -
 ///
 /// A live view cannot sort: its rows come in the order in which their outcomes are known. Ctrl-C
-/// tells what is known of the rest.
+/// prints what is known of the rest.
 ///
-/// A conversation is `ok`, has `failed` where what was seen proves it, or is `unknown` where too little
-/// was recorded to tell: packets that are missing prove nothing.
+/// A conversation is `ok`, has `failed` where what was seen proves it, or is `unknown` where too
+/// little was recorded to tell: packets that are missing prove nothing.
 ///
 /// Exit codes: 0 no conversation has failed, 1 the file cannot be read, or nothing in it, 2 usage,
 /// 4 some have failed.
@@ -221,16 +221,16 @@ pub(crate) struct ListenArgs {
 pub(crate) struct PcapArgs {
     /// The capture, or - for standard input
     pub(crate) file: PathBuf,
-    /// What is spoken on a port, such as 6432=postgres; may be given several times
+    /// Protocol of a port, such as 6432=postgres; may be given several times
     #[arg(long = "port", value_name = "N=PROTOCOL", value_parser = port_hint)]
     pub(crate) ports: Vec<(u16, ProbeProtocol)>,
-    /// Tell one conversation as a story, packet by packet
+    /// Print one conversation packet by packet
     #[arg(long, value_name = "N", conflicts_with = "only_failed")]
     pub(crate) stream: Option<u64>,
     /// List only those that have failed
     #[arg(long)]
     pub(crate) only_failed: bool,
-    /// How to print
+    /// Output format
     #[arg(short, long, value_enum, default_value_t = ProbeOutput::Text)]
     pub(crate) output: ProbeOutput,
 }
@@ -250,7 +250,7 @@ fn bind_address(text: &str) -> Result<SocketAddr, String> {
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match parse_duration(text)? {
-        Duration::ZERO => Err("no time at all: use 1s or more".to_owned()),
+        Duration::ZERO => Err("invalid duration: use 1s or more".to_owned()),
         some => Ok(some),
     }
 }
@@ -262,7 +262,7 @@ fn port_hint(text: &str) -> Result<(u16, ProbeProtocol), String> {
         .ok_or("write PORT=PROTOCOL, as in 6432=postgres")?;
     let port = port
         .parse()
-        .map_err(|_| format!("\"{port}\" is no port: 1 to 65535"))?;
+        .map_err(|_| format!("invalid port \"{port}\": use 1 to 65535"))?;
     let protocol = ProbeProtocol::from_str(protocol, false).map_err(|_| {
         format!("\"{protocol}\": use postgres, mysql, mariadb, mongodb, redis or tls")
     })?;

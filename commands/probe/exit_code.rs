@@ -1,6 +1,6 @@
 //! Exit codes of `probe`.
 
-use dbgate::probe::{Report, RuleStage, Verdict};
+use dbgate::probe::{Report, Stage, Verdict};
 
 pub(super) const OK: u8 = 0;
 pub(super) const TROUBLE: u8 = 1;
@@ -8,11 +8,11 @@ pub(super) const USAGE: u8 = 2;
 pub(super) const NO_CONNECTION: u8 = 3;
 pub(super) const NO_HANDSHAKE: u8 = 4;
 
-/// The exit code that a report stands for.
+/// Exit code of a report.
 pub(super) fn of(report: &Report) -> u8 {
     match (report.verdict, report.stage) {
         (Verdict::Ok, _) => OK,
-        (Verdict::Fail, RuleStage::Dns | RuleStage::Tcp) => NO_CONNECTION,
+        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
         _ if report.established => TROUBLE,
         _ => NO_HANDSHAKE,
     }

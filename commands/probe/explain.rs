@@ -1,18 +1,18 @@
 //! `dbgate probe explain`: the long text of a code, or all codes.
 //!
-//! Exit codes: 0 told, 2 no such code.
+//! Exit codes: 0 printed, 2 unknown code.
 
 use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use dbgate::probe::{Rule, RuleStage, rules};
+use dbgate::probe::{Rule, Stage, rules};
 
 use super::exit_code::USAGE;
 use super::print::Page;
 use crate::out;
 
-/// How much alike (0 to 1, Jaro-Winkler) a code must be to be taken for what was meant.
+/// Similarity (0 to 1, Jaro-Winkler) above which a code is suggested.
 const ALIKE: f64 = 0.8;
 
 /// Prints the rule of a code, or a list of all.
@@ -48,7 +48,7 @@ fn one(rule: &Rule) -> String {
 
 fn list() -> String {
     let mut text = String::new();
-    let mut stage: Option<RuleStage> = None;
+    let mut stage: Option<Stage> = None;
     let width = rules::all().map(|rule| rule.code.len()).max().unwrap_or(0);
     let mut all: Vec<&Rule> = rules::all().collect();
     // Rules of several files share a stage.
@@ -71,8 +71,8 @@ fn unknown(code: &str) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .filter(|(alike, _)| *alike >= ALIKE);
     match nearest {
-        Some((_, near)) => format!("there is no code {code:?}; did you mean {near}?"),
-        None => format!("there is no code {code:?}; `dbgate probe explain` lists all codes"),
+        Some((_, near)) => format!("unknown code {code:?}; did you mean {near}?"),
+        None => format!("unknown code {code:?}; `dbgate probe explain` lists all codes"),
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use dbgate::probe::Hint;
 use dbgate::probe::active::Endpoint;
 use dbgate::probe::listen::{self, ClientReport, Mode, Reaction, Settings, Trust};
-use dbgate::probe::{RuleStage, Verdict};
+use dbgate::probe::{Stage, Verdict};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
@@ -56,7 +56,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
         .build()
         .context("cannot start")?;
     let code = runtime.block_on(hear(args.bind, settings, args.once, args.output));
-    // Clients that are still there are hung up on.
+    // Connections that are still open are closed.
     runtime.shutdown_background();
     Ok(ExitCode::from(code?))
 }
@@ -85,7 +85,7 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
         }
         Ok(worst)
     };
-    // Printing ends with the last client of --once, or when nobody reads any more.
+    // Printing ends with the last client of --once, or when the reader is gone.
     let serving = async {
         serving.await;
         std::future::pending::<()>().await;
@@ -97,12 +97,12 @@ async fn hear(bind: SocketAddr, settings: Settings, once: bool, output: ProbeOut
     }
 }
 
-/// The exit code that a report stands for.
+/// Exit code of a report.
 fn code(client: &ClientReport) -> u8 {
     match (client.report.verdict, client.report.stage) {
         (Verdict::Ok, _) => 0,
         (Verdict::Warn, _) => TROUBLE,
-        (Verdict::Fail, RuleStage::Dns | RuleStage::Tcp) => NO_CONNECTION,
+        (Verdict::Fail, Stage::Dns | Stage::Tcp) => NO_CONNECTION,
         (Verdict::Fail | Verdict::Failed | Verdict::Unknown, _) => NO_HANDSHAKE,
     }
 }
@@ -119,7 +119,7 @@ fn show(client: &ClientReport, output: ProbeOutput) -> Result<bool> {
     out::print_on(&text).context("cannot write the report")
 }
 
-/// Where it listens, what a client gets, and what to type.
+/// Address, answer to clients, and commands to try.
 fn invitation(address: SocketAddr, settings: &Settings) -> String {
     let answer = match &settings.mode {
         Mode::Refuse => "clients are refused with TLS alert 112, unrecognized_name".to_owned(),
@@ -203,7 +203,7 @@ fn text(client: &ClientReport, colours: bool) -> String {
         let what = client.readable.join(", ");
         page.row(
             "readable",
-            &format!("{what}: in the clear for anybody on the way"),
+            &format!("{what}: in plaintext for anyone on the path"),
         );
     }
     if let Some(to) = client.forwarded_to {
@@ -253,7 +253,7 @@ fn headline(client: &ClientReport, colours: bool) -> String {
     format!("{}  {rest}", print::verdict(report.verdict, colours))
 }
 
-/// What an untroubled client is about.
+/// Summary of a client without findings.
 fn gist(client: &ClientReport) -> String {
     let report = &client.report;
     let asks = match &report.sni {
@@ -290,8 +290,8 @@ fn sni(client: &ClientReport) -> String {
         (None, _, _) => "none".to_owned(),
         (Some(sent), Some(name), _) if sent == name => sent.clone(),
         (Some(sent), Some(name), _) => format!("{sent}   (a gateway reads {name})"),
-        (Some(sent), None, "ip") => format!("{sent}   (an address, which is no server name)"),
-        (Some(sent), None, _) => format!("{sent}   (no DNS name)"),
+        (Some(sent), None, "ip") => format!("{sent}   (an address is not a valid server name)"),
+        (Some(sent), None, _) => format!("{sent}   (not a valid DNS name)"),
     }
 }
 
@@ -310,7 +310,7 @@ fn shortened(all: &[String]) -> String {
     }
 }
 
-/// What the client did with its answer.
+/// Describes the client's reaction to its answer.
 fn then(client: &ClientReport) -> Option<String> {
     let told = match client.certificate {
         Some(Trust::Accepted) => {
@@ -333,7 +333,7 @@ fn reacted(reaction: &Reaction) -> String {
         ("reset", _) => "reset the connection".to_owned(),
         ("alert", Some(alert)) => format!("sent the alert {alert}"),
         ("went-on", _) => "went on as if it had not been refused".to_owned(),
-        _ => return "waited until it was hung up on".to_owned(),
+        _ => return "waited until the listener closed".to_owned(),
     };
     match reaction.after_ms {
         Some(ms) => format!("{did} after {ms:.1} ms"),
@@ -341,7 +341,7 @@ fn reacted(reaction: &Reaction) -> String {
     }
 }
 
-/// The last line of a connection that was told about before.
+/// Last line of a connection that was reported before.
 fn ended(client: &ClientReport) -> String {
     let report = &client.report;
     let id = report.id.unwrap_or_default();

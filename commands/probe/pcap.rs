@@ -1,7 +1,7 @@
 //! `dbgate probe pcap`: what became of each conversation of a capture.
 //!
-//! Exit codes: 0 none has failed, as far as was recorded, 1 the file cannot be read or nothing in it,
-//! 2 usage, 4 some have failed: what was seen of them proves it.
+//! Exit codes: 0 none has failed, as far as was recorded, 1 the file cannot be read or nothing in
+//! it, 2 usage, 4 some have failed: what was seen of them proves it.
 
 mod live;
 mod rows;
@@ -23,7 +23,7 @@ use crate::out;
 use rows::Rows;
 use summary::{STRIDE, complain, conclude, exit_code};
 
-/// How often progress is shown.
+/// Interval between two updates of the progress.
 const SHOW_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(args: &PcapArgs) -> Result<ExitCode> {
@@ -90,7 +90,7 @@ fn whole(args: &PcapArgs, hints: Hints) -> Result<ExitCode> {
     Ok(exit_code(&capture, unreadable))
 }
 
-/// How far reading has come, on a terminal only.
+/// Progress of reading, on a terminal only.
 struct Meter {
     size: u64,
     began: Instant,

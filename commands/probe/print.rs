@@ -1,6 +1,6 @@
 //! A report for people: the verdict first, then what was seen, what it means and what to do.
 //!
-//! Texts of a peer were escaped by whoever put them into the report; they are made harmless once
+//! Texts of a peer are escaped in the report already; they are escaped once
 //! more here. Nothing is coloured but the verdict, and that only on a terminal.
 
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use crate::cli::ProbeOutput;
 use crate::out;
 use crate::table::escape;
 
-/// Where the text of a row begins.
+/// Column at which the text of a row begins.
 const INDENT: usize = 14;
 
 /// The column at which lines are broken, where a space allows it.
@@ -67,7 +67,7 @@ impl Page {
     }
 }
 
-/// Whether standard output takes colours: a terminal, and nobody said no.
+/// Returns whether standard output takes colours: a terminal, unless switched off.
 pub(crate) fn colours() -> bool {
     let said_no = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -101,7 +101,7 @@ pub(crate) fn headline(report: &Report, colours: bool) -> String {
     format!("{}  {parts}", verdict(report.verdict, colours))
 }
 
-/// What was asked for and where that is, or the two ends.
+/// Target and address, or the two ends.
 fn address(report: &Report) -> String {
     match (&report.target, &report.client, &report.server) {
         (Some(target), _, Some(server)) if target == server => target.clone(),
@@ -113,7 +113,7 @@ fn address(report: &Report) -> String {
     }
 }
 
-/// What an untroubled connection came to.
+/// Summary of a connection without findings.
 fn gist(report: &Report) -> String {
     let version = report.tls_version.as_ref().map(|v| format!("TLS {v}"));
     let trust = match report.trusted {
@@ -280,7 +280,7 @@ pub(super) fn other(page: &mut Page, finding: &Finding) {
     remedy(page, finding);
 }
 
-/// One line for one of many looks.
+/// One line for one of several probes.
 pub(crate) fn line(report: &Report, colours: bool) -> String {
     let mut line = headline(report, colours);
     let phases: Vec<String> = PHASES

@@ -1,4 +1,4 @@
-//! Many looks at one target: `--count`, `--wait` and `--each-address`, and what they have in
+//! Repeated probes of one target: `--count`, `--wait` and `--each-address`, and what they have in
 //! common.
 
 use std::collections::BTreeMap;
@@ -17,28 +17,28 @@ use crate::cli::{ProbeOutput, UrlArgs};
 use crate::out;
 use crate::table::escape;
 
-/// The name of the last line of JSON, after those of the single looks.
+/// Schema of the last line of JSON, after those of the single probes.
 const SCHEMA: &str = "dbgate.probe.summary/1";
 
 /// The least time for a last attempt of `--wait`.
 const LAST: Duration = Duration::from_millis(500);
 
-/// What many looks come to.
+/// Summary of several probes.
 #[derive(Debug, Serialize)]
 struct Summary {
     schema: &'static str,
     verdict: Verdict,
-    /// The code of the finding about all of them, else of the worst look.
+    /// Code of the finding about all of them, else of the worst probe.
     code: String,
     count: usize,
-    /// How many looks came to each code.
+    /// Number of probes by code.
     codes: BTreeMap<String, usize>,
-    /// In milliseconds, over the looks that went through the phase.
+    /// In milliseconds, over the probes that went through the phase.
     phases_ms: BTreeMap<&'static str, Spread>,
     findings: Vec<Finding>,
 }
 
-/// How a measure is spread.
+/// Distribution of a measure.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Spread {
     min: f64,
@@ -65,7 +65,7 @@ impl Spread {
     }
 }
 
-/// What is kept of the looks; bounded per look, since there may be a million.
+/// Totals of all probes; bounded per probe, since there may be a million.
 #[derive(Default)]
 struct Tally {
     codes: BTreeMap<String, usize>,
@@ -114,7 +114,7 @@ impl Tally {
     }
 }
 
-/// Looks `count` times, or until interrupted.
+/// Probes `count` times, or until interrupted.
 pub(super) async fn count(
     args: &UrlArgs,
     target: &Target,
@@ -146,7 +146,7 @@ pub(super) async fn count(
     Ok(exit)
 }
 
-/// The finding about looks that came out differently.
+/// Finding about probes with different results.
 fn sometimes(tally: &Tally) -> Option<Finding> {
     let well = tally.codes.get("ok").copied().unwrap_or_default();
     if well == 0 || tally.exit() == OK {
@@ -159,14 +159,14 @@ fn sometimes(tally: &Tally) -> Option<Finding> {
         .map(|(code, n)| format!("{n} {code}"))
         .collect();
     let detail = format!(
-        "of {} looks {well} were ok, {}",
+        "of {} probes {well} were ok, {}",
         tally.count,
         others.join(", ")
     );
     Some(Finding::new(&rules::SOMETIMES, detail))
 }
 
-/// Looks at each address of each host, and tells them apart.
+/// Probes each address of each host, and compares them.
 pub(super) async fn each_address(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
     let (addresses, mut reports) = active::addresses(target, setup).await;
     for report in &reports {
@@ -199,7 +199,7 @@ pub(super) async fn each_address(args: &UrlArgs, target: &Target, setup: &Setup)
     Ok(exit)
 }
 
-/// What a client would notice, so that addresses can be told apart by it.
+/// Behaviour that a client would notice, to compare addresses.
 fn behaviour(report: &Report) -> String {
     let mut text = report.code.clone();
     if let Some(version) = report.tls_version.as_ref().filter(|_| report.established) {
@@ -233,7 +233,7 @@ fn difference(reports: &[Report]) -> Option<Finding> {
     Some(Finding::new(&rules::ADDRESSES_DIFFER, kinds.join("; ")))
 }
 
-/// Looks until all is well or `wait` is over; the last look is the one that is shown.
+/// Probes until all is well or `wait` is over; the last report is printed.
 pub(super) async fn wait(
     args: &UrlArgs,
     target: &Target,
@@ -278,7 +278,7 @@ fn text(summary: &Summary) -> String {
         .map(|(code, n)| format!("{n} {code}"))
         .collect();
     let mut page = print::Page::new(&format!(
-        "{}  {} looks: {}",
+        "{}  {} probes: {}",
         print::verdict(summary.verdict, print::colours()),
         summary.count,
         codes.join(", ")
@@ -344,7 +344,7 @@ mod tests {
         assert!(sometimes(&tally).is_none());
         tally.add(&report(refused(), "b:1"));
         let finding = sometimes(&tally).unwrap();
-        assert_eq!(finding.detail, "of 2 looks 1 were ok, 1 tcp-refused");
+        assert_eq!(finding.detail, "of 2 probes 1 were ok, 1 tcp-refused");
         assert_eq!(tally.exit(), 3);
         let summary = tally.summary(vec![finding]);
         assert_eq!(summary.code, "fails-sometimes");

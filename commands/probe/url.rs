@@ -1,4 +1,4 @@
-//! `dbgate probe URL`: one look or many, and what they say.
+//! `dbgate probe URL`: one probe or several.
 
 use std::process::ExitCode;
 
@@ -11,10 +11,10 @@ use super::{print, repeat};
 use crate::cli::{Starttls, UrlArgs};
 use crate::out;
 
-/// How like a command a word has to be (Jaro-Winkler, 1 is the same) to be taken for it.
+/// Similarity to a command (Jaro-Winkler, 1 is equal) above which a word is taken for it.
 const LIKE: f64 = 0.8;
 
-/// Looks, prints, and tells the exit code.
+/// Probes, prints, and returns the exit code.
 pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
     let url = args.url.as_deref().unwrap_or_default();
     // Not clap's to parse: it would quote the URL, with the password that may be in it.
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
             let hint =
                 meant(url).map(|command| format!("; or did you mean `dbgate probe {command}`?"));
             let hint = hint.unwrap_or_default();
-            return Ok(usage(&format!("the URL cannot be used: {error}{hint}")));
+            return Ok(usage(&format!("invalid URL: {error}{hint}")));
         }
     };
     let of_postgres = [
@@ -50,7 +50,7 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
     Ok(ExitCode::from(code?))
 }
 
-/// The command of `probe` that a word which is no URL may have been meant for.
+/// The command of `probe` that is closest to a word that is not a URL.
 fn meant(word: &str) -> Option<&'static str> {
     let like = |command: &&str| strsim::jaro_winkler(command, word) > LIKE;
     ["listen", "pcap", "explain"].into_iter().find(like)
@@ -91,10 +91,10 @@ fn options(args: &UrlArgs) -> Options {
 async fn look(args: &UrlArgs, target: &Target, setup: &Setup) -> Result<u8> {
     if !target.ignored.is_empty() {
         let ignored = target.ignored.join(", ");
-        out::complain(&format!("not used of the URL: {ignored}"));
+        out::complain(&format!("ignored in the URL: {ignored}"));
     }
     if target.hosts.len() > 1 && !args.each_address {
-        out::complain("only the first host of the URL is looked at; --each-address takes all");
+        out::complain("only the first host of the URL is probed; --each-address probes all");
     }
     if args.each_address {
         return repeat::each_address(args, target, setup).await;

@@ -26,14 +26,14 @@ pub(super) const KEY: &str = "ca.key";
 /// An authority with less time left is remarked on.
 const ENDS_SOON: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// What an authority is to be.
+/// Request for an authority.
 #[derive(Clone, Debug)]
 pub struct RootRequest {
-    /// Where its files are.
+    /// Directory of its files.
     pub dir: PathBuf,
     /// Common name; without one it gets a name that no other has.
     pub name: Option<String>,
-    /// How long it is good for.
+    /// Lifetime.
     pub lifetime: Duration,
     /// The only domains that it may issue for; none means any.
     pub domains: Vec<ServerName>,
@@ -117,7 +117,7 @@ fn days(span: Duration) -> i64 {
     span.as_secs().cast_signed() / view::DAY
 }
 
-/// What can be a common name.
+/// Checks a common name.
 pub(super) fn check_name(name: &str) -> Result<(), CertError> {
     let wrong = if name.is_empty() {
         "is empty"
@@ -149,7 +149,7 @@ fn unchanged(
         )))
     };
     if !cert.x509.is_ca() {
-        return differs("is no authority's certificate (no CA:TRUE)".into());
+        return differs("is not the certificate of an authority (no CA:TRUE)".into());
     }
     if !files::fits(der, key) {
         return differs(format!("and the {KEY} beside it do not belong together"));
@@ -174,7 +174,7 @@ fn unchanged(
     Ok(())
 }
 
-/// A key file, as a pair to sign with and as it stands in the file.
+/// A key file, as a pair to sign with and as in the file.
 pub(super) fn read_pair(
     path: &Path,
 ) -> Result<Option<(KeyPair, PrivateKeyDer<'static>)>, CertError> {
@@ -197,7 +197,7 @@ pub(super) struct Authority {
     /// Its certificate, then those above it, as far as the file has them; DER.
     chain: Vec<CertificateDer<'static>>,
     pub(super) issuer: Issuer<'static, KeyPair>,
-    /// When it ends.
+    /// End of validity.
     pub(super) until: SystemTime,
 }
 
@@ -211,7 +211,7 @@ impl Authority {
                 dir => format!(" --dir {}", dir.display()),
             };
             return Err(CertError::Refused(format!(
-                "there is no authority: {} does not exist. `dbgate cert ca{place}` makes one, \
+                "no authority found: {} does not exist. `dbgate cert ca{place}` makes one, \
                  --ca names the directory of another, --self-signed does without",
                 path.display()
             )));
@@ -253,7 +253,7 @@ impl Authority {
         })
     }
 
-    /// Whether it has signed the certificate.
+    /// Returns whether it has signed the certificate.
     pub(super) fn has_signed(&self, cert: &Cert<'_>) -> bool {
         self.chain
             .first()
@@ -261,7 +261,7 @@ impl Authority {
             .is_some_and(|own| cert.link_to(&own) != super::signature::Link::No)
     }
 
-    /// What a server has to send behind a certificate signed here: all but a root; PEM.
+    /// Certificates that a server has to send behind one signed here: all but a root; PEM.
     pub(super) fn sent_along(&self) -> String {
         let read = self.chain.iter().filter_map(|der| Cert::read(der).ok());
         read.filter(|cert| !cert.is_self_signed())
@@ -269,7 +269,7 @@ impl Authority {
             .collect()
     }
 
-    /// Whether it may issue for all of these names.
+    /// Returns whether it may issue for all of these names.
     pub(super) fn check(&self, names: &[HostName]) -> Result<(), CertError> {
         let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
         let addresses: Vec<Vec<u8>> = names

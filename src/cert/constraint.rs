@@ -55,7 +55,7 @@ fn is_outside(
             .any(|tree| lies_in(name, tree) == Some(true))
 }
 
-/// Whether the name lies in the tree; `None` when they are of different kinds.
+/// Returns whether the name lies in the tree; `None` when they are of different kinds.
 fn lies_in(name: &GeneralName<'_>, tree: &GeneralSubtree<'_>) -> Option<bool> {
     match (name, &tree.base) {
         (GeneralName::DNSName(name), GeneralName::DNSName(base)) => Some(dns_lies_in(name, base)),
@@ -64,7 +64,7 @@ fn lies_in(name: &GeneralName<'_>, tree: &GeneralSubtree<'_>) -> Option<bool> {
     }
 }
 
-/// Whether `name` is `base` or below it; a leading dot of `base` changes nothing.
+/// Returns whether `name` is `base` or below it; a leading dot of `base` changes nothing.
 pub(super) fn dns_lies_in(name: &str, base: &str) -> bool {
     let (name, base) = (name.to_ascii_lowercase(), base.to_ascii_lowercase());
     let base = base.trim_start_matches('.');

@@ -7,16 +7,16 @@ use x509_parser::oid_registry::Oid;
 
 use crate::wire::printable;
 
-/// These bytes are no certificate.
+/// Bytes that are not a certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("no readable X.509 certificate: {0}")]
+#[error("invalid X.509 certificate: {0}")]
 pub struct Unreadable(pub(super) String);
 
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Unreadable> {
     match x509_parser::parse_x509_certificate(der) {
         Ok(([], x509)) => Ok(x509),
         Ok((rest, _)) => Err(Unreadable(format!("{} bytes follow its end", rest.len()))),
-        // The parser's own words are names of its types.
+        // The parser's messages are names of its types.
         Err(_) => Err(Unreadable(
             "it is cut short, altered, or something else".to_owned(),
         )),

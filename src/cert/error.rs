@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::tls::files::TlsFileError;
 
-/// Why there is no certificate.
+/// Error of making or reading a certificate.
 #[derive(Debug, Error)]
 pub enum CertError {
     /// A file cannot be read.
@@ -15,7 +15,7 @@ pub enum CertError {
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
     /// A file or a directory cannot be written.
@@ -23,7 +23,7 @@ pub enum CertError {
     Write {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// Cause.
         source: io::Error,
     },
     /// A file is read, but is not what it should be.
@@ -31,13 +31,13 @@ pub enum CertError {
     Content {
         /// The file.
         path: PathBuf,
-        /// What is wrong, in words.
+        /// The fault, as text.
         what: String,
     },
-    /// What is there differs from what was asked for, and is not replaced unasked.
+    /// Existing files differ from the request, and are not replaced unasked.
     #[error("{0}")]
     Conflict(String),
-    /// What was asked for would be of no use.
+    /// Request that makes no sense.
     #[error("{0}")]
     Refused(String),
     /// A name that cannot be used.

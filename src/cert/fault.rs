@@ -1,4 +1,4 @@
-//! What can be wrong with a chain of certificates: each cause apart, with its code, a sentence and
+//! Faults of a chain of certificates: each cause apart, with its code, a sentence and
 //! the remedy.
 //!
 //! Not here: how they are found ([`super::verify`](super::verify())).
@@ -8,7 +8,7 @@ mod display;
 
 use std::net::IpAddr;
 
-/// What a fault does to a connection.
+/// Effect of a fault on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// A client that verifies refuses the chain.
@@ -17,18 +17,18 @@ pub enum Severity {
     Warning,
 }
 
-/// Where in a chain a certificate stands.
+/// Position of a certificate in a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChainPosition {
     /// The one of the server, or of the client.
     Leaf,
     /// An authority between leaf and root, which the peer has sent.
     Intermediate,
-    /// The authority in the trust store; some verifiers look at nothing but its name and key.
+    /// The authority in the trust store; some verifiers check only its name and key.
     Root,
 }
 
-/// What tells a missing intermediate certificate from an authority that is not trusted.
+/// Evidence for a missing intermediate, as opposed to an untrusted authority.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// The leaf says where its issuer's certificate can be had (authorityInfoAccess).
@@ -50,7 +50,7 @@ pub enum Evidence {
 pub enum Fault {
     /// The peer has sent no certificate at all.
     None,
-    /// Bytes that are no certificate; `position` counts from 1.
+    /// Bytes that are not a certificate; `position` counts from 1.
     Unreadable { position: usize, what: String },
     /// A certificate of the first version, which has no extensions.
     Version1 { subject: String },
@@ -62,7 +62,7 @@ pub enum Fault {
     UnknownRoot { issuer: String, root_was_sent: bool },
     /// The link between the leaf and a trusted root was not sent.
     MissingIntermediate { issuer: String, evidence: Evidence },
-    /// The leaf stands behind its issuers, where verifiers expect it first.
+    /// The leaf is behind its issuers, where verifiers expect it first.
     LeafNotFirst { first: String, leaf: String },
     /// The leaf is an authority's certificate (CA:TRUE).
     CaAsLeaf { subject: String },
@@ -105,7 +105,7 @@ pub enum Fault {
     },
     /// The certificate names no host at all, only a common name or nothing.
     NoSan { common_name: Option<String> },
-    /// A wildcard stands for exactly one label; the name asked for has none there, or more.
+    /// A wildcard covers exactly one label; the name asked for has none there, or more.
     WildcardDepth { asked: String, wildcard: String },
     /// The certificate is for other names.
     NameMismatch { asked: String, names: Vec<String> },
@@ -113,14 +113,14 @@ pub enum Fault {
     IpNotCovered {
         ip: IpAddr,
         names: Vec<String>,
-        /// It stands there as a DNS name, which no verifier takes for an address.
+        /// It is there as a DNS name, which no verifier takes for an address.
         as_dns_name: bool,
     },
     /// A key that is too short, or of a kind no longer accepted.
     WeakKey { subject: String, key: String },
     /// A signature by an algorithm no longer accepted.
     WeakSignature { subject: String, algorithm: String },
-    /// Verifiers refuse it for a reason not known here; `words` are theirs.
+    /// Verifiers refuse it for a reason without a rule; `words` are their message.
     Rejected { words: String },
     /// The certificates were not sent in the order in which they sign each other.
     WrongOrder,
@@ -166,11 +166,11 @@ impl Fault {
         }
     }
 
-    /// Whether it keeps a client that verifies from connecting.
+    /// Returns whether it keeps a client that verifies from connecting.
     #[must_use]
     pub fn severity(&self) -> Severity {
         match self {
-            // rustls takes a root for name and key; OpenSSL, and so libpq, looks at all of it.
+            // rustls uses only name and key of a root; OpenSSL, and so libpq, checks all of it.
             Self::NotYetValid { position, .. }
             | Self::ChainExpired { position, .. }
             | Self::NotACa { position, .. }

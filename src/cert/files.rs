@@ -20,7 +20,7 @@ pub(super) const SECRET: u32 = 0o600;
 /// The mode of a certificate.
 pub(super) const PUBLIC: u32 = 0o644;
 
-/// What a file of certificates holds.
+/// Contents of a file of certificates.
 #[derive(Debug, Default)]
 pub struct Bundle {
     /// In the order of the file, DER; whether they can be read is not known.
@@ -38,7 +38,7 @@ pub struct Bundle {
 pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
     let bytes = read(path)?.ok_or_else(|| CertError::Read {
         path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::NotFound, "there is no such file"),
+        source: io::Error::new(io::ErrorKind::NotFound, "no such file"),
     })?;
     bundle(path, &bytes)
 }
@@ -55,7 +55,7 @@ pub fn read_bundle_from(source: impl Read, name: &Path) -> Result<Bundle, CertEr
 /// The certificate authorities in `path`, or the system's.
 ///
 /// # Errors
-/// As [`read_bundle`], or when there is no certificate.
+/// As [`read_bundle`], or without any certificate.
 pub fn read_roots(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, CertError> {
     let Some(path) = path else {
         return Ok(rustls_native_certs::load_native_certs().certs);
@@ -67,7 +67,7 @@ pub fn read_roots(path: Option<&Path>) -> Result<Vec<CertificateDer<'static>>, C
     Ok(found)
 }
 
-/// Whether the key is that of the certificate.
+/// Returns whether the key is that of the certificate.
 #[must_use]
 pub fn fits(certificate: &CertificateDer<'static>, key: &PrivateKeyDer<'static>) -> bool {
     rustls::crypto::aws_lc_rs::default_provider()
@@ -157,7 +157,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
     }
 }
 
-/// As [`read`], of a file that nobody but this user and root can have written.
+/// As [`read`], of a file that only this user and root can have written.
 pub(super) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
     match own::read(path, MAX_FILE) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -173,12 +173,12 @@ fn cannot_read(path: &Path, source: io::Error) -> CertError {
     }
 }
 
-/// Whether others than its owner may read the file.
+/// Returns whether others than its owner may read the file.
 pub(super) fn is_exposed(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.mode() & 0o077 != 0)
 }
 
-/// A directory that nobody else changes as long as this lives.
+/// A locked directory.
 pub(super) struct Locked {
     /// Open, so that the lock holds; also what makes a renaming last.
     dir: File,

@@ -1,4 +1,4 @@
-//! The certificate that dbgate makes for itself: self-signed, so that a gateway that nobody
+//! The gateway's own certificate: self-signed, so that a gateway without
 //! configured can end TLS at once.
 //!
 //! Not here: what the gateway does with it ([`crate::tls::config`]).
@@ -19,7 +19,7 @@ use super::view::seconds;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a certificate is good for: the most that clients with rules about it accept.
+/// Lifetime of a certificate: the most that clients with rules about it accept.
 const LIFETIME: Duration = DAY.saturating_mul(397);
 
 /// A certificate with less time left is made anew.
@@ -62,7 +62,7 @@ fn gateway_pair_at(dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), Ce
     Ok(paths)
 }
 
-/// Whether the certificate is of this key and good until `until`.
+/// Returns whether the certificate is of this key and good until `until`.
 fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
     let Ok(cert) = CertificateDer::from_pem_slice(cert) else {
         return false;
@@ -75,7 +75,7 @@ fn is_good(cert: &[u8], key: &[u8], until: SystemTime) -> bool {
     lasts && files::fits(&cert, &key)
 }
 
-/// This machine's name, where it can stand in a certificate next to `localhost`.
+/// This machine's name, if it can be in a certificate next to `localhost`.
 fn host_name() -> Option<String> {
     let system = rustix::system::uname();
     let name = system.nodename().to_str().ok()?;

@@ -25,7 +25,7 @@ const DUE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// The longest life that Apple's systems accept, in days.
 const LONGEST: u64 = 825;
 
-/// Whom a certificate is for.
+/// Subject of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// A server of these names, at least one.
@@ -34,7 +34,7 @@ pub enum Subject {
     Client(String),
 }
 
-/// Who signs a certificate.
+/// Signer of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Signer {
     /// The authority whose files are in this directory.
@@ -43,14 +43,14 @@ pub enum Signer {
     Itself,
 }
 
-/// What a certificate is to be, and where.
+/// Request for a certificate in files.
 #[derive(Clone, Debug)]
 pub struct LeafRequest {
-    /// Whom it is for.
+    /// Receiver.
     pub subject: Subject,
-    /// Who signs it.
+    /// Signer.
     pub signer: Signer,
-    /// How long it is good for; never longer than its authority.
+    /// Lifetime; it never exceeds that of the authority.
     pub lifetime: Duration,
     /// The directory of its files.
     pub out: PathBuf,
@@ -146,7 +146,7 @@ struct Pair<'a> {
 }
 
 impl Pair<'_> {
-    /// What is to be done with the files that are there, and the key to do it with, where one is
+    /// Decides what to do with the files that are there, and gives the key where one is
     /// kept.
     fn plan(
         &self,
@@ -225,7 +225,7 @@ impl Pair<'_> {
         }
     }
 
-    /// Whether a new one is wanted, and would last longer.
+    /// Returns whether a new one is wanted, and would last longer.
     fn is_due(&self, cert: &Cert<'_>, until: SystemTime, now: SystemTime) -> bool {
         let validity = cert.x509.validity();
         let (from, to) = (
@@ -291,7 +291,7 @@ impl Subject {
         }
     }
 
-    /// What the files are called, before `.crt` and `.key`.
+    /// Name of the files, without `.crt` and `.key`.
     fn file_stem(&self) -> Result<String, CertError> {
         let stem = match self {
             Self::Server(names) => match names.first() {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::view::View;
 
-/// What became of a pair of certificate and key.
+/// Change of a pair of certificate and key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PairChange {
     /// There was none.
@@ -26,12 +26,12 @@ pub struct IssuedPair {
     pub cert: PathBuf,
     /// Its private key, PEM, PKCS#8.
     pub key: PathBuf,
-    /// What those have to trust who verify the certificate.
+    /// Certificate that verifiers have to trust.
     pub trust: PathBuf,
-    /// What the certificate says.
+    /// Contents of the certificate.
     pub view: View,
-    /// What was done.
+    /// The change.
     pub change: PairChange,
-    /// What the user should know, one sentence each.
+    /// Remarks for the user, one sentence each.
     pub remarks: Vec<String>,
 }

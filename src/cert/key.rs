@@ -23,7 +23,7 @@ pub(super) fn key_text(key: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// Whether verifiers of today refuse the key of a certificate for its size or kind.
+/// Returns whether verifiers of today refuse the key of a certificate for its size or kind.
 ///
 /// One that cannot be read has none.
 #[must_use]
@@ -31,7 +31,7 @@ pub fn has_weak_key(der: &[u8]) -> bool {
     parse(der).is_ok_and(|x509| is_weak(x509.public_key()))
 }
 
-/// Whether verifiers of today refuse the key for its size or kind.
+/// Returns whether verifiers of today refuse the key for its size or kind.
 pub(super) fn is_weak(key: &SubjectPublicKeyInfo<'_>) -> bool {
     match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => rsa.key_size() < 2048,

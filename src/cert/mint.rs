@@ -19,7 +19,7 @@ use super::error::CertError;
 use super::purpose::Purpose;
 use crate::tls::ServerName;
 
-/// How far a client's clock may be behind.
+/// Clock skew allowed to clients.
 pub(super) const BACKDATED: Duration = Duration::from_secs(60 * 60);
 
 /// Bytes of a serial number; RFC 5280 allows 20.
@@ -57,7 +57,7 @@ impl FromStr for HostName {
     }
 }
 
-/// As it stands in a certificate.
+/// As in a certificate.
 impl fmt::Display for HostName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -68,7 +68,7 @@ impl fmt::Display for HostName {
     }
 }
 
-/// What an end-entity certificate is to be.
+/// Fields of an end-entity certificate.
 pub(super) struct Leaf<'a> {
     /// Cut to what a certificate takes.
     pub(super) common_name: &'a str,
@@ -140,7 +140,7 @@ pub(super) fn root(
     Ok(cert.pem())
 }
 
-/// When a certificate ends that is made now.
+/// End of a certificate that is made now.
 pub(super) fn end(now: SystemTime, lifetime: Duration) -> Result<SystemTime, CertError> {
     Some(lifetime)
         .filter(|lifetime| (Duration::from_secs(1)..=MAX_LIFETIME).contains(lifetime))
@@ -152,7 +152,7 @@ pub(super) fn new_key() -> Result<KeyPair, CertError> {
     KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(CertError::Mint)
 }
 
-/// What every certificate has.
+/// Fields of every certificate.
 fn params(
     common_name: &str,
     now: SystemTime,

@@ -1,7 +1,7 @@
-//! Certificates: what they say, why a chain of them is or is not trusted, and those that dbgate
+//! Certificates: their contents, why a chain of them is or is not trusted, and those that dbgate
 //! makes.
 //!
-//! [`verify`](verify()) is the one place that tells why a chain is refused; it is pure, as is
+//! [`verify`](verify()) is the one place that explains why a chain is refused; it is pure, as is
 //! [`view`](view()). The gateway's own pair is made by [`gateway_pair`].
 //!
 //! Not here: what the gateway does with its certificates ([`crate::tls::config`]), and what is

@@ -1,7 +1,7 @@
-//! Who has signed whom: the way from a leaf to a trusted root, or as far as it leads.
+//! Certification path: from a leaf to a trusted root, or as far as there is one.
 //!
-//! Not here: whether verifiers accept it; they have the last word ([`super::verify`](super::verify())).
-//! Source: RFC 5280 section 6.1, RFC 4158 (building paths).
+//! Not here: whether verifiers accept it; they have the last word
+//! ([`super::verify`](super::verify())). Source: RFC 5280 section 6.1, RFC 4158 (building paths).
 
 use std::cell::Cell;
 
@@ -35,7 +35,7 @@ impl<'a> Cert<'a> {
         name_text(self.x509.issuer())
     }
 
-    /// Whether `issuer` bears the name that this certificate says has signed it.
+    /// Returns whether `issuer` bears the name that this certificate says has signed it.
     pub(super) fn names_as_issuer(&self, issuer: &Cert<'_>) -> bool {
         self.x509.issuer().as_raw() == issuer.x509.subject().as_raw()
     }
@@ -53,13 +53,13 @@ impl<'a> Cert<'a> {
         self.link_to(self) != Link::No
     }
 
-    /// CA:TRUE and, for authorities, how many may stand below.
+    /// Path length constraint of an authority.
     pub(super) fn path_limit(&self) -> Option<u32> {
         let basic = self.x509.basic_constraints().ok()??;
         basic.value.path_len_constraint.filter(|_| basic.value.ca)
     }
 
-    /// Whether its key usage forbids to sign certificates.
+    /// Returns whether its key usage forbids to sign certificates.
     pub(super) fn may_not_sign(&self) -> bool {
         matches!(self.x509.key_usage(), Ok(Some(usage)) if !usage.value.key_cert_sign())
     }
@@ -158,7 +158,7 @@ impl<'c, 'a> Search<'c, 'a> {
     }
 }
 
-/// What speaks for the leaf's issuer being an intermediate below a trusted root.
+/// Evidence that the leaf's issuer is an intermediate below a trusted root.
 pub(super) fn evidence(leaf: &Cert<'_>, roots: &[Cert<'_>]) -> Option<Evidence> {
     let found = |is: &dyn Fn(&Cert<'_>) -> bool| {
         roots

@@ -2,7 +2,7 @@
 
 use x509_parser::extensions::ExtendedKeyUsage;
 
-/// What a certificate is shown for.
+/// Purpose of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// By a server, to its clients.

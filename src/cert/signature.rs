@@ -5,7 +5,7 @@ use x509_parser::error::X509Error;
 
 use super::key::is_weak;
 
-/// What is known about one certificate having signed another.
+/// Relation between a certificate and a possible issuer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Link {
     /// The signature was verified.
@@ -16,7 +16,7 @@ pub(super) enum Link {
     No,
 }
 
-/// Whether `issuer` has signed `cert`.
+/// Returns whether `issuer` has signed `cert`.
 pub(super) fn link(cert: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> Link {
     if cert.issuer().as_raw() != issuer.subject().as_raw() {
         return Link::No;

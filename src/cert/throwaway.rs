@@ -1,4 +1,4 @@
-//! A certificate for one connection: never in a file, and trusted by nobody.
+//! Throwaway certificate for one connection: never in a file, and not trusted by any client.
 //!
 //! It shows whether a client verifies what it is shown.
 
@@ -11,7 +11,7 @@ use super::error::CertError;
 use super::mint::{HostName, Leaf, new_key};
 use super::purpose::Purpose;
 
-/// How long it is valid: a session may begin anew with it.
+/// Validity: a session may resume with it.
 const VALID: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A certificate for a server of this name, signed by its own new key, and the key.

@@ -1,4 +1,4 @@
-//! Why a chain of certificates is or is not trusted: the one place that tells.
+//! Verification of a chain of certificates: the one place that says why it is not trusted.
 //!
 //! rustls' verifier has the last word: a chain is trusted exactly when it says so. What is found
 //! here by reading explains its answer. No clock, no I/O.
@@ -27,7 +27,7 @@ const MAX_CHAIN: usize = 16;
 static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 
-/// What there is to say about a chain.
+/// Result of verifying a chain.
 #[derive(Clone, Debug)]
 pub struct Verification {
     /// The certificates as they were sent, those that can be read, at most 16.
@@ -37,12 +37,12 @@ pub struct Verification {
     pub path: Vec<String>,
     /// The subject of the trusted root at the path's end.
     pub root: Option<String>,
-    /// What is wrong: what makes verifiers refuse first, the most fundamental at its head.
+    /// Faults: those that make verifiers refuse first, the most fundamental at their head.
     pub faults: Vec<Fault>,
 }
 
 impl Verification {
-    /// Whether clients that verify accept the chain.
+    /// Returns whether clients that verify accept the chain.
     #[must_use]
     pub fn is_trusted(&self) -> bool {
         self.worst() != Some(Severity::Refused)
@@ -55,10 +55,10 @@ impl Verification {
     }
 }
 
-/// Tells why `chain` (leaf first, as sent, DER) is or is not trusted by somebody who trusts
-/// `roots` and asked for `name`.
+/// Verifies `chain` (leaf first, as sent, DER) for a verifier that trusts
+/// `roots` and asked for `name`, and lists every fault.
 ///
-/// Without a name, names are not judged. It never fails: what cannot be read is a fault, too.
+/// Without a name, names are not checked. It never fails: what cannot be read is a fault, too.
 #[must_use]
 pub fn verify(
     chain: &[CertificateDer<'_>],
@@ -139,7 +139,7 @@ pub fn verify(
     {
         match names::wrong_name(&leaf.x509, name) {
             Some(fault) => faults.push(fault),
-            // Refused for its form, which the chain's verdict has told.
+            // Refused for its form, which is among the chain's faults.
             None if is_refused(&faults) => {}
             None => faults.push(rejected(&error)),
         }
@@ -169,7 +169,7 @@ fn rejected(error: &rustls::Error) -> Fault {
     Fault::Rejected { words }
 }
 
-/// Where the leaf stands, when an authority's certificate is in its place.
+/// Index of the leaf, when an authority's certificate is in its place.
 fn misplaced_leaf(sent: &[Cert<'_>]) -> Option<usize> {
     sent.first().filter(|first| first.x509.is_ca())?;
     let is_issued = |leaf: &Cert<'_>| sent.iter().any(|cert| leaf.names_as_issuer(cert));
@@ -201,7 +201,7 @@ fn verify_chain(
         Purpose::Client => {
             WebPkiClientVerifier::builder_with_provider(Arc::new(store), PROVIDER.clone())
                 .build()
-                // There is no authority at all.
+                // No authority at all.
                 .map_err(|_| rustls::CertificateError::UnknownIssuer)?
                 .verify_client_cert(leaf, intermediates, now)
                 .map(drop)

@@ -1,4 +1,4 @@
-//! What a certificate says, for people and JSON.
+//! Contents of a certificate, as text and JSON.
 //!
 //! Every text is safe for a terminal and bounded: a certificate is made by its sender.
 //! Source: RFC 5280 sections 4.1 and 4.2.
@@ -27,7 +27,7 @@ const MAX_USAGES: usize = 20;
 /// Seconds of a day.
 pub(super) const DAY: i64 = 24 * 60 * 60;
 
-/// What one certificate says about itself; nothing of it is verified.
+/// Contents of one certificate; nothing of it is verified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct View {
     /// Distinguished name, such as `CN=db1, O=Example`; `(empty)` where there is none.
@@ -36,9 +36,9 @@ pub struct View {
     pub issuer: String,
     /// DNS names and IP addresses that it is for (subjectAltName), at most 100.
     pub names: Vec<String>,
-    /// How many more names there are.
+    /// Number of further names.
     pub more_names: usize,
-    /// The subject's common name, which verifiers no longer look at.
+    /// The subject's common name, which verifiers ignore.
     pub common_name: Option<String>,
     /// Start of validity, RFC 3339.
     pub not_before: String,
@@ -50,7 +50,7 @@ pub struct View {
     pub serial: String,
     /// CA:TRUE, so it may issue certificates.
     pub is_ca: bool,
-    /// What it is for (extendedKeyUsage), such as `serverAuth`; empty: anything.
+    /// Purposes (extendedKeyUsage), such as `serverAuth`; empty: any.
     pub usages: Vec<String>,
     /// Public key, such as `ECDSA P-256` or `RSA 2048`.
     pub key: String,
@@ -157,7 +157,7 @@ pub(super) fn names(x509: &X509Certificate<'_>) -> Vec<String> {
 }
 
 fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
-    /// The tag of a dNSName whose bytes are no text.
+    /// Tag of a dNSName whose bytes are not text.
     const DNS_NAME: u32 = 2;
     match name {
         GeneralName::DNSName(name) => Some(printable(name)),

@@ -1,7 +1,7 @@
-//! What the facts of a connection mean: findings, each by one rule.
+//! Diagnosis of a dissected connection: findings, each by one rule.
 //!
-//! Only what the bytes and their ends tell. What a prober learns besides (names, addresses,
-//! certificates, the database's answer) it adds itself. Pure.
+//! It uses only the bytes and the ends of the streams. What a probe learns besides (names,
+//! addresses, certificates, the database's answer) it adds itself. Pure.
 
 mod before_tls;
 mod handshake;
@@ -18,7 +18,7 @@ use crate::tls::observed::Observed;
 use crate::tls::{ClientHello, Sni, ja4, names};
 use crate::wire::escape;
 
-/// Who watched the connection.
+/// Point from which the connection was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vantage {
     /// A capture, or a relay in between: both ends are strangers.
@@ -29,7 +29,7 @@ pub enum Vantage {
     Active,
 }
 
-/// Reads an exchange and tells what it means; the report is concluded.
+/// Dissects and diagnoses an exchange; the report is concluded.
 #[must_use]
 pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
     let dissection = dissection::dissect(exchange, hint);
@@ -91,7 +91,7 @@ fn versions(hello: &ClientHello) -> Vec<String> {
     offered.iter().map(name).collect()
 }
 
-/// How long connecting, the preface and the handshake took.
+/// Adds the durations of connecting, the preface and the handshake.
 fn phases(report: &mut Report, dissection: &Dissection, exchange: &Exchange) {
     if let super::exchange::Connect::Accepted(took) = exchange.connect {
         report.phase("tcp", took);
@@ -122,7 +122,7 @@ fn phases(report: &mut Report, dissection: &Dissection, exchange: &Exchange) {
     }
 }
 
-/// All that was found, in the order in which it happened.
+/// All findings, in the order of the events.
 fn findings(
     dissection: &Dissection,
     exchange: &Exchange,
@@ -175,12 +175,12 @@ struct Diagnoser<'a> {
 }
 
 impl Diagnoser<'_> {
-    /// Whether the server is a stranger, so that its part can be at fault.
+    /// Returns whether the server is a stranger, so that its part can be at fault.
     fn server_is_foreign(&self) -> bool {
         self.vantage != Vantage::Listen
     }
 
-    /// Whether the client is a stranger, so that its part can be at fault.
+    /// Returns whether the client is a stranger, so that its part can be at fault.
     fn client_is_foreign(&self) -> bool {
         self.vantage != Vantage::Active
     }
@@ -200,7 +200,7 @@ impl Diagnoser<'_> {
         }
     }
 
-    /// What is wrong with the recording itself.
+    /// Adds the faults of the recording itself.
     fn recording(&self, found: &mut Vec<Finding>) {
         for side in [Side::Client, Side::Server] {
             let (rule, what) = match self.exchange.side(side).lost() {
@@ -216,30 +216,30 @@ impl Diagnoser<'_> {
         }
     }
 
-    /// Whether something may be missing in the recording behind what is known of a side.
+    /// Returns whether something may be missing in the recording behind what is known of a side.
     fn is_lost(&self, side: Side) -> bool {
         self.exchange.side(side).lost().is_some()
     }
 
-    /// Whether a side is known to have said nothing but what was recorded of it. Only then does a
-    /// missing message mean anything.
+    /// Returns whether a side is known to have said nothing but what was recorded of it. Only then
+    /// does a missing message mean anything.
     fn is_whole(&self, side: Side) -> bool {
         self.exchange.side(side).is_whole()
     }
 
-    /// Whether the first bytes of both sides are known to be the first that they said. Only then is
-    /// one side's beginning the answer to the other's.
+    /// Returns whether the first bytes of both sides are known to be the first that they said. Only
+    /// then is one side's beginning the answer to the other's.
     fn have_starts(&self) -> bool {
         self.exchange.client.has_start() && self.exchange.server.has_start()
     }
 
-    /// Whether it is known what a side began with, or that it said nothing.
+    /// Returns whether it is known what a side began with, or that it said nothing.
     fn has_opening(&self, side: Side) -> bool {
         let flow = self.exchange.side(side);
         flow.is_whole() || (flow.has_start() && flow.lost().is_none() && !flow.bytes().is_empty())
     }
 
-    /// The connection is still being watched and nobody has given up.
+    /// Returns whether the connection is still being watched and neither end has closed.
     fn is_open(&self) -> bool {
         self.exchange.open && self.exchange.ended_first().is_none()
     }
@@ -272,7 +272,7 @@ impl Diagnoser<'_> {
         }
     }
 
-    /// What came instead of what was expected.
+    /// Describes what came instead of what was expected.
     fn instead(&self, expected: &str) -> String {
         let bytes = &self.dissection.server_bytes;
         match self.dissection.server_speaks {

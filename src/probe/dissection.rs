@@ -1,4 +1,4 @@
-//! What two ends of a connection have said, told as facts: the protocol, the name asked for, what
+//! Dissection of a connection: the protocol, the name asked for, what
 //! was agreed on and how it ended.
 //!
 //! A pure function of the [`Exchange`]: the order in which the bytes of the two sides arrived
@@ -16,7 +16,7 @@ use crate::tls::config::ALPN_POSTGRES;
 use crate::tls::observed::{End as TlsEnd, Observed, established, observe};
 use crate::wire::{Reader, escape};
 
-/// What the client began with, once requests for TLS are taken away.
+/// First message of a client, requests for TLS left aside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Opening {
     /// Nothing (more).
@@ -45,13 +45,13 @@ pub enum Opening {
 pub struct Request {
     /// `SSLRequest`; otherwise `GSSENCRequest`.
     pub tls: bool,
-    /// Where it began in the client's stream.
+    /// Offset in the client's stream.
     pub at: usize,
     /// The server's answer, where there is one.
     pub answer: Option<u8>,
 }
 
-/// What is known of one connection.
+/// Dissection of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Dissection {
     /// `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`, `tls` or `unknown`.
@@ -60,7 +60,7 @@ pub struct Dissection {
     pub requests: Vec<Request>,
     /// The MySQL client's `SSLRequest` was seen.
     pub mysql_ssl_request: bool,
-    /// What the client began with after that.
+    /// First message of the client after that.
     pub opening: Opening,
     /// The MySQL server's greeting: its version, escaped, and whether it offers TLS.
     pub greeting: Option<(String, bool)>,
@@ -72,11 +72,11 @@ pub struct Dissection {
     pub server_error: Option<String>,
     /// The server's plaintext answer to a plaintext login or command: its first byte.
     pub plaintext_answer: Option<u8>,
-    /// What the server's bytes look like where they should be TLS or an answer to a request.
+    /// Protocol of the server's bytes where they should be TLS or an answer to a request.
     pub server_speaks: Option<Spoken>,
     /// Those bytes, escaped and capped.
     pub server_bytes: String,
-    /// Where TLS begins in the client's stream, and in the server's.
+    /// Start of TLS in the client's stream, and in the server's.
     pub tls_at: Option<(usize, usize)>,
     /// The client's side of TLS.
     pub client_tls: Observed,
@@ -84,12 +84,12 @@ pub struct Dissection {
     pub server_tls: Observed,
     /// The alert that ended the handshake: its code, who sent it, when.
     pub alert: Option<(u8, Side)>,
-    /// Whether TLS was established.
+    /// True if TLS was established.
     pub established: bool,
 }
 
 impl Dissection {
-    /// Whether the client asked for TLS in the protocol's own way.
+    /// Returns whether the client asked for TLS in the protocol's own way.
     #[must_use]
     pub fn starttls(&self) -> bool {
         self.mysql_ssl_request || self.requests.iter().any(|request| request.tls)
@@ -121,7 +121,7 @@ pub fn alert_name(code: u8) -> String {
 pub fn dissect(exchange: &Exchange, hint: Hint) -> Dissection {
     let mut dissection = Dissection::default();
     let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
-    // A client that did not wait for the greeting is judged as what it began to speak.
+    // A client that did not wait for the greeting is read by what it began to speak.
     let waited = !matches!(speaks(client), Some(Spoken::PostgresRequest | Spoken::Tls));
     let greeted = matches!(
         speaks(server),
@@ -163,7 +163,7 @@ fn read_client_first(dissection: &mut Dissection, client: &[u8], server: &[u8]) 
     let mut responder = Responder::default();
     loop {
         let ahead = rest(client, client_at);
-        // A request is judged alone: what follows it came after the answer, as far as is known.
+        // A request is read alone: what follows it came after the answer, as far as is known.
         let first = Reader::new(ahead).take_up_to(REQUEST);
         let step = match responder.advance(first) {
             Ok(Step::NeedMore) => responder.advance(ahead),
@@ -333,8 +333,7 @@ fn escape_text(text: &[u8]) -> String {
     escape(text).replace("\\x20", " ")
 }
 
-/// A Postgres server's error in one line.
-/// The words of an error in the form before protocol 3.0: type, text, NUL. A server that cannot start
+/// Text of an error in the form before protocol 3.0: type, text, NUL. A server that cannot start
 /// a process for the client still uses it (Postgres documentation, "Message Flow", "Start-up").
 fn old_postgres_error(bytes: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(bytes);
@@ -346,6 +345,7 @@ fn old_postgres_error(bytes: &[u8]) -> Option<&[u8]> {
         .then_some(text)
 }
 
+/// A Postgres server's error in one line.
 fn postgres_error(bytes: &[u8]) -> Option<String> {
     let text = |field: &[u8]| escape_text(field);
     let Some(error) = ServerError::parse(bytes) else {

@@ -1,13 +1,13 @@
-//! What two ends of a connection have said: the first bytes of each, when they came and how it
+//! Bytes exchanged on a connection: the first of each end, when they came and how it
 //! ended.
 //!
-//! It is filled by whoever listens in (a capture, a socket that is being recorded) and read by
-//! [`super::dissection`]. Nothing here knows what the bytes mean, and there is no clock: times come from
+//! It is filled by an observer (a capture, a recorded socket) and read by
+//! [`super::dissection`]. It does not know what the bytes mean, and has no clock: times come from
 //! outside, counted from the first moment of the connection.
 
 use std::time::Duration;
 
-/// How much of each side is kept, in bytes: enough for any handshake that succeeds.
+/// Bytes kept of each side: enough for any handshake that succeeds.
 pub const KEPT: usize = 64 * 1024;
 
 /// The most pieces of a side whose arrival is remembered; further ones belong to the last.
@@ -42,7 +42,7 @@ impl Side {
     }
 }
 
-/// How a side ended what it had to say.
+/// End of one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StreamEnd {
     /// In good order (FIN).
@@ -54,13 +54,13 @@ pub enum StreamEnd {
 /// Some bytes that arrived together: a segment of a capture, or what one read gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where it begins, in bytes from the start of the stream.
+    /// Offset from the start of the stream, in bytes.
     pub offset: usize,
-    /// When it came.
+    /// Time of arrival.
     pub at: Duration,
 }
 
-/// What one side has said.
+/// Bytes of one direction.
 ///
 /// Whoever sits at a socket sees all of it. A recording may lack any part, so it also says what was
 /// seen of the stream's two ends: absence proves something only where it was seen.
@@ -71,13 +71,13 @@ pub struct Flow {
     total: u64,
     end: Option<(StreamEnd, Duration)>,
     lost: Option<Loss>,
-    /// Whether something may have been said before the first byte.
+    /// True if something may have been said before the first byte.
     start_unseen: bool,
-    /// Whether something may have been said after the last byte.
+    /// True if something may have been said after the last byte.
     end_unseen: bool,
 }
 
-/// Why nothing is known of a stream from some point on.
+/// Reason why nothing is known of a stream from some point on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
     /// Segments were never captured.
@@ -117,28 +117,28 @@ impl Flow {
         }
     }
 
-    /// Says that nothing after the bytes so far can be trusted to follow them.
+    /// Marks the rest of the stream as unknown.
     pub fn lose(&mut self, loss: Loss) {
         self.lost.get_or_insert(loss);
     }
 
-    /// Says that the first byte may not be the first of the stream.
+    /// Marks the start of the stream as unseen.
     pub fn miss_start(&mut self) {
         self.start_unseen = true;
     }
 
-    /// Says that more may have been said than the bytes so far.
+    /// Marks the end of the stream as unseen.
     pub fn miss_end(&mut self) {
         self.end_unseen = true;
     }
 
-    /// Whether the first byte is the first of the stream, beyond doubt.
+    /// Returns whether the first byte is the first of the stream, beyond doubt.
     #[must_use]
     pub fn has_start(&self) -> bool {
         !self.start_unseen && self.lost != Some(Loss::Start)
     }
 
-    /// Whether these bytes are all that the side said until one of the ends gave up.
+    /// Returns whether these bytes are all that the side said until one of the ends gave up.
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.has_start() && self.lost.is_none() && !self.end_unseen
@@ -172,19 +172,19 @@ impl Flow {
         &self.pieces
     }
 
-    /// How and when it ended, if it did.
+    /// The end and its time, if it ended.
     #[must_use]
     pub fn ended(&self) -> Option<(StreamEnd, Duration)> {
         self.end
     }
 
-    /// Why the rest of the stream is unknown, if it is.
+    /// Reason why the rest of the stream is unknown, if it is.
     #[must_use]
     pub fn lost(&self) -> Option<Loss> {
         self.lost
     }
 
-    /// When the byte at `offset` came.
+    /// Time at which the byte at `offset` came.
     #[must_use]
     pub fn time_of(&self, offset: usize) -> Option<Duration> {
         if offset >= self.bytes.len() {
@@ -194,7 +194,7 @@ impl Flow {
         self.pieces.get(after.checked_sub(1)?).map(|piece| piece.at)
     }
 
-    /// How many pieces carried the bytes from `from` up to, not including, `to`.
+    /// Number of pieces that carried the bytes from `from` up to, not including, `to`.
     #[must_use]
     pub fn pieces_between(&self, from: usize, to: usize) -> usize {
         let first = self.pieces.partition_point(|piece| piece.offset <= from);
@@ -202,14 +202,14 @@ impl Flow {
         (last + 1).saturating_sub(first)
     }
 
-    /// When the last kept piece came.
+    /// Time of the last kept piece.
     #[must_use]
     pub fn last_at(&self) -> Option<Duration> {
         self.pieces.last().map(|piece| piece.at)
     }
 }
 
-/// What became of the attempt to connect.
+/// Result of the TCP connection attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Connect {
     /// Not seen: a capture that began later, or a socket that was handed over.
@@ -226,18 +226,18 @@ pub enum Connect {
 /// One connection, as far as it matters.
 #[derive(Clone, Debug, Default)]
 pub struct Exchange {
-    /// What became of the attempt to connect.
+    /// Result of the TCP connection attempt.
     pub connect: Connect,
-    /// What the client said.
+    /// Bytes of the client.
     pub client: Flow,
-    /// What the server said.
+    /// Bytes of the server.
     pub server: Flow,
-    /// Whether more may follow: the connection is open and still being watched.
+    /// True if more may follow: the connection is open and still being watched.
     pub open: bool,
 }
 
 impl Exchange {
-    /// What one side said.
+    /// Bytes of one side.
     #[must_use]
     pub fn side(&self, side: Side) -> &Flow {
         match side {
@@ -246,7 +246,7 @@ impl Exchange {
         }
     }
 
-    /// Which end gave up first, and how; at the same moment it is the server.
+    /// First end to close, and how; at the same moment it is the server.
     #[must_use]
     pub fn ended_first(&self) -> Option<(Side, StreamEnd)> {
         match (self.client.end, self.server.end) {

@@ -1,10 +1,10 @@
-//! What is spoken on a connection, as far as somebody says so or a port suggests it.
+//! Protocol of a connection, as far as the user names it or a port suggests it.
 //!
 //! A hint decides only what the bytes leave open.
 
 use std::str::FromStr;
 
-/// The protocol that the observer was told, or takes for granted because of the port.
+/// Protocol named by the user, or assumed because of the port.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hint {
     /// Nothing is known.
@@ -25,7 +25,7 @@ pub enum Hint {
 }
 
 impl Hint {
-    /// What the port is usually for.
+    /// Protocol that the port is usually for.
     #[must_use]
     pub fn from_port(port: u16) -> Self {
         match port {
@@ -37,7 +37,7 @@ impl Hint {
         }
     }
 
-    /// Whether the server is the one to speak first.
+    /// Returns whether the server is the one to speak first.
     #[must_use]
     pub fn is_server_first(self) -> bool {
         matches!(self, Self::Mysql | Self::Mariadb)
@@ -72,7 +72,7 @@ impl FromStr for Hint {
             .find(|hint| hint.as_str() == Some(text))
             .ok_or_else(|| {
                 format!(
-                    "\"{text}\" is no protocol: use postgres, mysql, mariadb, mongodb, redis or tls"
+                    "invalid protocol \"{text}\": use postgres, mysql, mariadb, mongodb, redis or tls"
                 )
             })
     }

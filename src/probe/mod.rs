@@ -1,9 +1,9 @@
-//! Diagnosis: why a client does or does not reach a database through TLS, and what to do about it.
+//! Diagnosis of connections: why a client does or does not reach a database through TLS.
 //!
-//! Three ways to look, one way to judge. `active` dials, `listen` lets a client dial, and
-//! `capture` reads what was recorded; each of them fills an [`Exchange`]: what both ends said,
-//! byte for byte, and when. [`dissection::dissect`] tells what that was, [`diagnose`] what it means, and a
-//! [`Report`] carries both to people and programs. Every sentence about a cause is a [`Rule`].
+//! Three sources, one diagnosis. `active` connects, `listen` accepts a client, and `capture` reads
+//! a recording; each of them fills an [`Exchange`]: the bytes of both ends, with their times.
+//! [`dissection::dissect`] finds out what they are, [`diagnose`] what they mean, and a [`Report`]
+//! holds both for people and programs. Every text about a cause is a [`Rule`].
 //!
 //! Not here: printing, exit codes, and decrypting anything.
 
@@ -22,4 +22,4 @@ pub use dissection::Dissection;
 pub use exchange::{Exchange, Flow, Side, StreamEnd};
 pub use hint::Hint;
 pub use report::{Finding, Report, Verdict};
-pub use rules::{Rule, RuleStage, Severity};
+pub use rules::{Rule, Severity, Stage};

@@ -1,6 +1,6 @@
-//! What a diagnosis says, for people and for programs: the fields of `dbgate.probe/1`.
+//! Report of a diagnosis, for people and programs: the fields of `dbgate.probe/1`.
 //!
-//! Not here: how it looks on a terminal, and which exit code it becomes.
+//! Not here: its layout on a terminal, and its exit code.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 use crate::cert::View;
 use crate::wire::one_line;
 
-use super::rules::{CAPTURE_NOT_ENOUGH, CLIENT_SAID_NOTHING, Rule, RuleStage, Severity};
+use super::rules::{CAPTURE_NOT_ENOUGH, CLIENT_SAID_NOTHING, Rule, Severity, Stage};
 
 /// The longest sentence of a finding, in characters; what servers say in it is shorter.
 const LONGEST_DETAIL: usize = 4000;
@@ -33,7 +33,7 @@ pub enum Verdict {
     Fail,
     /// The recording proves that TLS did not come about.
     Failed,
-    /// Not enough was recorded to tell.
+    /// Not enough was recorded.
     Unknown,
 }
 
@@ -56,9 +56,9 @@ impl Verdict {
 pub struct Finding {
     /// The cause, with all that is always true of it.
     pub rule: &'static Rule,
-    /// How bad it is here; most often as the rule says.
+    /// Severity in this case; most often that of the rule.
     pub severity: Severity,
-    /// What was seen this time, with names and numbers, in one or two sentences; safe to print.
+    /// Details of this case, with names and numbers, in one or two sentences; safe to print.
     pub detail: String,
     /// The command to type next, where one can be named.
     pub command: Option<String>,
@@ -97,7 +97,7 @@ impl Serialize for Finding {
         struct Shape<'a> {
             code: &'a str,
             severity: Severity,
-            stage: RuleStage,
+            stage: Stage,
             said_by: &'a str,
             summary: &'a str,
             detail: &'a str,
@@ -136,7 +136,7 @@ pub struct HelloReport {
     pub versions: Vec<String>,
     /// Key exchange groups on offer, in the client's order.
     pub groups: Vec<String>,
-    /// Whether one of these groups withstands quantum computers.
+    /// True if one of these groups withstands quantum computers.
     pub post_quantum: bool,
 }
 
@@ -145,7 +145,7 @@ pub struct HelloReport {
 pub struct Report {
     /// Always [`SCHEMA`].
     pub schema: Schema,
-    /// When it began, RFC 3339 in UTC.
+    /// Start, RFC 3339 in UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The same of a recorded connection, by the name that all of the JSON uses for a time.
@@ -159,13 +159,13 @@ pub struct Report {
     /// The code of the leading finding; `ok` when there is none that matters.
     pub code: String,
     /// The stage of the leading finding; `done` when there is none.
-    pub stage: RuleStage,
-    /// What is spoken, as far as it is known: `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`,
+    pub stage: Stage,
+    /// Protocol, as far as it is known: `postgres`, `mysql`, `mariadb`, `mongodb`, `redis`,
     /// `tls`, or `unknown`.
     pub protocol: String,
-    /// Whether TLS was asked for in the protocol's own way, before the handshake.
+    /// True if TLS was asked for in the protocol's own way, before the handshake.
     pub starttls: bool,
-    /// What answered the `SSLRequest` of Postgres: `S`, `N`, `E`, or another byte, escaped.
+    /// Answer to the `SSLRequest` of Postgres: `S`, `N`, `E`, or another byte, escaped.
     pub ssl_answer: Option<String>,
     /// The server name as sent, escaped.
     pub sni: Option<String>,
@@ -186,9 +186,9 @@ pub struct Report {
     pub alert: Option<String>,
     /// `client` or `server`.
     pub alert_by: Option<&'static str>,
-    /// Whether TLS was established.
+    /// True if TLS was established.
     pub established: bool,
-    /// What was asked for: the host and port of a probe's URL.
+    /// Host and port of a probe's URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// Address and port of the client.
@@ -197,9 +197,9 @@ pub struct Report {
     pub server: Option<String>,
     /// The client's hello in numbers.
     pub hello: Option<HelloReport>,
-    /// How long each stage took, in milliseconds.
+    /// Duration of each stage, in milliseconds.
     pub phases_ms: BTreeMap<&'static str, f64>,
-    /// Whether the chain is trusted for the name.
+    /// True if the chain is trusted for the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trusted: Option<bool>,
     /// The certificates as they were sent, the server's own first.
@@ -208,13 +208,13 @@ pub struct Report {
     /// The subject of the trusted root at the chain's end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<String>,
-    /// What the server tells about itself before any login.
+    /// Facts that the server gives before any login.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub told: BTreeMap<&'static str, String>,
-    /// Where one look was not enough: what else was tried and what came of it, a sentence each.
+    /// Further connections and their results, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub looks: Vec<String>,
-    /// What was found, the worst first.
+    /// Findings, the worst first.
     pub findings: Vec<Finding>,
 }
 
@@ -231,16 +231,16 @@ impl Serialize for Schema {
 impl Report {
     /// Orders the findings, and takes verdict, code and stage from the leading one.
     ///
-    /// Where two are equally severe the one found first leads.
+    /// Of two that are equally severe the one found first leads.
     pub fn conclude(&mut self) {
         // What happened comes before what its recording lacks.
         self.findings.sort_by_key(|finding| {
-            let of_capture = finding.rule.stage == RuleStage::Capture;
+            let of_capture = finding.rule.stage == Stage::Capture;
             (Reverse(finding.severity), of_capture)
         });
         let leading = self.leading();
         let severity = leading.map(|finding| finding.severity);
-        let (code, stage) = leading.map_or(("ok", RuleStage::Done), |finding| {
+        let (code, stage) = leading.map_or(("ok", Stage::Done), |finding| {
             (finding.rule.code, finding.rule.stage)
         });
         self.verdict = match severity {
@@ -264,7 +264,7 @@ impl Report {
     /// It has failed only where something that was seen proves it, and where neither that nor a
     /// handshake was seen it is unknown.
     pub fn conclude_recorded(&mut self) {
-        let of_capture = |finding: &Finding| finding.rule.stage == RuleStage::Capture;
+        let of_capture = |finding: &Finding| finding.rule.stage == Stage::Capture;
         let matters = |finding: &Finding| finding.severity != Severity::Note;
         let findings = &mut self.findings;
         let verdict = if self.established {
@@ -294,7 +294,7 @@ impl Report {
         self.verdict = verdict;
     }
 
-    /// Whether a recorded connection was seen to fail.
+    /// Returns whether a recorded connection was seen to fail.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.verdict == Verdict::Failed
@@ -334,17 +334,14 @@ mod tests {
 
         report.find(Finding::new(&rules::SNI_NONE, "a").with(Severity::Note));
         report.conclude();
-        assert_eq!(
-            (report.verdict, report.stage),
-            (Verdict::Ok, RuleStage::Done)
-        );
+        assert_eq!((report.verdict, report.stage), (Verdict::Ok, Stage::Done));
 
         report.find(Finding::new(&rules::PG_TLS_REFUSED, "b"));
         report.find(Finding::new(&rules::PG_TLS_REFUSED, "c"));
         report.conclude();
         assert_eq!(report.verdict, Verdict::Fail);
         assert_eq!(report.code, "pg-tls-refused");
-        assert_eq!(report.stage, RuleStage::Preface);
+        assert_eq!(report.stage, Stage::Preface);
         assert_eq!(report.findings.len(), 2);
     }
 }

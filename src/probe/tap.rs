@@ -1,4 +1,4 @@
-//! A stream that is listened to: everything that passes goes into an [`Exchange`] as well.
+//! Recorded stream: everything that passes goes into an [`Exchange`] as well.
 //!
 //! It changes nothing on the way and buffers nothing; what is kept is bounded by the exchange.
 //! Not here: what the bytes mean ([`super::dissection`]).
@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::exchange::{Connect, Exchange, Side, StreamEnd};
 
-/// What is being recorded of one connection; clones share it.
+/// Recording of one connection; clones share it.
 #[derive(Clone, Debug)]
 pub struct Recording {
     exchange: Arc<Mutex<Exchange>>,
@@ -34,7 +34,7 @@ impl Recording {
         }
     }
 
-    /// How long it runs.
+    /// Time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
@@ -45,7 +45,7 @@ impl Recording {
         self.change(|exchange, _| exchange.connect = connect);
     }
 
-    /// Says that nothing more will be recorded.
+    /// Ends the recording.
     pub fn finish(&self) {
         self.change(|exchange, _| exchange.open = false);
     }
@@ -102,7 +102,7 @@ impl<S> Tap<S> {
         &self.inner
     }
 
-    /// Gives up recording.
+    /// Stops recording and returns the stream.
     pub fn into_inner(self) -> S {
         self.inner
     }

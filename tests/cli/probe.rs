@@ -27,10 +27,10 @@ fn lines(out: &str) -> Vec<Value> {
 fn what_cannot_be_done_is_a_usage_error() {
     for (words, said) in [
         (&[][..], "<URL>"),
-        (&["pg.example:5432"], "no protocol in front"),
-        (&["http://pg.example"], "protocol is not known"),
+        (&["pg.example:5432"], "the protocol is missing"),
+        (&["http://pg.example"], "unknown protocol"),
         (&["mongodb+srv://pg.example"], "mongodb://HOST:27017"),
-        (&["postgres://"], "no host"),
+        (&["postgres://"], "the host is missing"),
         (&["postgres://pg.example:0"], "port"),
         (&["postgres://fd00::1"], "brackets"),
         (&["tls://a", "--sni", "a b"], "only letters"),
@@ -64,7 +64,7 @@ fn what_cannot_be_done_is_a_usage_error() {
             &["mysql://a", "--check-plaintext"],
             "--check-plaintext is for postgres:// only",
         ),
-        (&["tls://a", "--timeout", "0s"], "no time at all"),
+        (&["tls://a", "--timeout", "0s"], "use 1s or more"),
         (&["tls://a", "--timeout", "10"], "has no unit"),
         (&["tls://a", "--count", "0"], "1..="),
         (
@@ -87,7 +87,7 @@ fn what_cannot_be_done_is_a_usage_error() {
             &["listen", "--bind", "[fe80::1%nowhere0]:1"],
             "no network interface nowhere0",
         ),
-        (&["tls://[fe80::1%]"], "names its interface"),
+        (&["tls://[fe80::1%]"], "fe80::1%eth0"),
         (&["lisen"], "did you mean `dbgate probe listen`?"),
         (&["pcp"], "did you mean `dbgate probe pcap`?"),
         (&["expain"], "did you mean `dbgate probe explain`?"),
@@ -116,7 +116,7 @@ fn a_password_is_never_printed() {
     }
     let ran = probe(&[&whole]);
     assert!(
-        ran.err.contains("not used of the URL: user and password"),
+        ran.err.contains("ignored in the URL: user and password"),
         "{ran:?}"
     );
 }
@@ -182,7 +182,7 @@ fn a_name_that_nobody_has() {
 }
 
 #[test]
-fn several_looks_end_in_a_summary() {
+fn several_probes_end_in_a_summary() {
     let port = closed_port();
     let url = format!("redis://127.0.0.1:{port}");
     let ran = probe(&[&url, "--count", "3", "--interval", "1ms", "-o", "json"]);
@@ -196,12 +196,12 @@ fn several_looks_end_in_a_summary() {
 
     let ran = probe(&[&url, "--count", "2", "--interval", "1ms"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    let looks = ran
+    let probes = ran
         .out
         .lines()
         .filter(|line| line.starts_with("FAIL  redis"));
-    assert_eq!(looks.count(), 2, "{ran:?}");
-    assert!(ran.out.contains("FAIL  2 looks: 2 tcp-refused"), "{ran:?}");
+    assert_eq!(probes.count(), 2, "{ran:?}");
+    assert!(ran.out.contains("FAIL  2 probes: 2 tcp-refused"), "{ran:?}");
 
     // Two hosts in one URL, with the same trouble: no difference to tell.
     let url = format!("postgres://127.0.0.1:{port},127.0.0.2:{port}");

@@ -88,13 +88,13 @@ drills! {
     tcp_timeout: reach::packets_vanish, "postgres://pg1.example.test:{port} --timeout 1s"
         => 3 "tcp-timeout", "vanish", "firewalls";
     tcp_unreachable: reach::no_network, "postgres://192.0.2.1"
-        => 3 "tcp-unreachable", "no way there", "routes and VPN";
+        => 3 "tcp-unreachable", "no route there", "routes and VPN";
 
     tcp_no_such_interface: reach::nothing, "postgres://[fe80::1%nowhere0]"
         => 3 "tcp-unreachable", "no network interface nowhere0", "routes and VPN";
 
     addresses_differ: reach::one_address_is_down, "postgres://two.example.test:{port} --ca {ca} --each-address"
-        => 3 "addresses-differ", "127.0.0.2", "Mend or remove";
+        => 3 "addresses-differ", "127.0.0.2", "Fix or remove";
 
     // What answers is not Postgres with TLS.
     pg_without_tls: postgres::without_tls, "postgres://pg1.example.test:{port}"
@@ -126,9 +126,9 @@ drills! {
     pg_takes_plaintext_too: postgres::plain_beside_tls, "postgres://pg1.example.test:{port} --ca {ca} --check-plaintext"
         => 1 "pg-plaintext-allowed", "without TLS", "hostssl";
     pg_cannot_fork: postgres::cannot_fork, "postgres://pg1.example.test:{port}"
-        => 4 "pg-error-answer", "Cannot allocate memory", "server's own words";
+        => 4 "pg-error-answer", "Cannot allocate memory", "server's message";
     pg_injected_bytes: postgres::injected, "postgres://pg1.example.test:{port}"
-        => 4 "pg-early-bytes", "CVE-2021-23222", "what stands between";
+        => 4 "pg-early-bytes", "CVE-2021-23222", "what is between";
     pg_gibberish: postgres::gibberish, "postgres://pg1.example.test:{port}"
         => 4 "pg-unexpected-answer", "?WHAT", "Check the port";
 
@@ -174,10 +174,10 @@ drills! {
     tls_haproxy_wants_a_certificate: tls::haproxy_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-client-cert-required", "client certificate", "--client-cert";
     tls_nginx_wants_a_certificate: tls::nginx_wants_a_certificate, "rediss://pg1.example.test:{port} --ca {ca}"
-        => 1 "tls-client-cert-required", "hung up inside TLS", "--client-cert";
+        => 1 "tls-client-cert-required", "closed inside TLS", "--client-cert";
     tls_nginx_wants_another_certificate: tls::nginx_is_shown_a_strangers_certificate,
         "rediss://pg1.example.test:{port} --ca {ca} --client-cert {cert} --client-key {key}"
-        => 1 "tls-client-cert-refused", "hung up inside TLS", "issuer of the client certificate";
+        => 1 "tls-client-cert-refused", "closed inside TLS", "issuer of the client certificate";
     tls_12_wants_a_certificate: tls::tls12_wants_a_certificate, "tls://pg1.example.test:{port} --ca {ca}"
         => 4 "tls-client-cert-required", "client certificate", "--client-cert";
     tls_strangers_client_certificate: tls::certificate_of_a_stranger,
@@ -213,7 +213,7 @@ drills! {
     tls_proxy_without_backend: postgres::proxy_without_backend, "tls://pg1.example.test:{port}"
         => 3 "tcp-closed-at-once", "without a healthy server", "health checks";
     tls_closes_on_a_hello: tls::closes_on_a_hello, "tls://pg1.example.test:{port}"
-        => 4 "tls-closed-after-hello", "without a word", "--no-sni";
+        => 4 "tls-closed-after-hello", "without an alert", "--no-sni";
     tls_silence: tls::silence, "tls://pg1.example.test:{port} --timeout 1s"
         => 4 "tls-no-answer", "does not take the hello", "Check the port";
     tls_small_buffer: tls::small_buffer, "tls://pg1.example.test:{port} --ca {ca}"
@@ -307,7 +307,7 @@ drills! {
     mysql_proxy_without_backend: postgres::proxy_without_backend, "mysql://pg1.example.test:{port}"
         => 4 "mysql-closed", "without a greeting", "log of what listens there";
     mysql_damaged_greeting: mysql::damaged, "mysql://pg1.example.test:{port}"
-        => 4 "mysql-damaged-greeting", "no greeting", "bytes in the finding";
+        => 4 "mysql-damaged-greeting", "not a valid greeting", "bytes in the finding";
     mysql_is_ssh: postgres::ssh, "mysql://pg1.example.test:{port}"
         => 4 "ssh-server", "sshd", "ssh -L";
 

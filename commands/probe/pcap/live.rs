@@ -15,21 +15,21 @@ use super::rows;
 use super::summary::{complain, conclude, exit_code};
 use crate::cli::{PcapArgs, ProbeOutput};
 
-/// How long the input may say nothing until what is there is judged.
+/// Pause of the input after which what is there is diagnosed.
 const QUIET: Duration = Duration::from_millis(200);
 
-/// How long after Ctrl-C input is read that does not pause. The program that writes it has got the
-/// same Ctrl-C as a rule, and ends; if it has not, it may go on for ever.
+/// Time after Ctrl-C during which input that does not pause is read. The program that writes it has
+/// got the same Ctrl-C as a rule, and ends; if it has not, it may go on without end.
 const LAST: Duration = Duration::from_secs(1);
 
-/// Packets between two looks at the rows.
+/// Packets between two updates of the rows.
 const STRIDE: usize = 256;
 
 /// Bytes read at a time, and how many of these pieces may wait.
 const PIECE: usize = 1 << 16;
 const WAITING: usize = 16;
 
-/// What comes through the pipe.
+/// Message of the reading thread.
 enum Message {
     Bytes(Vec<u8>),
     Failed(io::Error),
@@ -38,11 +38,11 @@ enum Message {
     Interrupt,
 }
 
-/// Standard input, read by a thread of its own, so that a pause in it can be told from its end.
+/// Standard input, read by a thread, so that a pause can be distinguished from its end.
 pub(super) struct Pipe {
     messages: Receiver<Message>,
     piece: io::Cursor<Vec<u8>>,
-    /// When it ends whatever comes, after Ctrl-C.
+    /// Deadline after Ctrl-C.
     until: Option<Instant>,
     ended: bool,
 }
@@ -160,7 +160,7 @@ struct Screen {
     output: ProbeOutput,
     only_failed: bool,
     headed: bool,
-    /// Nobody reads any more.
+    /// The reader is gone.
     left: bool,
 }
 

@@ -42,7 +42,8 @@ impl Rows {
         }
     }
 
-    /// Keeps a row; where there are too many the oldest that did not fail gives way, else the oldest.
+    /// Keeps a row; where there are too many the oldest that did not fail gives way, else the
+    /// oldest.
     pub(super) fn keep(&mut self, row: Report) {
         if row.has_failed() {
             self.failed.push_back(row);
@@ -57,7 +58,7 @@ impl Rows {
         }
     }
 
-    /// How many rows were not kept.
+    /// Number of rows that were not kept.
     pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
@@ -165,7 +166,7 @@ pub(super) fn unread(tally: &Tally) -> Result<String> {
     Ok(serde_json::to_string(&line)? + "\n")
 }
 
-/// What all of it came to, in one line.
+/// Summary of a capture, in one line.
 pub(super) fn summary(counts: &Counts, tally: &Tally) -> String {
     let silent = counts.told - counts.established - counts.failed - counts.unknown;
     let mut parts = vec![

@@ -14,7 +14,7 @@ use crate::out;
 
 pub(super) const SOME_FAILED: u8 = 4;
 
-/// Packets between two looks at the clock and the rows.
+/// Packets between two updates of the progress and the rows.
 pub(super) const STRIDE: usize = 4096;
 
 pub(super) fn complain(file: &Path, error: &CaptureError) {

@@ -1,4 +1,4 @@
-//! One conversation, told packet by packet.
+//! One conversation, packet by packet.
 
 use std::fmt::Write as _;
 use std::io::Read;
@@ -22,9 +22,7 @@ pub(super) fn run<R: Read>(capture: Capture<R>, id: u64, output: ProbeOutput) ->
     }
     let Some(trace) = capture.trace() else {
         let told = capture.counts().told;
-        out::complain(&format!(
-            "there is no conversation {id} to tell; {told} were found"
-        ));
+        out::complain(&format!("no conversation {id}: the capture has {told}"));
         return Ok(ExitCode::from(USAGE));
     };
     match output {

@@ -1,9 +1,9 @@
-//! What to do about each fault, in words for who runs the client or the server.
+//! Remedy for each fault, for those who run the client or the server.
 
 use super::{ChainPosition, Fault};
 
 impl Fault {
-    /// What to do about it, one sentence.
+    /// Remedy, one sentence.
     #[must_use]
     #[expect(clippy::too_many_lines, reason = "a sentence for each")]
     pub fn advice(&self) -> String {
@@ -12,7 +12,7 @@ impl Fault {
                 "give the server a certificate and its key; a TLS server cannot do without".into()
             }
             Self::Unreadable { .. } => {
-                "look at the certificate file on the server: `dbgate cert show FILE`".into()
+                "check the certificate file on the server: `dbgate cert show FILE`".into()
             }
             Self::Version1 { .. } => {
                 "make it anew as version 3 with subjectAltName: `dbgate cert new NAME`".into()
@@ -48,7 +48,7 @@ impl Fault {
                 "renew it on the server, and let the server load the new one".into()
             }
             Self::NotYetValid { .. } => {
-                "look at the clocks of this machine and of the one that issued it; else wait".into()
+                "check the clocks of this machine and of the one that issued it; else wait".into()
             }
             Self::ChainExpired {
                 position: ChainPosition::Root,

@@ -1,4 +1,4 @@
-//! What each fault is, one sentence without its full stop.
+//! Text of each fault, one sentence without its full stop.
 
 use std::fmt;
 
@@ -168,14 +168,14 @@ impl fmt::Display for Fault {
             } => write!(
                 f,
                 "the certificate carries no subjectAltName, only the common name \"{name}\", \
-                 which verifiers do not look at"
+                 which verifiers ignore"
             ),
             Self::NoSan { common_name: None } => {
                 f.write_str("the certificate carries no subjectAltName, so it is for no host")
             }
             Self::WildcardDepth { asked, wildcard } => write!(
                 f,
-                "\"{wildcard}\" does not cover \"{asked}\": a wildcard stands for exactly one \
+                "\"{wildcard}\" does not cover \"{asked}\": a wildcard covers exactly one \
                  label"
             ),
             Self::NameMismatch { asked, names } => {
@@ -191,7 +191,7 @@ impl fmt::Display for Fault {
                 ..
             } => write!(
                 f,
-                "the address {ip} stands in the certificate as a DNS name, where nobody looks for \
+                "the address {ip} is in the certificate as a DNS name, where verifiers do not look for \
                  an address"
             ),
             Self::IpNotCovered { ip, names, .. } => {
@@ -234,7 +234,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is true of roots that are taken for their name and key alone.
+/// Remark on faults of a root that only OpenSSL refuses.
 const OPENSSL_ONLY: &str = "; OpenSSL (psql, redis-cli) refuses it, rustls does not";
 
 /// The most names that a sentence lists.

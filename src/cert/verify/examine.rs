@@ -1,4 +1,4 @@
-//! What is wrong with a chain that has been read, apart from names.
+//! Faults of a chain, apart from names.
 
 use x509_parser::x509::X509Version;
 
@@ -95,7 +95,7 @@ impl Examined<'_, '_> {
         }
     }
 
-    /// Why the path ends before a trusted root.
+    /// Fault of a path that ends before a trusted root.
     fn unanchored(&self) -> Option<Fault> {
         let last = *self.path.certs.last()?;
         if self.path.root.is_some() {
@@ -128,7 +128,7 @@ impl Examined<'_, '_> {
         })
     }
 
-    /// What keeps `cert` from having issued the one below it; `below` counts the authorities
+    /// Faults of `cert` as issuer of the one below it; `below` counts the authorities
     /// between it and the leaf.
     fn as_issuer(&self, cert: &Cert<'_>, position: ChainPosition, below: u32) -> Vec<Fault> {
         let mut faults = Vec::new();

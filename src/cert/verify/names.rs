@@ -1,4 +1,4 @@
-//! Why a certificate is not for the name that was asked for.
+//! Mismatch between a certificate's names and the name asked for.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::cert::fault::Fault;
 use crate::cert::view;
 use crate::wire::printable;
 
-/// Why the leaf is not for `asked`; `None` when by its names it is.
+/// Fault of a leaf that is not for `asked`; `None` when by its names it is.
 pub(super) fn wrong_name(leaf: &X509Certificate<'_>, asked: &ServerName<'_>) -> Option<Fault> {
     let names = view::names(leaf);
     if names.is_empty() {
@@ -56,7 +56,8 @@ fn wrong_address(leaf: &X509Certificate<'_>, names: Vec<String>, ip: IpAddr) -> 
     })
 }
 
-/// Whether a name of a certificate, which may be a wildcard, is that of a host in lower case.
+/// Returns whether a name of a certificate, which may be a wildcard, is that of a host in lower
+/// case.
 fn covers(name: &str, host: &str) -> bool {
     let name = name.to_ascii_lowercase();
     match name.strip_prefix("*.") {

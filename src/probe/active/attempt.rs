@@ -7,7 +7,7 @@ use super::handshake::{CertExchange, HandshakeFailure};
 use crate::probe::Finding;
 use crate::probe::exchange::Exchange;
 
-/// What was agreed on in a handshake.
+/// Parameters negotiated in a handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Negotiated {
     pub(super) version: String,
@@ -17,22 +17,22 @@ pub(super) struct Negotiated {
     pub(super) alpn: Option<Vec<u8>>,
 }
 
-/// What a look has shown.
+/// Everything that one connection has shown.
 #[derive(Debug)]
 pub(super) struct Attempt {
     /// Everything that was said.
     pub(super) exchange: Exchange,
-    /// What the handshake has shown.
+    /// Certificates and requests seen in the handshake.
     pub(super) certs: CertExchange,
-    /// What was agreed on; TLS is up then.
+    /// Negotiated parameters, if TLS is up.
     pub(super) negotiated: Option<Negotiated>,
-    /// Why there is no TLS, or why it ended at once.
+    /// Failure of TLS, or of what followed at once.
     pub(super) failed: Option<HandshakeFailure>,
-    /// How long the stages took.
+    /// Durations of the stages.
     pub(super) phases: Vec<(&'static str, Duration)>,
-    /// What only this end knows.
+    /// Findings that only this end can make.
     pub(super) findings: Vec<Finding>,
-    /// What the server tells about itself.
+    /// Facts that the server gives about itself.
     pub(super) told: BTreeMap<&'static str, String>,
 }
 

@@ -1,4 +1,4 @@
-//! The server's certificate in a report: judged against the authorities, each fault by its rule.
+//! Certificate of the server in a report: verified against the authorities, each fault by its rule.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -16,7 +16,7 @@ use crate::cert::{self, Fault, Purpose};
 use crate::probe::hint::Hint;
 use crate::probe::{Finding, Report, Severity, rules};
 
-/// Judges the chain that a look has shown, and adds what is wrong with it.
+/// Verifies the chain that a connection has shown, and adds its faults.
 pub(super) fn verify(report: &mut Report, attempt: &Attempt, plan: &Plan, setup: &Setup) {
     if attempt.certs.chain.is_empty() {
         return;
@@ -55,7 +55,7 @@ pub(super) fn verify(report: &mut Report, attempt: &Attempt, plan: &Plan, setup:
     }
 }
 
-/// What the certificate has to be for: the name sent, else what was dialled.
+/// Name that the certificate has to be for: the one sent, else the one dialled.
 fn name(plan: &Plan) -> Option<PkiName<'static>> {
     let name = match (&plan.offer.sni, &plan.dialled.0) {
         (Some(name), _) | (None, Host::Name(name)) => name.as_str().to_owned(),

@@ -1,4 +1,4 @@
-//! One look at a server: one connection, from the first byte to what the database says.
+//! One connection to a server, from the first byte to the answer of the database.
 //!
 //! Every wait ends with the limit of its stage, and every read is bounded. Not here: connecting,
 //! and what the recorded bytes mean.
@@ -27,7 +27,7 @@ use crate::wire::escape;
 /// The most bytes of an answer in plaintext.
 const MAX_ANSWER: usize = 8 * 1024;
 
-/// Looks once, over a connection that took `connected` to make.
+/// Runs one connection, which took `connected` to make.
 pub(super) async fn run(tcp: TcpStream, connected: Duration, plan: &Plan) -> Attempt {
     let recording = Recording::start();
     recording.connected(Connect::Accepted(connected));
@@ -56,8 +56,8 @@ pub(super) async fn answer(
     Some(read_until(&mut wire, most, plan.limit, enough).await)
 }
 
-/// Says what comes before TLS; `None` where that does not lead to TLS, else the greeting of MySQL,
-/// where there is one.
+/// Exchanges the preface; `None` where no TLS follows, else the greeting of MySQL,
+/// if there is one.
 async fn begin(
     wire: &mut Tap<TcpStream>,
     plan: &Plan,
@@ -95,7 +95,7 @@ async fn run_stages(mut wire: Tap<TcpStream>, plan: &Plan, attempt: &mut Attempt
     };
     attempt.negotiated = Some(negotiated(&tls));
     if attempt.certs.wrong_key.is_some() {
-        // Every client leaves here, and nobody knows who it is.
+        // Every client closes here: the server is not authenticated.
         let _ = timeout(REST, tls.shutdown()).await;
         return;
     }
@@ -104,7 +104,7 @@ async fn run_stages(mut wire: Tap<TcpStream>, plan: &Plan, attempt: &mut Attempt
     if asked {
         attempt.phases.push(("protocol", start.elapsed()));
     }
-    // Who is gone already need not be told.
+    // The server may have closed already.
     let _ = timeout(REST, tls.shutdown()).await;
 }
 

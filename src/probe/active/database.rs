@@ -1,4 +1,4 @@
-//! What databases say once TLS is up, before anybody logs in.
+//! Answers of databases inside TLS, before any login.
 //!
 //! Source: Redis documentation, "Redis serialization protocol specification" and "Security"
 //! (protected mode); MongoDB documentation, "MongoDB Wire Protocol" (`OP_MSG`) and "hello"; MySQL
@@ -31,10 +31,10 @@ pub(super) use mongodb::hello as mongodb_hello;
 pub(super) use mysql::capabilities as mysql_capabilities;
 pub(super) use redis::PING;
 
-/// How long a server that has asked for a certificate gets at least to say what it thinks of it.
+/// Least time for a server that has requested a certificate to refuse it.
 const LATE: Duration = Duration::from_millis(250);
 
-/// Asks the database for a word; whether there was anything to ask.
+/// Asks the database for an answer; returns whether there was anything to ask.
 pub(super) async fn ask(
     tls: &mut TlsStream<Wire>,
     plan: &Plan,
@@ -79,10 +79,10 @@ pub(super) async fn ask(
     true
 }
 
-/// Somebody hung up inside TLS. Where a certificate was asked for that may be why (nginx does so,
+/// Finding for a server that closed inside TLS. A missing certificate may be why (nginx does so,
 /// once the handshake is done); [`super::followup`] finds out.
 fn hung_up(plan: &Plan, attempt: &Attempt) -> Finding {
-    let ended = "it hung up inside TLS without a word";
+    let ended = "it closed inside TLS without an answer";
     if !attempt.certs.requested {
         return Finding::new(&rules::PROTOCOL_CLOSED, ended);
     }

@@ -1,4 +1,4 @@
-//! First words of other protocols in plaintext, to find out who listens.
+//! Detection of the protocol of a server: first messages of several protocols in plaintext.
 //!
 //! Source: see [`super::database`]; Postgres documentation, "Message Formats" (`StartupMessage`);
 //! RFC 9110 (`HEAD`).
@@ -19,10 +19,10 @@ use crate::probe::hint::Hint;
 use crate::probe::{Rule, rules};
 use crate::wire::printable;
 
-/// A login of Postgres 3.0 in plaintext, for a user whom nobody has made.
+/// Postgres login (protocol 3.0) in plaintext, for a user that does not exist.
 const STARTUP: &[u8] = b"\0\0\0\x1b\0\x03\0\0user\0dbgate-probe\0\0";
 
-/// Something to say, and what it is called.
+/// First message of a protocol, and its name.
 pub(super) struct Opener {
     /// As the report names it.
     pub(super) name: &'static str,
@@ -35,13 +35,13 @@ pub(super) const LOGIN: Opener = Opener {
     bytes: Cow::Borrowed(STARTUP),
 };
 
-/// What a Postgres client asks first.
+/// First message of a Postgres client.
 pub(super) const SSL: Opener = Opener {
     name: "an SSLRequest of Postgres",
     bytes: Cow::Borrowed(&SSL_REQUEST),
 };
 
-/// What is said to find out who listens; the word of the protocol that was meant comes first.
+/// Openers to find out what listens; the one of the expected protocol comes first.
 pub(super) fn openers(meant: Hint) -> Vec<Opener> {
     let opener = |name, bytes: &'static [u8]| Opener {
         name,
@@ -62,9 +62,9 @@ pub(super) fn openers(meant: Hint) -> Vec<Opener> {
     all
 }
 
-/// What came back.
+/// Answer to an opener.
 pub(super) enum Answer {
-    /// Nobody took the connection.
+    /// The connection failed.
     NoConnection(&'static str),
     /// Nothing, until the time was over.
     Nothing,
@@ -72,7 +72,7 @@ pub(super) enum Answer {
     HungUp,
     /// Bytes.
     Bytes {
-        /// What they belong to, where that is known.
+        /// Protocol, where it is known.
         spoken: Option<Spoken>,
         /// The first of them.
         first: u8,
@@ -106,7 +106,7 @@ impl Answer {
         }
     }
 
-    /// The rule for somebody who answers so, to a client that has tried TLS or a preface before.
+    /// Rule for a server that answers so, to a client that has tried TLS or a preface before.
     pub(super) fn rule(&self, tls_was_tried: bool) -> Option<&'static Rule> {
         let Self::Bytes {
             spoken: Some(spoken),
@@ -147,7 +147,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Says a word on a connection of its own.
+/// Sends an opener on a new connection.
 pub(super) async fn send(opener: &Opener, address: SocketAddr, limit: Duration) -> Answer {
     let mut tcp = match reach::connect(address, limit).await {
         Ok((tcp, _)) => tcp,

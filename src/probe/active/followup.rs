@@ -1,7 +1,7 @@
-//! Looking again, in another way, where one look leaves the cause open: each further look is a
-//! connection of its own, and is told in the report.
+//! Follow-up connections, where the first leaves the cause open: each differs from it, and
+//! is listed in the report.
 //!
-//! All further looks together take no longer than one stage may. Not here: the first look, and
+//! All of them together take no longer than one stage may. Not here: the first connection, and
 //! those that differ from it in what they offer ([`offers`]).
 
 mod context;
@@ -18,7 +18,7 @@ use crate::probe::rules::{self, Rule, Severity};
 use crate::tls::config::ALPN_POSTGRES;
 
 impl FollowUp<'_> {
-    /// Looks as often as the findings so far ask for, and changes them by what is found.
+    /// Connects as often as the findings so far require, and updates them.
     pub(super) async fn run(mut self) {
         self.report.conclude();
         if let Some(lead) = self.failure() {
@@ -119,7 +119,7 @@ impl FollowUp<'_> {
 
     /// Finds out why a server has hung up inside TLS: for what was said there, or before that.
     async fn hung_up_inside(&mut self) {
-        const WHAT: &str = "TLS, and not a word inside";
+        const WHAT: &str = "TLS, and silence inside";
         let rules = [
             &rules::ALERT_CERTIFICATE_REQUIRED,
             &rules::CLIENT_CERT_REFUSED,
@@ -138,7 +138,7 @@ impl FollowUp<'_> {
             let silent = self.other(WHAT, |plan| plan.protocol = Hint::Tls).await;
             if silent.is_some_and(|silent| silent.report.established && !closed(&silent.report)) {
                 let detail = "left alone inside TLS it did not, so it is not for the certificate, \
-                              but for what it was told there";
+                              but for the message it got there";
                 self.conclude(&rules::PROTOCOL_CLOSED, detail);
             }
         }
@@ -148,7 +148,7 @@ impl FollowUp<'_> {
         }
     }
 
-    /// Whether a Redis that was shown a certificate takes commands without one, too.
+    /// Returns whether a Redis that was shown a certificate takes commands without one, too.
     async fn without_identity(&mut self) {
         const WHAT: &str = "without the client certificate";
         let answered = self.first.told.get("answer").map(String::as_str) == Some("+PONG");
@@ -165,7 +165,7 @@ impl FollowUp<'_> {
         }
     }
 
-    /// Speaks other protocols inside TLS where the one that was meant got no answer.
+    /// Tries other protocols inside TLS where the expected one got no answer.
     async fn inside(&mut self) {
         let (other, what, rule) = match self.plan.protocol {
             Hint::Mongodb => (
@@ -189,7 +189,7 @@ impl FollowUp<'_> {
         self.conclude(rule, &detail);
     }
 
-    /// Whether TLS from the first byte succeeds where a preface did not.
+    /// Returns whether TLS from the first byte succeeds where a preface did not.
     async fn tls_first(&mut self) -> bool {
         let postgres = self.plan.protocol == Hint::Postgres;
         let other = self
@@ -211,7 +211,7 @@ impl FollowUp<'_> {
                 "asked with TLS from the first byte it answered, and agreed to ALPN `postgresql`"
             } else {
                 "asked with TLS from the first byte it answered, but without ALPN `postgresql`, \
-                 so it is no Postgres 17 or newer, and sslnegotiation=direct fails as well"
+                 so it is not Postgres 17 or newer, and sslnegotiation=direct fails as well"
             };
             self.conclude(&rules::PG_EXPECTS_TLS_FIRST, detail);
         } else {
@@ -221,7 +221,7 @@ impl FollowUp<'_> {
         true
     }
 
-    /// Whether an `SSLRequest` is granted where TLS from the first byte is not.
+    /// Returns whether an `SSLRequest` is granted where TLS from the first byte is not.
     async fn ssl_request(&mut self) -> bool {
         let other = self
             .other("an SSLRequest", |plan| {

@@ -53,7 +53,7 @@ pub(super) const UP_TO_12: &[u16] = &[0x0303, 0x0302, 0x0301];
 
 const X25519: u16 = 0x001d;
 
-/// A legal key that nobody has to make: the base point.
+/// A valid key that needs no generation: the base point.
 const X25519_KEY: [u8; 32] = {
     let mut key = [0; 32];
     key[0] = 9;
@@ -128,7 +128,7 @@ fn numbers(list: &[u16]) -> Vec<u8> {
         .collect()
 }
 
-/// Whether nothing that would be read is still to come.
+/// Returns whether nothing that would be read is still to come.
 pub(super) fn is_answered(server: &Observed) -> bool {
     let chosen = server.server_hello.as_ref();
     // In TLS 1.2 the group follows, if there is one, and a message that ends the flight.
@@ -138,7 +138,7 @@ pub(super) fn is_answered(server: &Observed) -> bool {
     told || done || ended || server.hello_retry
 }
 
-/// What the server's answer comes to, and the rule of what keeps clients of today from it.
+/// Describes the server's answer, and gives the rule for what keeps current clients out.
 ///
 /// No rule where it refused this hello as well, or chose what is offered today.
 pub(super) fn meaning(server: &Observed) -> (Option<&'static Rule>, String) {

@@ -1,7 +1,7 @@
-//! The TLS handshake of a probe: it refuses no certificate, and remembers what it was shown and
-//! asked for.
+//! TLS handshake of a probe: it accepts every certificate, and records it and
+//! the requests of the server.
 //!
-//! Whether the chain is trusted is judged afterwards, by [`crate::cert::verify`](crate::cert::verify()):
+//! The chain is verified afterwards, by [`crate::cert::verify`](crate::cert::verify()):
 //! a verifier that refuses would end the handshake before all of it was seen. The signature in the
 //! handshake is checked, and a wrong one is remembered in the same way.
 
@@ -35,7 +35,7 @@ use crate::tls::{ServerName, names};
 /// A recorded connection, with a hello that may be cut.
 pub(super) type Wire = SplitStream<Tap<TcpStream>>;
 
-/// What to offer in a handshake.
+/// Offer in a handshake.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Offer {
     /// The server name to send.
@@ -44,42 +44,42 @@ pub(super) struct Offer {
     pub(super) alpn: Option<&'static [u8]>,
     /// The one version to offer.
     pub(super) only: Option<OnlyVersion>,
-    /// How to cut the hello.
+    /// Split of the hello.
     pub(super) split: Option<Split>,
-    /// Whether to leave out what makes a hello large.
+    /// Leave out what makes a hello large.
     pub(super) small: bool,
-    /// What to show to a server that asks for a certificate.
+    /// Client certificate for servers that request one.
     pub(super) identity: Option<Arc<CertifiedKey>>,
 }
 
-/// What a handshake has shown, also one that failed.
+/// Certificates and requests seen in a handshake, also in one that failed.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CertExchange {
     /// The server's certificates as sent, its own first.
     pub(super) chain: Vec<CertificateDer<'static>>,
-    /// Whether the server asked for a certificate.
+    /// True if the server asked for a certificate.
     pub(super) requested: bool,
-    /// Whether it was given one: its signature algorithms may suit none that there is.
+    /// True if it was given one: its signature algorithms may suit none that there is.
     pub(super) presented: bool,
-    /// Why the server's signature cannot be the one of its certificate's key.
+    /// Mismatch between the server's signature and its certificate's key.
     pub(super) wrong_key: Option<String>,
 }
 
-/// Why there is no TLS.
+/// Failure of a handshake.
 #[derive(Debug)]
 pub(super) enum HandshakeFailure {
-    /// The server said so by an alert.
+    /// An alert of the server.
     Alert(AlertDescription),
     /// The server's part of the handshake is not acceptable; why, in rustls' words.
     Unacceptable(String),
     /// The connection ended.
     Ended,
-    /// Time was up.
+    /// The timeout has expired.
     Silent,
 }
 
 impl HandshakeFailure {
-    /// What an error of a TLS stream means.
+    /// Classifies an error of a TLS stream.
     pub(super) fn of(error: &io::Error) -> Self {
         let tls = error
             .get_ref()
@@ -92,7 +92,7 @@ impl HandshakeFailure {
     }
 }
 
-/// Shakes hands over `wire`, within `limit`.
+/// Makes the handshake over `wire`, within `limit`.
 pub(super) async fn handshake(
     wire: Tap<TcpStream>,
     offer: &Offer,
@@ -143,18 +143,18 @@ fn settings(
         }));
     config.alpn_protocols = offer.alpn.iter().map(|id| id.to_vec()).collect();
     config.enable_sni = offer.sni.is_some();
-    // Each look is a handshake of its own.
+    // Each connection makes a full handshake.
     config.resumption = rustls::client::Resumption::disabled();
     let name = match &offer.sni {
         Some(name) => PkiName::try_from(name.as_str().to_owned())
             .map_err(|e| rustls::Error::General(e.to_string()))?,
-        // rustls wants a name in each case; with SNI switched off nobody sees it.
+        // rustls needs a name in each case; with SNI switched off it is not sent.
         None => PkiName::IpAddress(std::net::Ipv4Addr::UNSPECIFIED.into()),
     };
     Ok((config, name))
 }
 
-/// Sees what the server shows and asks for.
+/// Verifier that accepts every certificate and records it.
 #[derive(Debug, Default)]
 struct RecordingVerifier(Mutex<CertExchange>);
 
@@ -228,7 +228,7 @@ impl ServerCertVerifier for RecordingVerifier {
     }
 }
 
-/// Why a signature that was not accepted must be another key's; `None` where the certificate itself
+/// Explains why a rejected signature must be another key's; `None` where the certificate itself
 /// may be what keeps it from being verified.
 fn wrong_key(
     error: &rustls::Error,
@@ -258,7 +258,7 @@ fn wrong_key(
     })
 }
 
-/// What is shown to a server that asks for a certificate.
+/// Client certificate for servers that request one.
 #[derive(Debug)]
 struct Identity {
     key: Option<Arc<CertifiedKey>>,

@@ -1,8 +1,8 @@
-//! Probing a database as a client would meet it, up to the login.
+//! Probe of a database, as a client would connect to it, up to the login.
 //!
-//! The story is [`probe`]: from name to address to connection, one look, its recording judged like
-//! any other ([`super::diagnose`]), the certificate judged by [`crate::cert`], and where the cause
-//! is still open, further looks of another kind.
+//! [`probe`] goes from name to address to connection; the recording is diagnosed like any other
+//! ([`super::diagnose`]), the certificate verified by [`crate::cert`], and where the cause is still
+//! open, further connections follow (`followup`).
 //!
 //! Not here: printing.
 
@@ -43,15 +43,15 @@ use plan::{Plan, Preface};
 /// An address of a target, and how it was found.
 #[derive(Clone, Debug)]
 pub struct ResolvedAddress {
-    /// What a client is told to dial.
+    /// Host as in the URL.
     host: Host,
     port: u16,
     addr: SocketAddr,
-    /// How long its name took to resolve, where there was one.
+    /// Duration of the name's lookup, if there was one.
     dns: Option<Duration>,
 }
 
-/// Looks at the first host of a target, at its first address that takes the connection.
+/// Probes the first host of a target, at its first address that accepts the connection.
 pub async fn probe(target: &Target, setup: &Setup) -> Report {
     let timer = Timer::start();
     let report = match target.hosts.first() {
@@ -61,7 +61,7 @@ pub async fn probe(target: &Target, setup: &Setup) -> Report {
     timer.finish(report)
 }
 
-/// Looks at one address.
+/// Probes one address.
 pub async fn probe_at(target: &Target, address: &ResolvedAddress, setup: &Setup) -> Report {
     let timer = Timer::start();
     let report = match reach::connect(address.addr, setup.options.timeout).await {
@@ -84,7 +84,7 @@ pub async fn addresses(target: &Target, setup: &Setup) -> (Vec<ResolvedAddress>,
     (addresses, failed)
 }
 
-/// When a report began.
+/// Start of a report.
 struct Timer(Instant, SystemTime);
 
 impl Timer {
@@ -169,7 +169,7 @@ fn unreached(target: &Target, address: &ResolvedAddress, finding: Finding) -> Re
     report
 }
 
-/// One look at an address, what it means, and further looks where it leaves that open.
+/// Probes an address, with further connections where the first leaves the cause open.
 async fn at_address(
     target: &Target,
     address: &ResolvedAddress,

@@ -1,4 +1,4 @@
-//! How to look: everything about a probe but its target.
+//! Options of a probe: everything but its target.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::tls::ServerName;
 /// The most bytes of a piece of a cut hello; a record holds no more.
 const MAX_SPLIT: usize = 16 * 1024;
 
-/// Which server name to send.
+/// Server name to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Sni {
     /// The host of the URL, when that is a name.
@@ -21,7 +21,7 @@ pub enum Sni {
     None,
 }
 
-/// How TLS begins with Postgres.
+/// Start of TLS with Postgres.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Starttls {
     /// By an `SSLRequest`, and from the first byte when that fails.
@@ -33,7 +33,7 @@ pub enum Starttls {
     Direct,
 }
 
-/// Who is trusted.
+/// Trusted authorities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Roots {
     /// The authorities of this system.
@@ -54,7 +54,7 @@ pub enum OnlyVersion {
     Tls13,
 }
 
-/// How the `ClientHello` is cut.
+/// Split of the `ClientHello`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Split {
     /// Into TCP pieces of this many bytes.
@@ -95,26 +95,26 @@ impl std::fmt::Display for Split {
     }
 }
 
-/// How to look at a target.
+/// Options of a probe.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server name to send.
     pub sni: Sni,
-    /// Where to connect in place of the URL's host; without a port the URL's.
+    /// Address to connect to in place of the URL's host; without a port the URL's.
     pub connect: Option<Endpoint>,
-    /// How TLS begins with Postgres.
+    /// Start of TLS with Postgres.
     pub starttls: Starttls,
-    /// Who is trusted.
+    /// Trusted authorities.
     pub roots: Roots,
     /// Certificate and key for servers that ask for one, PEM files.
     pub identity: Option<(PathBuf, PathBuf)>,
     /// The one TLS version to offer; both when absent.
     pub only: Option<OnlyVersion>,
-    /// How the hello is cut.
+    /// Split of the hello.
     pub split: Option<Split>,
-    /// Whether to look without a server name as well.
+    /// Probe without a server name as well.
     pub compare_no_sni: bool,
-    /// Whether to ask Postgres for a login without TLS as well.
+    /// Try a Postgres login without TLS as well.
     pub check_plaintext: bool,
     /// The most time for one stage.
     pub timeout: Duration,

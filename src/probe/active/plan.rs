@@ -6,7 +6,7 @@ use super::handshake::Offer;
 use super::target::Host;
 use crate::probe::hint::Hint;
 
-/// How TLS begins.
+/// Start of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Preface {
     /// After a Postgres `SSLRequest`.
@@ -17,16 +17,16 @@ pub(super) enum Preface {
     Direct,
 }
 
-/// How a look is made.
+/// Plan of one connection.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The protocol behind TLS.
     pub(super) protocol: Hint,
-    /// How TLS begins.
+    /// Start of TLS.
     pub(super) preface: Preface,
-    /// What is offered in the handshake.
+    /// Offer in the handshake.
     pub(super) offer: Offer,
-    /// What was dialled, as a client would have been told.
+    /// Host and port as in the URL.
     pub(super) dialled: (Host, u16),
     /// The most time for each stage.
     pub(super) limit: Duration,

@@ -1,4 +1,4 @@
-//! From a name to a connection: DNS and TCP, timed, each failure with its rule.
+//! Name resolution and TCP connect: both timed, each failure with its rule.
 
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -20,7 +20,7 @@ const MAX_ADDRESSES: usize = 32;
 
 /// The addresses of a host, at least one, in the resolver's order, and how long they took.
 ///
-/// An address is its own, without any look-up.
+/// An address needs no lookup.
 pub(in crate::probe) async fn resolve(
     host: &Host,
     port: u16,
@@ -51,7 +51,7 @@ pub(in crate::probe) async fn resolve(
     Ok((addresses, start.elapsed()))
 }
 
-/// What `getaddrinfo` meant; the standard library passes its words on, not its number.
+/// Classifies an error of `getaddrinfo`; the standard library passes its text on, not its number.
 fn classify_lookup(name: &str, error: &io::Error) -> Finding {
     let words = error.to_string();
     let is = |fragment: &str| words.contains(fragment);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
 
-/// How long the rest of what has begun is waited for.
+/// Time for the rest of an answer that has begun.
 pub(super) const REST: Duration = Duration::from_millis(500);
 
 /// Reads until the other end stops, `most` bytes are there, or `limit` is over.

@@ -9,7 +9,7 @@ use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{self, Rule, Severity};
 use crate::wire::escape;
 
-/// What the recording of a look says, and what only this end of it knows.
+/// Diagnoses a connection, and adds what only this end of it knows.
 pub(super) fn report(attempt: &Attempt, plan: &Plan) -> Report {
     let mut report = diagnose::report(&attempt.exchange, plan.protocol, Vantage::Active);
     for (name, took) in &attempt.phases {
@@ -32,7 +32,7 @@ pub(super) fn report(attempt: &Attempt, plan: &Plan) -> Report {
             refused(&mut report, attempt, plan, u8::from(*alert));
         }
         Some(HandshakeFailure::Unacceptable(words)) => {
-            // From outside it looks as if this end had left for no reason.
+            // The recording alone shows that this end closed for no reason.
             let interrupted = &rules::TLS_INTERRUPTED;
             let left = |finding: &Finding| std::ptr::eq(finding.rule, interrupted);
             report.findings.retain(|finding| !left(finding));
@@ -58,8 +58,8 @@ pub(super) fn report(attempt: &Attempt, plan: &Plan) -> Report {
     report
 }
 
-/// Whether the server has the answer to its request for a certificate, which TLS 1.2 shows: one that
-/// is gone before has no quarrel with it.
+/// Returns whether the server has the answer to its request for a certificate, which TLS 1.2 shows:
+/// one that closed before did so for another reason.
 fn has_answered_request(attempt: &Attempt, plan: &Plan) -> bool {
     /// `certificate` (RFC 5246 section 7.4).
     const CERTIFICATE: u8 = 11;
@@ -108,7 +108,7 @@ fn refused(report: &mut Report, attempt: &Attempt, plan: &Plan, code: u8) {
         let (fitting, asked) = client_cert_rule(attempt, plan);
         (rule, detail) = (fitting, format!("{asked}, and {detail}"));
     } else if report.alert.is_some() && attempt.negotiated.is_none() {
-        // It came in the clear, and was judged with the rest of the recording.
+        // It came in plaintext, and was diagnosed with the rest of the recording.
         return;
     }
     report.findings.retain(|old| old.severity != Severity::Fail);

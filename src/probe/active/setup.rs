@@ -1,4 +1,4 @@
-//! What a probe needs of the disk: authorities to trust, and a certificate to show.
+//! Files of a probe: authorities to trust, and a certificate to present.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! What to dial: the URL of a database, and an address to dial in its place.
+//! Target of a probe: the URL of a database, and an address to dial in its place.
 //!
-//! Of a URL only protocol, host and port count. What else stands in it (user, password, database,
+//! Of a URL only protocol, host and port count. Its other parts (user, password, database,
 //! options) is never kept, so that nothing can print it.
 //! Source: RFC 3986 section 3; for several hosts the connection strings of libpq and MongoDB.
 
@@ -13,7 +13,7 @@ use crate::probe::hint::Hint;
 use crate::tls::ServerName;
 use crate::upstream::ZonedAddr;
 
-/// Where to connect: a name or an address.
+/// Host: a name or an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A DNS name.
@@ -100,7 +100,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// What a URL asks to be probed.
+/// Target of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The protocol, with the ways into TLS and the questions that belong to it.
@@ -113,41 +113,39 @@ pub struct Target {
     pub ignored: Vec<&'static str>,
 }
 
-/// Why a text is no target; no variant carries the text, which may hold a password.
+/// Error in the text of a target; no variant carries the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// No `://`.
     #[error(
-        "there is no protocol in front: write postgres://HOST, mysql://HOST, mongodb://HOST, redis://HOST or tls://HOST"
+        "the protocol is missing: use postgres://HOST, mysql://HOST, mongodb://HOST, redis://HOST or tls://HOST"
     )]
     NoScheme,
     /// A protocol that is not known.
-    #[error(
-        "this protocol is not known: use postgres, mysql, mariadb, mongodb, redis, rediss or tls"
-    )]
+    #[error("unknown protocol: use postgres, mysql, mariadb, mongodb, redis, rediss or tls")]
     Scheme,
     /// `mongodb+srv`.
-    #[error("mongodb+srv:// asks DNS for the hosts: name one of them, as in mongodb://HOST:27017")]
+    #[error("mongodb+srv:// is not supported: name one of its hosts, as in mongodb://HOST:27017")]
     Srv,
     /// `://` and nothing behind it.
-    #[error("there is no host in it")]
+    #[error("the host is missing")]
     NoHost,
-    /// A port that is no number from 1 to 65535.
+    /// A port that is not a number from 1 to 65535.
     #[error(
-        "the port is no number from 1 to 65535 (a '/', '?' or '#' in a password has to be written as %2F, %3F or %23)"
+        "invalid port: use a number from 1 to 65535 (in a password write '/', '?' and '#' as %2F, %3F and %23)"
     )]
     Port,
     /// Brackets without an IPv6 address.
-    #[error("there is no IPv6 address between the brackets")]
+    #[error("invalid IPv6 address between the brackets")]
     Ipv6,
     /// An address with a % that names no interface.
-    #[error("an address of one link names its interface, as in [fe80::1%eth0]:5432")]
+    #[error("invalid interface: write a link-local address as in [fe80::1%eth0]:5432")]
     Zone,
     /// An IPv6 address without brackets.
-    #[error("an IPv6 address goes into brackets, as in [fd00::5]:5432")]
+    #[error("missing brackets: write an IPv6 address as in [fd00::5]:5432")]
     Brackets,
     /// Neither a name nor an address.
-    #[error("the host is neither an address nor a name: {0}")]
+    #[error("invalid host: {0}")]
     Name(#[from] crate::tls::name::NameError),
 }
 

@@ -15,8 +15,8 @@ use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules;
 
-/// How long after a SYN the same is no longer a copy of it in the recording: clients repeat it after
-/// a second (RFC 6298 section 2.1), some after half of that.
+/// Time after a SYN at which the same is no longer a copy of it in the recording: clients repeat it
+/// after a second (RFC 6298 section 2.1), some after half of that.
 const ASKS_AGAIN: Duration = Duration::from_millis(400);
 
 /// A conversation that is being watched. Its ends are `0` and `1` until it is known which of them
@@ -24,7 +24,7 @@ const ASKS_AGAIN: Duration = Duration::from_millis(400);
 #[derive(Clone, Debug)]
 pub(super) struct Conversation {
     pub(super) id: u64,
-    /// When its earliest packet was recorded, since 1970 like all times in here.
+    /// Time of its earliest packet, since 1970 like all times in here.
     began: Duration,
     ends: [Party; 2],
 }
@@ -34,17 +34,17 @@ pub(super) struct Conversation {
 struct Party {
     addr: SocketAddr,
     stream: Stream,
-    /// When its first packet came.
+    /// Time of its first packet.
     first: Option<Duration>,
-    /// When it asked for the connection (SYN).
+    /// Time of its SYN.
     syn_at: Option<Duration>,
-    /// When it did so last.
+    /// Time of its last SYN.
     last_syn_at: Option<Duration>,
-    /// Whether it has reset the connection in answer to the other's SYN.
+    /// True if it has reset the connection in answer to the other's SYN.
     refused: bool,
-    /// When it agreed to it (SYN and ACK).
+    /// Time of its SYN ACK.
     syn_ack_at: Option<Duration>,
-    /// Whether it has acknowledged anything but by a reset.
+    /// True if it has acknowledged anything but by a reset.
     acked: bool,
 }
 
@@ -63,7 +63,7 @@ impl Party {
     }
 }
 
-/// Which end of a conversation; never anything but 0 or 1.
+/// One of the two ends of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Which {
     First,
@@ -104,7 +104,7 @@ impl Conversation {
         }
     }
 
-    /// Whether a SYN opens another connection between the same ends.
+    /// Returns whether a SYN opens another connection between the same ends.
     pub(super) fn is_another(&self, from: Which, syn: u32) -> bool {
         !self.end(from).stream.may_begin_at(syn)
     }
@@ -137,18 +137,18 @@ impl Conversation {
         end.stream.add(segment, at)
     }
 
-    /// Whether nothing more will come.
+    /// Returns whether nothing more will come.
     pub(super) fn is_closed(&self) -> bool {
         let reset = self.ends.iter().any(|end| end.stream.reset().is_some());
         reset || self.ends.iter().all(|end| end.stream.is_complete())
     }
 
-    /// How much memory its bytes take.
+    /// Memory that its bytes take.
     pub(super) fn weight(&self) -> usize {
         self.ends.iter().map(|end| end.stream.weight()).sum()
     }
 
-    /// Whether there is anything to tell: someone asked for a connection, or said something.
+    /// Returns whether there is anything to report: a connection attempt, or data.
     pub(super) fn has_content(&self) -> bool {
         let tells =
             |end: &Party| end.stream.spoke() || end.syn_at.is_some() || end.syn_ack_at.is_some();
@@ -160,18 +160,18 @@ impl Conversation {
         self.end(which).stream.flow().bytes().len()
     }
 
-    /// Whether one side has said all that is kept of a side.
+    /// Returns whether one side has said all that is kept of a side.
     pub(super) fn is_full(&self) -> bool {
         let full = |end: &Party| end.stream.flow().bytes().len() >= KEPT;
         self.ends.iter().any(full)
     }
 
-    /// Whether a SYN of either end was seen.
+    /// Returns whether a SYN of either end was seen.
     fn opened(&self) -> bool {
         self.syns().iter().any(Option::is_some)
     }
 
-    /// What is known of it.
+    /// Diagnosis so far.
     pub(super) fn diagnose(&self, hints: &Hints) -> Diagnosis {
         self.clone().conclude(hints)
     }
@@ -265,9 +265,9 @@ impl Conversation {
             .find_map(|which| Some((which, self.end(which).stream.conflict()?)))
     }
 
-    /// Who is the client, and whether what was said begins as conversations do.
+    /// Finds the client, and whether the bytes begin as conversations do.
     ///
-    /// The SYN tells; without one the first bytes, then the ports.
+    /// By the SYN; without one by the first bytes, then by the ports.
     fn client(&self, flow: &(Flow, Flow), hints: &Hints) -> (Which, bool) {
         let [first, second] = &self.ends;
         let starts = start(&flow.0, &flow.1);
@@ -302,7 +302,7 @@ pub(super) struct Diagnosis {
     pub(super) client: Which,
 }
 
-/// What remains of a stream of which only a later part is known.
+/// Reduces a flow of which only a later part is known.
 fn forget(flow: &Flow) -> Flow {
     let mut none = Flow::default();
     none.lose(Loss::Start);
@@ -312,7 +312,7 @@ fn forget(flow: &Flow) -> Flow {
     none
 }
 
-/// Which of two ends is the client by the first bytes, if they are those of a beginning.
+/// Finds the client by the first bytes, if they are those of a beginning.
 fn start(first: &Flow, second: &Flow) -> Option<Which> {
     match (begins(first.bytes()), begins(second.bytes())) {
         (Some(Side::Client), other) if other != Some(Side::Client) => Some(Which::First),
@@ -323,7 +323,7 @@ fn start(first: &Flow, second: &Flow) -> Option<Which> {
     }
 }
 
-/// Which side begins a conversation with such bytes. Only what cannot stand in its middle counts.
+/// Side that begins a conversation with such bytes. Only what cannot be in its middle counts.
 fn begins(bytes: &[u8]) -> Option<Side> {
     match speaks(bytes)? {
         // A handshake record with a ClientHello (RFC 8446 section 4).

@@ -2,7 +2,7 @@
 //!
 //! Memory stays bounded, whatever the capture holds: conversations, their bytes and what is
 //! remembered of decided ones are limited, and the oldest are finished first. A conversation that
-//! is decided frees its bytes; later packets of it cost one look into a table. Not here: one
+//! is decided frees its bytes; later packets of it cost one lookup in a table. Not here: one
 //! conversation in itself (`conversation`), and how rows are shown.
 
 mod slot;
@@ -28,17 +28,17 @@ const MAX_DONE: usize = 1 << 16;
 /// for a thousand that hold all they may.
 const MAX_BYTES: usize = 128 << 20;
 
-/// How many closed conversations wait for late packets when nobody waits for the rows.
+/// Closed conversations that wait for late packets when rows are not needed at once.
 const MAX_CLOSING: usize = 1 << 8;
 
-/// How often an undecided conversation is judged when rows are awaited, in nanoseconds of the
-/// capture's time: each time costs as much as there is to read in it.
+/// Interval at which an undecided conversation is diagnosed in a live capture, in nanoseconds of
+/// the capture's time: each time costs as much as there is to read in it.
 const DIAGNOSE_INTERVAL: u64 = 250_000_000;
 
 const EARLY: &str =
     "It was finished early to make room for newer ones; what came later is not in it.";
 
-/// Why a conversation was finished.
+/// Reason for finishing a conversation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FinishReason {
     /// Nothing more can change it.
@@ -49,7 +49,7 @@ enum FinishReason {
     Ended,
 }
 
-/// How rows are wanted.
+/// Pace of the rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     /// As soon as a conversation is decided.
@@ -58,18 +58,18 @@ pub enum Pace {
     Whole,
 }
 
-/// What happened over all conversations.
+/// Counts of all conversations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Conversations that were told.
+    /// Conversations with a report.
     pub told: u64,
     /// Those of them in which TLS was established.
     pub established: u64,
     /// Those of them in which it was seen not to come about.
     pub failed: u64,
-    /// Those of which not enough was recorded to tell.
+    /// Those of which not enough was recorded.
     pub unknown: u64,
-    /// Connections without a first packet or any data, of which there is nothing to tell.
+    /// Connections without a first packet or any data, which get no report.
     pub empty: u64,
     /// Conversations that were finished early for want of room, before they were decided.
     pub early: u64,
@@ -89,7 +89,7 @@ pub struct Conversations {
     done: VecDeque<(Key, u64)>,
     /// Closed ones in the order in which they closed.
     closing: VecDeque<(Key, u64)>,
-    /// Undecided ones that have got packets since they were judged (live only).
+    /// Undecided ones that have got packets since they were diagnosed (live only).
     waiting: VecDeque<(Key, u64, u64)>,
     bytes: usize,
     last_id: u64,
@@ -100,7 +100,7 @@ pub struct Conversations {
     trace: Option<Box<Diagnosis>>,
 }
 
-/// How much is kept at most.
+/// Limits of what is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) open: usize,
@@ -143,13 +143,13 @@ impl Conversations {
         self
     }
 
-    /// How many bytes the open conversations hold.
+    /// Bytes held by open conversations.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How many entries there are: conversations, and places in the orders.
+    /// Numbers of entries: conversations, and places in the orders.
     #[cfg(test)]
     pub(super) fn entries(&self) -> [usize; 3] {
         [self.table.len(), self.order.len(), self.done.len()]
@@ -160,12 +160,12 @@ impl Conversations {
         self.watched = Some(id);
     }
 
-    /// What the watched conversation was made of, once it is finished.
+    /// Diagnosis of the watched conversation, once it is finished.
     pub(super) fn watched(&mut self) -> Option<Box<Diagnosis>> {
         self.trace.take()
     }
 
-    /// What happened so far.
+    /// Counts so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
@@ -181,7 +181,7 @@ impl Conversations {
         self.add_traced(segment, at, |_, _, _| {});
     }
 
-    /// The same, telling where the segment went, unless its conversation is decided.
+    /// The same, passing on where the segment went, unless its conversation is decided.
     pub(super) fn add_traced(
         &mut self,
         segment: &Segment<'_>,
@@ -228,7 +228,7 @@ impl Conversations {
         while self.bytes > self.limits.bytes && self.finish_oldest() {}
     }
 
-    /// Whether a segment begins a conversation.
+    /// Returns whether a segment begins a conversation.
     fn is_new(&mut self, key: Key, from: Which, segment: &Segment<'_>) -> bool {
         let opens = (segment.syn && segment.ack.is_none()).then_some(segment.seq);
         match self.table.get_mut(&key) {
@@ -272,7 +272,7 @@ impl Conversations {
         self.order.push_back((key, self.last_id));
     }
 
-    /// Judges what has got packets since it was judged: nothing more comes for now.
+    /// Diagnoses what has got packets since the last time: nothing more comes for now.
     pub fn pause(&mut self) {
         self.diagnose_waiting(|_| true);
     }
@@ -308,7 +308,7 @@ impl Conversations {
 
     /// Ends the capture: every conversation is finished, in the order of their first packets.
     ///
-    /// `fault` tells why the recording broke off, and is added to what was open then.
+    /// `fault` is the reason why the recording broke off, and is added to what was open then.
     pub fn end(&mut self, fault: Option<Finding>) {
         self.fault = fault;
         let order = std::mem::take(&mut self.order);

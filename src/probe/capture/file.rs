@@ -32,7 +32,7 @@ const ENHANCED_PACKET: u32 = 6;
 /// The length of pcap's file header, in bytes.
 const PCAP_HEADER: usize = 24;
 
-/// Why a capture cannot be read at all.
+/// Error of a capture that cannot be read at all.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
     /// It is something else.
@@ -46,17 +46,17 @@ pub enum CaptureError {
 /// One packet as it was recorded.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet<'a> {
-    /// When it was recorded, in nanoseconds since 1970 in UTC; 0 when unknown.
+    /// Time of capture, in nanoseconds since 1970 in UTC; 0 when unknown.
     pub at: u64,
     /// Its link type, a LINKTYPE_ number.
     pub link: u16,
     /// The bytes that were kept.
     pub data: &'a [u8],
-    /// How long it was on the wire, in bytes.
+    /// Length on the wire, in bytes.
     pub original: usize,
 }
 
-/// How a capture ended.
+/// End of a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     /// At the end of a packet, as it should.
@@ -67,7 +67,7 @@ pub enum Ended {
     Damaged(u64, &'static str),
 }
 
-/// What comes next.
+/// Next item of a capture.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// A packet.
@@ -111,7 +111,7 @@ enum Order {
     Modified,
 }
 
-/// What one step over the file gave.
+/// Result of one step over the file.
 enum Advance {
     Packet(PacketSpan),
     /// Something that is not a packet.
@@ -143,7 +143,7 @@ impl<R: Read> Packets<R> {
         }
     }
 
-    /// How many bytes of the file lie before the current packet.
+    /// Offset of the current packet in the file, in bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.source.offset
@@ -151,10 +151,10 @@ impl<R: Read> Packets<R> {
 
     /// The next packet.
     ///
-    /// After [`Next::End`] it is the end for ever.
+    /// After [`Next::End`] it stays at the end.
     ///
     /// # Errors
-    /// The source cannot be read, or is no capture.
+    /// The source cannot be read, or is not a capture.
     pub fn read(&mut self) -> Result<Next<'_>, CaptureError> {
         let found = loop {
             let taken = std::mem::take(&mut self.taken);
@@ -350,7 +350,7 @@ impl<R: Read> Packets<R> {
 }
 
 fn pcap(header: &PcapHeader) -> Format {
-    // The upper half tells the length of a checksum behind each frame.
+    // The upper half is the length of a checksum behind each frame.
     let [.., high, low] = header.network.0.to_be_bytes();
     Format::Pcap {
         parse: match (header.is_modified_format(), header.is_bigendian()) {

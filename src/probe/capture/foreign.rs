@@ -1,10 +1,10 @@
-//! Files that are no captures of a kind that is read here: what they look like, and what to do.
+//! Files that are not supported captures: their kind, and what to do.
 //!
-//! Told by their first bytes, for people only; nothing depends on it.
+//! Detected by their first bytes, for people only; nothing depends on it.
 
 use crate::wire::Reader;
 
-/// How many bytes are enough to tell, if there are so many.
+/// Bytes that are enough to distinguish files.
 pub(super) const ENOUGH: usize = 64;
 
 const BEGINNINGS: &[(&[u8], &str)] = &[
@@ -55,7 +55,7 @@ const PCAP_MAGICS: [&[u8]; 5] = [
     b"\x34\xcd\xb2\xa1",
 ];
 
-/// What a file looks like that begins so.
+/// Names the kind of a file by its first bytes.
 pub(super) fn looks_like(start: &[u8]) -> &'static str {
     if start.is_empty() {
         return "it is empty; let the capture run until packets have come, and write with tcpdump -U";
@@ -79,8 +79,8 @@ pub(super) fn looks_like(start: &[u8]) -> &'static str {
     "its first bytes are those of no known format; record with tcpdump -w new.pcap"
 }
 
-/// Whether it begins like the buffers of Event Tracing for Windows (`WMI_BUFFER_HEADER`): its size,
-/// and two positions in it.
+/// Returns whether it begins like the buffers of Event Tracing for Windows (`WMI_BUFFER_HEADER`):
+/// its size, and two positions in it.
 fn is_event_trace(start: &[u8]) -> bool {
     let mut fields = Reader::new(start);
     let mut next = || fields.u32().map_or(0, u32::swap_bytes);

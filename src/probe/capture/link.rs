@@ -2,7 +2,7 @@
 //! the tunnels (`tunnel`) and fragments (`fragments`) in which they may come.
 //!
 //! The numbers are those of the LINKTYPE_ registry of tcpdump.org. IP and TCP headers are parsed
-//! by `etherparse`. Packets that are no TCP, and those that cannot be read whole, are told by
+//! by `etherparse`. Packets that are not TCP, and those that cannot be read whole, give
 //! [`Skipped`]; nothing is guessed. Not here: putting segments together (`reassembly`).
 
 mod fragments;
@@ -41,7 +41,7 @@ const MAX_TAGS: usize = 8;
 /// IPv6 that of Linux, Windows, NetBSD and OpenBSD, FreeBSD, macOS.
 const FAMILIES: [u32; 6] = [2, 10, 23, 24, 28, 30];
 
-/// What lies in a packet.
+/// Content of a packet.
 #[derive(Clone, Copy)]
 enum Decoded<'a> {
     Segment(Segment<'a>),
@@ -78,8 +78,8 @@ impl Decoder {
         only_segment(descend(Layer::Ip(&self.joined), Rest::whole())?)
     }
 
-    /// How many packets have turned out to be parts of joined ones since the last call; they were
-    /// told as [`Skipped::Fragment`].
+    /// Number of packets that have turned out to be fragments of joined ones since the last call;
+    /// they were reported as [`Skipped::Fragment`].
     pub fn take_joined(&mut self) -> u64 {
         self.fragments.take_joined()
     }

@@ -1,9 +1,9 @@
-//! What a recording of packets tells: from a file to one report for each conversation.
+//! Network captures: from a file to one report for each conversation.
 //!
-//! [`mod@file`] gives packets, [`link`] the TCP segments in them (tunnels and fragments included), `reassembly` what each side said,
-//! and [`conversations`] a [`Report`] for each pair of ends. Every step is bounded in memory,
-//! whatever the file holds. Not here: printing, and what the bytes mean ([`super::dissection`],
-//! [`super::diagnose`]).
+//! [`mod@file`] gives packets, [`link`] the TCP segments in them (tunnels and fragments included),
+//! `reassembly` what each side said, and [`conversations`] a [`Report`] for each pair of ends.
+//! Every step is bounded in memory, whatever the file holds. Not here: printing, and what the bytes
+//! mean ([`super::dissection`], [`super::diagnose`]).
 
 mod conversation;
 pub mod conversations;
@@ -27,7 +27,7 @@ use file::{CaptureError, Ended, Next, Packets};
 use link::{Decoder, Skipped};
 use trace::{Recorder, Trace};
 
-/// How far reading has come.
+/// Progress of reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// There is more.
@@ -68,13 +68,13 @@ impl Tally {
         self.unread.retain(|_, number| *number > 0);
     }
 
-    /// Whether there were packets, and none that could be read.
+    /// Returns whether there were packets, and none that could be read.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         self.packets > 0 && self.unread.values().sum::<u64>() == self.packets
     }
 
-    /// What could not be read, in words; nothing if all could.
+    /// Describes the packets that could not be read; `None` if all could.
     #[must_use]
     pub fn unreadable(&self) -> Option<String> {
         let mut kinds: Vec<(u64, Skipped)> = self
@@ -130,7 +130,7 @@ impl<R: Read> Capture<R> {
         }
     }
 
-    /// Reads in order to tell the story of the conversation with this number.
+    /// Traces the conversation with this number.
     #[must_use]
     pub fn tracing(mut self, id: u64) -> Self {
         self.conversations.watch(id);
@@ -138,7 +138,7 @@ impl<R: Read> Capture<R> {
         self
     }
 
-    /// The story, once its conversation is finished; nothing if there is none with that number.
+    /// The trace, once its conversation is finished; `None` if there is none with that number.
     pub fn trace(&mut self) -> Option<Trace> {
         let diagnosis = self.conversations.watched()?;
         Some(self.recorder.take()?.finish(*diagnosis))
@@ -147,7 +147,7 @@ impl<R: Read> Capture<R> {
     /// Reads at most `packets` packets.
     ///
     /// # Errors
-    /// The source cannot be read, or is no capture. What was read before is still there:
+    /// The source cannot be read, or is not a capture. What was read before is still there:
     /// [`finish`](Self::finish) gives the rows.
     pub fn read(&mut self, packets: usize) -> Result<Progress, CaptureError> {
         for _ in 0..packets {
@@ -199,7 +199,7 @@ impl<R: Read> Capture<R> {
         self.conversations.row()
     }
 
-    /// How many bytes have been read.
+    /// Bytes read so far.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.packets.offset()
@@ -211,7 +211,7 @@ impl<R: Read> Capture<R> {
         &self.tally
     }
 
-    /// Whether nothing in it could be read.
+    /// Returns whether nothing in it could be read.
     #[must_use]
     pub fn is_unread(&self) -> bool {
         let broken = self.tally.packets == 0 && self.ended.and_then(broken_off).is_some();
@@ -224,7 +224,7 @@ impl<R: Read> Capture<R> {
         self.conversations.counts()
     }
 
-    /// What is wrong with the recording as a whole.
+    /// Faults of the recording as a whole.
     #[must_use]
     pub fn faults(&self) -> Vec<Finding> {
         let mut faults = Vec::new();
@@ -241,7 +241,7 @@ impl<R: Read> Capture<R> {
     }
 }
 
-/// Why a recording broke off, if it did.
+/// Finding for a recording that broke off.
 fn broken_off(ended: Ended) -> Option<Finding> {
     match ended {
         Ended::Whole => None,

@@ -18,7 +18,7 @@ use sequence::Sequence;
 /// The most places remembered at which a snapshot length has cut bytes off.
 const MAX_HOLES: usize = 64;
 
-/// What a segment was to its stream.
+/// Arrival of a segment in its stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Arrival {
     /// Position of its first byte, counted from the beginning of the stream if that is known.
@@ -27,7 +27,7 @@ pub(super) struct Arrival {
     pub(super) again: bool,
     /// Bytes before it are missing so far.
     pub(super) early: bool,
-    /// It asks for a sign of life and carries nothing.
+    /// A keepalive probe.
     pub(super) keepalive: bool,
 }
 
@@ -45,15 +45,15 @@ pub(super) struct Stream {
     reset: Option<Reset>,
     /// The highest position that a segment of this side has shown.
     reach: Option<i64>,
-    /// Where the stream begins, as the other end has confirmed the SYN.
+    /// Start of the stream, as the other end has confirmed the SYN.
     confirmed: Option<i64>,
-    /// What the other end expected next when it closed.
+    /// Position that the other end expected next when it closed.
     farewell: Option<i64>,
     /// The same of its earliest reset, which may come before anything else: when, and the number.
     reset_farewell: Option<(Duration, u32)>,
     /// Positions where captured bytes break off within a segment.
     holes: Vec<i64>,
-    /// Whether the direction carried any byte.
+    /// True if the direction carried any byte.
     spoke: bool,
     /// Segments whose bytes were there before.
     again: u32,
@@ -73,7 +73,7 @@ impl Stream {
         self.syn
     }
 
-    /// Whether it carried any byte.
+    /// Returns whether it carried any byte.
     pub(super) fn spoke(&self) -> bool {
         self.spoke
     }
@@ -83,33 +83,34 @@ impl Stream {
         &self.bytes.flow
     }
 
-    /// How many segments carried only what was there before.
+    /// Number of segments that carried only what was there before.
     pub(super) fn again(&self) -> u32 {
         self.again
     }
 
-    /// Where different bytes came for the same place, from the beginning.
+    /// Position of the first conflict, from the beginning.
     pub(super) fn conflict(&self) -> Option<u64> {
         self.bytes.conflict()
     }
 
-    /// When it was reset by this side.
+    /// Time of this side's reset.
     pub(super) fn reset(&self) -> Option<Duration> {
         self.reset.map(|reset| reset.at)
     }
 
-    /// Whether its reset answers the other end's SYN, and nothing else (RFC 9293 section 3.10.7.1).
+    /// Returns whether its reset answers the other end's SYN, and nothing else (RFC 9293 section
+    /// 3.10.7.1).
     pub(super) fn refuses(&self, syn: Option<u32>) -> bool {
         let ack = self.reset.and_then(|reset| reset.ack);
         ack.is_some() && ack == syn.map(|syn| syn.wrapping_add(1))
     }
 
-    /// How much memory the bytes take.
+    /// Memory that the bytes take.
     pub(super) fn weight(&self) -> usize {
         self.bytes.weight()
     }
 
-    /// Whether a SYN with this sequence number can belong to what was seen so far.
+    /// Returns whether a SYN with this sequence number can belong to what was seen so far.
     pub(super) fn may_begin_at(&self, syn: u32) -> bool {
         if let Some(known) = self.syn {
             return known == syn;
@@ -123,12 +124,12 @@ impl Stream {
         lowest.is_none_or(|lowest| (0..=BEFORE).contains(&(lowest - begin)))
     }
 
-    /// Whether its end was seen, and all before it.
+    /// Returns whether its end was seen, and all before it.
     pub(super) fn is_complete(&self) -> bool {
         self.fin.is_some_and(|(fin, _)| self.bytes.end() >= fin)
     }
 
-    /// Takes note of what a segment of the other end says to expect next.
+    /// Notes the acknowledgment of the other end.
     pub(super) fn acknowledge(&mut self, ack: u32, segment: &Segment<'_>, at: Duration) {
         if segment.rst {
             let before = self.reset_farewell.unwrap_or((at, ack));
@@ -186,7 +187,7 @@ impl Stream {
             arrival.keepalive = !segment.syn && !segment.fin && past + 1 == self.bytes.end();
             return arrival;
         }
-        // A sign of life is asked for by repeating the last byte, or by any byte in its place.
+        // A keepalive probe repeats the last byte, or has any byte in its place.
         if length == 1 && past == self.bytes.end() && self.bytes.has_any() {
             arrival.keepalive = true;
             return arrival;
@@ -218,7 +219,7 @@ impl Stream {
 
     /// Ends the collecting: what was said, as far as it is known.
     ///
-    /// `opened` tells that a SYN of either end was seen, so that the first byte which the other
+    /// `opened` is set if a SYN of either end was seen, so that the first byte which the other
     /// end has acknowledged, or which came, is the first of the stream. If not, the stream is
     /// taken to begin where the recording of it does.
     pub(super) fn finish(mut self, opened: bool) -> Flow {
@@ -232,7 +233,7 @@ impl Stream {
         }
         let end = self.bytes.end();
         let acked = self.acked.map_or(i64::MIN, |(_, high)| high);
-        // Behind the FIN one number is acknowledged that stands for no byte.
+        // Behind the FIN one number is acknowledged that is not of a byte.
         let fin = self.fin.map_or(i64::MAX, |(fin, _)| fin);
         let full = self.bytes.flow.bytes().len() >= KEPT;
         if !full && self.holes.contains(&end) {
@@ -257,11 +258,11 @@ impl Stream {
         self.bytes.flow
     }
 
-    /// Whether it is known that nothing was said beyond this position: this side ended there, or
-    /// the other end gave up when it had got no more.
+    /// Returns whether it is known that nothing was said beyond this position: this side ended
+    /// there, or the other end gave up when it had got no more.
     fn is_seen_to(&self, end: i64) -> bool {
         let fin = self.fin.map(|(fin, _)| fin);
-        // Behind the FIN one number stands for no byte.
+        // Behind the FIN one number is not of a byte.
         let within = |position: i64| fin.map_or(position, |fin| position.min(fin));
         let reached = self.reach.is_some_and(|reach| within(reach) > end);
         let of_reset = |seq| {

@@ -257,7 +257,7 @@ fn connections_that_never_stood() {
     assert_eq!(wire.row().code, "tcp-refused");
 }
 
-/// What becomes of a ClientHello that is never answered, when the client leaves having got `ack`.
+/// Diagnosis of a ClientHello that is never answered, when the client leaves having got `ack`.
 fn unanswered(ack: u32) -> Report {
     let mut wire = Wire::new(Pace::Whole);
     wire.connect().say(client(1, &SSL_REQUEST));

@@ -1,7 +1,7 @@
-//! The story of one conversation: packet by packet, who sent what, and what that completed.
+//! Trace of one conversation: packet by packet, its sender and the messages it completes.
 //!
-//! What a packet completed is taken from the facts that are read at the end, so the story and the
-//! report cannot disagree. Not here: how it looks on a terminal.
+//! Messages are those of the dissection at the end of the capture, so the trace and the
+//! report cannot disagree. Not here: its layout on a terminal.
 
 mod marks;
 
@@ -15,18 +15,18 @@ use crate::probe::exchange::Side;
 use crate::probe::report::Report;
 use marks::{completed, marks};
 
-/// The most packets told; a handshake has fewer than thirty.
+/// The most packets in a trace; a handshake has fewer than thirty.
 const MAX_PACKETS: usize = 500;
 
-/// One conversation, told.
+/// Trace of one conversation.
 #[derive(Clone, Debug, Serialize)]
 pub struct Trace {
-    /// What it came to.
+    /// Report on the conversation.
     #[serde(flatten)]
     pub report: Report,
     /// Its packets, in the order of the capture.
     pub packets: Vec<TracedPacket>,
-    /// How many more there were.
+    /// Number of further ones.
     pub more_packets: u64,
 }
 
@@ -37,13 +37,13 @@ pub struct TracedPacket {
     pub ms: f64,
     /// `client` or `server`.
     pub from: &'static str,
-    /// What it is to TCP: `SYN`, `ACK`, `322 bytes`, `again`, `FIN`.
+    /// Description in terms of TCP: `SYN`, `ACK`, `322 bytes`, `again`, `FIN`.
     pub tcp: String,
-    /// What it completed, in words; safe to print.
+    /// Messages that it completed; safe to print.
     pub done: Vec<String>,
 }
 
-/// What is kept of each packet until the end is known.
+/// Packets of the conversation to be traced, until its end is known.
 #[derive(Debug)]
 pub(super) struct Recorder {
     id: u64,
@@ -59,7 +59,7 @@ struct Event {
     length: usize,
     missing: usize,
     arrival: Arrival,
-    /// How much of its side is there without a gap after it, in bytes.
+    /// Bytes of its side without a gap after it.
     received: usize,
 }
 
@@ -81,7 +81,7 @@ impl Recorder {
         }
     }
 
-    /// Notes a packet, if it is of the conversation that is to be told.
+    /// Records a packet, if it is of the traced conversation.
     pub(super) fn note(
         &mut self,
         conversation: &Conversation,
@@ -153,7 +153,7 @@ fn milliseconds(from: u64, to: u64) -> f64 {
     if to < from { -distance } else { distance }
 }
 
-/// What a packet is to TCP.
+/// Describes a packet in terms of TCP.
 fn tcp(event: &Event) -> String {
     let mut words = Vec::new();
     let flags = &event.flags;

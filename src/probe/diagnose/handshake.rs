@@ -217,8 +217,8 @@ impl Diagnoser<'_> {
         }
     }
 
-    /// Whether the server's part of the handshake stops before its end, as far as that shows: in the
-    /// middle of a record, or of what TLS 1.2 says in the clear.
+    /// Returns whether the server's part of the handshake stops before its end, as far as that
+    /// shows: in the middle of a record, or of what TLS 1.2 says in the clear.
     fn is_flight_cut(&self) -> bool {
         let tls = &self.dissection.server_tls;
         let (_, server_at) = self.dissection.tls_at.unwrap_or_default();
@@ -268,7 +268,7 @@ impl Diagnoser<'_> {
         found.push(Finding::new(&rules::TLS_INTERRUPTED, detail));
     }
 
-    /// Where the server's bytes stop in the middle of a record.
+    /// Position at which the server's bytes stop in the middle of a record.
     fn cut(&self) -> Option<String> {
         let server = &self.exchange.server;
         let (_, start) = self.dissection.tls_at?;
@@ -292,7 +292,7 @@ impl Diagnoser<'_> {
     }
 }
 
-/// What an alert of the server's means: to a client that has sent a name or not, and that it has
+/// Rule for an alert of the server: to a client that has sent a name or not, and that it has
 /// asked for a certificate or not.
 pub(in crate::probe) fn server_alert_rule(code: u8, named: bool, asked: bool) -> &'static Rule {
     match Alert::from_code(code) {

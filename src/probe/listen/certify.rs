@@ -1,4 +1,4 @@
-//! Shows a client a certificate that it cannot know, and finds out whether it looks.
+//! Presents a throwaway certificate to a client, and finds out whether the client verifies it.
 
 use std::io;
 use std::sync::Arc;
@@ -29,21 +29,21 @@ const MAX_FIRST: usize = 16 * 1024;
 /// Room made for each read, in bytes.
 const CHUNK: usize = 2048;
 
-/// What is said to clients that accept everything.
+/// Refusal for clients that accept any certificate.
 const REFUSAL: &str = "your client took a certificate made up on the spot: it does not verify";
 
-/// How the client took the certificate.
+/// Outcome of a handshake with a throwaway certificate.
 #[derive(Debug)]
 pub(super) enum HandshakeOutcome {
     /// It went on inside TLS, with this if it is known.
     Accepted(Option<FirstMessage>),
-    /// It ended the handshake; by this alert, or without a word.
+    /// It ended the handshake, by this alert or without one.
     Refused(Option<Alert>),
-    /// It completed the handshake and hung up without a word.
+    /// It completed the handshake and closed.
     LeftAfterwards,
     /// It completed the handshake and said nothing.
     Quiet,
-    /// There is no version, group or suite that both can do.
+    /// No version, group or suite in common.
     NothingInCommon(String),
     /// It broke the rules of TLS.
     Damaged(String),
@@ -53,7 +53,7 @@ pub(super) enum HandshakeOutcome {
 
 /// Completes TLS with a certificate for the name asked for, and listens for the first message.
 ///
-/// The client is hung up on at the end, after a refusal in words if it got that far.
+/// The connection is closed at the end, after a refusal as text if it got that far.
 ///
 /// # Errors
 /// No certificate could be made.
@@ -127,7 +127,7 @@ fn server_config(name: &str, hello: &ClientHello) -> io::Result<Arc<ServerConfig
     Ok(Arc::new(config))
 }
 
-/// What an error of the handshake says about the client.
+/// Classifies an error of the handshake.
 fn refused(error: &io::Error) -> HandshakeOutcome {
     let tls = error
         .get_ref()

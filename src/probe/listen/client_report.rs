@@ -1,4 +1,4 @@
-//! What was heard of one client: the report that every look gives, and what only the one who
+//! Report on one client: the diagnosis of its connection, and what only the side that
 //! answered knows.
 
 use std::net::SocketAddr;
@@ -16,11 +16,11 @@ use crate::probe::dissection::{self, Dissection, Opening};
 use crate::probe::exchange::Exchange;
 use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
-use crate::probe::rules::{self, Rule, RuleStage};
+use crate::probe::rules::{self, Rule, Stage};
 use crate::tls::{Alert, names};
 use crate::wire::Reader;
 
-/// How many of a client's first bytes are shown.
+/// First bytes of a client that are shown.
 const SHOWN: usize = 16;
 
 /// The same of a message that is not all there: what follows may be a name or a password.
@@ -29,28 +29,28 @@ const INCOMPLETE: usize = 4;
 /// One client, or what is known of it so far.
 #[derive(Clone, Debug, Serialize)]
 pub struct ClientReport {
-    /// What every look at a connection gives.
+    /// Report on the connection.
     #[serde(flatten)]
     pub report: Report,
-    /// What the client sent up to the ClientHello or the login, by the protocol's own names.
+    /// Messages of the client up to the ClientHello or the login, by the protocol's own names.
     pub said: Vec<String>,
     /// The first 16 bytes of that, in hexadecimal.
     pub first_bytes: String,
-    /// Whether it tried just the same a moment before.
+    /// True if it tried just the same a moment before.
     pub retry: bool,
     /// The server name as the gateway reads it: lower case, no trailing dot.
     pub sni_normalised: Option<String>,
     /// The signature algorithms on offer, in the client's order.
     pub signature_algorithms: Vec<String>,
-    /// What of a login went through in the clear, such as `user`; never its value.
+    /// Login fields that were sent in plaintext, such as `user`; never their values.
     pub readable: Vec<&'static str>,
-    /// What the client got for an answer.
+    /// Answer to the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
-    /// What it did then.
+    /// Its reaction.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reaction: Option<Reaction>,
-    /// How it took the throwaway certificate.
+    /// Reaction to the throwaway certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Trust>,
     /// The first message inside TLS.
@@ -59,7 +59,7 @@ pub struct ClientReport {
     /// The server that it was passed on to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forwarded_to: Option<SocketAddr>,
-    /// Whether the connection goes on; another report follows at its end.
+    /// True if the connection goes on; another report follows at its end.
     pub open: bool,
     /// Bytes that the client sent.
     pub bytes_in: u64,
@@ -67,7 +67,7 @@ pub struct ClientReport {
     pub bytes_out: u64,
     /// From accept to now, in milliseconds.
     pub duration_ms: f64,
-    /// The code that was told already, while the connection was open.
+    /// Code reported while the connection was open.
     #[serde(skip)]
     pub reported_code: Option<String>,
     #[serde(skip)]
@@ -75,7 +75,7 @@ pub struct ClientReport {
 }
 
 impl ClientReport {
-    /// What the recording of a visit tells.
+    /// Report on the recording of a connection.
     pub(super) fn of(connection: &Connection) -> Self {
         let exchange = connection.recording.exchange();
         let settings = &connection.shared.settings;
@@ -122,13 +122,13 @@ impl ClientReport {
         }
     }
 
-    /// Whether the client got no further, so that it may try again.
+    /// Returns whether the client got no further, so that it may try again.
     #[must_use]
     pub fn was_refused(&self) -> bool {
         self.refused
     }
 
-    /// Adds what the client was told, and what it did then.
+    /// Adds the answer to the client, and its reaction.
     pub(super) fn answered(&mut self, answer: Answer, connection: &Connection) {
         let exchange = connection.recording.exchange();
         self.reaction = Some(reaction(&exchange, &answer, connection));
@@ -136,7 +136,7 @@ impl ClientReport {
         self.refused = true;
     }
 
-    /// Says that it was the client who did not go on, not the listener who hung up.
+    /// Notes that the client did not go on, and not that the listener closed.
     pub(super) fn fell_silent(&mut self, timeout: Duration) {
         let finding = if self.bytes_in == 0 {
             self.drop_findings(|rule| rule.code == rules::CLIENT_SAID_NOTHING.code);
@@ -157,7 +157,7 @@ impl ClientReport {
         self.report.conclude();
     }
 
-    /// Adds how this connection follows the one before it.
+    /// Adds the relation of this connection to the one before it.
     pub(super) fn reconnected(&mut self, reconnect: Reconnect) {
         let finding = match reconnect {
             // The rules are about sslmode: no other protocol has one.
@@ -197,7 +197,7 @@ impl ClientReport {
     pub(super) fn certified(&mut self, name: &str, outcome: HandshakeOutcome) {
         self.refused = true;
         // What the bytes alone suggest is outdone by what the one who decrypts them knows.
-        self.drop_findings(|rule| rule.stage == RuleStage::Certificate && rule.said_by == "client");
+        self.drop_findings(|rule| rule.stage == Stage::Certificate && rule.said_by == "client");
         let finding = match outcome {
             HandshakeOutcome::Refused(Some(alert)) => {
                 self.report.alert = Some(alert.name().to_owned());
@@ -278,7 +278,7 @@ impl ClientReport {
         self.report.conclude();
     }
 
-    /// Puts why the server was not reached before everything else.
+    /// Replaces all findings by why the server was not reached.
     pub(super) fn unreachable(&mut self, finding: Finding) {
         self.report.findings.clear();
         self.report.find(finding);
@@ -305,7 +305,7 @@ fn is_about_certificates(alert: Alert) -> bool {
     )
 }
 
-/// What the client sent up to its login or its TLS, and the message in plaintext that it sent last.
+/// Messages of the client up to its login or its TLS, and the last one in plaintext.
 fn said(
     dissection: &Dissection,
     exchange: &Exchange,

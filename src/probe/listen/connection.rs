@@ -13,29 +13,29 @@ use crate::probe::active::Host;
 use crate::probe::hint::Hint;
 use crate::probe::tap::Recording;
 
-/// What a client gets for an answer.
+/// Mode of a listener.
 #[derive(Clone, Debug)]
 pub enum Mode {
     /// The alert of a gateway that does not know the name.
     Refuse,
-    /// A certificate that nobody can know, made for the name that was asked for.
+    /// A throwaway certificate for the name asked for.
     Certify,
     /// Whatever the server at this address says.
     Forward(Host, u16),
 }
 
-/// How clients are served.
+/// Settings of a listener.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What is spoken; with MySQL and MariaDB the listener greets first.
+    /// Protocol; with MySQL and MariaDB the listener greets first.
     pub hint: Hint,
-    /// What is answered.
+    /// The answer to clients.
     pub mode: Mode,
-    /// How long a client gets for its part of a handshake.
+    /// Timeout for the client's part of a handshake.
     pub timeout: Duration,
 }
 
-/// What all clients of a listener share.
+/// State that all connections of a listener share.
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) history: Mutex<History>,

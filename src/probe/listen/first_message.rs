@@ -1,4 +1,4 @@
-//! The kind of a client's first plaintext message, and a refusal that its user can read.
+//! Kind of a client's first plaintext message, and a refusal that its user can read.
 //!
 //! Values are not looked at, only what is there: whoever runs this must not see passwords.
 //! Source: Redis documentation, "Redis serialization protocol specification"; MongoDB
@@ -12,13 +12,13 @@ use crate::preface::sniff::{self, Spoken};
 use crate::probe::hint::Hint;
 use crate::wire::Reader;
 
-/// The longest name of a command that is told, in bytes; real ones are shorter.
+/// Longest name of a command that is reported, in bytes; real ones are shorter.
 const MAX_COMMAND: usize = 32;
 
 /// Length and version of a Postgres client's message.
 const FIRST_WORDS: usize = 8;
 
-/// What precedes the user's name in a MySQL login, the header of the packet included.
+/// Bytes before the user's name in a MySQL login, the header of the packet included.
 const FIXED: usize = 36;
 
 /// The header of a MongoDB message.
@@ -40,9 +40,9 @@ const MONGODB: &str = "MongoDB command";
 pub(super) struct FirstMessage {
     /// The message, such as `StartupMessage` or `Redis command PING`.
     pub(super) what: String,
-    /// What it holds that a login is about, such as `user`.
+    /// Login fields that it holds, such as `user`.
     pub(super) holds: Vec<&'static str>,
-    /// How many of its first bytes can be shown: no value is among them.
+    /// First bytes that can be shown: no value is among them.
     pub(super) harmless: usize,
 }
 
@@ -180,7 +180,7 @@ fn mongodb(bytes: &[u8]) -> Option<FirstMessage> {
     Some(FirstMessage::new(format!("{MONGODB} {name}"), HEADER))
 }
 
-/// What the client is told in its own protocol; empty where it has no words for that.
+/// Refusal in the client's own protocol; empty where the protocol has none.
 pub(super) fn refusal(bytes: &[u8], hint: Hint, message: &str) -> Vec<u8> {
     let message = format!("dbgate probe listen: {message}");
     if hint.is_server_first() {
@@ -200,7 +200,7 @@ pub(super) fn refusal(bytes: &[u8], hint: Hint, message: &str) -> Vec<u8> {
             code: "28000",
             message: &message,
             detail: None,
-            hint: Some("This listener has no database: it only tells what clients send."),
+            hint: Some("This listener has no database: it only reports what clients send."),
         }
         .encode(),
         Some(what) if what.starts_with(REDIS) => format!("-ERR {message}\r\n").into_bytes(),

@@ -1,6 +1,6 @@
-//! Passes a connection on byte for byte and listens in.
+//! Forwarding of a connection, byte for byte, with a recording.
 //!
-//! The real server answers; nothing is played and nothing is changed. How one side ends is passed
+//! The real server answers, and nothing is changed. How one side ends is passed
 //! on as well, a reset as a reset.
 
 use std::io;
@@ -24,12 +24,12 @@ use crate::probe::tap::Recording;
 /// Bytes that are on their way at most, in each direction.
 const BUFFER: usize = 16 * 1024;
 
-/// How often it is asked whether a handshake is over; real ones take a dozen messages.
+/// Checks for the end of a handshake; real ones take a dozen messages.
 const MAX_LOOKS: usize = 128;
 
-/// Connects to the server, moves bytes until both sides have ended, and tells what was heard.
+/// Connects to the server, relays bytes until both sides have ended, and reports on the client.
 ///
-/// Tells it once before that: when the handshake is over.
+/// A first report is sent when the handshake is over.
 pub(super) async fn forward(
     connection: &Connection,
     tcp: TcpStream,
@@ -86,7 +86,7 @@ async fn connect(host: &Host, port: u16, timeout: Duration) -> Result<TcpStream,
     Err(last.unwrap_or_else(|| Finding::new(&crate::probe::rules::DNS_FAILED, "no address")))
 }
 
-/// Waits until the bytes tell how the handshake went; for ever when they do not.
+/// Waits until the outcome of the handshake is known; does not return if it stays unknown.
 async fn known(connection: &Connection, progress: &Notify) {
     for _ in 0..MAX_LOOKS {
         progress.notified().await;

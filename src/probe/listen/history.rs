@@ -1,9 +1,9 @@
-//! Who came a moment ago: a client that is refused often comes back at once, in another way, and
-//! that tells how it is set up.
+//! History of refused clients: one that is refused often comes back at once, in another way, and
+//! that shows how it is configured.
 //!
-//! Clients are told apart by their address. That the same came once more is said only of one that
+//! Clients are distinguished by their address. A retry is reported only of one that
 //! sent the same hello (name, ALPN, fingerprint) or the same login; of another kind of attempt from
-//! one address, two programs look like one. No clock in here: times come from outside.
+//! one address, two programs look like one. There is no clock: times come from outside.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,22 +11,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a client that comes again counts as coming back.
+/// Time within which another attempt of a client counts as a retry.
 pub const WINDOW: Duration = Duration::from_secs(2);
 
 /// The most addresses remembered; the one that came longest ago makes room.
 const MAX_ADDRESSES: usize = 1024;
 
-/// What a client came with.
+/// Attempt of a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientAttempt {
-    /// Whether it asked for TLS, in whatever way.
+    /// True if it asked for TLS, in whatever way.
     pub tls: bool,
-    /// Whether it asked for it in the protocol's own way first.
+    /// True if it asked for it in the protocol's own way first.
     pub starttls: bool,
     /// The server name as sent.
     pub sni: Option<Box<[u8]>>,
-    /// What tells programs apart: JA4 and ALPN of a hello, the fixed part of a login in the clear.
+    /// Fingerprint of the program: JA4 and ALPN of a hello, the fixed part of a login in plaintext.
     pub program: Box<[u8]>,
 }
 
@@ -43,7 +43,7 @@ impl ClientAttempt {
     }
 }
 
-/// How an attempt follows the one before it.
+/// Relation of an attempt to the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reconnect {
     /// In plaintext, when TLS had been refused.
@@ -72,7 +72,7 @@ impl History {
         self.last.insert(client, (attempt, now));
     }
 
-    /// How the attempt of a client accepted at `accepted` follows the last refused one.
+    /// Relates the attempt of a client accepted at `accepted` to its last refused one.
     ///
     /// `None` if there was none within [`WINDOW`], if the two ran side by side, or if they have
     /// nothing to do with each other.

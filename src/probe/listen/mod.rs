@@ -1,4 +1,4 @@
-//! Plays the server to find out what a client really sends, and how it takes the answer.
+//! Listener that shows what a client really sends, and how it reacts to an answer.
 //!
 //! Three ways to answer ([`Mode`]): refuse the name as the gateway refuses one that it does not
 //! know, show a certificate made up on the spot, or pass everything on to a real server. What was
@@ -6,7 +6,7 @@
 //! answered can know: how long the client took to react, what became of an encrypted alert, and
 //! how a connection follows the one before it ([`history`]).
 //!
-//! Not here: printing, and any secret of a client. Of what it sends only the kind is told.
+//! Not here: printing, and any secret of a client. Only the kind of its messages is reported.
 
 mod certify;
 mod client_report;
@@ -35,15 +35,15 @@ use connection::{Connection, Shared};
 /// The most clients served at a time; further ones wait in the kernel's queue.
 const MAX_CLIENTS: usize = 64;
 
-/// How long a client that was refused gets to come back before [`serve_once`] is over.
+/// Time for a refused client to come back before [`serve_once`] ends.
 const COME_BACK: Duration = Duration::from_secs(1);
 
 /// The pause after an accept that failed, so that a lasting failure does not fill a core.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves clients for as long as it is polled, and sends what it heard of each to `client_report`.
+/// Serves clients for as long as it is polled, and sends a report on each to `reports`.
 ///
-/// A connection that is passed on is told of twice: when its handshake is over, and when it ends.
+/// A forwarded connection is reported twice: after its handshake, and at its end.
 pub async fn serve(socket: TcpListener, settings: Settings, reports: mpsc::Sender<ClientReport>) {
     let shared = Shared::new(settings);
     let permits = Arc::new(Semaphore::new(MAX_CLIENTS));
@@ -83,7 +83,7 @@ pub async fn serve_once(
         };
         tokio::select! {
             biased;
-            // Anybody else is not the one that is being looked at, and finds the door closed.
+            // Other clients are refused.
             (tcp, client) = accept(&socket) => if client.ip() == first.ip() {
                 let connection = Connection::new(&shared, &tcp, client);
                 clients.spawn(serve_connection(connection, tcp, reports));
@@ -117,12 +117,12 @@ async fn serve_connection(
     refused
 }
 
-/// Waits for a client; what goes wrong with one that is gone again is no concern of the others.
+/// Waits for a client; errors of one that is gone again are ignored.
 async fn accept(socket: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match socket.accept().await {
             Ok((tcp, client)) => {
-                // A recorder that waits for more bytes to come along would tell wrong times.
+                // Delayed segments would make the recorded times wrong.
                 let _ = tcp.set_nodelay(true);
                 return (tcp, client);
             }

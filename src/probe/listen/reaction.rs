@@ -9,7 +9,7 @@ use crate::probe::dissection;
 use crate::probe::exchange::{Exchange, StreamEnd};
 use crate::tls::Alert;
 
-/// How a client took a certificate that it cannot know.
+/// Reaction of a client to a certificate that it cannot trust.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
@@ -21,7 +21,7 @@ pub enum Trust {
     Accepted,
 }
 
-/// What the client did once it had its answer.
+/// Reaction of a client to its answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reaction {
     /// `closed`, `reset`, `alert`, `went-on`, or `waited` for the listener to hang up.
@@ -29,7 +29,7 @@ pub struct Reaction {
     /// The name of the alert.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alert: Option<String>,
-    /// How long after the answer, in milliseconds; nothing for one that waited.
+    /// Time after the answer, in milliseconds; `None` for one that waited.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_ms: Option<f64>,
 }
@@ -38,12 +38,12 @@ pub struct Reaction {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) what: String,
-    /// What the client had sent by then, in bytes.
+    /// Bytes that the client had sent by then.
     pub(super) received: usize,
     pub(super) at: Duration,
 }
 
-/// What the client did after the answer.
+/// Reaction of the client to the answer.
 pub(super) fn reaction(exchange: &Exchange, answer: &Answer, connection: &Connection) -> Reaction {
     let dissection = dissection::dissect(exchange, connection.shared.settings.hint);
     let after = |at: Duration| Some(ms(at.saturating_sub(answer.at)));

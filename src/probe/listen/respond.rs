@@ -1,5 +1,5 @@
-//! Plays the server for one client: reads its opening with the gateway's own driver, answers,
-//! and watches.
+//! Response to one client: reads its opening with the gateway's own code, answers,
+//! and records the reaction.
 
 use std::time::Duration;
 
@@ -27,18 +27,18 @@ use crate::tls::hello::HelloError;
 use crate::tls::{Alert, ClientHello, Sni, ja4};
 use crate::wire::Reader;
 
-/// How long a client gets to react to its answer before the listener hangs up.
+/// Time for the client's reaction before the listener closes.
 const REACTION: Duration = Duration::from_secs(2);
 
-/// How much of what a client says after its answer is read.
+/// Bytes of a client that are read after its answer.
 const MAX_AFTER: usize = 64 * 1024;
 
-/// What is said to clients without TLS.
+/// Refusal for clients without TLS.
 const NEEDS_TLS: &str = "your client came without TLS";
 
 type Client = Buffered<Tap<TcpStream>>;
 
-/// How a client began, whatever its protocol.
+/// Opening of a client, whatever its protocol.
 enum ClientOpening {
     /// With TLS, or with a request for it before.
     Tls { starttls: bool, hello: ClientHello },
@@ -48,14 +48,14 @@ enum ClientOpening {
     Cancel,
 }
 
-/// What a client is answered.
+/// Response to a client.
 enum Response {
     Nothing,
     Alert(Alert),
     Words(Vec<u8>),
 }
 
-/// Serves the client to its end and tells what was heard.
+/// Serves the client to its end, and reports on it.
 pub(super) async fn respond(connection: &Connection, tcp: TcpStream) -> ClientReport {
     let settings = &connection.shared.settings;
     let deadline = connection.accepted + settings.timeout;
@@ -93,7 +93,7 @@ pub(super) async fn respond(connection: &Connection, tcp: TcpStream) -> ClientRe
     client_report
 }
 
-/// Reads the client's opening; `stage` is only of use to a gateway that must tell why it ended.
+/// Reads the client's opening; only the gateway uses `stage`.
 async fn open(
     client: &mut Client,
     connection: &Connection,
@@ -133,7 +133,7 @@ async fn open_mysql(
     )
 }
 
-/// What a client came with, as far as it has sent anything.
+/// Attempt of a client, as far as it has sent anything.
 fn attempt(opening: &ClientOpening, exchange: &Exchange, hint: Hint) -> Option<ClientAttempt> {
     match opening {
         ClientOpening::Tls { starttls, hello } => Some(ClientAttempt {
@@ -186,7 +186,7 @@ fn refused(connection: &Connection, attempt: Option<ClientAttempt>) {
     }
 }
 
-/// What the client is answered where no certificate is shown.
+/// Response to the client where no certificate is shown.
 fn response(
     opening: &Result<ClientOpening, Option<HandshakeError>>,
     client: &Client,
@@ -230,7 +230,7 @@ async fn reply(
         received: connection.recording.exchange().client.bytes().len(),
         at: connection.recording.elapsed(),
     };
-    // Before it is told: it may be back before this goes on.
+    // Before the answer: it may be back before this goes on.
     refused(connection, attempt);
     if client.send(&bytes).await.is_ok() {
         let _ = timeout(REACTION, watch(&mut client)).await;

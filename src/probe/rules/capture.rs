@@ -1,4 +1,4 @@
-//! What is wrong with a recording; it is never the connection's fault.
+//! Faults of a recording; they are never the connection's fault.
 
 use super::rule::rules;
 
@@ -13,7 +13,7 @@ rules! {
         remedy "Start the capture before the client connects.";
     CAPTURE_GAP: "capture-gap", Capture, Warn, "capture",
         "packets are missing in the capture",
-        means "The two ends have acknowledged bytes that were not recorded; what follows the gap is not judged.",
+        means "The two ends have acknowledged bytes that were not recorded; what follows the gap is not analyzed.",
         remedy "Capture nearer to one end, with a larger buffer (tcpdump -B 65536) and a narrow filter.";
     CAPTURE_SNAPLEN: "capture-snaplen", Capture, Warn, "capture",
         "the capture kept only the beginning of each packet",
@@ -53,7 +53,7 @@ rules! {
         remedy "Look for loss and MTU problems on the way.";
     CAPTURE_CONFLICT: "capture-conflicting-data", Capture, Warn, "capture",
         "the same place of the stream was sent twice with different bytes",
-        means "The first copy is taken, as most systems do. A broken middlebox or somebody who injects packets does this.",
+        means "The first copy is taken, as most systems do. A broken middlebox or an attacker who injects packets does this.",
         remedy "Capture at both ends and compare.";
     TLS13_HIDDEN: "tls13-certificate-hidden", Capture, Note, "capture",
         "TLS 1.3 hides the certificate",

@@ -4,7 +4,7 @@ use super::rule::rules;
 
 rules! {
     CERT_EXPIRED: "cert-expired", Certificate, Fail, "certificate",
-        "the certificate has run out",
+        "the certificate has expired",
         means "Every client that checks certificates refuses it. psql prints `certificate verify failed`, as it does for everything about certificates.",
         remedy "Renew it (`dbgate cert new NAME` or your authority's tool) and let the server read it again; `dbgate cert check FILE --within 30d` warns in time.";
     CERT_NOT_YET_VALID: "cert-not-yet-valid", Certificate, Fail, "certificate",
@@ -17,7 +17,7 @@ rules! {
         remedy "Dial one of its names, or have the name added: `dbgate cert new NAME...`. Behind a tunnel or port-forward keep the name: host=NAME hostaddr=127.0.0.1.";
     CERT_WILDCARD_DEPTH: "cert-wildcard-depth", Certificate, Fail, "certificate",
         "the wildcard of the certificate reaches one label deep, the name is deeper",
-        means "`*.example.com` stands for a.example.com, neither for a.b.example.com nor for example.com.",
+        means "`*.example.com` covers a.example.com, but neither a.b.example.com nor example.com.",
         remedy "Have the name, or a wildcard at its level, added to the certificate.";
     CERT_NO_SAN: "cert-no-san", Certificate, Fail, "certificate",
         "the certificate carries its name only as common name",
@@ -37,8 +37,8 @@ rules! {
         remedy "Trust exactly this certificate (--ca FILE here, sslrootcert=FILE in libpq), or use one of an authority: `dbgate cert ca`, `dbgate cert new NAME`.";
     CERT_UNKNOWN_ROOT: "cert-unknown-root", Certificate, Fail, "certificate",
         "the authority that signed the certificate is not trusted here",
-        means "No authority that is trusted here has signed what the server sent, neither directly nor by way of an authority that the server sent along. Clients print `unable to get local issuer certificate` or `self-signed certificate in certificate chain`.",
-        remedy "Get the authority's certificate and look at it: `openssl x509 -noout -subject -issuer -in FILE`. Where both are the same it is a root: have clients trust it (--ca FILE here, sslrootcert=FILE in libpq, --cacert in redis-cli). Where they differ it is an intermediate: put it behind the server's own certificate in the server's file, and trust its issuer.";
+        means "No authority that is trusted here has signed what the server sent, neither directly nor through an authority that the server sent along. Clients print `unable to get local issuer certificate` or `self-signed certificate in certificate chain`.",
+        remedy "Get the authority's certificate and inspect it: `openssl x509 -noout -subject -issuer -in FILE`. Where both are the same it is a root: have clients trust it (--ca FILE here, sslrootcert=FILE in libpq, --cacert in redis-cli). Where they differ it is an intermediate: put it behind the server's own certificate in the server's file, and trust its issuer.";
     CERT_MISSING_INTERMEDIATE: "cert-missing-intermediate", Certificate, Fail, "certificate",
         "the server leaves out an intermediate certificate",
         means "It sends its own certificate but not the one that links it to a trusted root. Browsers and some clients fetch or remember it; database clients do not.",
@@ -56,8 +56,8 @@ rules! {
         means "The issuer has no CA:TRUE or no keyCertSign: a server's key was used as if it were an authority's.",
         remedy "Make a real authority (`dbgate cert ca`) and have it sign the certificate again.";
     CERT_PATH_TOO_LONG: "cert-path-too-long", Certificate, Fail, "certificate",
-        "more authorities stand in the chain than one of them permits",
-        means "An authority's path length constraint says how many others may stand below it.",
+        "the chain has more authorities than one of them permits",
+        means "An authority's path length constraint limits how many others may be below it.",
         remedy "Have the certificate signed by an authority higher up, or that one made anew without the limit.";
     CERT_NAME_CONSTRAINT: "cert-name-constraint", Certificate, Fail, "certificate",
         "the authority may not vouch for this name",
@@ -84,7 +84,7 @@ rules! {
         means "The bytes are not X.509, or break its encoding rules.",
         remedy "Look at the server's certificate file; make it anew.";
     CERT_EXPIRES_SOON: "cert-expires-soon", Certificate, Warn, "certificate",
-        "the certificate runs out soon",
+        "the certificate expires soon",
         means "It works today and stops for all clients at the same second.",
         remedy "Renew it now, and have `dbgate cert check FILE --within 30d` run daily.";
     CERT_LONG_VALIDITY: "cert-long-validity", Certificate, Warn, "certificate",
@@ -101,10 +101,10 @@ rules! {
         remedy "Put the server's own certificate first in its file, then each issuer of the one before.";
     CERT_NONE: "cert-none", Certificate, Fail, "server",
         "the server showed no certificate",
-        means "The handshake used a method without certificates; nobody can tell who the server is.",
+        means "The handshake used a method without certificates; the identity of the server cannot be verified.",
         remedy "Give the server a certificate.";
     CERT_REJECTED: "cert-rejected", Certificate, Fail, "certificate",
         "the verifier refuses the chain for a reason that dbgate has no rule for",
-        means "The verifier's own words are in the finding.",
+        means "The verifier's message is in the finding.",
         remedy "Compare with `openssl verify -x509_strict`, and report it to dbgate: it should have a rule.";
 }

@@ -5,14 +5,14 @@ use super::rule::rules;
 rules! {
     CLIENT_UNKNOWN_CA: "client-unknown-ca", Certificate, Fail, "client",
         "the client ended the handshake: it does not know the authority of the certificate (alert 48, unknown_ca)",
-        means "The server's certificate is signed by somebody whose certificate the client does not have. psql prints `certificate verify failed`.",
+        means "The server's certificate is signed by an authority whose certificate the client does not have. psql prints `certificate verify failed`.",
         remedy "Give the client the authority's certificate: sslrootcert in libpq, --cacert in redis-cli, --tlsCAFile in mongosh, --ssl-ca in mysql.";
     CLIENT_BAD_CERTIFICATE: "client-bad-certificate", Certificate, Fail, "client",
         "the client ended the handshake: it takes the certificate for wrong (alert 42, bad_certificate)",
         means "Most clients send it when the name in the certificate is not the one they dialled.",
         remedy "Compare the certificate's names with the name dialled: `dbgate probe URL` says which names it carries.";
     CLIENT_CERTIFICATE_EXPIRED: "client-certificate-expired", Certificate, Fail, "client",
-        "the client ended the handshake: the certificate has run out (alert 45, certificate_expired)",
+        "the client ended the handshake: the certificate has expired (alert 45, certificate_expired)",
         means "By the client's clock the server's certificate, or one above it, is not valid now.",
         remedy "Renew the certificate; if it is valid, set the client's clock.";
     CLIENT_CERTIFICATE_UNKNOWN: "client-certificate-unknown", Certificate, Fail, "client",
@@ -38,29 +38,29 @@ rules! {
     CLIENT_LEFT_AFTER_S: "client-left-after-s", Preface, Fail, "client",
         "the client asked for TLS, was granted it, and hung up",
         means "It sent an SSLRequest, got the S and went away without a ClientHello: a monitoring check, or a client that could not set up its own TLS (a certificate, key or CA file that it cannot read).",
-        remedy "If it is no monitoring, read the client's own message; check the files it names.";
+        remedy "If it is not monitoring, read the client's own message; check the files it names.";
     CLIENT_LEFT_AFTER_N: "client-left-after-n", Preface, Fail, "client",
         "the client insists on TLS, and the server has none",
         means "It got an N to its SSLRequest and hung up, as sslmode=require and stricter modes do. psql prints `server does not support SSL, but SSL was required`.",
         remedy "Switch TLS on at the server, or let the gateway end it.";
     CLIENT_FELL_BACK: "client-fell-back-to-plaintext", Preface, Warn, "client",
         "the client came back in plaintext after TLS had failed",
-        means "That is sslmode=prefer, the default of libpq: the user name, the database and, with some methods, the password travel in the clear.",
+        means "That is sslmode=prefer, the default of libpq: the user name, the database and, with some methods, the password travel in plaintext.",
         remedy "Use sslmode=require or stricter; to see why TLS failed, look at the connection before this one.";
     CLIENT_PLAINTEXT: "client-plaintext", Preface, Warn, "client",
         "the client does not ask for TLS",
-        means "It works, but everything travels in the clear, and no gateway can see which name was dialled.",
+        means "It works, but everything travels in plaintext, and no gateway can see which name was dialled.",
         remedy "Switch TLS on in the client: sslmode=require (Postgres), rediss:// or --tls (Redis), tls=true (MongoDB), --ssl-mode=REQUIRED (MySQL).";
     CLIENT_PLAINTEXT_AFTER_N: "client-plaintext-after-n", Preface, Warn, "client",
         "the client asked for TLS, was refused, and went on in plaintext",
-        means "That is sslmode=prefer, the default of libpq, with a server that has no TLS: it works, in the clear.",
+        means "That is sslmode=prefer, the default of libpq, with a server that has no TLS: it works, in plaintext.",
         remedy "Switch TLS on at the server, then use sslmode=require or stricter.";
     CLIENT_CANCEL_PLAINTEXT: "client-cancel-plaintext", Preface, Warn, "client",
         "the client asks in plaintext to cancel a query",
         means "Many drivers send the CancelRequest without TLS, and it carries a key but no name: a gateway has to know the key to send it to the right server.",
         remedy "With libpq 17 and newer use the functions that cancel over TLS; behind a gateway use terminate or reencrypt where cancel matters.";
     CLIENT_SAID_NOTHING: "client-said-nothing", Preface, Note, "client",
-        "the client connected and hung up without a word",
+        "the client connected and closed without sending anything",
         means "A health check, a port scan, or a client that waits for the server to speak first (MySQL) and gave up.",
         remedy "Nothing, if it is a health check; otherwise listen with the right --protocol.";
     CLIENT_OTHER_PROTOCOL: "client-other-protocol", Preface, Fail, "client",
@@ -81,11 +81,11 @@ rules! {
         remedy "Check the client certificate; probe with --client-cert and --client-key to see the alert in the clear.";
     SERVER_REFUSED_PLAINTEXT: "server-refused-plaintext", Preface, Fail, "server",
         "the server refused the client that came in plaintext",
-        means "It wants TLS from this client; its own words are in the finding.",
+        means "It wants TLS from this client; its message is in the finding.",
         remedy "Switch TLS on in the client: sslmode=require or stricter.";
     CLIENT_PLAINTEXT_FIRST: "client-plaintext-first", Preface, Warn, "client",
         "the client tried plaintext before TLS",
-        means "That is sslmode=allow: TLS only where plaintext is refused, and by then the user name and the database have been in the clear.",
+        means "That is sslmode=allow: TLS only where plaintext is refused, and by then the user name and the database have been sent in plaintext.",
         remedy "Use sslmode=require or stricter.";
     CLIENT_RETRIES: "client-retries", Preface, Note, "client",
         "the client tried again, with nothing changed",
@@ -93,11 +93,11 @@ rules! {
         remedy "Nothing: what the connection before this one shows holds for both.";
     CLIENT_VERIFIES: "client-verifies", Certificate, Note, "client",
         "the client refuses a certificate that it cannot know",
-        means "It looks at certificates, as it should: nobody on the way can pass for the server.",
+        means "It verifies certificates, as it should: no one on the path can impersonate the server.",
         remedy "Nothing: give it the authority of the real certificate, and it will accept that one only.";
     CLIENT_ACCEPTS_ANY: "client-accepts-any-certificate", Certificate, Warn, "client",
         "the client accepted a certificate made up on the spot",
-        means "It encrypts but does not verify: whoever sits on the way can show a certificate of his own and read everything, passwords too. That is sslmode=require without a root certificate, --insecure in redis-cli, tlsAllowInvalidCertificates in MongoDB, rejectUnauthorized: false in Node.",
+        means "It encrypts but does not verify: anyone on the path can present another certificate and read everything, passwords included. That is sslmode=require without a root certificate, --insecure in redis-cli, tlsAllowInvalidCertificates in MongoDB, rejectUnauthorized: false in Node.",
         remedy "Give the client the authority's certificate and let it verify: sslmode=verify-full sslrootcert=FILE in libpq, --cacert in redis-cli, --tlsCAFile in mongosh, --ssl-ca with --ssl-mode=VERIFY_IDENTITY in mysql.";
     CLIENT_SILENT_INSIDE: "client-silent-inside-tls", Protocol, Warn, "client",
         "the client completed the handshake and said nothing",

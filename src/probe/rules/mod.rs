@@ -1,8 +1,8 @@
 //! Every cause that dbgate can name, with a stable code: what happened, who said it, what it
 //! means, what to do.
 //!
-//! A code, once published, keeps its meaning. No rule stands for two causes: where one symptom has
-//! several, the diagnosis looks again until it knows which. The texts speak to the person in front
+//! A code, once published, keeps its meaning. No rule covers two causes: where one symptom has
+//! several, the probe connects again until it knows which. The texts address the person in front
 //! of the terminal; what was seen this time (names, numbers) is the finding's own sentence.
 
 mod capture;
@@ -20,7 +20,7 @@ pub use client::*;
 pub use preface::*;
 pub use protocol::*;
 pub use reach::*;
-pub use rule::{Rule, RuleStage, Severity};
+pub use rule::{Rule, Severity, Stage};
 pub use tls::*;
 
 /// Every rule, in the order of the stages.

@@ -5,30 +5,30 @@ use super::rule::rules;
 rules! {
     PG_TLS_REFUSED: "pg-tls-refused", Preface, Fail, "server",
         "the server answered N to the SSLRequest: it has no TLS",
-        means "It is Postgres (or something that speaks its protocol) with TLS switched off. psql prints `server does not support SSL, but SSL was required`; with sslmode=prefer it goes on in plaintext without a word.",
+        means "It is Postgres (or something that speaks its protocol) with TLS switched off. psql prints `server does not support SSL, but SSL was required`; with sslmode=prefer it goes on in plaintext silently.",
         remedy "Set ssl = on with ssl_cert_file and ssl_key_file in postgresql.conf and reload, or let the gateway end TLS: tls = \"terminate\".";
     PG_ERROR_ANSWER: "pg-error-answer", Preface, Fail, "server",
         "the server answered the SSLRequest with an ErrorResponse",
         means "A server that cannot start a session at all (out of memory, too many connections) or a proxy that does not know SSLRequest. psql hides the text and prints `server sent an error response during SSL exchange`.",
-        remedy "Read the server's own words in the finding, then its log.";
+        remedy "Read the server's message in the finding, then its log.";
     PG_EXPECTS_TLS_FIRST: "pg-expects-tls-first", Preface, Fail, "server",
         "the server starts with TLS and does not take an SSLRequest",
         means "What listens there expects a ClientHello as the first bytes: a TLS proxy without knowledge of Postgres. A client sends an SSLRequest instead and is hung up on, so no ClientHello is ever seen. psql prints `server closed the connection unexpectedly`.",
         remedy "Put something in between that answers the SSLRequest (dbgate does). Where what listens there agrees to ALPN `postgresql`, sslnegotiation=direct of psql 17 helps as well.";
     PG_CLOSED_AFTER_REQUEST: "pg-closed-after-request", Preface, Fail, "server",
-        "the server hung up instead of answering the SSLRequest",
+        "the server closed the connection instead of answering the SSLRequest",
         means "No Postgres does that when it is well: it is a TLS server that expects a ClientHello first, a proxy without a backend, or another protocol. psql prints `server closed the connection unexpectedly`.",
         remedy "Probe the address with tls:// to see whether it starts with TLS, and look at the log of what listens there.";
     PG_NO_ANSWER: "pg-no-answer", Preface, Fail, "server",
-        "nobody answered the SSLRequest",
-        means "The connection stands, but the byte S or N never came: a server that waits for something else, a Postgres that is stuck or starting, or a proxy whose backend does not answer.",
+        "no answer to the SSLRequest",
+        means "The connection is up, but the byte S or N never came: a server that waits for something else, a Postgres that is stuck or starting, or a proxy whose backend does not answer.",
         remedy "Look at the log of what listens on the port; check with `ss -ltnp` on that machine that it is the database.";
     PG_EARLY_BYTES: "pg-early-bytes", Preface, Fail, "server",
         "unencrypted bytes came together with the S that starts TLS",
-        means "Whoever sits on the path could have put them there to be taken for the content of the TLS connection (CVE-2021-23222). libpq prints `received unencrypted data after SSL response`.",
-        remedy "Find out what stands between client and server; a server or proxy that does this by itself must be updated.";
+        means "An attacker on the path could have put them there to be taken for the content of the TLS connection (CVE-2021-23222). libpq prints `received unencrypted data after SSL response`.",
+        remedy "Find out what is between client and server; a server or proxy that does this by itself must be updated.";
     PG_UNEXPECTED_ANSWER: "pg-unexpected-answer", Preface, Fail, "server",
-        "the answer to the SSLRequest is none that Postgres gives",
+        "the answer to the SSLRequest is not one of Postgres",
         means "The first byte must be S, N or E. It is another protocol that dbgate does not recognise. psql prints `received invalid response to SSL negotiation`.",
         remedy "Check the port: the first bytes of the answer are in the finding.";
     HTTP_SERVER: "http-server", Preface, Fail, "server",
@@ -53,11 +53,11 @@ rules! {
         remedy "Point the client at the right port; probe this one as redis://.";
     MONGODB_SERVER: "is-mongodb", Preface, Fail, "server",
         "a MongoDB server without TLS answered",
-        means "The port is MongoDB in plaintext, which waits for messages of its own kind.",
+        means "The port is MongoDB in plaintext, which waits for its own messages.",
         remedy "Point the client at the right port; probe this one as mongodb://.";
     OTHER_SERVER: "is-another-protocol", Preface, Fail, "server",
         "a server of another protocol answered",
-        means "What listens there is not what the client was made for; the finding says what it looks like.",
+        means "The server does not speak the client's protocol; the finding says what it looks like.",
         remedy "Check host and port.";
     MYSQL_NO_TLS: "mysql-no-tls", Preface, Fail, "server",
         "the server's greeting offers no TLS",
@@ -66,14 +66,14 @@ rules! {
     MYSQL_ERROR: "mysql-refused", Preface, Fail, "server",
         "the server sent an error in the place of its greeting",
         means "It refuses this client before any login; the number in the finding is the server's error code.",
-        remedy "Read the server's words in the finding.";
+        remedy "Read the server's message in the finding.";
     MYSQL_HOST_BLOCKED: "mysql-host-blocked", Preface, Fail, "server",
         "the server has blocked this address after too many broken connections (error 1129)",
         means "Each connection that ends before login counts, those of health checks and probes too; behind a gateway all clients share one address. The count is max_connect_errors.",
         remedy "mysqladmin flush-hosts frees it; raise max_connect_errors, or set host_cache_size = 0 behind a gateway.";
     MYSQL_HOST_NOT_ALLOWED: "mysql-host-not-allowed", Preface, Fail, "server",
         "no account may log in from this address (error 1130)",
-        means "The server looks at the address before anything else; behind a gateway it sees the gateway's address.",
+        means "The server checks the address before anything else; behind a gateway it sees the gateway's address.",
         remedy "CREATE USER … @'address' for the address that the server names.";
     MYSQL_TOO_MANY: "mysql-too-many-connections", Preface, Fail, "server",
         "the server has no connection left (error 1040)",
@@ -81,14 +81,14 @@ rules! {
         remedy "Find who holds the connections (SHOW PROCESSLIST), raise max_connections, or limit sessions at the gateway.";
     MYSQL_NO_GREETING: "mysql-no-greeting", Preface, Fail, "server",
         "the server says nothing first",
-        means "MySQL and MariaDB greet as soon as the connection stands. This one waits for the client, so it is another protocol or a proxy that waits for TLS.",
+        means "MySQL and MariaDB greet as soon as the connection is up. This one waits for the client, so it is another protocol or a proxy that waits for TLS.",
         remedy "Check the port; the finding says what answered when it was spoken to.";
     MYSQL_CLOSED: "mysql-closed", Preface, Fail, "server",
-        "the server hung up without a greeting",
+        "the server closed the connection without a greeting",
         means "Something accepted the connection and ended it: a proxy without a healthy backend, or a server that is shutting down. The client prints `Lost connection to server at 'handshake: reading initial communication packet'`.",
         remedy "Look at the log of what listens there.";
     MYSQL_DAMAGED: "mysql-damaged-greeting", Preface, Fail, "server",
-        "the server's first packet is no greeting that can be read",
+        "the server's first packet is not a valid greeting",
         means "It begins like MySQL's protocol and breaks its rules: another protocol by chance, or a damaged proxy.",
         remedy "Look at the bytes in the finding and at what listens on the port.";
     TLS_FIRST_SERVER: "is-tls-first", Preface, Fail, "server",

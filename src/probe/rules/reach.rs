@@ -20,8 +20,8 @@ rules! {
         means "Packets to the address vanish: a firewall drops them, the machine is off, or the address is not routed from here.",
         remedy "Check firewalls and security groups on the way for this port, and whether the address is the right one.";
     TCP_UNREACHABLE: "tcp-unreachable", Tcp, Fail, "network",
-        "the network says that it cannot reach the address",
-        means "A router or this machine has no way there. With several addresses it is often IPv6, where only IPv4 is routed.",
+        "the network reports that the address is unreachable",
+        means "A router or this machine has no route there. With several addresses it is often IPv6, where only IPv4 is routed.",
         remedy "Check routes and VPN; try each address of the name with --each-address.";
     TCP_RESET: "tcp-reset", Tcp, Fail, "server",
         "the connection was reset before anything was said",
@@ -29,14 +29,14 @@ rules! {
         remedy "Look at the log and the health checks of what listens there; compare from another client address.";
     TCP_CLOSED_AT_ONCE: "tcp-closed-at-once", Tcp, Fail, "server",
         "the connection was taken, and closed before anything was said",
-        means "What listens there ends each connection by itself, without waiting for a word: a proxy without a healthy server behind it, a limit that is reached, or a server that is shutting down.",
-        remedy "Look at the log and the health checks of what listens there, and at the server it leads to.";
+        means "What listens there ends each connection by itself, without waiting for a byte: a proxy without a healthy server behind it, a limit that is reached, or a server that is shutting down.",
+        remedy "Look at the log and the health checks of what listens there, and at its backend.";
     TCP_FAILED: "tcp-failed", Tcp, Fail, "this machine",
         "this machine could not even try to connect",
         means "The operating system refused: no free ports or descriptors, or a local firewall rule.",
-        remedy "See the system's own words in the finding, and `ulimit -n`.";
+        remedy "See the system's error in the finding, and `ulimit -n`.";
     ADDRESSES_DIFFER: "addresses-differ", Tcp, Warn, "server",
         "the addresses of the name do not behave alike",
         means "A client takes the address that comes first or fastest, so it works for some and fails for others, or now and then.",
-        remedy "Mend or remove the addresses that are told apart in the finding.";
+        remedy "Fix or remove the addresses that the finding lists.";
 }

@@ -2,21 +2,21 @@
 
 use serde::Serialize;
 
-/// Where on its way a connection was.
+/// Stage of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum RuleStage {
+pub enum Stage {
     /// Finding the address of the name.
     Dns,
     /// Connecting to the address.
     Tcp,
-    /// What the protocol says before TLS.
+    /// The protocol's messages before TLS.
     Preface,
     /// The TLS handshake.
     Tls,
     /// The certificate shown in it.
     Certificate,
-    /// What the database says once TLS is up.
+    /// The database's own protocol, inside TLS.
     Protocol,
     /// The recording, not what was recorded.
     Capture,
@@ -25,7 +25,7 @@ pub enum RuleStage {
     Done,
 }
 
-impl RuleStage {
+impl Stage {
     /// The word used in texts and JSON.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -42,13 +42,13 @@ impl RuleStage {
     }
 }
 
-/// How bad a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
     Note,
-    /// It works, but not as it should, or not for everybody.
+    /// It works, but not as it should, or not for all clients.
     Warn,
     /// It does not work.
     Fail,
@@ -69,19 +69,19 @@ impl Severity {
 /// One cause.
 #[derive(Debug)]
 pub struct Rule {
-    /// Its name for ever: lower case words joined by hyphens.
+    /// Stable code: lower case words joined by hyphens.
     pub code: &'static str,
-    /// Where it happens.
-    pub stage: RuleStage,
-    /// How bad it usually is.
+    /// Stage at which it happens.
+    pub stage: Stage,
+    /// Usual severity.
     pub severity: Severity,
-    /// Who said so: `server`, `client`, `network`, `certificate`, `capture`, `this machine`.
+    /// Origin: `server`, `client`, `network`, `certificate`, `capture`, `this machine`.
     pub said_by: &'static str,
-    /// What happened, in one sentence without a full stop.
+    /// The event, in one sentence without a full stop.
     pub summary: &'static str,
-    /// What it means, and what clients print for it.
+    /// Meaning, and what clients print for it.
     pub meaning: &'static str,
-    /// What to do about it.
+    /// Remedy.
     pub remedy: &'static str,
 }
 
@@ -95,7 +95,7 @@ macro_rules! rules {
             #[doc = concat!("`", $code, "`.")]
             pub static $name: $crate::probe::rules::Rule = $crate::probe::rules::Rule {
                 code: $code,
-                stage: $crate::probe::rules::RuleStage::$stage,
+                stage: $crate::probe::rules::Stage::$stage,
                 severity: $crate::probe::rules::Severity::$severity,
                 said_by: $said_by,
                 summary: $summary,

@@ -13,7 +13,7 @@ rules! {
         remedy "Connect by name, not by address: libpq host=NAME hostaddr=ADDR, redis-cli --sni NAME, mysql --tls-sni-servername NAME.";
     ALERT_HANDSHAKE_FAILURE: "alert-handshake-failure", Tls, Fail, "server",
         "alert 40, handshake_failure: the server found nothing that it could agree to in the offer",
-        means "It read the ClientHello and disliked what is in it. From the alert alone nobody can tell whether it is the suites, the groups or the signatures. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
+        means "It read the ClientHello and disliked what is in it. The alert alone does not say whether it is the suites, the groups or the signatures. OpenSSL clients print `sslv3 alert handshake failure`, which is not about SSL 3.",
         remedy "`dbgate probe URL` asks such a server again with everything on offer, and tells which of them it is.";
     TLS_NO_FITTING_CERTIFICATE: "tls-no-fitting-certificate", Tls, Fail, "server",
         "the server has no certificate that fits the offer",
@@ -25,7 +25,7 @@ rules! {
         remedy "Hold the server's list (`openssl ciphers -v LIST`: Au=RSA or Au=ECDSA; ssl_ciphers in Postgres, tls-ciphers in Redis, ssl_cipher in MySQL) against its key (`dbgate cert show FILE`); change the list, or give it a certificate of the other kind.";
     TLS_OTHER_KEY: "tls-signature-of-another-key", Tls, Fail, "server",
         "the server's signature in the handshake was made by another key than its certificate's",
-        means "It shows a certificate whose private key it does not use: certificate and key of two pairs, one of them renewed without the other, or somebody in between with a copy of the certificate. Every client refuses that, also one that does not verify certificates; OpenSSL clients print `bad signature`.",
+        means "It shows a certificate whose private key it does not use: certificate and key of two pairs, one of them renewed without the other, or an attacker on the path with a copy of the certificate. Every client refuses that, also one that does not verify certificates; OpenSSL clients print `bad signature`.",
         remedy "Compare the keys of the two files on the server: `openssl x509 -noout -pubkey -in CERT` and `openssl pkey -pubout -in KEY` must print the same. Give it the pair that belongs together, and let it read both again.";
     ALERT_PROTOCOL_VERSION: "alert-protocol-version", Tls, Fail, "server",
         "alert 70, protocol_version: no TLS version in common",
@@ -53,7 +53,7 @@ rules! {
         remedy "Give one: --client-cert and --client-key here, sslcert and sslkey in libpq, --cert and --key in redis-cli. `dbgate cert new USER --client` makes one.";
     CLIENT_CERT_REFUSED: "tls-client-cert-refused", Tls, Fail, "server",
         "the server did not accept the client certificate",
-        means "A certificate was shown and refused: signed by an authority that the server does not have, run out, or not made for clients. The alert is in the finding.",
+        means "A certificate was shown and refused: signed by an authority that the server does not have, expired, or not made for clients. The alert is in the finding.",
         remedy "Compare the issuer of the client certificate with the server's CA file (ssl_ca_file, tls-ca-cert-file); `dbgate cert show FILE` shows both.";
     ALERT_DECODE_ERROR: "alert-decode-error", Tls, Fail, "server",
         "alert 50, decode_error: the server could not read the ClientHello",
@@ -68,7 +68,7 @@ rules! {
         means "Its name and number are in the finding; RFC 8446 section 6 describes it.",
         remedy "Look at the server's log at this time.";
     TLS_CLOSED_AFTER_HELLO: "tls-closed-after-hello", Tls, Fail, "server",
-        "the server hung up after the ClientHello, without a word",
+        "the server closed the connection after the ClientHello without an alert",
         means "A proxy that has no route for the name and says nothing, or a server that does not speak TLS on this port. psql prints `SSL SYSCALL error: EOF detected`.",
         remedy "Look at the log of what listens there; compare with another name and with --no-sni.";
     TLS_RESET_AFTER_HELLO: "tls-reset-after-hello", Tls, Fail, "network",
@@ -76,8 +76,8 @@ rules! {
         means "Something on the way broke it off: a firewall that filters by server name, a load balancer without a backend, or a server that crashed. Clients print `Connection reset by peer`.",
         remedy "Compare with another name, from another network, and at the server itself.";
     TLS_NO_ANSWER: "tls-no-answer", Tls, Fail, "server",
-        "nobody answered the ClientHello",
-        means "The connection stands, but what listens there does not take the hello for the beginning of anything: another protocol that waits for more, or a stuck server.",
+        "no answer to the ClientHello",
+        means "The connection is up, but what listens there does not take the hello for the beginning of anything: another protocol that waits for more, or a stuck server.",
         remedy "Check the port, and the log of what listens there.";
     HELLO_TOO_BIG: "tls-hello-too-big-for-path", Tls, Fail, "network",
         "a large ClientHello gets no answer, a small one does",
@@ -124,7 +124,7 @@ rules! {
         means "The client sent a part of its hello and no more: it was killed, it timed out, or packets were lost on the way.",
         remedy "Look for packet loss and MTU problems on the way (a hello of more than 1,400 bytes needs two packets).";
     HELLO_MALFORMED: "tls-hello-malformed", Tls, Fail, "client",
-        "the client's first bytes are no legal ClientHello",
+        "the client's first bytes are not a valid ClientHello",
         means "They begin like TLS and break a rule that the finding names; a correct server refuses them.",
         remedy "Update the client's TLS library, or find what changes the bytes on the way.";
     TLS_FLIGHT_CUT: "tls-server-flight-cut", Tls, Fail, "network",
@@ -133,7 +133,7 @@ rules! {
         remedy "Look at the MTU on the way (VPN, tunnel, jumbo frames: `ping -M do -s 1472 HOST`) and at the server's log.";
     TLS_INTERRUPTED: "tls-interrupted", Tls, Fail, "network",
         "the handshake stopped in the middle",
-        means "Both ends had begun to agree, then one of them was gone without a word; the finding says which.",
+        means "Both ends had begun to agree, then one of them was gone without an alert; the finding says which.",
         remedy "Look at the log of the end that stopped, and for packet loss: the server's certificates need several packets.";
     SNI_NONE: "sni-none", Tls, Warn, "client",
         "the client sends no server name",
@@ -144,7 +144,7 @@ rules! {
         means "RFC 6066 forbids it; servers ignore the name or refuse the client.",
         remedy "Connect by name: libpq host=NAME hostaddr=ADDR; check the client's server name setting.";
     SNI_INVALID: "sni-invalid", Tls, Warn, "client",
-        "the client sends something as server name that is no DNS name",
+        "the client sends a server name that is not a valid DNS name",
         means "No route and no certificate can match it; the finding shows the bytes.",
         remedy "Check the host in the client's settings for spaces, schemes and slashes.";
     SNI_REQUIRED: "sni-required", Tls, Note, "server",

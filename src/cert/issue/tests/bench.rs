@@ -66,7 +66,7 @@ impl Bench {
         make_leaf(&self.request(names), self.now).unwrap()
     }
 
-    /// What verifiers say who trust the authority and ask for `name`.
+    /// Verdict of a verifier that trusts the authority and asks for `name`.
     pub(super) fn judged(
         &self,
         made: &IssuedPair,

@@ -15,7 +15,7 @@ use crate::cert::{Fault, Severity};
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) const NAME: &str = "db1.example.test";
 
-/// When everything is judged; also within the validity of the files in tests/data/certs.
+/// Time of all verifications; within the validity of the files in tests/data/certs.
 pub(super) fn now() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000)
 }

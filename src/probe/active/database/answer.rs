@@ -15,9 +15,9 @@ const SHOWN: usize = 60;
 /// The same for other bytes.
 const SHOWN_BYTES: usize = 16;
 
-/// Why a database gave no answer.
+/// Reason for a missing answer.
 pub(super) enum NoAnswer {
-    /// Time was up.
+    /// The timeout has expired.
     Silent,
     /// TLS ended first, or at once.
     HandshakeFailure(HandshakeFailure),

@@ -37,7 +37,7 @@ pub(in crate::probe::active) fn hello() -> Vec<u8> {
     message
 }
 
-/// Whether bytes begin like an answer to [`hello`].
+/// Returns whether bytes begin like an answer to [`hello`].
 fn is_answer(bytes: &[u8]) -> bool {
     let mut reader = Reader::new(bytes);
     let header: Result<Vec<u32>, _> = (0..4).map(|_| reader.u32_le()).collect();
@@ -89,7 +89,7 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// What a server tells; texts are safe to print.
+/// Answer of a server; texts are safe to print.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Told {
     set: Option<String>,
@@ -143,7 +143,7 @@ fn read(message: &[u8]) -> Option<Told> {
     })
 }
 
-/// Why drivers would leave what was dialled, if they would.
+/// Explains why drivers would leave the dialled host, if they would.
 fn elsewhere(told: &Told, (host, port): &(Host, u16)) -> Option<String> {
     let dialled = format!("{host}:{port}");
     let named = |other: &String| other.eq_ignore_ascii_case(&dialled);

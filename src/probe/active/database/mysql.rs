@@ -18,16 +18,16 @@ use crate::probe::active::plan::Plan;
 use crate::probe::{Finding, rules};
 use crate::wire::printable;
 
-/// Who wants to log in: nobody.
+/// User of the login; it does not exist.
 const USER: &[u8] = b"dbgate-probe";
 
 /// `ER_ACCESS_DENIED_ERROR`, and the same for a login without a password.
 const ACCESS_DENIED: [u16; 2] = [1045, 1698];
 
-/// What a packet of the server's begins with that asks for another way to authenticate.
+/// First byte of an `AuthSwitchRequest`.
 const AUTH_SWITCH: u8 = 0xfe;
 
-/// What a packet of the server's begins with that says yes.
+/// First byte of an OK packet.
 const OK: u8 = 0x00;
 
 /// The command that says goodbye.
@@ -64,7 +64,7 @@ pub(super) async fn ask(
     if last.payload.first() == Some(&OK) {
         let user = USER.escape_ascii();
         let detail =
-            format!("the user {user}, whom nobody has made, was let in without a password");
+            format!("the user {user}, which does not exist, was let in without a password");
         attempt
             .findings
             .push(Finding::new(&rules::MYSQL_ANONYMOUS, detail));

@@ -28,7 +28,7 @@ pub(super) async fn ask(
         .split(|&byte| byte == b'\r')
         .next()
         .unwrap_or_default();
-    // A certificate may be what lets in; another look finds out.
+    // The certificate may be why; a further connection finds out.
     let proven = attempt.certs.presented;
     let Some(rule) = classify(line) else {
         attempt
@@ -53,12 +53,12 @@ pub(super) async fn ask(
     Ok(())
 }
 
-/// What an answer means; `None` for `PONG`.
+/// Classifies an answer; `None` for `PONG`.
 fn classify(line: &[u8]) -> Option<&'static Rule> {
     let word = line.split(|&byte| byte == b' ').next().unwrap_or_default();
     Some(match word {
         b"+PONG" => return None,
-        // NOPERM: somebody is let in without a password, but may not even PING.
+        // NOPERM: a login without a password that may not even PING.
         b"-NOAUTH" | b"-NOPERM" => &rules::REDIS_NOAUTH,
         b"-DENIED" => &rules::REDIS_PROTECTED_MODE,
         [b'-', ..] => &rules::REDIS_NOT_READY,

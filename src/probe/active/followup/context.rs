@@ -10,13 +10,13 @@ use crate::probe::active::{certificate, connection, reach, report};
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{Rule, Severity};
 
-/// The share of the time for one stage that a stage of a further look gets.
+/// Share of the time for one stage that a stage of a further connection gets.
 const SHARE: u32 = 5;
 
 /// The least of that.
 const LEAST: Duration = Duration::from_millis(500);
 
-/// Further looks at one address.
+/// Further connections to one address.
 pub(in crate::probe::active) struct FollowUp<'a> {
     pub(super) report: &'a mut Report,
     pub(super) first: &'a Attempt,
@@ -26,7 +26,7 @@ pub(in crate::probe::active) struct FollowUp<'a> {
     until: Instant,
 }
 
-/// What a further look at TLS came to.
+/// Result of a further connection.
 pub(in crate::probe::active) struct Other {
     pub(super) attempt: Attempt,
     pub(super) report: Report,
@@ -50,7 +50,7 @@ impl<'a> FollowUp<'a> {
         }
     }
 
-    /// The time that a stage of a further look gets; `None` when too little is left for one.
+    /// Time for a stage of a further connection; `None` when too little is left for one.
     pub(super) fn limit(&self) -> Option<Duration> {
         let left = self.until.saturating_duration_since(Instant::now());
         let share = (self.plan.limit / SHARE).max(LEAST).min(self.plan.limit);
@@ -58,7 +58,7 @@ impl<'a> FollowUp<'a> {
         (left >= share / 2).then_some(share.min(left))
     }
 
-    /// Looks once more, with another plan; what came of it is told as `what`.
+    /// Connects once more, with another plan; the result is reported as `what`.
     pub(super) async fn other(
         &mut self,
         what: &str,
@@ -84,7 +84,7 @@ impl<'a> FollowUp<'a> {
         Some(Other { attempt, report })
     }
 
-    /// Puts a finding in the place of what the first look alone suggested.
+    /// Replaces what the first connection alone suggested by a finding.
     pub(super) fn conclude(&mut self, rule: &'static Rule, detail: &str) {
         let is_open = |finding: &Finding| finding.severity == Severity::Fail;
         let before = self.report.findings.iter().find(|finding| is_open(finding));
@@ -99,7 +99,7 @@ impl<'a> FollowUp<'a> {
     }
 }
 
-/// What a look came to, in a few words.
+/// Summarizes a connection in a few words.
 pub(super) fn gist(report: &Report) -> String {
     if report.established {
         let version = report.tls_version.as_deref().unwrap_or("?");

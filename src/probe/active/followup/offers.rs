@@ -90,7 +90,7 @@ impl FollowUp<'_> {
         self.report.find(finding);
     }
 
-    /// Whether the server has refused what was on offer, and nothing else.
+    /// Returns whether the server has refused what was on offer, and nothing else.
     pub(super) fn is_offer_refused(&self) -> bool {
         let refusals = [
             Alert::HandshakeFailure,
@@ -115,9 +115,9 @@ impl FollowUp<'_> {
             && !self.first.certs.requested
     }
 
-    /// What the server chooses when everything is on offer; whether that is the cause.
+    /// Offers everything, to see what the server chooses; true if that is the cause.
     pub(super) async fn full_offer(&mut self) -> bool {
-        // What TLS 1.3 would come to is no answer to who asks for TLS 1.2.
+        // TLS 1.3 does not answer the question about TLS 1.2.
         let (versions, what) = match self.plan.offer.only {
             Some(OnlyVersion::Tls12) => (full_hello::UP_TO_12, "all suites and groups on offer"),
             _ => (
@@ -167,8 +167,8 @@ impl FollowUp<'_> {
         by_offer && again && self.no_suite_for_key(&format!("with {what}, {said}")).await
     }
 
-    /// Whether a server that refuses every offer has no suite for its key, unless it is the name that
-    /// it refuses.
+    /// Returns whether a server that refuses every offer has no suite for its key, unless it is the
+    /// name that it refuses.
     async fn no_suite_for_key(&mut self, refused: &str) -> bool {
         if self.plan.offer.sni.is_some()
             && let Some(nameless) = self.without_sni().await

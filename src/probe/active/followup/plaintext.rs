@@ -12,11 +12,11 @@ use crate::probe::active::reach;
 use crate::probe::report::Finding;
 use crate::probe::rules;
 
-/// How long a server is left alone at least, to see whether it hangs up by itself.
+/// Least time of silence after which a server that closes has done so by itself.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
 impl FollowUp<'_> {
-    /// Whether the server hangs up on who says nothing, and so on everybody.
+    /// Returns whether the server closes a silent connection, and so every one.
     pub(super) async fn left_alone(&mut self) -> bool {
         let Some(limit) = self.limit() else {
             return false;
@@ -27,20 +27,20 @@ impl FollowUp<'_> {
                 match timeout(wait, tcp.read(&mut [0; 16])).await {
                     Ok(Ok(0)) => &rules::TCP_CLOSED_AT_ONCE,
                     Ok(Err(_)) => &rules::TCP_RESET,
-                    // It waits for a word, or has one.
+                    // It waits for the client, or speaks first.
                     Ok(Ok(_)) | Err(_) => return false,
                 }
             }
             Err(finding) => finding.rule,
         };
-        let attempt = format!("a connection without a word: {}", ended.summary);
+        let attempt = format!("a connection in silence: {}", ended.summary);
         self.report.looks.push(attempt);
-        let detail = "left alone, without a word from this end, the connection ended as well";
+        let detail = "left in silence, the connection ended as well";
         self.conclude(ended, detail);
         true
     }
 
-    /// Speaks other protocols in plaintext, until one of them is understood.
+    /// Tries other protocols in plaintext, until one of them is answered.
     pub(super) async fn identify(&mut self, openers: Vec<Opener>) -> bool {
         let tls_was_tried = self.plan.preface == Preface::Direct;
         for word in openers {

@@ -17,16 +17,16 @@ pub(super) struct Open {
     pub(super) conversation: Conversation,
     pub(super) closed: bool,
     pub(super) waiting: bool,
-    /// It was established when it was judged last.
+    /// It was established at its last diagnosis.
     pub(super) established: bool,
 }
 
-/// What is remembered of a decided conversation.
+/// Remainder of a decided conversation.
 #[derive(Debug)]
 pub(super) struct Decided {
     pub(super) id: u64,
     pub(super) syns: [Option<u32>; 2],
-    /// Whether packets of it still came since this was last looked at.
+    /// True if packets of it still came since this was last looked at.
     pub(super) alive: bool,
 }
 
@@ -63,7 +63,7 @@ fn end(addr: SocketAddr) -> [u8; 18] {
     bytes
 }
 
-/// Whether the conversation with this number is open.
+/// Returns whether the conversation with this number is open.
 pub(super) fn is_open(table: &HashMap<Key, Slot>, key: Key, id: u64) -> bool {
     matches!(table.get(&key), Some(Slot::Open(open)) if open.conversation.id == id)
 }

@@ -24,7 +24,7 @@ pub(super) struct Interface {
     offset: i64,
 }
 
-/// How long one unit of an interface's clock is.
+/// Resolution of an interface's clock.
 #[derive(Clone, Copy, Debug)]
 enum Unit {
     /// This many nanoseconds.

@@ -4,13 +4,13 @@
 
 use std::io::{self, ErrorKind, Read};
 
-/// How much is read at a time, in bytes: it fits into the second-level cache.
+/// Bytes read at a time: they fit into the second-level cache.
 const BUFFER: usize = 1 << 18;
 
 /// Nanoseconds of a second.
 pub(super) const NANOS: u64 = 1_000_000_000;
 
-/// Where in the buffer a packet lies.
+/// Span of a packet in the buffer.
 #[derive(Clone, Copy)]
 pub(super) struct PacketSpan {
     pub(super) at: u64,
@@ -29,7 +29,7 @@ pub(super) struct Source<R> {
     from: usize,
     to: usize,
     ended: bool,
-    /// Where `from` is in the file.
+    /// Offset of `from` in the file.
     pub(super) offset: u64,
     /// Bytes that are to be passed over before anything else.
     passing: usize,
@@ -58,7 +58,7 @@ impl<R: Read> Source<R> {
         self.to - self.from
     }
 
-    /// Whether all that was asked for has been read or passed over.
+    /// Returns whether all that was asked for has been read or passed over.
     pub(super) fn is_empty(&self) -> bool {
         self.left() == 0 && self.passing == 0
     }

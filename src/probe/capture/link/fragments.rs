@@ -19,7 +19,7 @@ const MAX_OPEN: usize = 256;
 /// The most parts of a packet: eight times as many as the smallest usual size of a link makes.
 const MAX_PARTS: u64 = 1024;
 
-/// How long after its first part one may belong to the same packet, in nanoseconds (RFC 8200).
+/// Reassembly timeout, in nanoseconds (RFC 8200 section 4.5).
 const MAX_AGE: u64 = 60_000_000_000;
 
 /// A part of an IP packet.
@@ -31,7 +31,7 @@ pub(super) struct Fragment<'a> {
     payload: &'a [u8],
 }
 
-/// What the parts of a packet have in common.
+/// Identity of a fragmented packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     from: IpAddr,
@@ -99,7 +99,7 @@ impl Fragments {
         Ok(packet)
     }
 
-    /// How many parts were told to be missing others that have come since, counted once.
+    /// Number of fragments reported as incomplete whose packet is complete since, counted once.
     pub(super) fn take_joined(&mut self) -> u64 {
         std::mem::take(&mut self.joined)
     }
@@ -130,7 +130,8 @@ impl Fragments {
     }
 }
 
-/// Whether a part says the same as those before it wherever it overlaps them: a copy of one.
+/// Returns whether a part says the same as those before it wherever it overlaps them: a copy of
+/// one.
 fn fits(bytes: &IpDefragBuf, part: &Fragment<'_>) -> bool {
     let start = usize::from(part.offset.byte_offset());
     let end = start + part.payload.len();

@@ -11,7 +11,7 @@ pub(super) mod ethertype {
     /// MPLS, to one receiver and to many.
     pub(in super::super) const MPLS: [u16; 2] = [0x8847, 0x8848];
     pub(in super::super) const PPPOE: u16 = 0x8864;
-    /// What is told by name, and not read.
+    /// Protocols known by name, and not read.
     pub(in super::super) const OTHER: [(u16, &str); 3] = [
         (0x88e5, "MACsec"),
         (0x8903, "FabricPath"),
@@ -27,18 +27,18 @@ pub(super) const MAX_DEPTH: usize = 8;
 pub(super) enum Layer<'a> {
     /// An Ethernet frame.
     Ethernet(Reader<'a>),
-    /// What an ethertype announces.
+    /// The payload of an ethertype.
     Typed(u16, Reader<'a>),
     /// An IP packet.
     Ip(&'a [u8]),
 }
 
-/// What is known of the bytes beyond a layer.
+/// Bytes beyond a layer, as far as known.
 #[derive(Clone, Copy)]
 pub(super) struct Rest {
-    /// How many bytes at the end were not kept.
+    /// Bytes at the end that were not captured.
     pub(super) cut: usize,
-    /// How many more tunnels may be inside.
+    /// Tunnels that may still be inside.
     pub(super) depth: usize,
 }
 
@@ -48,7 +48,7 @@ impl Rest {
         Self { cut: 0, depth }
     }
 
-    /// Why there are too few bytes.
+    /// Reason for too few bytes.
     pub(super) fn short(self) -> Skipped {
         if self.cut > 0 {
             Skipped::Cut

@@ -9,9 +9,9 @@ use super::names;
 /// One TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
-    /// Who sent it.
+    /// Sender.
     pub from: SocketAddr,
-    /// Whom it is for.
+    /// Receiver.
     pub to: SocketAddr,
     /// The sequence number of its first byte, or of the SYN.
     pub seq: u32,
@@ -25,11 +25,11 @@ pub struct Segment<'a> {
     pub rst: bool,
     /// The bytes carried, as far as they were kept.
     pub payload: &'a [u8],
-    /// How many more bytes it carried that were not kept.
+    /// Bytes that it carried and that were not captured.
     pub missing: usize,
 }
 
-/// Why a packet gave no segment.
+/// Reason why a packet gave no segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Skipped {
     /// Ordinary traffic that is not TCP, such as ARP or DNS.
@@ -47,7 +47,7 @@ pub enum Skipped {
 }
 
 impl Skipped {
-    /// What is true of such packets, after their number.
+    /// Describes such packets, to follow their number.
     #[must_use]
     pub fn words(self) -> String {
         match self {

@@ -22,7 +22,7 @@ impl Sequence {
         position + ahead
     }
 
-    /// Whether a number is one that this stream can have reached.
+    /// Returns whether a number is one that this stream can have reached.
     pub(super) fn is_near(&self, seq: u32) -> bool {
         let ahead = |near| seq.wrapping_sub(near).cast_signed();
         self.near

@@ -28,7 +28,7 @@ pub(super) struct Mark {
     words: String,
 }
 
-/// The words for what was completed between two positions of a side.
+/// Names of the messages that were completed between two positions of a side.
 pub(super) fn completed(marks: &[Mark], side: Side, before: usize, after: usize) -> Vec<String> {
     let mut done: Vec<String> = marks
         .iter()
