@@ -9,8 +9,6 @@ pub mod change;
 pub mod database;
 pub mod decide;
 mod edit;
-#[cfg(test)]
-pub(crate) mod ground;
 pub mod host;
 mod merge;
 mod network;
@@ -35,3 +33,6 @@ pub use source::{Declared, Origin};
 pub use spec::{DatabaseSpec, Protocol};
 pub use store::Store;
 pub use table::{Lookup, Route, Table};
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::route::ground::{EVERY_KIND, Ground};
+use crate::route::tests::{EVERY_KIND, Ground};
 
 /// What `ctl explain` says of a client is what a session does with it, wherever it comes in.
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::route::ground::Ground;
+use crate::route::tests::Ground;
 
 /// A decision in words.
 fn words(decided: &Result<Decision<'_>, Refusal<'_>>) -> String {

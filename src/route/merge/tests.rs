@@ -12,10 +12,10 @@ use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 use super::*;
 use crate::route::Lookup;
 use crate::route::RouteChange;
-use crate::route::ground::{Config, Ground, broken, host, spec};
 use crate::route::request::{ChangeError, ExposeRequest, HideRequest};
 use crate::route::runtime::{Lease, RuntimeChanges, RuntimeEntry, RuntimeRecord};
 use crate::route::source::Declared;
+use crate::route::tests::{Config, Ground, broken, host, spec};
 use crate::tls::ServerName;
 
 fn config(entries: &[(&str, u16, &[&str])]) -> Config {
