@@ -18,7 +18,6 @@ mod syntax;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -35,6 +34,7 @@ pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 
 use crate::file;
+pub use crate::protocol::ListenerProtocol;
 use crate::route::source::Declared;
 use crate::tls::config::MinVersion;
 use pieces::Pieces;
@@ -123,58 +123,6 @@ impl Default for Listener {
             bind: vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))],
             protocol: ListenerProtocol::default(),
             default: None,
-        }
-    }
-}
-
-/// What clients may speak at a listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum ListenerProtocol {
-    /// Every protocol whose client speaks first: TLS from the first byte, and Postgres.
-    #[default]
-    Auto,
-    /// Postgres only: TLS after an `SSLRequest`, or direct.
-    Postgres,
-    /// TLS from the first byte only.
-    Tls,
-    /// Anything, by port, to the listener's default database.
-    Tcp,
-}
-
-impl ListenerProtocol {
-    /// The word used in configuration, logs and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Postgres => "postgres",
-            Self::Tls => "tls",
-            Self::Tcp => "tcp",
-        }
-    }
-}
-
-impl fmt::Display for ListenerProtocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ListenerProtocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "postgres" => Ok(Self::Postgres),
-            "tls" => Ok(Self::Tls),
-            "tcp" => Ok(Self::Tcp),
-            "mysql" | "mariadb" => Err(format!(
-                "this version cannot tell {text} databases apart by name: relay one by its port, with protocol = \"tcp\" and default = \"NAME\""
-            )),
-            _ => Err(format!(
-                "\"{text}\" is no protocol of a listener: use one of auto, postgres, tls, tcp"
-            )),
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod one_or_many;
 pub mod per_ip;
 pub mod preface;
 pub mod probe;
+pub mod protocol;
 pub mod reload;
 pub mod revocation;
 pub mod route;

@@ -15,6 +15,7 @@ use paths::{Module, Name, Sources, code, test_modules};
 /// Module to the modules it may import. Imports go down only, so there is no circle.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
+    ("protocol", &[]),
     ("histogram", &[]),
     ("json", &[]),
     ("one_or_many", &[]),
@@ -22,8 +23,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("file", &[]),
     ("text", &[]),
     ("traffic", &[]),
-    ("preface", &["wire"]),
     ("tls", &["file", "wire"]),
+    ("preface", &["protocol", "tls", "wire"]),
     ("cert", &["file", "tls", "wire"]),
     ("upstream", &["text", "tls", "traffic"]),
     ("net", &["upstream", "tls"]),
@@ -34,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "one_or_many",
             "histogram",
             "per_ip",
+            "protocol",
             "text",
             "tls",
             "traffic",
@@ -41,7 +43,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["upstream", "one_or_many", "file", "net", "route", "tls"],
+        &[
+            "upstream",
+            "one_or_many",
+            "file",
+            "net",
+            "protocol",
+            "route",
+            "tls",
+        ],
     ),
     ("source", &["file", "route"]),
     ("service", &["net", "wire"]),
@@ -59,12 +69,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "admission",
             "config",
             "histogram",
+            "protocol",
             "route",
             "sessions",
             "stats",
         ],
     ),
-    ("handshake", &["config", "net", "preface", "tls"]),
+    ("handshake", &["net", "preface", "tls"]),
     (
         "probe",
         &[
@@ -74,6 +85,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "handshake",
             "net",
             "preface",
+            "protocol",
             "tls",
             "wire",
         ],
@@ -83,11 +95,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "admission",
             "upstream",
-            "config",
             "gateway",
             "handshake",
             "net",
             "preface",
+            "protocol",
             "route",
             "sessions",
             "stats",
@@ -155,6 +167,14 @@ const ABSENT: &[(&[&str], &[&str])] = &[
         ],
     ),
     (&["control"], &["json!"]),
+    // Protocols are in the registry of `preface`.
+    (
+        &["session"],
+        &[
+            "Postgres", "postgres", "Mysql", "MySQL", "mysql", "Mariadb", "MariaDB", "mariadb",
+            "Redis", "redis", "Mongo", "mongo",
+        ],
+    ),
     (&[], &["clap", "println!", "eprintln!", "dbg!("]),
 ];
 

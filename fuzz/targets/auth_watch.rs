@@ -3,18 +3,19 @@
 
 #![no_main]
 
-use dbgate::preface::postgres::{AuthEvent, AuthWatch, without_channel_binding};
+use dbgate::preface::LoginEvent;
+use dbgate::preface::postgres::{AuthWatch, without_channel_binding};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let whole = AuthWatch::default().feed(data);
     for size in [1, 3, 100] {
         let mut watch = AuthWatch::default();
-        let mut last = AuthEvent::Watching;
+        let mut last = LoginEvent::Watching;
         for part in data.chunks(size) {
             let event = watch.feed(part);
             assert!(
-                last == AuthEvent::Watching || last == event,
+                last == LoginEvent::Watching || last == event,
                 "an end is final"
             );
             last = event;

@@ -6,10 +6,12 @@
 #![no_main]
 
 use dbgate::preface::mysql::{
-    ErrPacket, Greeting, MAX_PACKET, MAX_TEXT, MysqlError, Profile, Responder, ServerOpening, Step,
+    ClientFirst, ErrPacket, Greeting, MAX_PACKET, MAX_TEXT, MysqlError, Packet, Profile,
+    ServerOpening, self,
     read_opening,
 };
 use dbgate::preface::sniff;
+use dbgate::preface::{Message, Responder, ResponderStep};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -19,8 +21,8 @@ fuzz_target!(|data: &[u8]| {
     recognised(input);
     match who % 3 {
         0 => server(input),
-        1 => client(Responder::default, input),
-        _ => client(Responder::inside_tls, input),
+        1 => client(mysql::Responder::default, input),
+        _ => client(mysql::Responder::inside_tls, input),
     }
 });
 
@@ -101,27 +103,31 @@ fn copied(greeting: &Greeting) {
     }
 }
 
-fn client(start: impl Fn() -> Responder, input: &[u8]) {
+fn client(start: impl Fn() -> mysql::Responder, input: &[u8]) {
     let mut responder = start();
     let whole = responder.advance(input);
     let mut bytewise = start();
     for end in cuts(input.len()) {
         let answer = bytewise.advance(&input[..end]);
-        if answer != Ok(Step::NeedMore) {
+        if answer != Ok(ResponderStep::NeedMore) {
             assert_eq!(answer, whole);
             break;
         }
     }
     match whole {
-        Ok(Step::NeedMore) => assert!(input.len() < MAX_PACKET + 4),
-        Ok(Step::SslRequest { consumed, .. }) => match responder.advance(&input[consumed..]) {
-            Ok(Step::StartTls) => assert_eq!(input[consumed], 0x16),
-            Ok(Step::NeedMore) => assert_eq!(consumed, input.len()),
+        Ok(ResponderStep::NeedMore) => assert!(input.len() < MAX_PACKET + 4),
+        Ok(ResponderStep::Reply { consumed, .. }) => match responder.advance(&input[consumed..]) {
+            Ok(ResponderStep::StartTls) => assert_eq!(input[consumed], 0x16),
+            Ok(ResponderStep::NeedMore) => assert_eq!(consumed, input.len()),
             other => assert_eq!(other, Err(MysqlError::NotTls(input[consumed]))),
         },
-        Ok(Step::StartTls) => unreachable!("TLS was not requested"),
-        Ok(Step::Response { consumed, user, .. }) => {
-            assert!(consumed <= input.len() && user.len() <= MAX_TEXT);
+        Ok(ResponderStep::StartTls) => unreachable!("TLS was not requested"),
+        Ok(ResponderStep::Message(Message { len, .. })) => {
+            let packet = Packet::read(&input[..len]).unwrap().unwrap();
+            match ClientFirst::parse(packet.payload) {
+                Ok(ClientFirst::Response { user, .. }) => assert!(user.len() <= MAX_TEXT),
+                other => panic!("{other:?}"),
+            }
         }
         Err(error) => said(error),
     }

@@ -6,9 +6,8 @@
 
 #![no_main]
 
-use dbgate::preface::postgres::{
-    ErrorResponse, MAX_STARTUP, PrefaceError, Responder, Startup, Step,
-};
+use dbgate::preface::postgres::{self, ErrorResponse, MAX_STARTUP, PrefaceError, Startup};
+use dbgate::preface::{Message, MessageKind, Responder, ResponderStep};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -32,20 +31,21 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// Plays a client that sends these segments; the last answer.
-fn drive<'a>(inside: bool, segments: impl Iterator<Item = &'a [u8]>) -> Result<Step, PrefaceError> {
+fn drive<'a>(inside: bool, segments: impl Iterator<Item = &'a [u8]>) -> Result<ResponderStep, PrefaceError> {
     let mut responder = match inside {
-        true => Responder::inside_tls(),
-        false => Responder::default(),
+        true => postgres::Responder::inside_tls(),
+        false => postgres::Responder::default(),
     };
     let mut input = Vec::new();
     let mut replies = 0;
     for segment in segments {
         input.extend_from_slice(segment);
         match responder.advance(&input) {
-            Ok(Step::NeedMore) => assert!(input.len() < MAX_STARTUP),
-            Ok(Step::Reply { consumed, reply }) => {
+            Ok(ResponderStep::NeedMore) => assert!(input.len() < MAX_STARTUP),
+            Ok(ResponderStep::Reply { consumed, reply }) => {
                 assert_eq!(consumed, input.len());
-                assert_eq!(reply == b'S', responder.ssl_requested() && !inside);
+                let granted = responder.requested_tls().is_some() && !inside;
+                assert_eq!(&*reply == b"S", granted);
                 input.clear();
                 replies += 1;
                 assert!(replies <= 2, "each request once");
@@ -65,15 +65,19 @@ fn drive<'a>(inside: bool, segments: impl Iterator<Item = &'a [u8]>) -> Result<S
             }
         }
     }
-    Ok(Step::NeedMore)
+    Ok(ResponderStep::NeedMore)
 }
 
-fn check_end(step: Step, input: &[u8], inside: bool) {
+fn check_end(step: ResponderStep, input: &[u8], inside: bool) {
     match step {
-        Step::StartTls => assert!(!inside && input[0] == 0x16),
-        Step::Cancel(length) => assert_eq!(length, input.len()),
-        Step::Startup(length) => {
-            let startup = Startup::parse(&input[..length]).unwrap_or_default();
+        ResponderStep::StartTls => assert!(!inside && input[0] == 0x16),
+        ResponderStep::Message(Message {
+            kind: MessageKind::Cancel,
+            len,
+            ..
+        }) => assert_eq!(len, input.len()),
+        ResponderStep::Message(Message { len, .. }) => {
+            let startup = Startup::parse(&input[..len]).unwrap_or_default();
             let error = ErrorResponse {
                 severity: "FATAL",
                 code: "08004",
@@ -85,6 +89,6 @@ fn check_end(step: Step, input: &[u8], inside: bool) {
             let length = u32::from_be_bytes([bytes[1], bytes[2], bytes[3], bytes[4]]);
             assert_eq!(usize::try_from(length), Ok(bytes.len() - 1));
         }
-        Step::NeedMore | Step::Reply { .. } => unreachable!("not an end"),
+        ResponderStep::NeedMore | ResponderStep::Reply { .. } => unreachable!("not an end"),
     }
 }

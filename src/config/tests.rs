@@ -380,7 +380,7 @@ fn databases_are_judged() {
                 "7:13",
                 "unknown section [database.c.d]; a name with a dot in it is written in quotes: [database.\"c.d\"]",
             ),
-            ("9:12", "\"oracle\" is no protocol"),
+            ("9:12", "unknown protocol \"oracle\""),
         ],
     );
     tells(

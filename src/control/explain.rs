@@ -42,7 +42,7 @@ pub(super) fn explain(
         ListenerProtocol::Tcp => Shown::Port,
         _ => Shown::Hello {
             sni: &sni,
-            postgres: false,
+            speaks: None,
         },
     };
     let mut walk = Vec::new();

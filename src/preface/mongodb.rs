@@ -4,7 +4,18 @@
 //! specification, and the drivers' "MongoDB Handshake" specification: a driver sends nothing else
 //! before the server has answered.
 
+use super::{FlightKind, Preface};
 use crate::wire::{Reader, Short};
+
+/// MongoDB and its relatives.
+#[derive(Clone, Copy, Debug)]
+pub struct Mongodb;
+
+impl Preface for Mongodb {
+    fn classify(&self, bytes: &[u8], complete: bool) -> FlightKind {
+        FlightKind::greeting_if(complete && only_greets(bytes))
+    }
+}
 
 const OP_QUERY: u32 = 2004;
 const OP_MSG: u32 = 2013;

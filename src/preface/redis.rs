@@ -1,9 +1,33 @@
 //! The commands with which a Redis client introduces itself, before its first real one.
 //!
-//! Not here: any answer. Source: Redis documentation, "Redis serialization protocol
+//! Source: Redis documentation, "Redis serialization protocol
 //! specification" (arrays of bulk strings, inline commands) and the command reference.
 
+use super::{FlightKind, Preface, Refusal, RefusalKind};
 use crate::wire::Reader;
+
+/// Redis and Valkey.
+#[derive(Clone, Copy, Debug)]
+pub struct Redis;
+
+impl Preface for Redis {
+    fn classify(&self, bytes: &[u8], complete: bool) -> FlightKind {
+        FlightKind::greeting_if(complete && only_greets(bytes))
+    }
+
+    /// An error before any command, as Redis itself answers a client too many.
+    fn refuse(&self, refusal: &Refusal<'_>) -> Vec<u8> {
+        let error = match refusal.kind {
+            RefusalKind::Denied => "-NOPERM dbgate: this certificate may not connect here",
+            RefusalKind::Busy => "-ERR dbgate: max number of clients reached",
+            RefusalKind::Unanswered => {
+                "-ERR dbgate: the database closed the connection without an answer; whether it executed the command is not known"
+            }
+            _ => "-ERR dbgate: the database cannot be reached now",
+        };
+        format!("{error}\r\n").into_bytes()
+    }
+}
 
 /// Commands that change nothing but the connection on which they are sent, or only read the
 /// server's own state, as drivers send them when they connect. `SELECT` and `AUTH` are undone by

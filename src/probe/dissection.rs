@@ -9,8 +9,9 @@ use std::time::Duration;
 use super::exchange::{Exchange, Flow, Side};
 use super::hint::Hint;
 use crate::preface::mysql::{self, ServerOpening};
-use crate::preface::postgres::{PrefaceError, Responder, ServerError, Step};
+use crate::preface::postgres::{self, PrefaceError, ServerError};
 use crate::preface::sniff::{Spoken, speaks};
+use crate::preface::{Message, MessageKind, Responder, ResponderStep};
 use crate::tls::Alert;
 use crate::tls::config::ALPN_POSTGRES;
 use crate::tls::observed::{End as TlsEnd, Observed, established, observe};
@@ -160,22 +161,22 @@ fn rest(bytes: &[u8], from: usize) -> &[u8] {
 /// Requests for encryption, their answers, and what follows; gives how far both streams are read.
 fn read_client_first(dissection: &mut Dissection, client: &[u8], server: &[u8]) -> (usize, usize) {
     let (mut client_at, mut server_at) = (0, 0);
-    let mut responder = Responder::default();
+    let mut responder = postgres::Responder::default();
     loop {
         let ahead = rest(client, client_at);
         // A request is read alone: what follows it came after the answer, as far as is known.
         let first = Reader::new(ahead).take_up_to(REQUEST);
         let step = match responder.advance(first) {
-            Ok(Step::NeedMore) => responder.advance(ahead),
+            Ok(ResponderStep::NeedMore) => responder.advance(ahead),
             judged => judged,
         };
         match step {
-            Ok(Step::Reply { consumed, reply }) => {
+            Ok(ResponderStep::Reply { consumed, reply }) => {
                 let heard = rest(server, server_at);
                 // A yes is the letter S; the first line of SSH begins with it too.
                 let foreign = speaks(heard) == Some(Spoken::Ssh);
                 let answer = heard.first().copied();
-                let tls = responder.ssl_requested() && reply == b'S';
+                let tls = &*reply == b"S";
                 let known = answer.filter(|byte| !foreign && matches!(byte, b'S' | b'N' | b'G'));
                 dissection.requests.push(Request {
                     tls,
@@ -190,14 +191,14 @@ fn read_client_first(dissection: &mut Dissection, client: &[u8], server: &[u8]) 
                 }
                 // Refused TLS, the client may go on in plaintext as if it had not asked.
                 if tls && answer == Some(b'N') {
-                    responder = Responder::default();
+                    responder = postgres::Responder::default();
                 }
                 if dissection.requests.len() == MAX_REQUESTS {
                     return (client_at, server_at);
                 }
             }
             step => {
-                dissection.opening = opening(step, ahead);
+                dissection.opening = opening(&step, ahead);
                 return (client_at, server_at);
             }
         }
@@ -210,13 +211,16 @@ const REQUEST: usize = 8;
 /// One request of each kind, and one more after a refusal.
 const MAX_REQUESTS: usize = 3;
 
-fn opening(step: Result<Step, PrefaceError>, ahead: &[u8]) -> Opening {
+fn opening(step: &Result<ResponderStep, PrefaceError>, ahead: &[u8]) -> Opening {
     match step {
-        Ok(Step::NeedMore) if ahead.is_empty() => Opening::Nothing,
-        Ok(Step::NeedMore | Step::Reply { .. }) => Opening::Incomplete,
-        Ok(Step::StartTls) => Opening::Tls,
-        Ok(Step::Startup(_)) => Opening::Startup,
-        Ok(Step::Cancel(_)) => Opening::Cancel,
+        Ok(ResponderStep::NeedMore) if ahead.is_empty() => Opening::Nothing,
+        Ok(ResponderStep::NeedMore | ResponderStep::Reply { .. }) => Opening::Incomplete,
+        Ok(ResponderStep::StartTls) => Opening::Tls,
+        Ok(ResponderStep::Message(Message {
+            kind: MessageKind::Cancel,
+            ..
+        })) => Opening::Cancel,
+        Ok(ResponderStep::Message(_)) => Opening::Startup,
         Err(error) => match (speaks(ahead), error) {
             (Some(spoken), _) => Opening::Other(spoken),
             (None, PrefaceError::NotPostgres(_) | PrefaceError::UnknownCode(_)) => {
@@ -247,14 +251,14 @@ fn read_mysql(dissection: &mut Dissection, client: &[u8], server: &[u8]) -> (usi
     dissection.opening = loop {
         let ahead = rest(client, client_at);
         match responder.advance(ahead) {
-            Ok(mysql::Step::NeedMore) if ahead.is_empty() => break Opening::Nothing,
-            Ok(mysql::Step::NeedMore) => break Opening::Incomplete,
-            Ok(mysql::Step::SslRequest { consumed, .. }) => {
+            Ok(ResponderStep::NeedMore) if ahead.is_empty() => break Opening::Nothing,
+            Ok(ResponderStep::NeedMore) => break Opening::Incomplete,
+            Ok(ResponderStep::Reply { consumed, .. }) => {
                 dissection.mysql_ssl_request = true;
                 client_at += consumed;
             }
-            Ok(mysql::Step::StartTls) => break Opening::Tls,
-            Ok(mysql::Step::Response { .. }) => break Opening::MysqlLogin,
+            Ok(ResponderStep::StartTls) => break Opening::Tls,
+            Ok(ResponderStep::Message(_)) => break Opening::MysqlLogin,
             Err(error) => match speaks(ahead) {
                 Some(spoken) => break Opening::Other(spoken),
                 None => break Opening::Illegal(error.to_string()),

@@ -21,8 +21,8 @@ pub enum Shown<'a> {
     Hello {
         /// The name that it asks for.
         sni: &'a Sni,
-        /// It is known to speak Postgres; if false, it may speak anything.
-        postgres: bool,
+        /// The protocol that it has shown; without one it may speak any.
+        speaks: Option<Protocol>,
     },
 }
 
@@ -199,8 +199,8 @@ fn serves<'a>(database: &'a Arc<Database>, shown: Shown<'_>) -> Result<(), Refus
     match shown {
         Shown::Port if spec.tls != TlsMode::Passthrough => Err(Refusal::EndsTls(database)),
         Shown::Port => Ok(()),
-        Shown::Hello { postgres, .. } => {
-            let other = postgres && spec.protocol != Protocol::Postgres;
+        Shown::Hello { speaks, .. } => {
+            let other = speaks.is_some_and(|spoken| spoken != spec.protocol);
             if other || spec.protocol.server_first() {
                 return Err(Refusal::WrongProtocol(database));
             }

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod store;
 pub mod table;
 
+pub use crate::protocol::Protocol;
 pub use change::RouteChange;
 pub use database::{Database, Exposure};
 pub use host::Host;
@@ -30,7 +31,7 @@ pub use request::ChangeError;
 pub use runtime::RuntimeChanges;
 pub use snapshot::Snapshot;
 pub use source::{Declared, Origin};
-pub use spec::{DatabaseSpec, Protocol};
+pub use spec::DatabaseSpec;
 pub use store::Store;
 pub use table::{Lookup, Route, Table};
 

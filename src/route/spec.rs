@@ -2,16 +2,15 @@
 //!
 //! Not here: what a session needs of it ([`super::database`]).
 
-use std::fmt;
 use std::ops::Deref;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use super::Network;
 use crate::one_or_many::OneOrMany;
-use crate::tls::config::{ALPN_POSTGRES, MinVersion};
+use crate::protocol::Protocol;
+use crate::tls::config::MinVersion;
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 
@@ -32,96 +31,6 @@ pub fn check_name(name: &str) -> Result<(), String> {
         "\"{}\" is no name here: use 1 to {MAX_NAME} letters, digits, '.', '_' and '-'",
         name.escape_default()
     ))
-}
-
-/// What a database speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// PostgreSQL and its relatives: TLS after an SSLRequest, or direct.
-    Postgres,
-    /// MySQL: the server speaks first.
-    Mysql,
-    /// MariaDB: the server speaks first.
-    Mariadb,
-    /// MongoDB: TLS from the first byte.
-    Mongodb,
-    /// Redis and Valkey: TLS from the first byte.
-    Redis,
-    /// Anything else with TLS from the first byte.
-    Tls,
-}
-
-impl Protocol {
-    /// Every protocol, in the order in which help lists them.
-    pub const ALL: [Self; 6] = [
-        Self::Postgres,
-        Self::Mysql,
-        Self::Mariadb,
-        Self::Mongodb,
-        Self::Redis,
-        Self::Tls,
-    ];
-
-    /// The word used in configuration, logs and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Postgres => "postgres",
-            Self::Mysql => "mysql",
-            Self::Mariadb => "mariadb",
-            Self::Mongodb => "mongodb",
-            Self::Redis => "redis",
-            Self::Tls => "tls",
-        }
-    }
-
-    /// Whether the server speaks first, so that no name is known when it has to.
-    #[must_use]
-    pub fn server_first(self) -> bool {
-        matches!(self, Self::Mysql | Self::Mariadb)
-    }
-
-    /// What usually listens on a port.
-    #[must_use]
-    pub fn of_port(port: u16) -> Option<Self> {
-        match port {
-            5432 => Some(Self::Postgres),
-            3306 => Some(Self::Mysql),
-            27017 => Some(Self::Mongodb),
-            6379 => Some(Self::Redis),
-            _ => None,
-        }
-    }
-
-    /// The ids by which it goes in ALPN: what the gateway agrees to and offers. None is
-    /// registered for MongoDB and Redis, and none of their clients offers any.
-    pub(crate) fn alpn(self) -> &'static [&'static [u8]] {
-        match self {
-            Self::Postgres => &[ALPN_POSTGRES],
-            _ => &[],
-        }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|p| p.as_str() == text)
-            .ok_or_else(|| {
-                let all: Vec<_> = Self::ALL.iter().map(|p| p.as_str()).collect();
-                format!("\"{text}\" is no protocol: use one of {}", all.join(", "))
-            })
-    }
 }
 
 /// A database as declared: the keys of a `[database.NAME]` section, without its hosts.

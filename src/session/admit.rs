@@ -7,10 +7,10 @@ use super::Session;
 use super::answer;
 use super::end::SessionEnd;
 use crate::admission::Slot;
-use crate::config::ListenerProtocol;
-use crate::handshake::OpeningStage;
 use crate::net::Buffered;
 use crate::net::hangup::{Gone, hangup};
+use crate::preface::AnyResponder;
+use crate::protocol::ListenerProtocol;
 use crate::stats::CloseReason;
 
 impl Session {
@@ -23,6 +23,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<(Buffered, Slot), SessionEnd> {
         let limits = &self.settings.limits;
+        let responder = AnyResponder::for_listener(protocol);
         let source = self.context.client.ip();
         let slot = match self.gateway.handshakes.enter(source, limits) {
             Ok(slot) => slot,
@@ -31,7 +32,9 @@ impl Session {
                     reason,
                     "limits.max_handshakes is reached, mostly by clients of this address that wait already",
                 );
-                return Err(Box::pin(self.without_slot(Buffered::new(tcp), None, refusal)).await);
+                return Err(
+                    Box::pin(self.without_slot(Buffered::new(tcp), &responder, refusal)).await,
+                );
             }
         };
         // Bytes as they come may end on one side and go on on the other; TLS cannot.
@@ -56,7 +59,7 @@ impl Session {
         match turn {
             Ok(()) => Ok((slot.bound(tcp), slot)),
             Err(refusal) => {
-                let told = self.without_slot(Buffered::new(tcp), None, refusal);
+                let told = self.without_slot(Buffered::new(tcp), &responder, refusal);
                 Err(Box::pin(told).await)
             }
         }
@@ -67,11 +70,11 @@ impl Session {
     pub(super) async fn without_slot(
         &self,
         client: Buffered,
-        stage: Option<OpeningStage>,
+        responder: &AnyResponder,
         refusal: SessionEnd,
     ) -> SessionEnd {
         let permit = self.gateway.handshakes.refusal_permit();
-        answer::to_first_words(client, stage, refusal, permit.is_some()).await
+        answer::to_first_bytes(client, responder, refusal, permit.is_some()).await
     }
 }
 

@@ -1,8 +1,5 @@
-//! Turning a client away so that its user gets to read why.
-//!
-//! - Before TLS, a Postgres client reads an ErrorResponse to its StartupMessage.
-//! - A TLS client reads an alert; libpq and others print its name.
-//! - A Postgres client whose TLS the gateway can end reads an ErrorResponse inside it.
+//! Refusing a client so that its user gets to read why: by an alert, or in words of its protocol,
+//! inside TLS where the gateway can end it.
 
 use std::time::Duration;
 
@@ -13,63 +10,61 @@ use super::context::SessionContext;
 use super::end::SessionEnd;
 use super::upgrade::for_words;
 use crate::gateway::Gateway;
-use crate::handshake::{OpeningStage, TlsOpening};
+use crate::net::relay::Relay;
 use crate::net::{Buffered, Stream, linger};
-use crate::preface::postgres::{Responder, Step};
-use crate::route::{Database, Protocol};
+use crate::preface::{AnyResponder, Channel, Requests, Responder, TlsOpening, of};
+use crate::sessions::LiveSession;
 use crate::stats::CloseReason;
 use crate::tls::Sni;
 
-/// Answers a client that has not begun TLS, as far as its protocol has words.
-pub(super) async fn before_tls(mut client: Buffered, refusal: SessionEnd) -> SessionEnd {
+/// Refuses a client that has not begun TLS, as far as its protocol has words.
+pub(super) async fn before_tls(
+    mut client: Buffered,
+    responder: &AnyResponder,
+    end: SessionEnd,
+) -> SessionEnd {
     client.lift_allowance();
-    match refusal.reason {
-        CloseReason::Plaintext => say(client, &refusal.error_response(None)).await,
-        CloseReason::BadHello => say(client, &refusal.alert().record()).await,
+    match end.reason {
+        CloseReason::Plaintext => {
+            let bytes = responder.refuse(client.ahead(), &end.refusal(None));
+            reply(client, &bytes).await;
+        }
+        CloseReason::BadHello => reply(client, &end.alert().record()).await,
         _ => linger::close(client).await,
     }
-    refusal
+    end
 }
 
-/// How long a client gets to say its first words when they only serve to tell it that it came in
-/// vain.
-const FIRST_WORDS: Duration = Duration::from_millis(500);
+/// Time for a client's first bytes when they only serve to refuse it.
+const FIRST_BYTES: Duration = Duration::from_millis(500);
 
-/// Answers a client whose first words were not read to their end, by what it has said so far; one
-/// whose SSLRequest was granted (`stage`) waits for TLS.
+/// Refuses a client whose first bytes were not read to their end, by what it has sent so far.
 ///
-/// With `patient` it is waited for words that have not come yet, and for the client to read the
-/// answer.
-pub(super) async fn to_first_words(
+/// With `wait` it gets time to send bytes that have not come yet, and to read the reply.
+pub(super) async fn to_first_bytes(
     mut client: Buffered,
-    stage: Option<OpeningStage>,
-    refusal: SessionEnd,
-    patient: bool,
+    responder: &AnyResponder,
+    end: SessionEnd,
+    wait: bool,
 ) -> SessionEnd {
-    let granted = stage == Some(OpeningStage::SslRequested);
-    if client.ahead().is_empty() && !granted {
-        let wait = if patient { FIRST_WORDS } else { Duration::ZERO };
-        let _ = timeout(wait, client.fill()).await;
+    if client.ahead().is_empty() && !responder.has_replied() {
+        let limit = if wait { FIRST_BYTES } else { Duration::ZERO };
+        let _ = timeout(limit, client.fill()).await;
     }
-    let words = match Responder::default().advance(client.ahead()) {
-        _ if granted => refusal.alert().record().to_vec(),
-        Ok(Step::StartTls) => refusal.alert().record().to_vec(),
-        Ok(Step::Reply { .. } | Step::Startup(_)) => refusal.error_response(None),
-        Ok(Step::NeedMore | Step::Cancel(_)) | Err(_) => Vec::new(),
-    };
-    if patient {
-        say(client, &words).await;
+    let bytes = responder.refuse(client.ahead(), &end.refusal(None));
+    if wait {
+        reply(client, &bytes).await;
     } else {
-        let _ = timeout(Duration::ZERO, client.send(&words)).await;
+        let _ = timeout(Duration::ZERO, client.send(&bytes)).await;
     }
-    refusal
+    end
 }
 
-/// Answers a client that waits for the answer to its hello.
+/// Refuses a client that waits for the answer to its hello.
 pub(super) async fn to_hello(
     mut client: Buffered,
     opening: &TlsOpening,
-    refusal: SessionEnd,
+    end: SessionEnd,
     context: &SessionContext,
     gateway: &Gateway,
     deadline: Instant,
@@ -88,39 +83,61 @@ pub(super) async fn to_hello(
             .clone()
             .filter(|tls| name.is_none_or(|name| tls.covers(name))),
     };
-    match tls {
-        Some(tls) if opening.speaks_postgres() => {
-            let words = for_words(client, tls.config.clone(), deadline);
-            if let Some(stream) = Box::pin(words).await {
-                say(stream, &refusal.error_response(context.name())).await;
+    let preface = opening.speaks().map(of);
+    let inside = preface.and_then(|preface| preface.responder_inside_tls(Requests::Decline));
+    match (tls, preface, inside) {
+        (Some(tls), Some(preface), Some(responder)) => {
+            let stream = for_words(client, tls.config.clone(), responder, deadline);
+            if let Some(stream) = Box::pin(stream).await {
+                reply(stream, &preface.refuse(&end.refusal(context.name()))).await;
             }
         }
         _ => {
             client.lift_allowance();
-            say(client, &refusal.alert().record()).await;
+            reply(client, &end.alert().record()).await;
         }
     }
-    refusal
+    end
 }
 
-/// Answers a client for which no backend is ready.
+/// Refuses a client for which no backend is ready.
 pub(super) async fn instead_of_backend(
     client: Stream,
-    database: &Database,
-    refusal: SessionEnd,
+    channel: Channel,
+    end: SessionEnd,
     context: &SessionContext,
 ) -> SessionEnd {
-    match (&client, database.spec.protocol) {
-        (Stream::Tcp(_), _) => say(client, &refusal.alert().record()).await,
-        (_, Protocol::Postgres) => say(client, &refusal.error_response(context.name())).await,
-        (_, protocol) => say(client, refusal.plain_words(protocol)).await,
+    match channel {
+        Channel::Port(_) => linger::close(client).await,
+        Channel::Hello(_) => reply(client, &end.alert().record()).await,
+        Channel::Inside(protocol) => {
+            let bytes = of(protocol).refuse(&end.refusal(context.name()));
+            reply(client, &bytes).await;
+        }
     }
-    refusal
+    end
 }
 
-/// Writes the last words and closes so that they arrive.
-pub(super) async fn say<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, words: &[u8]) {
-    if stream.write_all(words).await.is_ok() {
+/// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
+/// of the backend yet can still be refused.
+pub(super) async fn stalled_handshake(relay: Relay, entry: &LiveSession) -> SessionEnd {
+    if entry.moved().1 > 0 {
+        return SessionEnd::new(
+            CloseReason::TlsTimeout,
+            "the backend answered the ClientHello, the client did not go on",
+        );
+    }
+    let end = SessionEnd::new(
+        CloseReason::BackendSilent,
+        "the backend did not answer the ClientHello",
+    );
+    reply(relay.into_client(), &end.alert().record()).await;
+    end
+}
+
+/// Writes the last bytes and closes so that they arrive.
+pub(super) async fn reply<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, bytes: &[u8]) {
+    if stream.write_all(bytes).await.is_ok() {
         linger::close(stream).await;
     }
 }

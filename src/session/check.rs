@@ -15,7 +15,8 @@ use tokio::time::timeout;
 use super::connect::{ConnectParams, ConnectStage, connect_one, tls_name};
 use super::end::SessionEnd;
 use crate::net::Stream;
-use crate::route::{Database, Host, Protocol};
+use crate::preface::of;
+use crate::route::{Database, Host};
 use crate::stats::{CloseReason, Detail};
 use crate::tls::config::PROVIDER;
 use crate::tls::{ServerName, TlsMode, error};
@@ -85,11 +86,7 @@ async fn look(database: &Database, addr: &BackendAddr) -> Option<Warning> {
 
 /// Whether a client's hello is the first that a backend gets.
 fn hello_first(database: &Database) -> bool {
-    database.spec.tls == TlsMode::Passthrough
-        && matches!(
-            database.spec.protocol,
-            Protocol::Mongodb | Protocol::Redis | Protocol::Tls
-        )
+    database.spec.tls == TlsMode::Passthrough && of(database.spec.protocol).tls_first()
 }
 
 /// Goes as far with a backend as a session gets without a client.
@@ -98,16 +95,15 @@ async fn serve(
     addr: &BackendAddr,
     stage: &mut ConnectStage,
 ) -> Result<(), SessionEnd> {
-    let postgres = database.spec.protocol == Protocol::Postgres;
+    let (protocol, mode) = (database.spec.protocol, database.spec.tls);
     let params = ConnectParams {
-        ssl_request: postgres && database.spec.tls != TlsMode::Terminate,
+        before_tls: of(protocol).initiator(mode, None),
         sni: database.active_hosts().find_map(client_name),
         ..ConnectParams::default()
     };
     let tls = database.backend_tls.as_ref();
     let (stream, _) = connect_one(addr, &params, tls, stage).await?;
-    let passes_hello = postgres && database.spec.tls == TlsMode::Passthrough;
-    if passes_hello || hello_first(database) {
+    if mode == TlsMode::Passthrough && !protocol.server_first() {
         greet(stream, params.sni.as_ref(), addr).await?;
     }
     Ok(())

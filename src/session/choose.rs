@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Session;
 use super::end::SessionEnd;
 use crate::gateway::ListenerSettings;
-use crate::handshake::TlsOpening;
+use crate::preface::TlsOpening;
 use crate::route::Database;
 use crate::route::decide::{Decision, Refusal, Shown, decide};
 use crate::sessions::{LimitReached, RequestedHost, SessionGuard, SessionLimits};
@@ -30,7 +30,7 @@ impl Session {
     ) -> Result<Choice, SessionEnd> {
         let shown = Shown::Hello {
             sni: &opening.hello.sni,
-            postgres: opening.speaks_postgres(),
+            speaks: opening.speaks(),
         };
         self.choose_shown(shown, listener)
     }

@@ -1,27 +1,30 @@
-//! Reaching a backend: dial, begin with the SSLRequest where Postgres wants one, open TLS in
-//! reencrypt. The backends are tried in turn until one is connected; whether it serves the client
-//! shows when that has spoken ([`super::establish`]).
+//! A connection with a backend: dial, run the initiator of the protocol, open TLS in reencrypt. The
+//! backends are tried in turn until one is connected; whether it serves the client shows when it
+//! has answered ([`super::establish`]).
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName as PkiName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
+use super::Session;
+use super::answer;
 use super::end::SessionEnd;
-use super::login;
+use super::flight::Flight;
+use super::initiate::initiate;
+use crate::admission::Slot;
 use crate::net::dial::{DialError, dial};
+use crate::net::hangup::hangup;
 use crate::net::{Buffered, Stream};
-use crate::preface::postgres::{SSL_REQUEST, SslReplyError, error_before_tls, read_ssl_reply};
+use crate::preface::{AnyInitiator, TlsOpening, of};
 use crate::route::Database;
+use crate::route::database::Connecting;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, error};
 use crate::upstream::{BackendAddr, Candidates, Member};
@@ -36,18 +39,111 @@ pub(super) struct Connected {
     pub(super) answer: Bytes,
 }
 
-/// What to do once the TCP connection stands; by default nothing.
+/// A client and a backend that is connected.
+pub(super) struct Ready {
+    pub(super) client: Stream,
+    pub(super) flight: Flight,
+    pub(super) connected: Connected,
+    pub(super) backends: Backends,
+    /// Its counts while it waits for an answer: among those that wait for a backend, and among the
+    /// handshakes if its hello is large.
+    pub(super) waits: Option<(Connecting, Option<Slot>)>,
+}
+
+impl Session {
+    /// Connects to a backend while the client stays.
+    pub(super) async fn connect(
+        &self,
+        client: Stream,
+        flight: Flight,
+        database: &Arc<Database>,
+        params: ConnectParams,
+        slot: Option<Slot>,
+        deadline: Instant,
+    ) -> Result<Ready, SessionEnd> {
+        let limit = self.settings.timeouts.connect;
+        let mut backends = Backends::new(database.clone(), params, limit, deadline);
+        let connected = async {
+            let connecting = self.begin_connect(database)?;
+            Ok((backends.next().await?, connecting))
+        };
+        // Nobody reads from the client meanwhile.
+        let connected = tokio::select! {
+            biased;
+            connected = connected => connected,
+            () = hangup(client.tcp(), flight.gone()) => {
+                return Err(SessionEnd::new(
+                    CloseReason::GoneWhileConnecting,
+                    "the client hung up while its backend was being reached",
+                ));
+            }
+        };
+        match connected {
+            Ok((connected, connecting)) => Ok(Ready {
+                client,
+                // A client that has said nothing yet may take its time before it does.
+                waits: (!flight.bytes().is_empty()).then_some((connecting, slot)),
+                flight,
+                connected,
+                backends,
+            }),
+            Err(refusal) => {
+                let channel = flight.channel();
+                let reply = answer::instead_of_backend(client, channel, refusal, &self.context);
+                Err(Box::pin(reply).await)
+            }
+        }
+    }
+
+    /// Counts a client that begins to wait for a backend: a database may have as many of them as the
+    /// gateway may have handshakes, so that one whose backends are dead does not hold everything.
+    fn begin_connect(&self, database: &Database) -> Result<Connecting, SessionEnd> {
+        let limit = u32::try_from(self.settings.limits.max_handshakes).unwrap_or(u32::MAX);
+        database.live().connect(limit).ok_or_else(|| {
+            SessionEnd::new(
+                CloseReason::ConnectsFull,
+                format!(
+                    "{limit} clients (limits.max_handshakes) wait for the backends of {}",
+                    database.name
+                ),
+            )
+        })
+    }
+}
+
+/// Parameters of a connection with a backend, beside its address; by default none.
 #[derive(Default)]
 pub(super) struct ConnectParams {
-    /// Send an SSLRequest and wait for the `S`.
-    pub(super) ssl_request: bool,
-    /// The name that the client asked for, sent on as SNI: MongoDB picks its host list by it.
+    /// Runs before TLS.
+    pub(super) before_tls: AnyInitiator,
+    /// The name that the client asked for, sent on as SNI: some servers choose by it.
     pub(super) sni: Option<ServerName>,
     /// The ALPN protocol that was agreed with the client, where only the two ends know what it
     /// means.
     pub(super) alpn: Option<Vec<u8>>,
-    /// Send this StartupMessage and read ahead what answers it, as [`login`] does.
-    pub(super) login: Option<Bytes>,
+    /// Runs inside TLS and sends the client's login.
+    pub(super) login: Option<AnyInitiator>,
+    /// The length of that login.
+    pub(super) login_len: usize,
+}
+
+impl ConnectParams {
+    /// The parameters for a client with this opening; `login` is all that it has sent inside TLS
+    /// if it begins with a login.
+    pub(super) fn new(database: &Database, opening: &TlsOpening, login: Option<&Bytes>) -> Self {
+        let preface = of(database.spec.protocol);
+        let tls = database.spec.tls;
+        let any_alpn = preface.agrees_to_any_alpn();
+        Self {
+            before_tls: preface.initiator(tls, Some(opening)),
+            sni: opening.hello.sni.name().cloned(),
+            alpn: any_alpn
+                .then(|| opening.hello.alpn.first().cloned())
+                .flatten(),
+            login: login.and_then(|login| preface.login(tls, opening, login)),
+            login_len: login.map_or(0, Bytes::len),
+        }
+    }
 }
 
 /// The backends of a database, as one session tries them: each at most once, from the one whose
@@ -68,7 +164,7 @@ impl Backends {
     /// The backends of `database`, each tried for `timeout` at most.
     ///
     /// The first is always tried; a further one only before `deadline`, so that a client is not
-    /// kept for ever by a long list of dead backends.
+    /// kept waiting by a long list of dead backends.
     pub(super) fn new(
         database: Arc<Database>,
         params: ConnectParams,
@@ -136,8 +232,12 @@ impl Backends {
 
     /// How many bytes of the client each was sent to log in.
     pub(super) fn login_bytes(&self) -> u64 {
-        let bytes = self.params.login.as_ref().map_or(0, Bytes::len);
-        u64::try_from(bytes).unwrap_or(0)
+        let sent = self
+            .params
+            .login
+            .as_ref()
+            .map_or(0, |_| self.params.login_len);
+        u64::try_from(sent).unwrap_or(0)
     }
 
     /// Notes why the backend that was connected last did not serve the client.
@@ -189,7 +289,15 @@ async fn reach(
     let timed_out = |_| Err(stage.timed_out(addr, "timeouts.connect"));
     let (mut stream, address) = reached.unwrap_or_else(timed_out)?;
     let answer = match &params.login {
-        Some(startup) => Box::pin(login::begin(&mut stream, startup, limit)).await?,
+        Some(login) => {
+            let answer = timeout(limit, Box::pin(initiate(&mut stream, login.clone())));
+            answer.await.unwrap_or_else(|_| {
+                Err(SessionEnd::new(
+                    CloseReason::BackendSilent,
+                    "the backend did not answer the login",
+                ))
+            })?
+        }
         None => Bytes::new(),
     };
     Ok((stream, address, answer))
@@ -238,9 +346,7 @@ pub(super) async fn connect_one(
         SessionEnd::new(reason, e.to_string())
     })?;
     stage.connected = true;
-    if params.ssl_request {
-        request_tls(&mut tcp).await?;
-    }
+    initiate(&mut tcp, params.before_tls.clone()).await?;
     let Some(config) = tls else {
         return Ok((Stream::Tcp(tcp), address));
     };
@@ -260,57 +366,6 @@ pub(super) async fn connect_one(
     let stream =
         connected.map_err(|e| SessionEnd::new(CloseReason::BackendTls, error::words(&e)))?;
     Ok((Stream::Client(Box::new(stream)), address))
-}
-
-/// Asks a Postgres backend for TLS and reads its one byte.
-async fn request_tls(tcp: &mut TcpStream) -> Result<(), SessionEnd> {
-    let lost = |e: io::Error| SessionEnd::new(CloseReason::BackendBadReply, error::words(&e));
-    tcp.write_all(&SSL_REQUEST).await.map_err(lost)?;
-    // Room for two, to see what must not be there: bytes that came with the `S` were never
-    // encrypted, and would be taken for the beginning of TLS (CVE-2021-23222).
-    let mut reply = [0; 2];
-    let len = tcp.read(&mut reply).await.map_err(lost)?;
-    let bad = |detail: String| SessionEnd::new(CloseReason::BackendBadReply, detail);
-    match reply.get(..len).unwrap_or_default() {
-        [] => Err(bad(
-            "the backend closed the connection instead of answering the SSLRequest".to_owned(),
-        )),
-        begin @ [b'E', ..] => {
-            let mut all = BytesMut::from(begin);
-            // The rest follows at once, if it does.
-            let _ = timeout(REST_OF_ERROR, read_error(tcp, &mut all)).await;
-            let error = SslReplyError::ErrorResponse;
-            Err(match error_before_tls(&all) {
-                Some(said) => bad(format!("{error}: {said}")).with_said(said),
-                None => bad(error.to_string()),
-            })
-        }
-        [byte] => read_ssl_reply(*byte).map_err(|e| {
-            let reason = match byte {
-                b'N' => CloseReason::BackendNoTls,
-                _ => CloseReason::BackendBadReply,
-            };
-            SessionEnd::new(reason, e.to_string())
-        }),
-        _ => Err(bad(
-            "the backend sent unencrypted bytes behind its answer to the SSLRequest".to_owned(),
-        )),
-    }
-}
-
-/// What is read at most of an error that answers the SSLRequest, in bytes.
-const MOST_SAID: usize = 2048;
-
-/// How long the rest of an error may take whose first bytes are there.
-const REST_OF_ERROR: Duration = Duration::from_millis(500);
-
-/// Reads on until an error is complete, the backend ends, or there is too much of it.
-async fn read_error(tcp: &mut TcpStream, reply: &mut BytesMut) {
-    while error_before_tls(reply).is_none() && reply.len() < MOST_SAID {
-        if !matches!(tcp.read_buf(reply).await, Ok(1..)) {
-            return;
-        }
-    }
 }
 
 /// The name to send to a backend as SNI, and to verify unless `backend_name` says another.

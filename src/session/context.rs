@@ -1,19 +1,20 @@
-//! What is learnt of a session on its way, and the report of its end.
+//! The context of a session, learnt on its way, and the report of its end.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
+use super::Session;
 use super::end::SessionEnd;
 use crate::gateway::{Gateway, Listener};
-use crate::handshake::TlsOpening;
 use crate::net::Buffered;
+use crate::preface::TlsOpening;
 use crate::route::{Database, Protocol};
 use crate::sessions::LiveSession;
-use crate::stats::{Event, Record, Reject};
+use crate::stats::{CloseReason, Event, Record, Reject};
 use crate::tls::Sni;
 
 /// The context of a session that has not ended yet.
@@ -22,7 +23,7 @@ pub(super) struct SessionContext {
     pub(super) client: SocketAddr,
     pub(super) accepted: Instant,
     pub(super) protocol: Option<Protocol>,
-    /// What it spoke that is no database's protocol.
+    /// The protocol of a proxy that it spoke instead.
     pub(super) spoke: Option<ProxyVersion>,
     pub(super) sni: Option<Sni>,
     pub(super) alpn: Option<Box<str>>,
@@ -52,7 +53,7 @@ impl ProxyVersion {
     }
 }
 
-/// What the gateway and a client whose TLS ends here agreed on.
+/// The version that the gateway and a client whose TLS ends here agreed on.
 #[derive(Clone, Copy)]
 pub(super) enum TlsVersion {
     Tls12,
@@ -87,11 +88,7 @@ impl SessionContext {
     }
 
     pub(super) fn note_hello(&mut self, opening: &TlsOpening) {
-        self.protocol = Some(if opening.speaks_postgres() {
-            Protocol::Postgres
-        } else {
-            Protocol::Tls
-        });
+        self.protocol = Some(opening.speaks().unwrap_or(Protocol::Tls));
         self.sni = Some(opening.hello.sni.clone());
         self.alpn = opening.hello.alpn.first().map(|p| printable(p));
     }
@@ -106,13 +103,23 @@ impl SessionContext {
         };
     }
 
+    /// Logs that a login failed by channel binding.
+    pub(super) fn warn_of_channel_binding(&self) {
+        let database = self.database.as_ref().map_or("", |d| &*d.name);
+        warn!(
+            database,
+            client = %self.client,
+            reason = %CloseReason::ScramChannelBinding,
+            "the backend refused a login because the client bound it to the gateway's certificate (SCRAM channel binding): let the client say channel_binding=disable, give gateway and backend the same certificate, or use passthrough"
+        );
+    }
+
     /// The name that the client asked for, where it is one.
     pub(super) fn name(&self) -> Option<&str> {
         self.sni.as_ref()?.name().map(AsRef::as_ref)
     }
 
-    /// Reports the end: log line, counters, followers.
-    pub(super) fn report(self, end: SessionEnd, gateway: &Gateway, listener: &Listener, log: bool) {
+    fn report(self, end: SessionEnd, gateway: &Gateway, listener: &Listener, log: bool) {
         let SessionEnd { reason, detail, .. } = end;
         let now = Instant::now();
         let ts = SystemTime::now();
@@ -173,11 +180,27 @@ impl SessionContext {
                 return;
             }
         }
-        // Whoever was told of the opening is told of the end, even where the backend, once
+        // A follower that got the opening gets the end, even where the backend, once
         // connected, turned out to be of no use.
         if record.backend.is_some() {
             gateway.events.emit(|| Event::SessionClosed(record));
         }
+    }
+}
+
+impl Session {
+    /// Notes that the database is chosen, and the client's TLS up where it ends here.
+    pub(super) fn note_ready(&mut self) {
+        let now = Instant::now();
+        self.context.ready = Some(now);
+        let took = now - self.context.accepted;
+        self.listener.handshakes.observe(took);
+    }
+
+    /// Reports the end: log line, counters, followers.
+    pub(super) fn report(self, end: SessionEnd) {
+        let log = self.settings.access;
+        self.context.report(end, &self.gateway, &self.listener, log);
     }
 }
 

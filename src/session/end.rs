@@ -1,18 +1,15 @@
-//! How a session ended, and for a client that is turned away the words for it in its protocol.
+//! The end of a session, and for a client that is refused the refusal, which its protocol puts
+//! into bytes ([`crate::preface`]).
 //!
-//! Not here: how the words reach the client ([`super::answer`]).
-//!
-//! All texts are fixed but for names that were checked; the SQLSTATEs are chosen for what drivers
-//! do with them: 57P03 makes libpq try the next host, 28000 makes pgjdbc retry with or without
-//! TLS, so it stands only where that helps.
+//! Not here: how these reach the client ([`super::answer`]).
 
-use crate::preface::postgres::ErrorResponse;
-use crate::route::Protocol;
+use crate::net::relay::RelayEnd;
+use crate::preface::{Refusal, RefusalKind};
 use crate::stats::{CloseReason, Detail};
-use crate::tls::Alert;
+use crate::tls::{Alert, error};
 use crate::upstream::BackendAddr;
 
-/// How a session ended: the one reason, and what follows from it.
+/// The end of a session: the one reason, and all that follows from it.
 #[derive(Debug)]
 pub struct SessionEnd {
     /// For logs and counters.
@@ -23,7 +20,7 @@ pub struct SessionEnd {
     alert: Option<Alert>,
     /// The client has sent a request that the backend may have executed.
     after_request: bool,
-    /// What the backend said instead of serving the client.
+    /// The backend's words, instead of serving the client.
     said: Option<Detail>,
 }
 
@@ -102,104 +99,105 @@ impl SessionEnd {
         }
     }
 
-    /// What a Postgres client is told; `name` is the name it asked for.
+    /// The refusal of a client that asked for `name`. All texts are fixed but for names that were
+    /// checked.
     #[must_use]
-    pub fn error_response(&self, name: Option<&str>) -> Vec<u8> {
+    pub fn refusal<'a>(&self, name: Option<&'a str>) -> Refusal<'a> {
         let name = name.unwrap_or("this name");
-        let (code, message, hint) = match self.reason {
+        let (kind, message, hint) = match self.reason {
             CloseReason::Plaintext => (
-                "28000",
-                "dbgate: this endpoint requires TLS; use sslmode=require or higher".to_owned(),
+                RefusalKind::NeedsTls,
+                "dbgate: this endpoint requires TLS".to_owned(),
                 Some("Without TLS the client names no server, and the gateway cannot tell which database it wants."),
             ),
             CloseReason::NoSni => (
-                "08004",
+                RefusalKind::NoName,
                 "dbgate: the client sent no server name (SNI), so no database can be chosen".to_owned(),
-                Some("Connect by host name, not by IP address. libpq sends the name since version 14, unless sslsni=0."),
+                Some("Connect by host name, not by IP address."),
             ),
             CloseReason::IpSni | CloseReason::InvalidSni => (
-                "08004",
+                RefusalKind::Rejected,
                 "dbgate: the client sent a server name (SNI) that is no DNS name, so no database can be chosen".to_owned(),
                 Some("Connect by the host name under which the database is published."),
             ),
             CloseReason::UnknownHost => (
-                "08004",
+                RefusalKind::Rejected,
                 format!("dbgate: no database is published under \"{name}\""),
                 Some("Check the host name for typing errors, or ask whoever runs the gateway to expose it."),
             ),
             CloseReason::Withdrawn => (
-                "08004",
+                RefusalKind::Rejected,
                 format!("dbgate: the database published under \"{name}\" is not available"),
                 Some("The name has been taken out of service; ask whoever runs the gateway."),
             ),
             CloseReason::WrongProtocol => (
-                "08004",
-                format!("dbgate: the database published under \"{name}\" does not speak Postgres"),
+                RefusalKind::WrongProtocol,
+                format!("dbgate: the database published under \"{name}\" speaks another protocol"),
                 None,
             ),
             CloseReason::NotAllowed => (
-                "28000",
+                RefusalKind::Denied,
                 format!("dbgate: your address may not connect to \"{name}\""),
                 None,
             ),
             CloseReason::ClientName => (
-                "28000",
+                RefusalKind::Denied,
                 format!("dbgate: your certificate may not connect to \"{name}\""),
                 Some("Connect with a certificate of a name that the gateway lets in (client_names)."),
             ),
             CloseReason::ClientUser => (
-                "28000",
+                RefusalKind::Denied,
                 format!("dbgate: your certificate is not for this user of \"{name}\""),
                 Some("Connect as the user that is the name (CN) in your certificate."),
             ),
             CloseReason::DatabaseFull => (
-                "53300",
+                RefusalKind::Busy,
                 format!("dbgate: too many connections to \"{name}\""),
                 None,
             ),
             CloseReason::NoDefault => (
-                "08004",
+                RefusalKind::Rejected,
                 "dbgate: the database for clients without a known name does not exist".to_owned(),
                 None,
             ),
             CloseReason::SessionsPerIp => (
-                "53300",
+                RefusalKind::Busy,
                 "dbgate: too many connections from your address".to_owned(),
                 None,
             ),
             CloseReason::HandshakesPerIp => (
-                "53300",
+                RefusalKind::Busy,
                 "dbgate: too many clients of your address are connecting at once".to_owned(),
                 Some("Try again in a moment, or let fewer connect at a time."),
             ),
             CloseReason::HandshakesFull | CloseReason::HandshakeGaveWay => (
-                "53300",
+                RefusalKind::Busy,
                 "dbgate: too many clients are connecting at once".to_owned(),
                 Some("Try again in a moment."),
             ),
             CloseReason::ConnectsFull => (
-                "53300",
+                RefusalKind::Busy,
                 format!("dbgate: too many clients wait for the database behind \"{name}\""),
                 None,
             ),
-            CloseReason::GatewayFull => ("53300", "dbgate: too many connections".to_owned(), None),
+            CloseReason::GatewayFull => (RefusalKind::Busy, "dbgate: too many connections".to_owned(), None),
             _ => (
-                "57P03",
+                if self.after_request { RefusalKind::Unanswered } else { RefusalKind::Unavailable },
                 format!("dbgate: the database behind \"{name}\" cannot be reached now"),
                 None,
             ),
         };
-        ErrorResponse {
-            severity: "FATAL",
-            code,
-            message: &message,
-            detail: self.backend_says().as_deref(),
+        Refusal {
+            kind,
+            alert: self.alert(),
+            name,
+            message,
+            detail: self.backend_says(),
             hint,
         }
-        .encode()
     }
 
-    /// What is wrong with the backend, as far as a client may know it.
+    /// The backend's fault, as far as a client may know it.
     fn backend_says(&self) -> Option<String> {
         if let Some(said) = &self.said {
             return Some(format!("It said, before TLS: {said}"));
@@ -217,28 +215,17 @@ impl SessionEnd {
         };
         Some(text.to_owned())
     }
+}
 
-    /// What a client of a protocol other than Postgres is told once its TLS is up; some have no
-    /// words for it and are only hung up on.
-    #[must_use]
-    pub fn plain_words(&self, protocol: Protocol) -> &'static [u8] {
-        match (protocol, self.reason) {
-            // As Redis itself does with a client too many: an error before any command.
-            (Protocol::Redis, CloseReason::ClientName) => {
-                b"-NOPERM dbgate: this certificate may not connect here\r\n"
-            }
-            (
-                Protocol::Redis,
-                CloseReason::DatabaseFull
-                | CloseReason::GatewayFull
-                | CloseReason::SessionsPerIp
-                | CloseReason::ConnectsFull,
-            ) => b"-ERR dbgate: max number of clients reached\r\n",
-            (Protocol::Redis, _) if self.after_request => {
-                b"-ERR dbgate: the database closed the connection without an answer; whether it executed the command is not known\r\n"
-            }
-            (Protocol::Redis, _) => b"-ERR dbgate: the database cannot be reached now\r\n",
-            _ => b"",
+impl From<RelayEnd> for SessionEnd {
+    /// The end of a relay.
+    fn from(end: RelayEnd) -> Self {
+        match end {
+            RelayEnd::Client => Self::new(CloseReason::ClientClosed, ""),
+            RelayEnd::Backend => Self::new(CloseReason::BackendClosed, ""),
+            RelayEnd::ClientLost(e) => Self::new(CloseReason::ClientLost, error::words(&e)),
+            RelayEnd::BackendLost(e) => Self::new(CloseReason::BackendLost, error::words(&e)),
+            RelayEnd::Idle => Self::new(CloseReason::Idle, "timeouts.idle"),
         }
     }
 }

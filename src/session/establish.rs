@@ -1,7 +1,7 @@
 //! From a connected backend to one that has answered the client: the first flight goes to the next
-//! backend where the first one fails, and in passthrough the TLS handshake has to come up.
+//! backend where the first one fails.
 //!
-//! Not here: what may be sent again ([`super::flight`]).
+//! Not here: the effect of bytes on a backend ([`crate::preface::flight`]).
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,148 +13,36 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::answer;
-use super::choose::Choice;
-use super::connect::{Backends, Connected};
+use super::connect::{Backends, Ready};
 use super::end::SessionEnd;
-use super::flight::{Flight, Meaning};
-use crate::admission::Slot;
+use super::flight::Flight;
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
-use crate::net::{Stream, linger};
-use crate::preface::postgres::{AuthEvent, AuthWatch};
-use crate::route::database::Connecting;
-use crate::route::{Database, Protocol};
+use crate::preface::{FlightKind, LoginEvent, LoginWatch, of};
+use crate::route::Database;
 use crate::sessions::{LiveSession, SessionGuard};
 use crate::stats::{CloseReason, Event};
 use crate::tls::TlsMode;
 
-/// A client and a backend that is connected.
-pub(super) struct Ready {
-    pub(super) client: Stream,
-    pub(super) flight: Flight,
-    pub(super) connected: Connected,
-    pub(super) backends: Backends,
-    /// What it is counted as while it waits for an answer: among those that wait for a backend, and
-    /// among the handshakes if its hello is large.
-    pub(super) waits: Option<(Connecting, Option<Slot>)>,
-}
-
-/// A session through which bytes flow.
-pub(super) struct Open {
-    entry: SessionGuard,
-    relay: Relay,
-    /// Says whether the backend refused the login because of its channel binding, where that is
-    /// watched.
-    refused: Option<Arc<AtomicBool>>,
-}
-
-impl Open {
-    fn new(choice: Choice, opened: Result<Opened, SessionEnd>) -> Result<Self, SessionEnd> {
-        opened.map(|(relay, refused)| Self {
-            entry: choice.entry,
-            relay,
-            refused,
-        })
-    }
-
-    /// Moves bytes until one side ends or somebody cuts the session, and delivers the last of
-    /// them.
-    pub(super) fn relay(self, session: &Session) -> impl Future<Output = SessionEnd> + Send {
-        let Self {
-            entry,
-            mut relay,
-            refused,
-        } = self;
-        // A block uses in place what it captures; an async fn would keep a second copy of each
-        // argument for as long as the session lasts.
-        async move {
-            let idle = session.settings.timeouts.idle;
-            let counts = counts(&entry);
-            let end = tokio::select! {
-                biased;
-                reason = entry.wait_cut() => Err(reason),
-                end = relay.run(counts, idle) => Ok(end),
-            };
-            let end = match end {
-                Ok(end) => {
-                    let refused = refused.is_some_and(|refused| refused.load(Relaxed));
-                    Box::pin(session.finish(relay, end, refused)).await
-                }
-                Err(reason) => SessionEnd::new(reason, ""),
-            };
-            // Named as a whole, or the block would capture only what it borrows, and the session's
-            // choice would be dropped before it begins.
-            drop(entry);
-            end
-        }
-    }
-}
-
 impl Session {
-    /// Brings client and backend together until the backend has answered, in passthrough up to the
-    /// end of their handshake.
-    pub(super) async fn establish(
-        &mut self,
-        choice: Choice,
-        ready: Ready,
-    ) -> Result<Open, SessionEnd> {
-        let opened = tokio::select! {
-            biased;
-            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
-            opened = self.until_established(&choice.entry, ready) => opened,
-        };
-        Open::new(choice, opened)
-    }
-
-    async fn until_established(
-        &mut self,
-        entry: &SessionGuard,
-        ready: Ready,
-    ) -> Result<Opened, SessionEnd> {
-        let database = &entry.database;
-        self.emit_opened(ready.connected.address, database);
-        entry.count_in(ready.backends.login_bytes());
-        let hello = u64::try_from(ready.flight.bytes().len()).unwrap_or(0);
-        let waits = ready.waits;
-        let (mut relay, refused) = self
-            .until_answered(
-                entry,
-                ready.client,
-                ready.flight,
-                ready.connected,
-                ready.backends,
-            )
-            .await?;
-        if hello > 0 && !database.spec.tls.ends_client_tls() {
-            // The handshake is between client and backend; it is up, as far as can be seen from
-            // here, once each has answered the other.
-            let timeouts = &self.settings.timeouts;
-            let deadline =
-                (self.context.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
-            match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
-                Ok(None) => {}
-                Ok(Some(end)) => return Err(Box::pin(self.finish(relay, end, false)).await),
-                Err(_) => return Err(Box::pin(handshake_stalled(relay, entry)).await),
-            }
-        }
-        drop(waits);
-        Ok((relay, refused))
-    }
-
     /// Relays until a backend has answered the first flight, and goes on to the next one where it
     /// does not.
-    async fn until_answered(
+    pub(super) async fn until_answered(
         &self,
         entry: &SessionGuard,
-        mut client: Stream,
-        mut flight: Flight,
-        mut connected: Connected,
-        mut backends: Backends,
+        ready: Ready,
     ) -> Result<Opened, SessionEnd> {
+        let Ready {
+            mut client,
+            mut flight,
+            mut connected,
+            mut backends,
+            waits: _,
+        } = ready;
         loop {
             entry.opened(connected.address, connected.place);
             let answered = !connected.answer.is_empty();
-            let (watch, refused) = LoginWatch::of(&entry.database).unzip();
+            let (watch, refused) = LoginTap::of(&entry.database).unzip();
             let first = (flight.bytes(), connected.answer);
             let mut relay = Relay::new(client, connected.stream, first, watch);
             let first = if answered {
@@ -169,25 +57,22 @@ impl Session {
                     return Ok((relay, refused));
                 }
                 Outcome::Undecided => return Ok((relay, refused)),
-                Outcome::Ended(end) => return Err(Box::pin(self.finish(relay, end, false)).await),
+                Outcome::Ended(end) => return Err(Box::pin(self.close(relay, end, false)).await),
                 Outcome::Failed(refusal) => refusal,
             };
             backends.failed(refusal);
             client = relay.into_client();
-            let next = match flight.meaning() {
-                Meaning::Nothing | Meaning::Greeting => Box::pin(backends.next()).await,
-                Meaning::Request | Meaning::Unknown => Err(backends.give_up().after_request()),
+            let next = if flight.kind().can_be_replayed() {
+                Box::pin(backends.next()).await
+            } else {
+                Err(backends.give_up().after_request())
             };
             match next {
                 Ok(next) => connected = next,
-                Err(refusal) if flight.is_by_port() => {
-                    linger::close(client).await;
-                    return Err(refusal);
-                }
                 Err(refusal) => {
-                    let (database, context) = (&entry.database, &self.context);
-                    let told = answer::instead_of_backend(client, database, refusal, context);
-                    return Err(Box::pin(told).await);
+                    let (channel, context) = (flight.channel(), &self.context);
+                    let reply = answer::instead_of_backend(client, channel, refusal, context);
+                    return Err(Box::pin(reply).await);
                 }
             }
         }
@@ -201,7 +86,7 @@ impl Session {
         flight: &mut Flight,
         backends: &mut Backends,
     ) -> Outcome {
-        // What goes to several backends counts once.
+        // Bytes that go to several backends count once.
         let sent = AtomicU64::new(0);
         let to_backend = Counts {
             bytes_in: &sent,
@@ -209,12 +94,12 @@ impl Session {
         };
         // The first bytes of a greeting start the clock; where none runs, each starts `idle` anew.
         let mut since = Instant::now();
-        let mut meaning = flight.meaning();
+        let mut kind = flight.kind();
         // The handshake of TLS has a deadline of its own.
-        while meaning != Meaning::Unknown || flight.ends_here() {
+        while kind != FlightKind::Unknown || flight.ends_here() {
             let before = sent.load(Relaxed);
-            let limit = match meaning {
-                Meaning::Greeting => Some(backends.timeout()),
+            let limit = match kind {
+                FlightKind::Greeting => Some(backends.timeout()),
                 _ => self.settings.timeouts.idle,
             };
             let wait = relay.until_answered(to_backend, before, flight);
@@ -232,17 +117,17 @@ impl Session {
                 }
                 Ok(FirstEvent::ClientEnded) => return Outcome::Undecided,
                 Ok(FirstEvent::Sent) => {
-                    if meaning == Meaning::Nothing {
+                    if kind == FlightKind::Empty {
                         backends.extend(Instant::now() + self.settings.timeouts.handshake);
                     }
-                    if meaning != Meaning::Greeting {
+                    if kind != FlightKind::Greeting {
                         since = Instant::now();
                     }
-                    meaning = flight.meaning();
+                    kind = flight.kind();
                     continue;
                 }
                 Ok(FirstEvent::Unanswered(why)) => why,
-                Err(_) if meaning == Meaning::Greeting => {
+                Err(_) if kind == FlightKind::Greeting => {
                     return Outcome::Failed(SessionEnd::new(
                         CloseReason::BackendSilent,
                         "the backend did not answer the client's first bytes within timeouts.connect",
@@ -250,17 +135,17 @@ impl Session {
                 }
                 Err(_) => return Outcome::Ended(RelayEnd::Idle),
             };
-            return match meaning {
+            return match kind {
                 // The end of a connection that nobody used.
-                Meaning::Nothing if !backends.in_time() => Outcome::Undecided,
-                Meaning::Unknown => Outcome::Undecided,
+                FlightKind::Empty if !backends.in_time() => Outcome::Undecided,
+                FlightKind::Unknown => Outcome::Undecided,
                 _ => Outcome::Failed(closed_early(why)),
             };
         }
         Outcome::Undecided
     }
 
-    fn emit_opened(&mut self, address: SocketAddr, database: &Database) {
+    pub(super) fn emit_opened(&mut self, address: SocketAddr, database: &Database) {
         let now = Instant::now();
         self.context.connected = Some(now);
         if let Some(ready) = self.context.ready {
@@ -277,7 +162,7 @@ impl Session {
     }
 }
 
-/// What came of a backend that was connected.
+/// The outcome of a backend that was connected.
 enum Outcome {
     /// It has answered.
     Answered,
@@ -297,62 +182,45 @@ fn closed_early(why: Option<String>) -> SessionEnd {
     )
 }
 
-/// Ends a passthrough session whose TLS handshake does not go on; a client that has seen nothing
-/// of the backend yet can still be told.
-async fn handshake_stalled(relay: Relay, entry: &LiveSession) -> SessionEnd {
-    if entry.moved().1 > 0 {
-        return SessionEnd::new(
-            CloseReason::TlsTimeout,
-            "the backend answered the ClientHello, the client did not go on",
-        );
-    }
-    let refusal = SessionEnd::new(
-        CloseReason::BackendSilent,
-        "the backend did not answer the ClientHello",
-    );
-    answer::say(relay.into_client(), &refusal.alert().record()).await;
-    refusal
-}
-
-/// Where the relay counts what it moves.
-fn counts(entry: &LiveSession) -> Counts<'_> {
+/// The counters of what a relay moves.
+pub(super) fn counts(entry: &LiveSession) -> Counts<'_> {
     Counts {
         bytes_in: &entry.bytes_in,
         bytes_out: &entry.bytes_out,
     }
 }
 
-/// A relay, and the word about the login that it watches.
-type Opened = (Relay, Option<Arc<AtomicBool>>);
+/// A relay, and the outcome of the login that it watches.
+pub(super) type Opened = (Relay, Option<Arc<AtomicBool>>);
 
 /// Watches a login that passes through reencrypt for the channel-binding failure.
-struct LoginWatch {
-    watch: AuthWatch,
+struct LoginTap {
+    watch: LoginWatch,
     refused: Arc<AtomicBool>,
 }
 
-impl LoginWatch {
-    /// A watch where the failure can happen: where gateway and backend both do TLS with Postgres.
+impl LoginTap {
+    /// A watch where the failure can happen: where gateway and backend both do TLS.
     fn of(database: &Database) -> Option<(Box<dyn Tap + Send>, Arc<AtomicBool>)> {
-        let both =
-            database.spec.tls == TlsMode::Reencrypt && database.spec.protocol == Protocol::Postgres;
-        both.then(|| {
-            let refused = Arc::<AtomicBool>::default();
-            let watch = Self {
-                watch: AuthWatch::default(),
-                refused: refused.clone(),
-            };
-            (Box::new(watch) as Box<dyn Tap + Send>, refused)
-        })
+        if database.spec.tls != TlsMode::Reencrypt {
+            return None;
+        }
+        let watch = of(database.spec.protocol).login_watch()?;
+        let refused = Arc::<AtomicBool>::default();
+        let tap = Self {
+            watch,
+            refused: refused.clone(),
+        };
+        Some((Box::new(tap), refused))
     }
 }
 
-impl Tap for LoginWatch {
+impl Tap for LoginTap {
     fn see(&mut self, bytes: &[u8]) -> bool {
         let event = self.watch.feed(bytes);
-        if event == AuthEvent::ChannelBindingFailed {
+        if event == LoginEvent::ChannelBindingFailed {
             self.refused.store(true, Relaxed);
         }
-        event == AuthEvent::Watching
+        event == LoginEvent::Watching
     }
 }

@@ -1,44 +1,85 @@
-//! The client's first words, under the deadline, and what it means when they do not come.
+//! The beginning of a client, under the deadline, and the reason where it does not come.
 
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
+use super::admit::gave_way;
+use super::answer;
 use super::context::ProxyVersion;
 use super::end::SessionEnd;
+use crate::admission::Slot;
 use crate::gateway::ListenerSettings;
-use crate::handshake::{HandshakeError, Opening, OpeningStage, TlsOpening, read_opening};
+use crate::handshake::{HandshakeError, read_opening};
 use crate::net::Buffered;
-use crate::preface::postgres::PrefaceError;
 use crate::preface::sniff::{Spoken, speaks};
-use crate::route::Protocol;
+use crate::preface::{AnyResponder, MessageKind, Opening, Responder, TlsOpening, of};
+use crate::protocol::Protocol;
 use crate::stats::CloseReason;
 
+/// The progress of a client's beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpeningStage {
+    /// It has sent nothing.
+    Nothing,
+    /// Its request is answered.
+    Replied,
+    /// It is in the middle of a message.
+    InMessage,
+}
+
+impl OpeningStage {
+    fn of(client: &Buffered, responder: &AnyResponder) -> Self {
+        if !client.ahead().is_empty() {
+            Self::InMessage
+        } else if responder.has_replied() {
+            Self::Replied
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 impl Session {
-    /// Reads up to the ClientHello; a client without one is told what is missing. `stage` follows the
-    /// progress.
+    /// Reads up to the ClientHello; a client without one is refused.
     pub(super) async fn greet(
         &mut self,
-        client: &mut Buffered,
+        mut client: Buffered,
         listener: &ListenerSettings,
+        mut slot: Slot,
         deadline: Instant,
-        stage: &mut OpeningStage,
-    ) -> Result<TlsOpening, SessionEnd> {
-        let read = timeout_at(deadline, read_opening(client, listener.protocol, stage)).await;
-        let opening = match read {
-            Ok(Ok(Opening::Tls(opening))) => opening,
-            Ok(Ok(Opening::Startup)) => {
-                self.context.protocol = Some(Protocol::Postgres);
-                return Err(SessionEnd::new(
-                    CloseReason::Plaintext,
-                    "a StartupMessage without TLS (sslmode=disable, or prefer and allow after TLS failed)",
-                ));
+    ) -> Result<(Buffered, TlsOpening, Slot), SessionEnd> {
+        let mut responder = AnyResponder::for_listener(listener.protocol);
+        let read = self.read_hello(&mut client, &mut responder, deadline);
+        match slot.during(read).await {
+            Ok(Ok(opening)) => Ok((client, opening, slot)),
+            Ok(Err(end)) => Err(Box::pin(answer::before_tls(client, &responder, end)).await),
+            Err(reason) => {
+                slot.surrender(&mut client);
+                let refused = self.without_slot(client, &responder, gave_way(reason));
+                Err(Box::pin(refused).await)
             }
-            Ok(Ok(Opening::Cancel)) => {
-                self.context.protocol = Some(Protocol::Postgres);
-                return Err(SessionEnd::new(
-                    CloseReason::PlaintextCancel,
-                    "a CancelRequest without TLS carries no name, so it reaches no database",
-                ));
+        }
+    }
+
+    async fn read_hello(
+        &mut self,
+        client: &mut Buffered,
+        responder: &mut AnyResponder,
+        deadline: Instant,
+    ) -> Result<TlsOpening, SessionEnd> {
+        match timeout_at(deadline, read_opening(client, responder)).await {
+            Ok(Ok(Opening::Tls(opening))) => {
+                self.context.note_hello(&opening);
+                Ok(opening)
+            }
+            Ok(Ok(Opening::Plaintext(message))) => {
+                self.context.protocol = Some(message.protocol);
+                let reason = match message.kind {
+                    MessageKind::Cancel => CloseReason::PlaintextCancel,
+                    MessageKind::Login | MessageKind::Request => CloseReason::Plaintext,
+                };
+                let detail = of(message.protocol).without_tls(message.kind);
+                Err(SessionEnd::new(reason, detail))
             }
             Ok(Err(error)) => {
                 if matches!(error, HandshakeError::Hello(_)) {
@@ -54,17 +95,15 @@ impl Session {
                         ),
                     ));
                 }
-                return Err(failed(&error, *stage));
+                Err(failed(&error, OpeningStage::of(client, responder)))
             }
-            Err(_) => return Err(timed_out(*stage)),
-        };
-        self.context.note_hello(&opening);
-        Ok(opening)
+            Err(_) => Err(timed_out(OpeningStage::of(client, responder), responder)),
+        }
     }
 }
 
-/// The version of the PROXY protocol that a client speaks, if it does: a load balancer that tells
-/// whom it connects for. Source: the PROXY protocol, sections 2.1 and 2.2.
+/// The version of the PROXY protocol that a client speaks, if it does: a load balancer that names
+/// the client for which it connects. Source: the PROXY protocol, sections 2.1 and 2.2.
 fn proxy_header(first_bytes: &[u8]) -> Option<ProxyVersion> {
     (speaks(first_bytes) == Some(Spoken::ProxyHeader)).then(|| match first_bytes.first() {
         Some(b'P') => ProxyVersion::V1,
@@ -77,22 +116,22 @@ fn failed(error: &HandshakeError, stage: OpeningStage) -> SessionEnd {
         return SessionEnd::new(CloseReason::BadHello, error.to_string()).with_alert(hello.alert());
     }
     let reason = match (error, stage) {
-        (HandshakeError::Preface(PrefaceError::EarlyData(_)), _) => CloseReason::EarlyData,
+        (HandshakeError::Preface(error), _) if error.is_early_data() => CloseReason::EarlyData,
         (HandshakeError::Preface(_), _) => CloseReason::BadPreface,
         (_, OpeningStage::Nothing) => CloseReason::NothingSent,
-        (_, OpeningStage::SslRequested) => CloseReason::GoneAfterSslRequest,
+        (_, OpeningStage::Replied) => CloseReason::GoneAfterSslRequest,
         (_, OpeningStage::InMessage) => CloseReason::GoneInHandshake,
     };
     SessionEnd::new(reason, error.to_string())
 }
 
-fn timed_out(stage: OpeningStage) -> SessionEnd {
+fn timed_out(stage: OpeningStage, responder: &AnyResponder) -> SessionEnd {
     match stage {
         OpeningStage::Nothing => SessionEnd::new(
             CloseReason::Silent,
-            "the client sent nothing (a MySQL client waits for the server to speak first)",
+            format!("the client sent nothing ({})", responder.silence()),
         ),
-        OpeningStage::SslRequested => SessionEnd::new(
+        OpeningStage::Replied => SessionEnd::new(
             CloseReason::SilentAfterSslRequest,
             "the client sent nothing after its SSLRequest was granted",
         ),

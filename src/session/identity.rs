@@ -1,29 +1,27 @@
-//! Who a client is by its certificate: noted for people, and held against the database's rules.
+//! The identity of a client by its certificate: noted for people, and verified against the
+//! database's rules.
 //!
-//! Not here: whether the certificate is to be believed, which the handshake has decided.
+//! Not here: the verification of the certificate, which the handshake has done.
 
 use rustls::{CertRevocationListError, CertificateError, Error};
 use tokio_rustls::server::TlsStream;
 
 use super::end::SessionEnd;
 use crate::net::Buffered;
-use crate::preface::postgres::Startup;
+use crate::preface::{User, of};
 use crate::sessions::LiveSession;
 use crate::stats::CloseReason;
 use crate::tls::{ClientCertificate, ClientUser};
 
-/// The longest user name that Postgres does not cut (`NAMEDATALEN` less one), in bytes.
-const LONGEST_USER: usize = 63;
-
-/// Notes the certificate that a client showed in its handshake, and judges it by `client_names` and
-/// `client_user` of its database; `startup` is the StartupMessage of a Postgres client.
+/// Notes the certificate that a client showed in its handshake, and verifies it against `client_names` and
+/// `client_user` of its database; `login` is the login that the client has sent, if it has.
 ///
 /// # Errors
 /// The rule that keeps the client out.
 pub(super) fn check(
     stream: &TlsStream<Buffered>,
     entry: &LiveSession,
-    startup: Option<&[u8]>,
+    login: Option<&[u8]>,
 ) -> Result<(), SessionEnd> {
     let shown = stream.get_ref().1.peer_certificates();
     let Some(leaf) = shown.and_then(|chain| chain.first()) else {
@@ -41,38 +39,34 @@ pub(super) fn check(
             ),
         ));
     }
-    match (rules.client_user, startup) {
-        // Without a StartupMessage it is a CancelRequest, which names nobody.
+    match (rules.client_user, login) {
+        // Without a login it is a cancellation, which names no user.
         (None, _) | (_, None) => Ok(()),
-        (Some(ClientUser::Certificate), Some(startup)) => {
-            judge_user(user(startup).unwrap_or_default(), &certificate)
+        (Some(ClientUser::Certificate), Some(login)) => {
+            let user = of(entry.database.spec.protocol).user(login);
+            verify_user(user, &certificate)
         }
     }
 }
 
-/// The user of the StartupMessage at the start of these bytes.
-fn user(bytes: &[u8]) -> Option<&str> {
-    let length = u32::from_be_bytes(*bytes.first_chunk()?);
-    let message = bytes.get(..usize::try_from(length).ok()?)?;
-    Startup::parse(message).ok()?.user
-}
-
-fn judge_user(user: &str, certificate: &ClientCertificate) -> Result<(), SessionEnd> {
-    // The database would cut a longer name, and log in somebody else.
-    if certificate.common_name() == Some(user) && user.len() <= LONGEST_USER {
+fn verify_user(user: Option<User<'_>>, certificate: &ClientCertificate) -> Result<(), SessionEnd> {
+    let name = user.map_or("", |user| user.name);
+    let whole = user.is_none_or(|user| user.whole);
+    // The database would cut a longer name, and log in another user.
+    if whole && certificate.common_name() == Some(name) {
         return Ok(());
     }
     Err(SessionEnd::new(
         CloseReason::ClientUser,
         format!(
-            "client_user = \"certificate\": the user \"{user}\" is not the one common name (CN) of {}",
+            "client_user = \"certificate\": the user \"{name}\" is not the one common name (CN) of {}",
             certificate.shown
         ),
     ))
 }
 
-/// Why a client's certificate was refused in the handshake, in the words of the configuration;
-/// `None` where it was not.
+/// The reason why a client's certificate was refused in the handshake, in the words of the
+/// configuration; `None` where it was not.
 pub(super) fn refused(error: &Error) -> Option<&'static str> {
     Some(match error {
         Error::NoCertificatesPresented => {

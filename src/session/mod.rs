@@ -12,7 +12,7 @@ mod establish;
 mod flight;
 mod greet;
 mod identity;
-mod login;
+mod initiate;
 mod run;
 mod upgrade;
 

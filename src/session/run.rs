@@ -2,41 +2,38 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
-use tracing::warn;
+use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::accept::Accepted;
 use super::admit::gave_way;
 use super::answer;
 use super::choose::Choice;
-use super::connect::{Backends, ConnectParams};
+use super::connect::{ConnectParams, Ready};
 use super::context::SessionContext;
 use super::end::SessionEnd;
-use super::establish::Ready;
-use super::flight::{Flight, From};
-use super::identity;
-use super::upgrade::{Upgraded, upgrade};
+use super::establish::{Opened, counts};
+use super::flight::Flight;
+use super::upgrade::Upgraded;
 use crate::admission::Slot;
-use crate::config::ListenerProtocol;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
-use crate::handshake::{OpeningStage, TlsOpening};
-use crate::net::hangup::{Gone, hangup};
 use crate::net::relay::{Relay, RelayEnd};
 use crate::net::{Buffered, Stream, linger};
-use crate::route::database::Connecting;
-use crate::route::{Database, Protocol};
+use crate::preface::{Channel, TlsOpening};
+use crate::protocol::ListenerProtocol;
+use crate::sessions::SessionGuard;
 use crate::stats::CloseReason;
-use crate::tls::{TlsMode, error};
 
 /// Serves one client to its end.
 pub(super) fn run(
     gateway: Arc<Gateway>,
     listener: Arc<Listener>,
-    tcp: Accepted,
+    accepted: Accepted,
     client: SocketAddr,
 ) -> impl Future<Output = ()> + Send {
     let session = Session {
@@ -45,69 +42,57 @@ pub(super) fn run(
         gateway,
         listener,
     };
-    session.run(tcp)
+    // A box that is gone once bytes flow: an idle session carries nothing of its beginning.
+    let begun = Box::pin(session.begin(accepted));
+    async move {
+        let Some((session, open)) = begun.await else {
+            return;
+        };
+        let end = open.relay(&session).await;
+        session.report(end);
+    }
 }
 
 impl Session {
-    fn run(mut self, tcp: Accepted) -> impl Future<Output = ()> + Send {
-        // A box that is gone once bytes flow: an idle session carries nothing of its beginning.
-        let opening = Box::pin(async move {
-            // A box of its own: a client may take its time before it says anything to the backend.
-            let ready = Box::pin(self.open(tcp)).await;
-            let open = match ready {
-                Ok((choice, ready)) => self.establish(choice, ready).await,
-                Err(end) => Err(end),
-            };
-            match open {
-                Ok(open) => Some((self, open)),
-                Err(end) => {
-                    self.report(end);
-                    None
-                }
+    /// Goes on until bytes flow; reports the end of a session that does not come so far.
+    async fn begin(mut self, accepted: Accepted) -> Option<(Self, Open)> {
+        // A box of its own: a client may take its time before it says anything to the backend.
+        let ready = Box::pin(self.open(accepted)).await;
+        let open = match ready {
+            Ok((choice, ready)) => self.establish(choice, ready).await,
+            Err(end) => Err(end),
+        };
+        match open {
+            Ok(open) => Some((self, open)),
+            Err(end) => {
+                self.report(end);
+                None
             }
-        });
-        async move {
-            let Some((session, open)) = opening.await else {
-                return;
-            };
-            let end = open.relay(&session).await;
-            session.report(end);
         }
     }
 
-    /// From the first byte of the client to a connection with its database.
-    async fn open(&mut self, tcp: Accepted) -> Result<(Choice, Ready), SessionEnd> {
-        let tcp = tcp
+    /// From accept to a connection with the client's database.
+    async fn open(&mut self, accepted: Accepted) -> Result<(Choice, Ready), SessionEnd> {
+        let tcp = accepted
             .into_local()
             .map_err(|e| SessionEnd::new(CloseReason::Resources, e.to_string()))?;
         let deadline = self.context.accepted + self.settings.timeouts.handshake;
         let listener = self.listener.settings.load_full();
-        let (mut client, mut slot) = self.admit(tcp, listener.protocol, deadline).await?;
+        let (client, slot) = self.admit(tcp, listener.protocol, deadline).await?;
         if listener.protocol == ListenerProtocol::Tcp {
             drop(slot);
             let (tcp, _) = client.into_parts();
             return Box::pin(self.open_by_port(tcp, &listener, deadline)).await;
         }
-        let mut stage = OpeningStage::default();
-        let greeted = slot
-            .during(self.greet(&mut client, &listener, deadline, &mut stage))
-            .await;
-        let opening = match greeted {
-            Ok(Ok(opening)) => opening,
-            Ok(Err(refusal)) => return Err(Box::pin(answer::before_tls(client, refusal)).await),
-            Err(reason) => {
-                slot.surrender(&mut client);
-                let told = self.without_slot(client, Some(stage), gave_way(reason));
-                return Err(Box::pin(told).await);
-            }
-        };
+        let greeted = self.greet(client, &listener, slot, deadline);
+        let (client, opening, mut slot) = greeted.await?;
         let choice = match self.choose(&opening, &listener) {
             Ok(choice) => choice,
             Err(refusal) => {
                 let (context, gateway) = (&self.context, &self.gateway);
-                let told = answer::to_hello(client, &opening, refusal, context, gateway, deadline);
-                let told = Box::pin(slot.during(told)).await;
-                return Err(told.unwrap_or_else(gave_way));
+                let reply = answer::to_hello(client, &opening, refusal, context, gateway, deadline);
+                let end = Box::pin(slot.during(reply)).await;
+                return Err(end.unwrap_or_else(gave_way));
             }
         };
         let ready = tokio::select! {
@@ -118,7 +103,7 @@ impl Session {
         ready.map(|ready| (choice, ready))
     }
 
-    /// A client of a listener that relays by port: no name, no preface.
+    /// The same at a listener that relays by port: no name, no preface.
     async fn open_by_port(
         &mut self,
         tcp: TcpStream,
@@ -132,40 +117,14 @@ impl Session {
                 return Err(refusal);
             }
         };
-        let database = choice.entry.database.clone();
         self.note_ready();
-        let from = From::Port(database.spec.protocol);
-        let limit = self.settings.timeouts.connect;
-        let mut backends =
-            Backends::new(database.clone(), ConnectParams::default(), limit, deadline);
-        let story = async {
-            let connected = async {
-                let _connecting = self.begin_connect(&database)?;
-                backends.next().await
-            };
-            let connected = tokio::select! {
-                biased;
-                connected = connected => connected,
-                () = hangup(&tcp, Gone::Broken) => return Err(gone_while_connecting()),
-            };
-            match connected {
-                Ok(connected) => Ok(Ready {
-                    client: Stream::Tcp(tcp),
-                    flight: Flight::new(from, Bytes::new()),
-                    connected,
-                    backends,
-                    waits: None,
-                }),
-                Err(refusal) => {
-                    linger::close(tcp).await;
-                    Err(refusal)
-                }
-            }
-        };
+        let database = &choice.entry.database;
+        let flight = Flight::new(Channel::Port(database.spec.protocol), Bytes::new());
+        let params = ConnectParams::default();
         let ready = tokio::select! {
             biased;
             reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
-            ready = story => ready,
+            ready = self.connect(Stream::Tcp(tcp), flight, database, params, None, deadline) => ready,
         };
         ready.map(|ready| (choice, ready))
     }
@@ -179,31 +138,27 @@ impl Session {
         mut slot: Slot,
         deadline: Instant,
     ) -> Result<Ready, SessionEnd> {
-        let database = choice.entry.database.clone();
-        let (client, mut first, startup, from) = match &database.server_tls {
+        let database = &choice.entry.database;
+        let (client, mut first, channel, has_login) = match &database.server_tls {
             None => {
                 let (tcp, hello) = client.into_parts();
-                let from = From::Hello(opening.hello.wire_len);
-                (Stream::Tcp(tcp), hello, false, from)
+                let channel = Channel::Hello(opening.hello.wire_len);
+                (Stream::Tcp(tcp), hello, channel, false)
             }
             Some(tls) => {
                 let config = tls.config.clone();
-                let upgraded = upgrade(client, &opening, &database, config, deadline);
+                let upgraded = self.upgrade(client, &opening, choice, config, &mut slot, deadline);
                 let Upgraded {
-                    stream,
+                    client,
                     first,
-                    startup,
-                } = Box::pin(slot.during(upgraded)).await.map_err(gave_way)??;
-                self.context.note_tls(&stream);
-                let known = identity::check(&stream, &choice.entry, startup.then_some(&first))
-                    .and_then(|()| self.count(choice));
-                let client = Stream::server(stream);
-                if let Err(refusal) = known {
-                    let told =
-                        answer::instead_of_backend(client, &database, refusal, &self.context);
-                    return Err(Box::pin(told).await);
-                }
-                (client, first, startup, From::Inside(database.spec.protocol))
+                    has_login,
+                } = upgraded.await?;
+                (
+                    client,
+                    first,
+                    Channel::Inside(database.spec.protocol),
+                    has_login,
+                )
             }
         };
         self.note_ready();
@@ -211,41 +166,55 @@ impl Session {
         let slot = slot
             .settle()
             .filter(|_| !database.spec.tls.ends_client_tls());
-        let mut params = connect_params(&database, &opening);
-        let in_tunnel = startup && !opening.speaks_postgres();
-        if in_tunnel && database.spec.tls == TlsMode::Reencrypt {
-            params.login = Some(std::mem::take(&mut first));
+        let params = ConnectParams::new(database, &opening, has_login.then_some(&first));
+        if params.login.is_some() {
+            first = Bytes::new();
         }
-        let limit = self.settings.timeouts.connect;
-        let mut backends = Backends::new(database.clone(), params, limit, deadline);
-        let connected = async {
-            let connecting = self.begin_connect(&database)?;
-            Ok((backends.next().await?, connecting))
-        };
-        // Nobody reads from the client meanwhile.
-        let connected = tokio::select! {
-            biased;
-            connected = connected => connected,
-            () = hangup(client.tcp(), may_end(&database)) => return Err(gone_while_connecting()),
-        };
-        match connected {
-            Ok((connected, connecting)) => Ok(Ready {
-                client,
-                // A client that has said nothing yet may take its time before it does.
-                waits: (!first.is_empty()).then_some((connecting, slot)),
-                flight: Flight::new(from, first),
-                connected,
-                backends,
-            }),
-            Err(refusal) => {
-                let told = answer::instead_of_backend(client, &database, refusal, &self.context);
-                Err(Box::pin(told).await)
-            }
-        }
+        let flight = Flight::new(channel, first);
+        self.connect(client, flight, database, params, slot, deadline)
+            .await
     }
 
-    /// Closes so that the last bytes arrive, and tells what the end means.
-    pub(super) async fn finish(
+    /// Brings client and backend together until the backend has answered, in passthrough up to the
+    /// end of their handshake.
+    async fn establish(&mut self, choice: Choice, ready: Ready) -> Result<Open, SessionEnd> {
+        let opened = tokio::select! {
+            biased;
+            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
+            opened = self.until_established(&choice.entry, ready) => opened,
+        };
+        Open::new(choice, opened)
+    }
+
+    async fn until_established(
+        &mut self,
+        entry: &SessionGuard,
+        mut ready: Ready,
+    ) -> Result<Opened, SessionEnd> {
+        let database = &entry.database;
+        self.emit_opened(ready.connected.address, database);
+        entry.count_in(ready.backends.login_bytes());
+        let hello = u64::try_from(ready.flight.bytes().len()).unwrap_or(0);
+        let waits = ready.waits.take();
+        let (mut relay, refused) = self.until_answered(entry, ready).await?;
+        if hello > 0 && !database.spec.tls.ends_client_tls() {
+            // The handshake is between client and backend; it is up, as far as can be seen from
+            // here, once each has answered the other.
+            let timeouts = &self.settings.timeouts;
+            let deadline =
+                (self.context.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
+            match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
+                Ok(None) => {}
+                Ok(Some(end)) => return Err(Box::pin(self.close(relay, end, false)).await),
+                Err(_) => return Err(Box::pin(answer::stalled_handshake(relay, entry)).await),
+            }
+        }
+        drop(waits);
+        Ok((relay, refused))
+    }
+
+    /// Closes so that the last bytes arrive.
+    pub(super) async fn close(
         &self,
         relay: Relay,
         end: RelayEnd,
@@ -254,96 +223,61 @@ impl Session {
         if !relay.client_has_ended() {
             linger::close(relay.into_client()).await;
         }
-        self.classify(end, login_refused)
-    }
-
-    /// What the end of a relay means.
-    fn classify(&self, end: RelayEnd, login_refused: bool) -> SessionEnd {
         if login_refused {
-            let database = self.context.database.as_ref().map_or("", |d| &*d.name);
-            warn!(
-                database,
-                client = %self.context.client,
-                reason = %CloseReason::ScramChannelBinding,
-                "the backend refused a login because the client bound it to the gateway's certificate (SCRAM channel binding): let the client say channel_binding=disable, give gateway and backend the same certificate, or use passthrough"
-            );
+            self.context.warn_of_channel_binding();
             return SessionEnd::new(CloseReason::ScramChannelBinding, "");
         }
-        match end {
-            RelayEnd::Client => SessionEnd::new(CloseReason::ClientClosed, ""),
-            RelayEnd::Backend => SessionEnd::new(CloseReason::BackendClosed, ""),
-            RelayEnd::ClientLost(e) => SessionEnd::new(CloseReason::ClientLost, error::words(&e)),
-            RelayEnd::BackendLost(e) => SessionEnd::new(CloseReason::BackendLost, error::words(&e)),
-            RelayEnd::Idle => SessionEnd::new(CloseReason::Idle, "timeouts.idle"),
-        }
+        end.into()
     }
+}
 
-    /// Counts a client that begins to wait for a backend: a database may have as many of them as the
-    /// gateway may have handshakes, so that one whose backends are dead does not hold everything.
-    fn begin_connect(&self, database: &Database) -> Result<Connecting, SessionEnd> {
-        let limit = u32::try_from(self.settings.limits.max_handshakes).unwrap_or(u32::MAX);
-        database.live().connect(limit).ok_or_else(|| {
-            SessionEnd::new(
-                CloseReason::ConnectsFull,
-                format!(
-                    "{limit} clients (limits.max_handshakes) wait for the backends of {}",
-                    database.name
-                ),
-            )
+/// A session through which bytes flow.
+struct Open {
+    entry: SessionGuard,
+    relay: Relay,
+    /// Says whether the backend refused the login because of its channel binding, where that is
+    /// watched.
+    refused: Option<Arc<AtomicBool>>,
+}
+
+impl Open {
+    fn new(choice: Choice, opened: Result<Opened, SessionEnd>) -> Result<Self, SessionEnd> {
+        opened.map(|(relay, refused)| Self {
+            entry: choice.entry,
+            relay,
+            refused,
         })
     }
 
-    fn note_ready(&mut self) {
-        let now = Instant::now();
-        self.context.ready = Some(now);
-        let took = now - self.context.accepted;
-        self.listener.handshakes.observe(took);
-    }
-
-    fn report(self, end: SessionEnd) {
-        let log = self.settings.access;
-        self.context.report(end, &self.gateway, &self.listener, log);
-    }
-}
-
-/// What shows that a client of this database is gone while its backend is being reached.
-///
-/// One that has sent a hello for the backend, or a Postgres client's first message, needs an answer
-/// before it can go on. Any other may have said all it has to say, and ended its side.
-fn may_end(database: &Database) -> Gone {
-    let spec = &database.spec;
-    if spec.protocol == Protocol::Postgres || !spec.tls.ends_client_tls() {
-        Gone::Ended
-    } else {
-        Gone::Broken
-    }
-}
-
-fn gone_while_connecting() -> SessionEnd {
-    SessionEnd::new(
-        CloseReason::GoneWhileConnecting,
-        "the client hung up while its backend was being reached",
-    )
-}
-
-/// What a backend of this database needs before the client's bytes.
-fn connect_params(database: &Database, opening: &TlsOpening) -> ConnectParams {
-    let postgres = database.spec.protocol == Protocol::Postgres;
-    let ssl_request = match database.spec.tls {
-        TlsMode::Terminate => false,
-        TlsMode::Reencrypt => postgres,
-        // A hello that offers `postgresql` was made for direct TLS and goes on as it came; a
-        // tunnel's was not, and any Postgres takes it behind an SSLRequest.
-        TlsMode::Passthrough => postgres && (opening.ssl_request || !opening.speaks_postgres()),
-    };
-    let agreed = (database.spec.protocol == Protocol::Tls)
-        .then(|| opening.hello.alpn.first().cloned())
-        .flatten();
-    ConnectParams {
-        ssl_request,
-        sni: opening.hello.sni.name().cloned(),
-        alpn: agreed,
-        login: None,
+    /// Moves bytes until one side ends or the session is cut, and delivers the last of them.
+    fn relay(self, session: &Session) -> impl Future<Output = SessionEnd> + Send {
+        let Self {
+            entry,
+            mut relay,
+            refused,
+        } = self;
+        // A block uses in place what it captures; an async fn would keep a second copy of each
+        // argument for as long as the session lasts.
+        async move {
+            let idle = session.settings.timeouts.idle;
+            let counts = counts(&entry);
+            let end = tokio::select! {
+                biased;
+                reason = entry.wait_cut() => Err(reason),
+                end = relay.run(counts, idle) => Ok(end),
+            };
+            let end = match end {
+                Ok(end) => {
+                    let refused = refused.is_some_and(|refused| refused.load(Relaxed));
+                    Box::pin(session.close(relay, end, refused)).await
+                }
+                Err(reason) => SessionEnd::new(reason, ""),
+            };
+            // Named as a whole, or the block would capture only what it borrows, and the session's
+            // choice would be dropped before it begins.
+            drop(entry);
+            end
+        }
     }
 }
 

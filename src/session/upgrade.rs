@@ -1,78 +1,122 @@
 //! Ending the client's TLS at the gateway, before any backend is dialled: a client that stalls in
 //! its handshake costs no backend a connection.
 
+use std::io;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::Session;
+use super::admit::gave_way;
 use super::answer;
+use super::choose::Choice;
 use super::end::SessionEnd;
 use super::identity;
-use crate::handshake::TlsOpening;
-use crate::net::{Buffered, linger};
-use crate::preface::postgres::{Responder, Step};
-use crate::route::{Database, Protocol};
+use crate::admission::Slot;
+use crate::net::{Buffered, Stream, linger};
+use crate::preface::{
+    AnyResponder, Channel, MessageKind, Requests, Responder, ResponderStep, TlsOpening, of,
+};
+use crate::protocol::Protocol;
+use crate::route::Database;
 use crate::stats::CloseReason;
 use crate::tls::{TlsMode, error};
 use crate::wire;
 
-/// Room made for each read of a StartupMessage, in bytes: more than nearly all of them.
-const STARTUP_CHUNK: usize = 1024;
+/// Room made for each read of a client's first message, in bytes: more than nearly all of them.
+const MESSAGE_CHUNK: usize = 1024;
 
 /// A client whose TLS ends here.
 pub(super) struct Upgraded {
-    pub(super) stream: Box<TlsStream<Buffered>>,
+    pub(super) client: Stream,
     /// Plaintext that was read already and is for the backend.
     pub(super) first: Bytes,
-    /// That plaintext is a Postgres StartupMessage.
-    pub(super) startup: bool,
+    /// Whether that plaintext begins with a login.
+    pub(super) has_login: bool,
 }
 
-/// Completes the client's handshake for its database and, for Postgres, reads its first message.
-///
-/// On failure the client is closed, after an alert where TLS itself failed.
-///
-/// # Errors
-/// Why the handshake, or the wait for the first message, failed.
-pub(super) async fn upgrade(
+impl Session {
+    /// Completes the client's handshake for its database, reads its first message where the
+    /// protocol has one, and verifies that it may come in.
+    ///
+    /// # Errors
+    /// The handshake or the wait for the first message failed, or a rule of the database keeps the
+    /// client out. It is closed, after an alert where TLS itself failed.
+    pub(super) async fn upgrade(
+        &mut self,
+        client: Buffered,
+        opening: &TlsOpening,
+        choice: &Choice,
+        config: Arc<ServerConfig>,
+        slot: &mut Slot,
+        deadline: Instant,
+    ) -> Result<Upgraded, SessionEnd> {
+        let database = &choice.entry.database;
+        let handshake = handshake(client, opening, database, config, deadline);
+        let (stream, first, has_login) =
+            Box::pin(slot.during(handshake)).await.map_err(gave_way)??;
+        self.context.note_tls(&stream);
+        let allowed = identity::check(&stream, &choice.entry, has_login.then_some(&first))
+            .and_then(|()| self.count(choice));
+        let client = Stream::server(stream);
+        if let Err(refusal) = allowed {
+            let channel = Channel::Inside(database.spec.protocol);
+            let reply = answer::instead_of_backend(client, channel, refusal, &self.context);
+            return Err(Box::pin(reply).await);
+        }
+        Ok(Upgraded {
+            client,
+            first,
+            has_login,
+        })
+    }
+}
+
+/// Completes the client's handshake and reads its first message; gives the plaintext that was read
+/// and whether it begins with a login.
+async fn handshake(
     client: Buffered,
     opening: &TlsOpening,
     database: &Database,
     config: Arc<ServerConfig>,
     deadline: Instant,
-) -> Result<Upgraded, SessionEnd> {
+) -> Result<(Box<TlsStream<Buffered>>, Bytes, bool), SessionEnd> {
     let protocol = database.spec.protocol;
     let config = match agree_to_alpn(config, protocol, &opening.hello.alpn) {
         Ok(config) => config,
         Err(refusal) => {
-            answer::say(client, &refusal.alert().record()).await;
+            answer::reply(client, &refusal.alert().record()).await;
             return Err(refusal);
         }
     };
     let mut stream = accept(client, config, deadline).await?;
     let mut first = BytesMut::new();
-    let mut startup = false;
-    if protocol == Protocol::Postgres {
-        // In reencrypt the backend would refuse a request for encryption inside TLS, so it is
-        // answered here. In terminate it is the backend's own to answer: a client in a tunnel may
-        // want TLS with the database itself. That TLS would hide who the client says it is.
-        let answer =
-            database.spec.tls == TlsMode::Reencrypt || database.spec.rare.client_user.is_some();
-        let read = timeout_at(deadline, read_startup(&mut stream, &mut first, answer)).await;
-        let refusal = match read {
-            Ok(Ok(message)) => {
-                startup = message == First::Startup;
+    let mut has_login = false;
+    // In reencrypt the backend would refuse a request for encryption inside TLS, so the gateway
+    // declines it. In terminate the backend answers: a client in a tunnel may want TLS with the
+    // database itself. That TLS would hide which user the client logs in as.
+    let spec = &database.spec;
+    let requests = if spec.tls == TlsMode::Reencrypt || spec.rare.client_user.is_some() {
+        Requests::Decline
+    } else {
+        Requests::Pass
+    };
+    if let Some(responder) = of(protocol).responder_inside_tls(requests) {
+        let read = read_message(&mut stream, &mut first, responder);
+        let refusal = match timeout_at(deadline, read).await {
+            Ok(Ok(kind)) => {
+                has_login = kind == MessageKind::Login;
                 None
             }
             Ok(Err(refusal)) => Some(refusal),
             Err(_) => Some(SessionEnd::new(
                 CloseReason::StartupTimeout,
-                "TLS is up, but no StartupMessage came",
+                "TLS is up, but no login came",
             )),
         };
         if let Some(refusal) = refusal {
@@ -80,25 +124,22 @@ pub(super) async fn upgrade(
             return Err(refusal);
         }
     }
-    Ok(Upgraded {
-        stream: Box::new(stream),
-        first: first.freeze(),
-        startup,
-    })
+    Ok((Box::new(stream), first.freeze(), has_login))
 }
 
-/// A refusal in words for a Postgres client: ends its TLS, waits for its StartupMessage.
+/// Ends the TLS of a client and waits for its login, to which a refusal in words can be the answer.
 ///
 /// `None` if the client did not get that far, or only wanted to cancel something.
 pub(super) async fn for_words(
     client: Buffered,
     config: Arc<ServerConfig>,
+    responder: AnyResponder,
     deadline: Instant,
 ) -> Option<TlsStream<Buffered>> {
     let mut stream = accept(client, config, deadline).await.ok()?;
     let mut first = BytesMut::new();
-    let read = timeout_at(deadline, read_startup(&mut stream, &mut first, true)).await;
-    matches!(read, Ok(Ok(First::Startup))).then_some(stream)
+    let read = timeout_at(deadline, read_message(&mut stream, &mut first, responder)).await;
+    matches!(read, Ok(Ok(MessageKind::Login))).then_some(stream)
 }
 
 async fn accept(
@@ -122,7 +163,7 @@ async fn accept(
 }
 
 /// The end of a handshake that failed: over the client's certificate, or over anything else.
-fn failed(error: &std::io::Error) -> SessionEnd {
+fn failed(error: &io::Error) -> SessionEnd {
     let tls = error.get_ref().and_then(|e| e.downcast_ref());
     match (tls, tls.and_then(identity::refused)) {
         (_, Some(why)) => SessionEnd::new(CloseReason::ClientCertificate, why),
@@ -133,9 +174,8 @@ fn failed(error: &std::io::Error) -> SessionEnd {
 
 /// The configuration that answers what the client offers by ALPN.
 ///
-/// For databases that are only known to speak TLS the gateway cannot know the application
-/// protocol, and some clients insist on one (h2 for etcd, tds/8.0 for SQL Server): it agrees to
-/// what the client likes best. Everywhere else a client that offers only other protocols was led
+/// For a database of an unknown application protocol the gateway agrees to the client's first
+/// choice. Everywhere else a client that offers only other protocols was led
 /// astray, perhaps on purpose (the ALPACA attack), and is refused (RFC 7301 section 3.2).
 ///
 /// # Errors
@@ -148,7 +188,7 @@ fn agree_to_alpn(
     let Some(favourite) = offered.first() else {
         return Ok(config);
     };
-    if protocol == Protocol::Tls {
+    if of(protocol).agrees_to_any_alpn() {
         let mut config = ServerConfig::clone(&config);
         config.alpn_protocols = vec![favourite.clone()];
         return Ok(Arc::new(config));
@@ -166,56 +206,37 @@ fn agree_to_alpn(
     ))
 }
 
-/// Reads a Postgres client's first message inside TLS into `input`, answering its requests for
-/// encryption with `N` if `answer_requests`.
+/// Reads a client's first message inside TLS into `input`, and replies on the way.
 ///
 /// # Errors
-/// The reason why there is no such message.
-async fn read_startup<S: AsyncRead + AsyncWrite + Unpin>(
+/// The client sent no such message.
+async fn read_message<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     input: &mut BytesMut,
-    answer_requests: bool,
-) -> Result<First, SessionEnd> {
-    let mut responder = Responder::inside_tls();
+    mut responder: AnyResponder,
+) -> Result<MessageKind, SessionEnd> {
+    let lost = |e: io::Error| gone(&error::words(&e));
     loop {
         let step = responder
             .advance(input)
             .map_err(|e| SessionEnd::new(CloseReason::BadPreface, format!("inside TLS: {e}")))?;
         match step {
-            Step::NeedMore => {}
-            Step::Reply { .. } if !answer_requests => return Ok(First::Request),
-            Step::Reply { reply, .. } => {
-                // A request is all of the input, or it is an error.
-                input.clear();
-                stream
-                    .write_all(&[reply])
-                    .await
-                    .map_err(|e| gone(&error::words(&e)))?;
-                stream.flush().await.map_err(|e| gone(&error::words(&e)))?;
+            ResponderStep::NeedMore => {}
+            ResponderStep::Reply { consumed, reply } => {
+                input.advance(consumed);
+                stream.write_all(&reply).await.map_err(lost)?;
+                stream.flush().await.map_err(lost)?;
+                continue;
             }
-            Step::Cancel(_) => return Ok(First::Cancel),
-            Step::Startup(_) => return Ok(First::Startup),
-            Step::StartTls => return Err(gone("TLS inside TLS")),
+            ResponderStep::Message(message) => return Ok(message.kind),
+            ResponderStep::StartTls => return Err(gone("TLS inside TLS")),
         }
         // The responder bounds what it waits for; this bounds what one read may add.
-        input.reserve(STARTUP_CHUNK);
-        match stream.read_buf(input).await {
-            Ok(0) => return Err(gone("the client hung up")),
-            Ok(_) => {}
-            Err(e) => return Err(gone(&error::words(&e))),
+        input.reserve(MESSAGE_CHUNK);
+        if stream.read_buf(input).await.map_err(lost)? == 0 {
+            return Err(gone("the client hung up"));
         }
     }
-}
-
-/// A Postgres client's first message inside TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum First {
-    /// A StartupMessage.
-    Startup,
-    /// A CancelRequest.
-    Cancel,
-    /// A request for encryption inside TLS, left unanswered.
-    Request,
 }
 
 fn gone(why: &str) -> SessionEnd {

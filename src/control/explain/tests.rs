@@ -52,7 +52,7 @@ fn an_explanation_ends_as_the_decision_does() {
                     ListenerProtocol::Tcp => Shown::Port,
                     _ => Shown::Hello {
                         sni: &sni,
-                        postgres: false,
+                        speaks: None,
                     },
                 };
                 let default = settings.default.as_deref();

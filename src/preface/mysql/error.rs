@@ -1,6 +1,7 @@
 //! The error packet (`ERR_Packet`), with which a server refuses at any time.
 
-use super::{MysqlError, packet::encode};
+use super::{MysqlError, SECURE_TRANSPORT_REQUIRED, packet::encode};
+use crate::preface::{Refusal, RefusalKind};
 use crate::wire::{Reader, Short};
 
 /// The first byte of an error's payload.
@@ -9,7 +10,27 @@ pub(super) const MARK: u8 = 0xff;
 /// The most bytes kept of a message; servers send at most 512.
 const MAX_MESSAGE: usize = 512;
 
-/// Why a server refuses.
+/// A refusal as an error packet; code and SQLSTATE are those of a server that refuses for the same
+/// reason (MySQL documentation, "Server Error Message Reference").
+pub(super) fn refusal(refusal: &Refusal<'_>) -> ErrPacket {
+    let (code, sqlstate) = match refusal.kind {
+        RefusalKind::NeedsTls => (SECURE_TRANSPORT_REQUIRED, b"HY000"),
+        RefusalKind::Denied => (1045, b"28000"),
+        RefusalKind::Busy => (1040, b"08004"),
+        RefusalKind::NoName
+        | RefusalKind::Rejected
+        | RefusalKind::WrongProtocol
+        | RefusalKind::Unavailable
+        | RefusalKind::Unanswered => (1105, b"HY000"),
+    };
+    ErrPacket {
+        code,
+        sqlstate: Some(*sqlstate),
+        message: refusal.message.clone().into_bytes(),
+    }
+}
+
+/// A server's refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrPacket {
     /// The server's error code, such as 1040.

@@ -1,6 +1,8 @@
 //! Tests of the MySQL preface: captured openings, every cut, and what must be refused.
 
 use super::*;
+use crate::preface::{RefusalKind, Responder as _};
+use crate::tls::Alert;
 
 /// What a MariaDB 10.11 greets with, from a capture.
 const MARIADB: &[u8] = b"\x64\0\0\0\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x05\0\0\0|68V'_)L\0\
@@ -51,7 +53,7 @@ fn opening(input: &[u8]) -> Result<ServerOpening, MysqlError> {
 }
 
 /// The answer to a client's bytes, the same when they come one by one.
-fn advance(inside_tls: bool, input: &[u8]) -> Result<Step, MysqlError> {
+fn advance(inside_tls: bool, input: &[u8]) -> Result<ResponderStep, MysqlError> {
     let start = || {
         if inside_tls {
             Responder::inside_tls()
@@ -63,12 +65,12 @@ fn advance(inside_tls: bool, input: &[u8]) -> Result<Step, MysqlError> {
     let mut responder = start();
     for end in 0..=input.len() {
         let answer = responder.advance(&input[..end]);
-        if answer != Ok(Step::NeedMore) {
+        if answer != Ok(ResponderStep::NeedMore) {
             assert_eq!(answer, whole);
             return answer;
         }
     }
-    assert_eq!(whole, Ok(Step::NeedMore));
+    assert_eq!(whole, Ok(ResponderStep::NeedMore));
     whole
 }
 
@@ -284,17 +286,23 @@ fn captured_requests_for_tls() {
         (&packet(1, &[0, 8, 0, 0, 1]), 0x0800),
     ];
     for (wire, capabilities) in rows {
-        let step = Step::SslRequest {
+        let payload = Packet::read(wire).unwrap().unwrap().payload;
+        let first = ClientFirst::SslRequest { capabilities };
+        assert_eq!(ClientFirst::parse(payload), Ok(first));
+        let step = ResponderStep::Reply {
             consumed: wire.len(),
-            capabilities,
+            reply: Bytes::new(),
         };
         assert_eq!(advance(false, wire), Ok(step.clone()));
         // The hello may come with it, and waits until the request has been dropped.
         let mut responder = Responder::default();
         let both = [wire, b"\x16\x03\x01"].concat();
         assert_eq!(responder.advance(&both), Ok(step));
-        assert_eq!(responder.advance(&[]), Ok(Step::NeedMore));
-        assert_eq!(responder.advance(&both[wire.len()..]), Ok(Step::StartTls));
+        assert_eq!(responder.advance(&[]), Ok(ResponderStep::NeedMore));
+        assert_eq!(
+            responder.advance(&both[wire.len()..]),
+            Ok(ResponderStep::StartTls)
+        );
         assert_eq!(
             responder.advance(b"\x01\0\0\x02"),
             Err(MysqlError::NotTls(1))
@@ -325,12 +333,15 @@ fn logins() {
         ),
     ];
     for (inside_tls, wire, capabilities, user) in rows {
-        let step = Step::Response {
-            consumed: wire.len(),
-            seq: wire[3],
-            capabilities,
-            user: user.to_vec(),
-        };
+        let payload = Packet::read(&wire).unwrap().unwrap().payload;
+        let user = user.to_vec();
+        let first = ClientFirst::Response { capabilities, user };
+        assert_eq!(ClientFirst::parse(payload), Ok(first));
+        let step = ResponderStep::Message(Message {
+            protocol: Protocol::Mysql,
+            kind: MessageKind::Login,
+            len: wire.len(),
+        });
         assert_eq!(advance(inside_tls, &wire), Ok(step));
     }
 }
@@ -368,4 +379,35 @@ fn what_no_client_may_say() {
         let answer = advance(inside_tls, &wire);
         assert_eq!(answer, Err(error), "{}", wire.escape_ascii());
     }
+}
+
+#[test]
+fn a_responder_speaks_first_and_refuses_behind_the_clients_packet() {
+    let scramble = [7; SCRAMBLE];
+    let mut responder = Responder::greeting(&Profile::MYSQL, 9, &scramble);
+    let refusal = Refusal {
+        kind: RefusalKind::NeedsTls,
+        alert: Alert::InternalError,
+        name: "db",
+        message: "TLS is required".to_owned(),
+        detail: None,
+        hint: None,
+    };
+    let unread = responder.refuse(b"", &refusal);
+    assert_eq!(Packet::read(&unread).unwrap().unwrap().seq, 0);
+    let greeting = ResponderStep::Reply {
+        consumed: 0,
+        reply: Profile::MYSQL.greeting(9, &scramble).into(),
+    };
+    assert_eq!(responder.advance(b""), Ok(greeting));
+    assert_eq!(responder.advance(b""), Ok(ResponderStep::NeedMore));
+    let refused = responder.refuse(&response(1, 0x8200, b"ann"), &refusal);
+    let packet = Packet::read(&refused).unwrap().unwrap();
+    assert_eq!(packet.seq, 2);
+    let error = ErrPacket::parse(packet.payload).unwrap();
+    assert_eq!(error.code, SECURE_TRANSPORT_REQUIRED);
+    assert_eq!(error.message, b"TLS is required");
+    responder.advance(&ssl_request(0, 45)).unwrap();
+    let alert = Alert::InternalError.record();
+    assert_eq!(responder.refuse(b"", &refusal), alert);
 }

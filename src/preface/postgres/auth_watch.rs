@@ -7,19 +7,8 @@
 //! Source: Postgres documentation, "Message Formats" (the authentication requests, `ErrorResponse`) and
 //! "SASL Authentication"; RFC 5802 section 6 (channel binding).
 
+use crate::preface::LoginEvent;
 use crate::wire::Reader;
-
-/// What the bytes so far say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum AuthEvent {
-    /// Authentication goes on: feed more.
-    #[default]
-    Watching,
-    /// It has ended, well or with another error, or this is not Postgres. Final.
-    Done,
-    /// The backend refused the login because of the channel binding. Final.
-    ChannelBindingFailed,
-}
 
 /// The most bytes kept of an `ErrorResponse`: code and message stand at its beginning.
 const MAX_KEPT: usize = 1024;
@@ -33,7 +22,7 @@ const INVALID_AUTHORIZATION: &[u8] = b"28000";
 /// Watches the bytes that a backend sends until it has authenticated the client.
 #[derive(Debug, Default)]
 pub struct AuthWatch {
-    event: AuthEvent,
+    event: LoginEvent,
     /// The type byte and the length word of the current message, as far as they have come.
     header: Vec<u8>,
     /// The beginning of its body, where the type makes it worth it.
@@ -47,9 +36,9 @@ impl AuthWatch {
     ///
     /// The work is bounded by the length of `input`, the memory by about 1 KiB. The answer does
     /// not depend on how the bytes were cut.
-    pub fn feed(&mut self, input: &[u8]) -> AuthEvent {
+    pub fn feed(&mut self, input: &[u8]) -> LoginEvent {
         let mut reader = Reader::new(input);
-        while self.event == AuthEvent::Watching && !reader.is_empty() {
+        while self.event == LoginEvent::Watching && !reader.is_empty() {
             if self.left == 0 {
                 self.event = self.read_header(&mut reader);
             } else {
@@ -59,7 +48,7 @@ impl AuthWatch {
         self.event
     }
 
-    fn read_header(&mut self, reader: &mut Reader<'_>) -> AuthEvent {
+    fn read_header(&mut self, reader: &mut Reader<'_>) -> LoginEvent {
         if self.header.is_empty() {
             self.kept.clear();
         }
@@ -71,24 +60,24 @@ impl AuthWatch {
             header.u8(),
             Ok(b'R' | b'E' | b'N' | b'S' | b'v' | b'K' | b'Z')
         ) {
-            return AuthEvent::Done;
+            return LoginEvent::Done;
         }
         let Ok(length) = header.u32() else {
-            return AuthEvent::Watching;
+            return LoginEvent::Watching;
         };
         // The length counts its own 4 bytes.
         match usize::try_from(length).ok().and_then(|n| n.checked_sub(4)) {
-            None => AuthEvent::Done,
-            Some(body) if body > MAX_BODY => AuthEvent::Done,
+            None => LoginEvent::Done,
+            Some(body) if body > MAX_BODY => LoginEvent::Done,
             Some(0) => self.end_of_message(),
             Some(body) => {
                 self.left = body;
-                AuthEvent::Watching
+                LoginEvent::Watching
             }
         }
     }
 
-    fn read_body(&mut self, reader: &mut Reader<'_>) -> AuthEvent {
+    fn read_body(&mut self, reader: &mut Reader<'_>) -> LoginEvent {
         let part = reader.take_up_to(self.left);
         self.left -= part.len();
         let worth_keeping = match self.header.first() {
@@ -102,21 +91,23 @@ impl AuthWatch {
         if self.left == 0 {
             self.end_of_message()
         } else {
-            AuthEvent::Watching
+            LoginEvent::Watching
         }
     }
 
-    fn end_of_message(&mut self) -> AuthEvent {
+    fn end_of_message(&mut self) -> LoginEvent {
         let message_type = self.header.first().copied();
         self.header.clear();
         match message_type {
             Some(b'R') => match Reader::new(&self.kept).u32() {
-                Ok(0) | Err(_) => AuthEvent::Done, // AuthenticationOk, or no legal message
-                Ok(_) => AuthEvent::Watching,
+                Ok(0) | Err(_) => LoginEvent::Done, // AuthenticationOk, or no legal message
+                Ok(_) => LoginEvent::Watching,
             },
-            Some(b'E') if is_channel_binding_failure(&self.kept) => AuthEvent::ChannelBindingFailed,
-            Some(b'E') => AuthEvent::Done,
-            _ => AuthEvent::Watching,
+            Some(b'E') if is_channel_binding_failure(&self.kept) => {
+                LoginEvent::ChannelBindingFailed
+            }
+            Some(b'E') => LoginEvent::Done,
+            _ => LoginEvent::Watching,
         }
     }
 }
@@ -149,7 +140,7 @@ fn is_channel_binding_failure(fields: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use AuthEvent::{ChannelBindingFailed, Done, Watching};
+    use LoginEvent::{ChannelBindingFailed, Done, Watching};
 
     fn frame(message_type: u8, body: &[u8]) -> Vec<u8> {
         let length = u32::try_from(body.len() + 4).unwrap();
@@ -166,7 +157,7 @@ mod tests {
     }
 
     /// The event after all of `input`, which must not depend on how it was cut.
-    fn watch(input: &[u8]) -> AuthEvent {
+    fn watch(input: &[u8]) -> LoginEvent {
         let event = AuthWatch::default().feed(input);
         for size in [1, 2, 3, 7, 1000] {
             let mut watch = AuthWatch::default();

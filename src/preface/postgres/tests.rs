@@ -1,5 +1,6 @@
 //! Tests of the Postgres preface: every way to cut a first message, and what must be refused.
 
+use super::responder::*;
 use super::*;
 
 const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
@@ -10,15 +11,18 @@ fn first_message(code: u32, rest: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), &code.to_be_bytes()[..], rest].concat()
 }
 
-/// Feeds `input` byte by byte; the first answer that is not [`Step::NeedMore`], and its length.
-fn bytewise(mut responder: Responder, input: &[u8]) -> (Result<Step, PrefaceError>, usize) {
+/// Feeds `input` byte by byte; the first answer that is not [`ResponderStep::NeedMore`], and its length.
+fn bytewise(
+    mut responder: Responder,
+    input: &[u8],
+) -> (Result<ResponderStep, PrefaceError>, usize) {
     for end in 0..=input.len() {
         let answer = responder.advance(&input[..end]);
-        if answer != Ok(Step::NeedMore) {
+        if answer != Ok(ResponderStep::NeedMore) {
             return (answer, end);
         }
     }
-    (Ok(Step::NeedMore), input.len())
+    (Ok(ResponderStep::NeedMore), input.len())
 }
 
 fn clear() -> Responder {
@@ -28,72 +32,78 @@ fn clear() -> Responder {
 /// A client that has asked for TLS and got an `S`.
 fn after_s() -> Responder {
     let mut responder = clear();
-    let granted = Step::Reply {
+    let granted = ResponderStep::Reply {
         consumed: 8,
-        reply: b'S',
+        reply: Bytes::from_static(b"S"),
     };
     assert_eq!(responder.advance(&SSL_REQUEST), Ok(granted));
-    assert!(responder.ssl_requested());
+    assert!(responder.requested_tls().is_some());
     responder
 }
 
 /// A client that has asked for GSSAPI encryption and got an `N`.
 fn after_gss(mut responder: Responder) -> Responder {
-    let refused = Step::Reply {
+    let refused = ResponderStep::Reply {
         consumed: 8,
-        reply: b'N',
+        reply: Bytes::from_static(b"N"),
     };
     assert_eq!(responder.advance(&GSSENC_REQUEST), Ok(refused));
-    assert!(!responder.ssl_requested());
+    assert!(responder.requested_tls().is_none());
     responder
 }
 
 #[test]
 fn legal_openings_are_answered_when_complete_and_not_before() {
-    let granted = Step::Reply {
+    let granted = ResponderStep::Reply {
         consumed: 8,
-        reply: b'S',
+        reply: Bytes::from_static(b"S"),
     };
-    let refused = Step::Reply {
+    let refused = ResponderStep::Reply {
         consumed: 8,
-        reply: b'N',
+        reply: Bytes::from_static(b"N"),
     };
     let startup = |code: u32| first_message(code, b"user\0ann\0database\0shop\0\0");
     let cancel = |key: usize| first_message(CANCEL_REQUEST_CODE, &vec![7; 4 + key]);
     let longest = first_message(0x0003_0000, &vec![0; MAX_STARTUP - 8]);
-    let everywhere: [(Vec<u8>, Step); 9] = [
-        (startup(0x0003_0000), Step::Startup(32)),
-        (startup(0x0003_0002), Step::Startup(32)),
-        (startup(0x0003_270f), Step::Startup(32)),
-        (longest, Step::Startup(10_004)),
-        (first_message(0x0003_0000, b""), Step::Startup(8)),
-        (cancel(4), Step::Cancel(16)),
-        (cancel(32), Step::Cancel(44)),
-        (cancel(256), Step::Cancel(268)),
-        (GSSENC_REQUEST.to_vec(), refused),
+    let everywhere: [(Vec<u8>, ResponderStep); 9] = [
+        (startup(0x0003_0000), message(MessageKind::Login, 32)),
+        (startup(0x0003_0002), message(MessageKind::Login, 32)),
+        (startup(0x0003_270f), message(MessageKind::Login, 32)),
+        (longest, message(MessageKind::Login, 10_004)),
+        (
+            first_message(0x0003_0000, b""),
+            message(MessageKind::Login, 8),
+        ),
+        (cancel(4), message(MessageKind::Cancel, 16)),
+        (cancel(32), message(MessageKind::Cancel, 44)),
+        (cancel(256), message(MessageKind::Cancel, 268)),
+        (GSSENC_REQUEST.to_vec(), refused.clone()),
     ];
     for (input, step) in everywhere {
         for responder in [clear(), Responder::inside_tls()] {
-            assert_eq!(bytewise(responder, &input), (Ok(step), input.len()));
+            assert_eq!(bytewise(responder, &input), (Ok(step.clone()), input.len()));
         }
     }
     for responder in [clear(), after_gss(clear())] {
-        assert_eq!(bytewise(responder, &SSL_REQUEST), (Ok(granted), 8));
+        assert_eq!(bytewise(responder, &SSL_REQUEST), (Ok(granted.clone()), 8));
     }
     for responder in [Responder::inside_tls(), after_gss(Responder::inside_tls())] {
-        assert_eq!(bytewise(responder, &SSL_REQUEST), (Ok(refused), 8));
+        assert_eq!(bytewise(responder, &SSL_REQUEST), (Ok(refused.clone()), 8));
     }
     for mut responder in [clear(), after_s(), after_gss(clear())] {
-        assert_eq!(responder.advance(b""), Ok(Step::NeedMore));
+        assert_eq!(responder.advance(b""), Ok(ResponderStep::NeedMore));
         assert_eq!(
             bytewise(responder, b"\x16\x03\x01"),
-            (Ok(Step::StartTls), 1)
+            (Ok(ResponderStep::StartTls), 1)
         );
     }
     // Inside TLS, `N` to one request leaves room for the other and for what was meant all along.
     let mut inside = after_gss(Responder::inside_tls());
     assert_eq!(inside.advance(&SSL_REQUEST), Ok(refused));
-    assert_eq!(inside.advance(&startup(0x0003_0000)), Ok(Step::Startup(32)));
+    assert_eq!(
+        inside.advance(&startup(0x0003_0000)),
+        Ok(message(MessageKind::Login, 32))
+    );
 }
 
 #[test]
@@ -103,7 +113,7 @@ fn what_follows_a_startup_message_is_left_alone() {
     for end in message.len()..=longer.len() {
         assert_eq!(
             clear().advance(&longer[..end]),
-            Ok(Step::Startup(message.len()))
+            Ok(super::responder::message(MessageKind::Login, message.len()))
         );
     }
 }
@@ -232,11 +242,11 @@ fn only_s_lets_tls_start_with_a_backend() {
         assert_eq!(read_ssl_reply(byte), expected);
     }
     let mut responder = clear();
-    let Ok(Step::Reply { reply, .. }) = responder.advance(&SSL_REQUEST) else {
+    let Ok(ResponderStep::Reply { reply, .. }) = responder.advance(&SSL_REQUEST) else {
         panic!("no reply to our own request");
     };
     assert_eq!(
-        read_ssl_reply(reply),
+        read_ssl_reply(reply[0]),
         Ok(()),
         "the two halves understand each other"
     );

@@ -168,7 +168,8 @@ pub(super) async fn send(opener: &Opener, address: SocketAddr, limit: Duration) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::preface::postgres::{Responder, Step};
+    use crate::preface::postgres;
+    use crate::preface::{Message, MessageKind, Responder, ResponderStep};
 
     #[test]
     fn answers_tell_who_it_is() {
@@ -201,7 +202,12 @@ mod tests {
 
     #[test]
     fn the_login_is_a_login() {
-        let step = Responder::default().advance(STARTUP);
-        assert_eq!(step, Ok(Step::Startup(STARTUP.len())));
+        let step = postgres::Responder::default().advance(STARTUP);
+        let login = ResponderStep::Message(Message {
+            protocol: crate::protocol::Protocol::Postgres,
+            kind: MessageKind::Login,
+            len: STARTUP.len(),
+        });
+        assert_eq!(step, Ok(login));
     }
 }

@@ -7,8 +7,9 @@
 use bson::rawdoc;
 
 use crate::preface::mysql::{ClientFirst, ErrPacket, Packet, SECURE_TRANSPORT_REQUIRED};
-use crate::preface::postgres::{ErrorResponse, Responder, Startup, Step};
+use crate::preface::postgres::{self, ErrorResponse, Startup};
 use crate::preface::sniff::{self, Spoken};
+use crate::preface::{Message, MessageKind, Responder, ResponderStep};
 use crate::probe::hint::Hint;
 use crate::wire::Reader;
 
@@ -103,10 +104,15 @@ fn mysql(bytes: &[u8]) -> Option<FirstMessage> {
 }
 
 fn postgres(bytes: &[u8]) -> Option<FirstMessage> {
-    match Responder::inside_tls().advance(bytes).ok()? {
-        Step::Startup(length) => {
+    let step = postgres::Responder::inside_tls().advance(bytes).ok()?;
+    match step {
+        ResponderStep::Message(Message {
+            kind: MessageKind::Login,
+            len,
+            ..
+        }) => {
             let mut words = FirstMessage::new(STARTUP, FIRST_WORDS);
-            let startup = Startup::parse(Reader::new(bytes).take_up_to(length)).ok()?;
+            let startup = Startup::parse(Reader::new(bytes).take_up_to(len)).ok()?;
             for (name, value) in [
                 ("user", startup.user),
                 ("database", startup.database),
@@ -118,11 +124,11 @@ fn postgres(bytes: &[u8]) -> Option<FirstMessage> {
             }
             Some(words)
         }
-        Step::Cancel(_) => Some(FirstMessage::new("CancelRequest", FIRST_WORDS)),
-        Step::Reply { reply: b'N', .. } => {
+        ResponderStep::Message(_) => Some(FirstMessage::new("CancelRequest", FIRST_WORDS)),
+        ResponderStep::Reply { .. } => {
             Some(FirstMessage::new("a request for encryption", FIRST_WORDS))
         }
-        Step::Reply { .. } | Step::NeedMore | Step::StartTls => None,
+        ResponderStep::NeedMore | ResponderStep::StartTls => None,
     }
 }
 

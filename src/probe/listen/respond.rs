@@ -12,17 +12,15 @@ use super::connection::{Connection, Mode};
 use super::first_message;
 use super::history::{ClientAttempt, Reconnect};
 use super::reaction::Answer;
-use crate::config::ListenerProtocol;
-use crate::handshake::{
-    HandshakeError, MysqlOpening, Opening, OpeningStage, TlsOpening, read_mysql_opening,
-    read_opening,
-};
+use crate::handshake::{HandshakeError, read_opening, scramble};
 use crate::net::{Buffered, linger};
-use crate::preface::mysql::Profile;
+use crate::preface::mysql::{self, Profile};
+use crate::preface::{AnyResponder, MessageKind, Opening, ResponderError, TlsOpening};
 use crate::probe::dissection;
 use crate::probe::exchange::{Exchange, Side};
 use crate::probe::hint::Hint;
 use crate::probe::tap::Tap;
+use crate::protocol::ListenerProtocol;
 use crate::tls::hello::HelloError;
 use crate::tls::{Alert, ClientHello, Sni, ja4};
 use crate::wire::Reader;
@@ -60,8 +58,7 @@ pub(super) async fn respond(connection: &Connection, tcp: TcpStream) -> ClientRe
     let settings = &connection.shared.settings;
     let deadline = connection.accepted + settings.timeout;
     let mut client = Buffered::new(Tap::new(tcp, connection.recording.clone(), Side::Server));
-    let mut stage = OpeningStage::default();
-    let reading = open(&mut client, connection, &mut stage);
+    let reading = open(&mut client, connection);
     let opening = match timeout_at(deadline, reading).await {
         Ok(opening) => opening.map_err(Some),
         Err(_) => Err(None),
@@ -93,44 +90,39 @@ pub(super) async fn respond(connection: &Connection, tcp: TcpStream) -> ClientRe
     client_report
 }
 
-/// Reads the client's opening; only the gateway uses `stage`.
+/// Reads the client's opening, as a server of the expected protocol.
 async fn open(
     client: &mut Client,
     connection: &Connection,
-    stage: &mut OpeningStage,
 ) -> Result<ClientOpening, HandshakeError> {
-    let protocol = match connection.shared.settings.hint {
-        Hint::Mysql => return open_mysql(client, &Profile::MYSQL, connection, stage).await,
-        Hint::Mariadb => return open_mysql(client, &Profile::MARIADB, connection, stage).await,
-        Hint::Mongodb | Hint::Redis | Hint::Tls => ListenerProtocol::Tls,
-        Hint::None | Hint::Postgres => ListenerProtocol::Auto,
+    let mut responder = match connection.shared.settings.hint {
+        Hint::Mysql => greeting(&Profile::MYSQL, connection)?,
+        Hint::Mariadb => greeting(&Profile::MARIADB, connection)?,
+        Hint::Mongodb | Hint::Redis | Hint::Tls => {
+            AnyResponder::for_listener(ListenerProtocol::Tls)
+        }
+        Hint::None | Hint::Postgres => AnyResponder::for_listener(ListenerProtocol::Auto),
     };
-    Ok(match read_opening(client, protocol, stage).await? {
-        Opening::Tls(TlsOpening { ssl_request, hello }) => ClientOpening::Tls {
-            starttls: ssl_request,
+    Ok(match read_opening(client, &mut responder).await? {
+        Opening::Tls(TlsOpening {
+            requested_by,
+            hello,
+        }) => ClientOpening::Tls {
+            starttls: requested_by.is_some(),
             hello,
         },
-        Opening::Startup => ClientOpening::Login,
-        Opening::Cancel => ClientOpening::Cancel,
+        Opening::Plaintext(message) if message.kind == MessageKind::Cancel => ClientOpening::Cancel,
+        Opening::Plaintext(_) => ClientOpening::Login,
     })
 }
 
-async fn open_mysql(
-    client: &mut Client,
+fn greeting(
     profile: &Profile<'_>,
     connection: &Connection,
-    stage: &mut OpeningStage,
-) -> Result<ClientOpening, HandshakeError> {
+) -> Result<AnyResponder, HandshakeError> {
     let id = u32::try_from(connection.id).unwrap_or(u32::MAX);
-    Ok(
-        match read_mysql_opening(client, profile, id, stage).await? {
-            MysqlOpening::Tls(hello) => ClientOpening::Tls {
-                starttls: true,
-                hello,
-            },
-            MysqlOpening::Login => ClientOpening::Login,
-        },
-    )
+    let responder = mysql::Responder::greeting(profile, id, &scramble()?);
+    Ok(AnyResponder::Mysql(responder))
 }
 
 /// Attempt of a client, as far as it has sent anything.
@@ -195,12 +187,13 @@ fn response(
     match opening {
         Ok(ClientOpening::Tls { .. }) => Response::Alert(Alert::UnrecognizedName),
         Ok(ClientOpening::Login)
-        | Err(Some(HandshakeError::Preface(_) | HandshakeError::Hello(HelloError::NotTls(_)))) => {
-            match first_message::refusal(client.ahead(), hint, NEEDS_TLS) {
-                words if words.is_empty() => Response::Nothing,
-                words => Response::Words(words),
-            }
-        }
+        | Err(Some(
+            HandshakeError::Preface(ResponderError::Postgres(_))
+            | HandshakeError::Hello(HelloError::NotTls(_)),
+        )) => match first_message::refusal(client.ahead(), hint, NEEDS_TLS) {
+            words if words.is_empty() => Response::Nothing,
+            words => Response::Words(words),
+        },
         Err(Some(HandshakeError::Hello(error))) => Response::Alert(error.alert()),
         Ok(ClientOpening::Cancel) | Err(_) => Response::Nothing,
     }

@@ -111,7 +111,7 @@ fn each_client_gets_its_database_or_the_reason_why_not() {
             "port" => Shown::Port,
             _ => Shown::Hello {
                 sni: &sni,
-                postgres,
+                speaks: postgres.then_some(crate::protocol::Protocol::Postgres),
             },
         };
         let address = Some(address.parse().unwrap());

@@ -18,6 +18,11 @@ pub use packet::{MAX_PACKET, Packet, encode};
 
 use packet::header;
 
+use bytes::Bytes;
+
+use super::{AnyInitiator, Message, MessageKind, Preface, Refusal, ResponderStep, TlsOpening};
+use crate::protocol::Protocol;
+use crate::tls::TlsMode;
 use crate::wire::{Reader, Short};
 
 /// The bit of MySQL that MariaDB leaves out of its greeting when it has capabilities of its own.
@@ -136,63 +141,67 @@ impl ClientFirst {
     }
 }
 
-/// What to do with a client's bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Read more, then ask again with all of the input.
-    NeedMore,
-    /// An `SSLRequest`: drop `consumed` bytes, answer nothing, go on with what comes next.
-    SslRequest {
-        /// How long the packet was, in bytes; the `ClientHello` may be right behind it.
-        consumed: usize,
-        /// What the client will use of the greeting's capabilities.
-        capabilities: u32,
-    },
-    /// The input begins with a TLS record.
-    StartTls,
-    /// The input begins with the login.
-    Response {
-        /// How long the packet was, in bytes.
-        consumed: usize,
-        /// Its number: the answer has the next one.
-        seq: u8,
-        /// What the client will use of the greeting's capabilities.
-        capabilities: u32,
-        /// The name to log in as; any bytes, not safe to print.
-        user: Vec<u8>,
-    },
+/// MySQL and MariaDB. Their clients wait for a greeting, so that none is served by name yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Mysql;
+
+impl Preface for Mysql {
+    fn tls_first(&self) -> bool {
+        false
+    }
+
+    fn initiator(&self, _: TlsMode, _: Option<&TlsOpening>) -> AnyInitiator {
+        AnyInitiator::None
+    }
 }
 
-/// Faces one client that has been sent the greeting, until TLS starts or a login is there; inside
-/// TLS, until the login is there.
+/// Faces one client from the greeting on, until TLS starts or a login is there; inside TLS, until
+/// the login is there.
 #[derive(Debug, Default)]
 pub struct Responder {
+    /// Still to be sent.
+    greeting: Bytes,
     inside_tls: bool,
     tls_requested: bool,
 }
 
 impl Responder {
+    /// Speaks first, as a server with this profile; the bytes of `scramble` must be random and none
+    /// of them zero. The default is for a client that another server has greeted.
+    #[must_use]
+    pub fn greeting(profile: &Profile<'_>, connection_id: u32, scramble: &[u8; SCRAMBLE]) -> Self {
+        Self {
+            greeting: profile.greeting(connection_id, scramble).into(),
+            ..Self::default()
+        }
+    }
+
     /// The same for a client whose TLS is up: its login is packet 2.
     #[must_use]
     pub fn inside_tls() -> Self {
         Self {
             inside_tls: true,
             tls_requested: true,
+            ..Self::default()
         }
     }
+}
 
-    /// Judges `input`: everything received and not yet consumed.
-    ///
-    /// A [`Step::SslRequest`] is remembered: call again only after it has been dropped from the
-    /// input.
-    ///
-    /// # Errors
-    /// [`MysqlError`] says which rule the client broke.
-    pub fn advance(&mut self, input: &[u8]) -> Result<Step, MysqlError> {
+impl super::Responder for Responder {
+    type Error = MysqlError;
+
+    /// An `SSLRequest` gets an empty reply: the `ClientHello` may be right behind it.
+    fn advance(&mut self, input: &[u8]) -> Result<ResponderStep, MysqlError> {
+        if !self.greeting.is_empty() {
+            return Ok(ResponderStep::Reply {
+                consumed: 0,
+                reply: std::mem::take(&mut self.greeting),
+            });
+        }
         if self.tls_requested && !self.inside_tls {
             return match input.first() {
-                None => Ok(Step::NeedMore),
-                Some(&TLS_HANDSHAKE) => Ok(Step::StartTls),
+                None => Ok(ResponderStep::NeedMore),
+                Some(&TLS_HANDSHAKE) => Ok(ResponderStep::StartTls),
                 Some(&other) => Err(MysqlError::NotTls(other)),
             };
         }
@@ -203,25 +212,42 @@ impl Responder {
             return Err(MysqlError::Sequence { expected, got });
         }
         let Some(packet) = Packet::read(input)? else {
-            return Ok(Step::NeedMore);
+            return Ok(ResponderStep::NeedMore);
         };
         let consumed = packet.wire_len();
         match ClientFirst::parse(packet.payload)? {
             ClientFirst::SslRequest { .. } if self.inside_tls => Err(MysqlError::TlsInsideTls),
-            ClientFirst::SslRequest { capabilities } => {
+            ClientFirst::SslRequest { .. } => {
                 self.tls_requested = true;
-                Ok(Step::SslRequest {
+                Ok(ResponderStep::Reply {
                     consumed,
-                    capabilities,
+                    reply: Bytes::new(),
                 })
             }
-            ClientFirst::Response { capabilities, user } => Ok(Step::Response {
-                consumed,
-                seq: packet.seq,
-                capabilities,
-                user,
-            }),
+            ClientFirst::Response { .. } => Ok(ResponderStep::Message(Message {
+                protocol: Protocol::Mysql,
+                kind: MessageKind::Login,
+                len: consumed,
+            })),
         }
+    }
+
+    fn requested_tls(&self) -> Option<Protocol> {
+        self.tls_requested.then_some(Protocol::Mysql)
+    }
+
+    /// A client that has to begin TLS reads an alert; any other an error with the number behind that
+    /// of its own packet, or behind the greeting's.
+    fn refuse(&self, input: &[u8], refusal: &Refusal<'_>) -> Vec<u8> {
+        if self.tls_requested && !self.inside_tls {
+            return refusal.alert.record().to_vec();
+        }
+        let packet = Packet::read(input).ok().flatten();
+        let seq = match packet {
+            Some(packet) => packet.seq.wrapping_add(1),
+            None => u8::from(self.greeting.is_empty()),
+        };
+        error::refusal(refusal).encode(seq)
     }
 }
 
