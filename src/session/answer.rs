@@ -85,17 +85,14 @@ pub(super) async fn to_hello(
     };
     let preface = opening.speaks().map(of);
     let inside = preface.and_then(|preface| preface.responder_inside_tls(Requests::Decline));
-    match (tls, preface, inside) {
-        (Some(tls), Some(preface), Some(responder)) => {
-            let stream = for_words(client, tls.config.clone(), responder, deadline);
-            if let Some(stream) = Box::pin(stream).await {
-                reply(stream, &preface.refuse(&end.refusal(context.name()))).await;
-            }
+    if let (Some(tls), Some(preface), Some(responder)) = (tls, preface, inside) {
+        let stream = for_words(client, tls.config.clone(), responder, deadline);
+        if let Some(stream) = Box::pin(stream).await {
+            reply(stream, &preface.refuse(&end.refusal(context.name()))).await;
         }
-        _ => {
-            client.lift_allowance();
-            reply(client, &end.alert().record()).await;
-        }
+    } else {
+        client.lift_allowance();
+        reply(client, &end.alert().record()).await;
     }
     end
 }

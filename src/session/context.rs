@@ -103,8 +103,8 @@ impl SessionContext {
         };
     }
 
-    /// Logs that a login failed by channel binding.
-    pub(super) fn warn_of_channel_binding(&self) {
+    /// Logs that a login failed by channel binding, and gives the end.
+    pub(super) fn channel_binding_failed(&self) -> SessionEnd {
         let database = self.database.as_ref().map_or("", |d| &*d.name);
         warn!(
             database,
@@ -112,6 +112,7 @@ impl SessionContext {
             reason = %CloseReason::ScramChannelBinding,
             "the backend refused a login because the client bound it to the gateway's certificate (SCRAM channel binding): let the client say channel_binding=disable, give gateway and backend the same certificate, or use passthrough"
         );
+        SessionEnd::new(CloseReason::ScramChannelBinding, "")
     }
 
     /// The name that the client asked for, where it is one.

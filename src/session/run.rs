@@ -2,14 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::Session;
 use super::accept::Accepted;
 use super::admit::gave_way;
 use super::answer;
@@ -19,7 +17,7 @@ use super::context::SessionContext;
 use super::end::SessionEnd;
 use super::establish::{Opened, counts};
 use super::flight::Flight;
-use super::upgrade::Upgraded;
+use super::{Session, unless_cut};
 use crate::admission::Slot;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
 use crate::net::relay::{Relay, RelayEnd};
@@ -57,8 +55,7 @@ impl Session {
     /// Goes on until bytes flow; reports the end of a session that does not come so far.
     async fn begin(mut self, accepted: Accepted) -> Option<(Self, Open)> {
         // A box of its own: a client may take its time before it says anything to the backend.
-        let ready = Box::pin(self.open(accepted)).await;
-        let open = match ready {
+        let open = match Box::pin(self.open(accepted)).await {
             Ok((choice, ready)) => self.establish(choice, ready).await,
             Err(end) => Err(end),
         };
@@ -95,12 +92,9 @@ impl Session {
                 return Err(end.unwrap_or_else(gave_way));
             }
         };
-        let ready = tokio::select! {
-            biased;
-            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
-            ready = self.serve(client, opening, &choice, slot, deadline) => ready,
-        };
-        ready.map(|ready| (choice, ready))
+        let ready = self.serve(client, opening, &choice, slot, deadline);
+        let ready = unless_cut(&choice.entry, ready).await?;
+        Ok((choice, ready))
     }
 
     /// The same at a listener that relays by port: no name, no preface.
@@ -120,13 +114,10 @@ impl Session {
         self.note_ready();
         let database = &choice.entry.database;
         let flight = Flight::new(Channel::Port(database.spec.protocol), Bytes::new());
-        let params = ConnectParams::default();
-        let ready = tokio::select! {
-            biased;
-            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
-            ready = self.connect(Stream::Tcp(tcp), flight, database, params, None, deadline) => ready,
-        };
-        ready.map(|ready| (choice, ready))
+        let (client, params) = (Stream::Tcp(tcp), ConnectParams::default());
+        let ready = self.connect(client, flight, database, params, None, deadline);
+        let ready = unless_cut(&choice.entry, ready).await?;
+        Ok((choice, ready))
     }
 
     /// Ends the client's TLS where the mode says so, and connects.
@@ -148,17 +139,9 @@ impl Session {
             Some(tls) => {
                 let config = tls.config.clone();
                 let upgraded = self.upgrade(client, &opening, choice, config, &mut slot, deadline);
-                let Upgraded {
-                    client,
-                    first,
-                    has_login,
-                } = upgraded.await?;
-                (
-                    client,
-                    first,
-                    Channel::Inside(database.spec.protocol),
-                    has_login,
-                )
+                let upgraded = upgraded.await?;
+                let channel = Channel::Inside(database.spec.protocol);
+                (upgraded.client, upgraded.first, channel, upgraded.has_login)
             }
         };
         self.note_ready();
@@ -178,12 +161,9 @@ impl Session {
     /// Brings client and backend together until the backend has answered, in passthrough up to the
     /// end of their handshake.
     async fn establish(&mut self, choice: Choice, ready: Ready) -> Result<Open, SessionEnd> {
-        let opened = tokio::select! {
-            biased;
-            reason = choice.entry.wait_cut() => Err(SessionEnd::new(reason, "")),
-            opened = self.until_established(&choice.entry, ready) => opened,
-        };
-        Open::new(choice, opened)
+        let entry = choice.entry;
+        let opened = unless_cut(&entry, self.until_established(&entry, ready)).await?;
+        Ok(Open { entry, opened })
     }
 
     async fn until_established(
@@ -224,8 +204,7 @@ impl Session {
             linger::close(relay.into_client()).await;
         }
         if login_refused {
-            self.context.warn_of_channel_binding();
-            return SessionEnd::new(CloseReason::ScramChannelBinding, "");
+            return self.context.channel_binding_failed();
         }
         end.into()
     }
@@ -234,28 +213,14 @@ impl Session {
 /// A session through which bytes flow.
 struct Open {
     entry: SessionGuard,
-    relay: Relay,
-    /// Says whether the backend refused the login because of its channel binding, where that is
-    /// watched.
-    refused: Option<Arc<AtomicBool>>,
+    opened: Opened,
 }
 
 impl Open {
-    fn new(choice: Choice, opened: Result<Opened, SessionEnd>) -> Result<Self, SessionEnd> {
-        opened.map(|(relay, refused)| Self {
-            entry: choice.entry,
-            relay,
-            refused,
-        })
-    }
-
     /// Moves bytes until one side ends or the session is cut, and delivers the last of them.
     fn relay(self, session: &Session) -> impl Future<Output = SessionEnd> + Send {
-        let Self {
-            entry,
-            mut relay,
-            refused,
-        } = self;
+        let Self { entry, opened } = self;
+        let (mut relay, refused) = opened;
         // A block uses in place what it captures; an async fn would keep a second copy of each
         // argument for as long as the session lasts.
         async move {
@@ -274,26 +239,9 @@ impl Open {
                 Err(reason) => SessionEnd::new(reason, ""),
             };
             // Named as a whole, or the block would capture only what it borrows, and the session's
-            // choice would be dropped before it begins.
+            // guard would be dropped before it begins.
             drop(entry);
             end
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn size_of_future<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
-        std::mem::size_of::<F>()
-    }
-
-    /// Every idle session holds this much; steps that rarely run are boxed to keep them out of it.
-    /// Tokio's task around it has 176 bytes more, and comes in steps of 128.
-    #[test]
-    fn a_session_is_small() {
-        let size = size_of_future(run);
-        assert!(size <= 848, "the future of a session has {size} bytes");
     }
 }
