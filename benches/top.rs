@@ -36,6 +36,13 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::{Terminal, TerminalOptions, Viewport};
 
+#[path = "../commands/cli"]
+mod cli {
+    pub(crate) use top::*;
+
+    mod top;
+}
+
 #[path = "../commands/table.rs"]
 mod table;
 

@@ -57,8 +57,8 @@ pub(crate) enum Command {
 /// signal closes them at once. SIGHUP reads the configuration again.
 ///
 /// Started as root it should get --user: it binds ports below 1024 first and then turns into that
-/// user, as whom it opens all else. Under systemd it takes the sockets that it is given, and tells
-/// of its state.
+/// user, as whom it opens all else. Under systemd it takes the sockets that it is given, and
+/// reports its state.
 ///
 /// The log goes to standard error, a line for each ended session to standard output. `DBGATE_LOG`
 /// sets what is logged: error, warn, info (the default), debug or trace. `NO_COLOR` turns colours
@@ -77,7 +77,7 @@ pub(crate) struct ServeArgs {
         hide_env_values = true
     )]
     pub(crate) socket: Option<PathBuf>,
-    /// Where runtime exposures are kept [default: for root /var/lib/dbgate, else in
+    /// Directory for runtime exposures [default: for root /var/lib/dbgate, else in
     /// the user's state directory]
     #[arg(long, value_name = "PATH")]
     pub(crate) state_dir: Option<PathBuf>,
@@ -111,7 +111,7 @@ pub(crate) struct CtlArgs {
         help_heading = COMMON
     )]
     pub(crate) socket: Option<PathBuf>,
-    /// How to print
+    /// Output format
     #[arg(
         short,
         long,
@@ -127,7 +127,7 @@ pub(crate) struct CtlArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
-    /// For people
+    /// Text in columns
     Table,
     /// With more columns
     Wide,
@@ -154,7 +154,7 @@ pub(crate) enum CtlCommand {
         /// No error if there is nothing to delete
         #[arg(long)]
         if_exists: bool,
-        /// Only tell what would be done
+        /// Only print what would be done
         #[arg(long)]
         dry_run: bool,
     },
@@ -165,14 +165,14 @@ pub(crate) enum CtlCommand {
         /// The database
         name: String,
     },
-    /// Which database a host reaches, and the walk that leads there
+    /// The database that a host reaches, and each step of the decision
     Explain {
         /// The name as a client would send it
         host: String,
         /// The listener it arrives on [default: the first]
         #[arg(long, value_name = "NAME")]
         listener: Option<String>,
-        /// The client's address, to judge allow and deny as well
+        /// The client's address, to check allow and deny as well
         #[arg(long, value_name = "IP")]
         client: Option<IpAddr>,
     },
@@ -199,27 +199,27 @@ pub(crate) enum CtlCommand {
     Drain {
         /// The database
         name: String,
-        /// How long [default: timeouts.drain]
+        /// Time for running sessions [default: timeouts.drain]
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         drain: Option<Duration>,
     },
     /// The gateway itself: version, uptime, listeners, counts
     Status,
-    /// Read the configuration again, all of it or nothing, and say what changed
+    /// Read the configuration again, all of it or nothing, and print the changes
     Reload,
-    /// What runs against what the configuration file says: every section, and certificates that
-    /// were renewed
+    /// Differences between the running gateway and its files: every section, and renewed
+    /// certificates
     ///
-    /// Each difference is shown with the value that runs, that of the file, and what a reload does
-    /// about it: at once, for new sessions, ending sessions, or nothing before a restart. What ctl
-    /// did comes first.
+    /// Each difference is shown with the running value, that of the file, and the effect of a reload:
+    /// at once, for new sessions, ending sessions, or none before a restart. Changes made by ctl come
+    /// first.
     ///
     /// Exit codes: 0 no differences, 1 differences, 2 they could not be compared, 3 gateway not
     /// reachable.
     Diff,
     /// The running databases and hosts as TOML
     Export,
-    /// What happens, one JSON object a line
+    /// Events, one JSON object a line
     Events {
         /// Go on until interrupted
         #[arg(long, required = true)]
@@ -231,8 +231,8 @@ pub(crate) enum CtlCommand {
 ///
 /// NAME is declared in the configuration, or new: then --to says where it is. The same command
 /// twice changes nothing. Without --host it takes back what `hide` did to NAME.
-/// The gateway also looks at the backends, for two seconds at most, and warns of what a session
-/// would meet there.
+/// The gateway also checks the backends, for two seconds at most, and warns of those that would
+/// not serve a session.
 #[derive(Debug, Args)]
 #[command(
     override_usage = "dbgate ctl expose <NAME> [--host <HOST>...] [--to <ADDR>...] [OPTIONS]",
@@ -257,10 +257,10 @@ pub(crate) struct ExposeArgs {
     /// Backend of a new database, HOST:PORT; several are tried in turn
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub(crate) to: Vec<BackendAddr>,
-    /// What it speaks [default: told by the backend's port]
+    /// Its protocol [default: by the backend's port]
     #[arg(long, value_name = "PROTOCOL", requires = "to", value_parser = protocol())]
     pub(crate) protocol: Option<Protocol>,
-    /// Where the client's TLS ends [default: passthrough]
+    /// TLS mode [default: passthrough]
     #[arg(long, value_name = "MODE", requires = "to", value_parser = tls_mode())]
     pub(crate) tls: Option<TlsMode>,
     /// Certificate shown to clients
@@ -305,10 +305,10 @@ pub(crate) struct ExposeArgs {
     /// Replace what ctl declared before, or take over a host that ctl gave to another database
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Only tell what would be done
+    /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Do not look whether the backends answer
+    /// Do not check whether the backends answer
     #[arg(long)]
     pub(crate) no_check: bool,
 }
@@ -331,7 +331,7 @@ pub(crate) struct HideArgs {
     /// Time for running sessions [default: timeouts.drain]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, conflicts_with_all = ["keep", "kill"])]
     pub(crate) drain: Option<Duration>,
-    /// Let running sessions be
+    /// Let running sessions go on
     #[arg(long, conflicts_with = "kill")]
     pub(crate) keep: bool,
     /// Close running sessions at once
@@ -340,7 +340,7 @@ pub(crate) struct HideArgs {
     /// No error if there is nothing to hide
     #[arg(long)]
     pub(crate) if_exists: bool,
-    /// Only tell what would be done
+    /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
 }
@@ -355,7 +355,7 @@ pub(crate) struct CompletionsArgs {
 /// Write the man pages.
 #[derive(Debug, Args)]
 pub(crate) struct ManArgs {
-    /// Where to write them
+    /// Directory to write to
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
 }

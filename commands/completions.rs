@@ -1,8 +1,8 @@
-//! `dbgate completions` and `dbgate man`: what packages install, made from the command line's own
-//! description.
+//! `dbgate completions` and `dbgate man`: files for packages, made from the description of the
+//! command line.
 //!
-//! What these write is checked in under `completions/`. The scripts are static but for one function
-//! in each: it asks a running gateway for names ([`live`]) when TAB is pressed.
+//! Their output is checked in under `completions/`. The scripts are static but for one function in
+//! each: it asks a running gateway for names ([`live`]) when TAB is pressed.
 
 mod live;
 
@@ -77,7 +77,7 @@ fn with_live(shell: Shell, script: &str) -> String {
     }
 }
 
-/// How the lines of a fish script start that describe an option whose values the gateway knows.
+/// Beginnings of the lines of a fish script for options whose values the gateway knows.
 fn live_options() -> Vec<String> {
     let cli = Cli::command();
     let ctl = cli.find_subcommand("ctl").into_iter();

@@ -4,6 +4,7 @@
 //! 5 not found. `diff` is apart: 0 the same, 1 differences, 2 they could not be compared, 3 gateway
 //! not reachable.
 
+mod page;
 mod print;
 
 use std::io::ErrorKind as IoErrorKind;
@@ -11,77 +12,23 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dbgate::config;
 use dbgate::control::answer::{ExposeAnswer, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
-use dbgate::control::error::ErrorKind;
 use dbgate::control::params::{self, RunningSessions};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
+use crate::failure::{Failure, NOT_FOUND, NOT_REACHABLE, REFUSED, USAGE};
 use crate::out;
 use crate::socket;
-use crate::table::escape_lines;
 use print::Outcome;
 
-pub(crate) const REFUSED: u8 = 1;
-pub(crate) const USAGE: u8 = 2;
-/// As `diff` and `kubectl diff` have it.
+/// Exit code of `diff` as of `diff` and `kubectl diff`.
 const DIFFERENT: u8 = 1;
 const NOT_COMPARED: u8 = 2;
-const NOT_REACHABLE: u8 = 3;
-const CONFLICT: u8 = 4;
-const NOT_FOUND: u8 = 5;
 
-/// Why a command was not done.
-pub(crate) struct Failure {
-    code: u8,
-    message: String,
-}
-
-impl Failure {
-    pub(crate) fn new(code: u8, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
-    }
-
-    /// What calling the gateway at `socket` came to.
-    pub(crate) fn from_client(error: ClientError, socket: &Path) -> Self {
-        match error {
-            ClientError::Connect(e) => Self::new(NOT_REACHABLE, socket::explain(socket, &e)),
-            ClientError::Command(e) => {
-                let code = match e.kind {
-                    ErrorKind::Refused => REFUSED,
-                    ErrorKind::Usage => USAGE,
-                    ErrorKind::Conflict => CONFLICT,
-                    ErrorKind::NotFound => NOT_FOUND,
-                };
-                Self::new(code, escape_lines(&e.message))
-            }
-            ClientError::Timeout(after) => {
-                let path = socket.display();
-                Self::new(
-                    NOT_REACHABLE,
-                    format!(
-                        "the gateway at {path} has not answered within {after:?}, and was given up\n  A change that was asked for may still be made, such as when its disk is slow: look again."
-                    ),
-                )
-            }
-            broken => Self::new(NOT_REACHABLE, format!("{}: {broken}", socket.display())),
-        }
-    }
-
-    /// Says it; the exit code that goes with it.
-    pub(crate) fn report(self) -> ExitCode {
-        out::complain(&self.message);
-        ExitCode::from(self.code)
-    }
-}
-
-/// Carries out one command and says what came of it.
+/// Carries out one command and prints the result.
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let is_diff = matches!(args.command, CtlCommand::Diff);
     match execute(args) {
@@ -103,7 +50,7 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
         command,
     } = args;
     let (cmd, params) = request(&command)?;
-    let socket = socket.unwrap_or_else(find_socket);
+    let socket = socket.unwrap_or_else(socket::find);
     let failed = |error| Failure::from_client(error, &socket);
     let mut client = Client::connect(&socket).map_err(failed)?;
     if matches!(command, CtlCommand::Events { .. }) {
@@ -128,14 +75,7 @@ fn write(text: &str) -> Result<(), Failure> {
     out::print(text).map_err(|e| Failure::new(REFUSED, format!("cannot write the answer: {e}")))
 }
 
-/// The socket as `serve` would choose it here.
-pub(crate) fn find_socket() -> PathBuf {
-    config::search()
-        .and_then(|file| config::load(&file).config?.control.socket)
-        .unwrap_or_else(config::default_socket)
-}
-
-/// Prints events until nobody reads them or the gateway is gone.
+/// Prints events until the reader or the gateway is gone.
 fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
     use std::io::Write;
     let failed = |error| Failure::from_client(error, socket);
@@ -161,7 +101,7 @@ fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
     }
 }
 
-/// After an exposure of a Postgres database: the line that tries it from this machine.
+/// The line that tries a Postgres database just exposed, from this machine.
 fn try_it(client: &mut Client, exposed: &ExposeAnswer, args: &ExposeArgs) -> String {
     if !exposed.changed || args.dry_run {
         return String::new();
@@ -176,7 +116,7 @@ fn try_it(client: &mut Client, exposed: &ExposeAnswer, args: &ExposeArgs) -> Str
     }
 }
 
-/// The words of the wire for a command.
+/// The request for a command: its name and parameters.
 fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
     let nothing = || params(&params::NoParams {});
     Ok(match command {

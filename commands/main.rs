@@ -6,6 +6,7 @@ mod cert;
 mod cli;
 mod completions;
 mod ctl;
+mod failure;
 mod out;
 mod probe;
 mod serve;

@@ -1,19 +1,26 @@
-//! Why a control socket cannot be reached, and what to do: whether it is there, whether somebody
-//! listens, whether the caller may open it.
+//! The control socket: its path, and an explanation where it cannot be reached.
 
 use std::fmt::Write as _;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use dbgate::config;
 use dbgate::control::client::CONNECT_TIMEOUT;
 use rustix::process::{getegid, geteuid, getgroups};
 
-/// Where a gateway that runs as a system service listens.
+/// The socket of a gateway that runs as a system service.
 const OF_SERVICE: &str = "/run/dbgate/control.sock";
 
-/// What to print when connecting to `path` failed with `error`.
+/// The socket as `serve` would choose it here.
+pub(crate) fn find() -> PathBuf {
+    config::search()
+        .and_then(|file| config::load(&file).config?.control.socket)
+        .unwrap_or_else(config::default_socket)
+}
+
+/// An explanation and remedies for an `error` of connecting to `path`.
 pub(crate) fn explain(path: &Path, error: &io::Error) -> String {
     let mut text = format!(
         "no gateway can be reached at {}\n  {}\n",
@@ -69,7 +76,7 @@ fn reason(path: &Path, error: &io::Error) -> String {
         }
         Ok(meta) => match error.kind() {
             ErrorKind::ConnectionRefused => {
-                "It exists, but nobody listens: the gateway that made it is gone.".to_owned()
+                "It exists, but nothing listens on it: the gateway that made it is gone.".to_owned()
             }
             ErrorKind::PermissionDenied => format!(
                 "It exists, but you may not open it: it belongs to {}; {}.",
@@ -77,7 +84,7 @@ fn reason(path: &Path, error: &io::Error) -> String {
                 caller()
             ),
             ErrorKind::WouldBlock => format!(
-                "It exists, but nobody has taken the connection within {CONNECT_TIMEOUT:?}: the gateway is stopped or stuck, or too many callers wait."
+                "It exists, but the connection was not accepted within {CONNECT_TIMEOUT:?}: the gateway is stopped or stuck, or too many callers wait."
             ),
             _ => format!("It exists, but: {error}."),
         },

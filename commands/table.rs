@@ -2,6 +2,7 @@
 //! no character that a terminal would obey.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use dbgate::wire::is_unseen;
 use serde_json::Value;
@@ -53,7 +54,7 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     align(&lines)
 }
 
-/// Sets lines of cells under each other; the cells must be harmless.
+/// Sets lines of cells under each other; the cells must be escaped.
 pub(crate) fn align(lines: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = Vec::new();
     for line in lines {
@@ -170,6 +171,11 @@ pub(crate) fn span(millis: u64) -> String {
     } else {
         format!("{large}{of_large}{small}{of_small}")
     }
+}
+
+/// The same for a duration.
+pub(crate) fn time(duration: Duration) -> String {
+    span(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// `1 session`, `2 sessions`.

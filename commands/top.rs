@@ -37,13 +37,13 @@ use self::link::{Connection, Sender};
 use self::terminal::Screen;
 use self::view::paint::{Skin, Theme};
 use crate::cli::{TopArgs, TopOutput};
-use crate::ctl::{Failure, REFUSED, USAGE, find_socket};
-use crate::out;
+use crate::failure::{Failure, REFUSED, USAGE};
+use crate::{out, socket};
 
-/// What comes to be shown before the threads that bring it have to wait.
+/// Inputs that wait to be handled before the threads that bring them have to wait.
 const WAITING: usize = 64;
 
-/// How often the screen is drawn though nothing has come: times on it go on.
+/// Time between two frames while nothing comes in: times on the screen go on.
 const TICK: Duration = Duration::from_secs(1);
 
 /// The longest time without a frame while something keeps coming.
@@ -73,7 +73,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
     }
     if !args.once {
         if !io::stdout().is_terminal() {
-            let text = "standard output is no terminal: `dbgate top --once` prints one frame as text, with -o json as JSON";
+            let text = "standard output is not a terminal: `dbgate top --once` prints one frame as text, with -o json as JSON";
             return Err(usage(text.to_owned()));
         }
         if terminal::is_dumb() {
@@ -82,7 +82,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
             return Err(usage(text.to_owned()));
         }
     }
-    let socket = args.socket.clone().unwrap_or_else(find_socket);
+    let socket = args.socket.clone().unwrap_or_else(socket::find);
     let failed = |error| Failure::from_client(error, &socket);
     let connection = Connection::open(&socket, args.interval).map_err(failed)?;
     if args.once {
@@ -123,7 +123,7 @@ fn once(args: &TopArgs, mut app: App, mut connection: Connection) -> Result<u8, 
     Ok(0)
 }
 
-/// Takes in what comes and draws, until the end is asked for.
+/// Handles inputs and draws, until the end.
 fn watch(
     app: &mut App,
     screen: &mut Screen,
@@ -135,7 +135,7 @@ fn watch(
     let mut drawn: Option<Instant> = None;
     loop {
         app.now = SystemTime::now();
-        // What waits is taken in before it is drawn, so that keys are not kept waiting by a storm
+        // Waiting inputs are handled before the frame is drawn, so that keys do not wait for a storm
         // of resizes; one that does not end is drawn all the same.
         let mut next = waiting.try_recv().ok();
         let due = drawn.is_none_or(|at| at.elapsed() >= LONGEST_FRAME);
@@ -182,17 +182,17 @@ fn watch(
     }
 }
 
-/// The exit code after a signal, as shells tell it.
+/// The exit code after a signal, as in a shell.
 fn ended_by(signal: Signal) -> u8 {
     u8::try_from(128 + signal.as_raw()).unwrap_or(REFUSED)
 }
 
-/// How everything looks: what was asked for, else what the environment `says`.
+/// Colours and characters: as asked for, else as the environment `says`.
 fn skin(theme: Theme, ascii: bool, says: impl Fn(&str) -> Option<String>) -> Skin {
     let says = |name: &str| says(name).filter(|value| !value.is_empty());
     let theme = match theme {
         Theme::Auto if says("NO_COLOR").is_some() => Theme::Plain,
-        // `15;0`: the number of the background stands last.
+        // `15;0`: the number of the background is the last.
         Theme::Auto => match says("COLORFGBG").as_deref().and_then(background) {
             Some(0..=6 | 8) => Theme::Dark,
             Some(_) => Theme::Light,

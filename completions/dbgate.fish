@@ -43,14 +43,14 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "man" -d 'Write the ma
 complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s c -l config -d 'Configuration file' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l socket -d 'Control socket [default: for root /run/dbgate/control.sock, else in the user\'s runtime directory]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l state-dir -d 'Where runtime exposures are kept [default: for root /var/lib/dbgate, else in the user\'s state directory]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l state-dir -d 'Directory for runtime exposures [default: for root /var/lib/dbgate, else in the user\'s state directory]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l user -d 'Turn from root into this user, for good' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Worker threads [default: one per core]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -60,26 +60,26 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_s
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "delete" -d 'Delete what ctl made of a database: its names are no longer refused'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "list" -d 'One row for each database'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "show" -d 'One database in full'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "sessions" -d 'Live sessions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and say what changed'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "diff" -d 'What runs against what the configuration file says: every section, and certificates that were renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "events" -d 'Events, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend of a new database, HOST:PORT; several are tried in turn' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'What it speaks [default: told by the backend\'s port]' -r -f -a "postgres\t''
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'Its protocol [default: by the backend\'s port]' -r -f -a "postgres\t''
 mysql\t''
 mariadb\t''
 mongodb\t''
 redis\t''
 tls\t''"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l tls -d 'Where the client\'s TLS ends [default: passthrough]' -r -f -a "passthrough\t''
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l tls -d 'TLS mode [default: passthrough]' -r -f -a "passthrough\t''
 terminate\t''
 reencrypt\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l cert -d 'Certificate shown to clients' -r -F
@@ -95,109 +95,109 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ephemeral -d 'Do not keep it over a restart'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l replace -d 'Replace what ctl declared before, or take over a host that ctl gave to another database'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l dry-run -d 'Only tell what would be done'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l no-check -d 'Do not look whether the backends answer'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l dry-run -d 'Only print what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l no-check -d 'Do not check whether the backends answer'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l keep -d 'Let running sessions be'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l keep -d 'Let running sessions go on'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l kill -d 'Close running sessions at once'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l if-exists -d 'No error if there is nothing to hide'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l dry-run -d 'Only tell what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l kill -d 'Close running sessions at once'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l if-exists -d 'No error if there is nothing to delete'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l dry-run -d 'Only tell what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to judge allow and deny as well' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to check allow and deny as well' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'Only those of this database' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l drain -d 'How long [default: timeouts.drain]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s o -l output -d 'How to print' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l follow -d 'Go on until interrupted'
@@ -208,16 +208,16 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "delete" -d 'Delete what ctl made of a database: its names are no longer refused'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "list" -d 'One row for each database'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "show" -d 'One database in full'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "sessions" -d 'Live sessions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "rejects" -d 'The last clients that were turned away, and why'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Close sessions at once'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and say what changed'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "diff" -d 'What runs against what the configuration file says: every section, and certificates that were renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'Events, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (hostaddr in libpq)' -r
@@ -314,14 +314,14 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l tab -d 'The tab to begin with [default: sessions]' -r -f -a "sessions\t'Live connections'
-databases\t'What clients can reach'
+databases\t'Databases that clients can reach'
 backends\t'Their servers'
 rejects\t'Clients turned away'
-events\t'What has happened'"
+events\t'Sessions opened and closed, changes, reloads'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l filter -d 'The filter of that tab to begin with' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l sort -d 'The order of that tab to begin with: a column such as age, or age:asc' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l interval -d 'From one refresh to the next' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand top" -s o -l output -d 'How to print it; json holds all tabs, or the one that --tab names' -r -f -a "table\t'For people'
+complete -c dbgate -n "__fish_dbgate_using_subcommand top" -s o -l output -d 'Output format; json holds all tabs, or the one that --tab names' -r -f -a "table\t'Text in columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l theme -d 'Colours, out of the terminal\'s own 16' -r -f -a "auto\t'Readable on light and dark alike, or what the terminal says of itself'
 dark\t'For a dark background'
@@ -349,16 +349,16 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "delete" -d 'Delete what ctl made of a database: its names are no longer refused'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "list" -d 'One row for each database'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "show" -d 'One database in full'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "explain" -d 'Which database a host reaches, and the walk that leads there'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "sessions" -d 'Live sessions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "rejects" -d 'The last clients that were turned away, and why'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "kill" -d 'Close sessions at once'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and say what changed'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'What runs against what the configuration file says: every section, and certificates that were renewed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'What happens, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'Events, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Listen for a client, and report what it really sends'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'

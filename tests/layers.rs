@@ -53,7 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("source", &["file", "route"]),
+    ("source", &["file", "json", "route"]),
     ("service", &["net", "wire"]),
     ("stats", &["per_ip", "route", "tls", "wire"]),
     (
@@ -189,7 +189,6 @@ const CIRCLES: &[&str] = &[
     "src/session",
     "src/sessions",
     "src/tls",
-    "commands/ctl",
 ];
 
 /// The source files below a folder of this package by their module paths, with their text; test

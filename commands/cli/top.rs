@@ -6,9 +6,6 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use dbgate::config::parse_duration;
 
-use crate::top::tabs::Tab;
-use crate::top::view::paint::Theme;
-
 /// Watch a running gateway: sessions, databases, backends, rejects, events.
 ///
 /// Press ? for the keys. Rates are over the last 10 seconds. The socket is found as `ctl` finds
@@ -23,7 +20,7 @@ Filters are words with a space between them, and a row has to meet all:
   sni:example          the name that a client asked for
   client:10.0.0.       in that column; every column has its name
   age>5m bytes_out>1MB numbers, sizes and spans
-  !state:open          turned round")]
+  !state:open          rows that do not match")]
 pub(crate) struct TopArgs {
     /// Control socket [default: as `serve` finds it]
     #[arg(
@@ -51,7 +48,7 @@ pub(crate) struct TopArgs {
     /// Print one frame as text and end; it takes two refreshes, for the rates
     #[arg(long)]
     pub(crate) once: bool,
-    /// How to print it; json holds all tabs, or the one that --tab names
+    /// Output format; json holds all tabs, or the one that --tab names
     #[arg(short, long, value_enum, default_value_t = TopOutput::Table, requires = "once")]
     pub(crate) output: TopOutput,
     /// Only ASCII characters
@@ -64,10 +61,40 @@ pub(crate) struct TopArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TopOutput {
-    /// For people
+    /// Text in columns
     Table,
     /// One JSON document and nothing else
     Json,
+}
+
+/// A tab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Tab {
+    /// Live connections
+    #[default]
+    Sessions,
+    /// Databases that clients can reach
+    Databases,
+    /// Their servers
+    Backends,
+    /// Clients turned away
+    Rejects,
+    /// Sessions opened and closed, changes, reloads
+    Events,
+}
+
+/// Colours that are readable on the terminal's background.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Theme {
+    /// Readable on light and dark alike, or what the terminal says of itself
+    #[default]
+    Auto,
+    /// For a dark background
+    Dark,
+    /// For a light background
+    Light,
+    /// No colours
+    Plain,
 }
 
 fn interval(text: &str) -> Result<Duration, String> {

@@ -1,8 +1,8 @@
-//! What a running gateway knows of the word under the cursor: names of databases, hosts and
+//! Candidates for the word under the cursor from a running gateway: names of databases, hosts and
 //! listeners, ids of sessions.
 //!
-//! The completions of a shell call it when TAB is pressed. It never says why it has no answer, and
-//! it is over before anybody waits for it: somebody is in the middle of typing.
+//! The completions of a shell call it when TAB is pressed. It prints no errors, and gives up before
+//! a person who is typing would have to wait.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,18 +19,18 @@ use dbgate::route::Host;
 use dbgate::route::spec::check_name;
 
 use crate::cli::Cli;
-use crate::ctl::find_socket;
 use crate::out;
+use crate::socket;
 use crate::table::escape;
 
-/// How long all of it may take: reading the configuration, connecting, the answer.
+/// Time for all of it: reading the configuration, connecting, the answer.
 const TIMEOUT: Duration = Duration::from_millis(200);
 
-/// More than this nobody looks through.
+/// The most candidates printed.
 const MAX_LINES: usize = 10_000;
 
-/// Prints what may stand where the last of `words` is, a line each: the value, a tab, a remark.
-/// The words are a command line as it was typed, the program's own name first.
+/// Prints candidates for the last of `words`, a line each: the value, a tab, a remark. The words
+/// are a command line as typed, the program's own name first.
 pub(super) fn print(words: &[OsString]) -> ExitCode {
     let words: Vec<String> = words
         .iter()
@@ -40,7 +40,7 @@ pub(super) fn print(words: &[OsString]) -> ExitCode {
     // A gateway that hangs holds this thread, which ends with the process.
     thread::spawn(move || {
         let lines = Query::of(&words).and_then(|query| query.ask());
-        // Nobody listens when it has taken too long.
+        // The receiver is gone if it has taken too long.
         let _ = sender.send(lines.unwrap_or_default());
     });
     let lines = receiver.recv_timeout(TIMEOUT).unwrap_or_default();
@@ -49,7 +49,7 @@ pub(super) fn print(words: &[OsString]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// What a gateway can be asked for.
+/// A kind of value that a gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueKind {
     Databases,
@@ -60,7 +60,7 @@ pub(super) enum ValueKind {
 }
 
 impl ValueKind {
-    /// What an argument of a `ctl` command takes.
+    /// The kind of an argument of a `ctl` command.
     pub(super) fn of(command: &str, argument: &str) -> Option<Self> {
         match (command, argument) {
             ("expose" | "hide" | "delete" | "show" | "drain", "name")
@@ -73,7 +73,7 @@ impl ValueKind {
     }
 }
 
-/// What the word under the cursor stands for, and what was typed before it.
+/// The kind of the word under the cursor, and the arguments before it.
 #[derive(Debug, PartialEq, Eq)]
 struct Query {
     kind: ValueKind,
@@ -85,7 +85,7 @@ struct Query {
 }
 
 impl Query {
-    /// `None` where the gateway can say nothing.
+    /// The query of a command line; `None` if the gateway has no candidates for it.
     fn of(words: &[String]) -> Option<Self> {
         let (current, before) = words.split_last()?;
         let mut cli = Cli::command();
@@ -112,13 +112,13 @@ impl Query {
         })
     }
 
-    /// The lines to print; `None` where the gateway does not answer.
+    /// The lines to print; `None` if the gateway does not answer.
     fn ask(&self) -> Option<String> {
         let socket = self
             .socket
             .clone()
             .or_else(|| std::env::var_os("DBGATE_SOCKET").map(PathBuf::from))
-            .unwrap_or_else(find_socket);
+            .unwrap_or_else(socket::find);
         let mut gateway = Client::connect(&socket).ok()?;
         let candidates = match self.kind {
             ValueKind::Databases => {

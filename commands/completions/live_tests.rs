@@ -1,4 +1,4 @@
-//! What a command line, as far as it is typed, asks of the gateway.
+//! The queries of command lines that are being typed.
 
 use std::path::Path;
 

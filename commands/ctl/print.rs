@@ -1,7 +1,4 @@
-//! What `ctl` says about each answer, to people.
-//!
-//! The answer itself goes to standard output; remarks, and that there is nothing, go to standard
-//! error, so that a pipe carries data only.
+//! Answers of the gateway as text.
 
 mod changes;
 mod differences;
@@ -17,46 +14,11 @@ use serde_json::{Map, Value};
 
 pub(crate) use changes::try_it;
 
+use super::page::Page;
 use crate::cli::{CtlCommand, Output};
-use crate::table::{Column, escape, fields, size, span, table, text};
+use crate::table::{Column, fields, size, span, text};
 
-/// What goes to standard output and to standard error.
-#[derive(Debug, Default)]
-pub(crate) struct Page {
-    /// The answer.
-    pub(crate) out: String,
-    /// Remarks.
-    pub(crate) err: String,
-}
-
-impl Page {
-    fn line(&mut self, line: &str) {
-        self.out += &escape(line);
-        self.out.push('\n');
-    }
-
-    fn remark(&mut self, remark: &str) {
-        self.err += &escape(remark);
-        self.err.push('\n');
-    }
-
-    /// The gateway's own remarks.
-    fn notes(&mut self, notes: &[String]) {
-        for note in notes {
-            self.remark(&format!("note: {note}"));
-        }
-    }
-
-    fn rows<R>(&mut self, rows: &[R], columns: &[Column<R>], wide: bool, none: &str) {
-        if rows.is_empty() {
-            self.remark(none);
-        } else {
-            self.out += &table(rows, columns, wide);
-        }
-    }
-}
-
-/// What an answer says beside its text, for the exit code.
+/// The part of an answer that decides the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Done.

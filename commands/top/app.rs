@@ -1,8 +1,10 @@
-//! The state of `top`: what is known, what is looked at, what a key or a message changes.
+//! The state of `top`: the mirror of the gateway, the open tab, and the effect of keys and
+//! messages.
 //!
 //! Pure: it neither reads a clock nor touches a terminal or a socket, and drawing it changes
 //! nothing.
 
+mod modes;
 mod state;
 
 use std::time::{Duration, SystemTime};
@@ -13,17 +15,14 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub(crate) use state::{InputMode, KeyOutcome, LinkState, TabState};
 
-use super::dialog::{Dialog, Operation, database_of};
+use super::dialog::{Operation, database_of};
 use super::filter::{Filter, column};
 use super::input::Answer;
 use super::keys::{self, Action};
 use super::mirror::Mirror;
 use super::row::{AnyRow, HIDDEN, Id};
 use super::tabs::Tab;
-use crate::table::{count, span};
-
-/// The longest filter, in characters.
-const LONGEST_FILTER: usize = 200;
+use crate::table::{count, span, time};
 
 /// Rows that a page key moves by, whatever the height.
 const PAGE: usize = 10;
@@ -34,20 +33,20 @@ pub(crate) struct App {
     live: Mirror,
     /// The mirror at the moment of the pause.
     frozen: Option<(SystemTime, Box<Mirror>)>,
-    /// The tab that is looked at.
+    /// The open tab.
     pub(crate) tab: Tab,
     tab_states: [TabState; Tab::ALL.len()],
-    /// Whether every field of the selected row is shown.
+    /// True while every field of the selected row is shown.
     pub(crate) details: bool,
-    /// What lies over the table.
+    /// The target of keys: the table, the filter or a dialog.
     pub(crate) mode: InputMode,
-    /// What is wrong with the filter.
+    /// The problem with the filter, if it is invalid.
     pub(crate) filter_error: Option<String>,
-    /// Whether the gateway can be reached.
+    /// The state of the connection.
     pub(crate) link: LinkState,
-    /// What was done last, and whether it went wrong.
+    /// The result of the last operation, and true if it failed.
     pub(crate) message: Option<(String, bool)>,
-    /// Whether nothing may be changed.
+    /// True if operations are switched off.
     pub(crate) read_only: bool,
     /// The time of day.
     pub(crate) now: SystemTime,
@@ -80,10 +79,10 @@ impl App {
         }
     }
 
-    /// Sorts the tab that is looked at: `COLUMN`, `COLUMN:asc` or `COLUMN:desc`.
+    /// Sorts the open tab: `COLUMN`, `COLUMN:asc` or `COLUMN:desc`.
     ///
     /// # Errors
-    /// There is no such column; says which there are.
+    /// There is no such column.
     pub(crate) fn sort_by(&mut self, by: &str) -> Result<(), String> {
         let (name, direction) = match by.split_once(':') {
             None => (by, None),
@@ -94,7 +93,7 @@ impl App {
             None => largest_first(self.tab, sort),
             Some("asc") => false,
             Some("desc") => true,
-            Some(other) => return Err(format!("\"{other}\" is no order: asc or desc")),
+            Some(other) => return Err(format!("invalid order \"{other}\": use asc or desc")),
         };
         let state = self.tab_state_mut();
         (state.sort, state.down) = (sort, down);
@@ -102,10 +101,10 @@ impl App {
         Ok(())
     }
 
-    /// Filters the tab that is looked at.
+    /// Filters the open tab.
     ///
     /// # Errors
-    /// What is wrong with the filter.
+    /// The filter is invalid.
     pub(crate) fn filter_by(&mut self, filter: &str) -> Result<(), String> {
         let parsed = Filter::parse(filter, &self.tab.heads())?;
         let state = self.tab_state_mut();
@@ -115,7 +114,7 @@ impl App {
         Ok(())
     }
 
-    /// Looks at a tab.
+    /// Opens a tab.
     pub(crate) fn open_tab(&mut self, tab: Tab) {
         self.tab = tab;
         self.details = false;
@@ -135,7 +134,7 @@ impl App {
         &self.live
     }
 
-    /// How the tab is looked at.
+    /// The state of the open tab.
     pub(crate) fn tab_state(&self) -> &TabState {
         let [sessions, databases, backends, rejects, events] = &self.tab_states;
         match self.tab {
@@ -164,13 +163,13 @@ impl App {
         self.mirror().row(self.tab, id)
     }
 
-    /// How long the screen has been paused.
+    /// Time since the screen was paused.
     pub(crate) fn paused(&self) -> Option<Duration> {
         let (since, _) = self.frozen.as_ref()?;
         Some(self.now.duration_since(*since).unwrap_or_default())
     }
 
-    /// Takes in what the gateway told; true when there is something new to show.
+    /// Applies an update; true if there is something new to show.
     pub(crate) fn apply(&mut self, update: Update) -> bool {
         if !self.live.apply(update) {
             return false;
@@ -213,8 +212,7 @@ impl App {
     pub(crate) fn back(&mut self) {
         if let LinkState::Lost { since, .. } = self.link {
             let gone = self.now.duration_since(since).unwrap_or_default();
-            let gone = u64::try_from(gone.as_millis()).unwrap_or(u64::MAX);
-            let text = format!("the gateway is back after {}", span(gone));
+            let text = format!("the gateway is back after {}", time(gone));
             self.message = Some((text, false));
             self.link = LinkState::Up;
         }
@@ -225,7 +223,7 @@ impl App {
         self.message = Some((format!("not done: {why}"), true));
     }
 
-    /// Does what a key asks for.
+    /// Handles a key.
     pub(crate) fn key(&mut self, key: KeyEvent) -> KeyOutcome {
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         if control && key.code == KeyCode::Char('c') {
@@ -295,7 +293,7 @@ impl App {
         state.selected = state.order.get(state.at).cloned();
     }
 
-    /// What Esc takes away: the details, else the selection, else the filter.
+    /// Closes the details, else clears the selection, else the filter.
     fn step_back(&mut self) {
         if self.details {
             self.details = false;
@@ -332,83 +330,7 @@ impl App {
         self.set_filter(format!("database:{database}"));
     }
 
-    fn ask(&mut self, operation: impl Fn(&Mirror, Tab, &Id) -> Option<Operation>) {
-        if self.read_only {
-            self.message = Some(("read-only: nothing can be changed here".to_owned(), true));
-            return;
-        }
-        if matches!(self.tab, Tab::Rejects | Tab::Events) {
-            let text = format!("nothing to kill or drain on the tab {}", self.tab.title());
-            self.message = Some((text, true));
-            return;
-        }
-        let Some(id) = self.tab_state().selected.clone() else {
-            self.message = Some(("select a row first: j, k or the arrows".to_owned(), true));
-            return;
-        };
-        match operation(&self.live, self.tab, &id) {
-            None => self.message = Some(("that is gone".to_owned(), true)),
-            Some(operation) => {
-                self.mode = InputMode::Dialog(Dialog {
-                    operation,
-                    marked: false,
-                });
-            }
-        }
-    }
-
-    fn answer(&mut self, mut dialog: Dialog, key: KeyEvent) -> KeyOutcome {
-        let agreed = match key.code {
-            KeyCode::Char('y' | 'Y') => true,
-            KeyCode::Enter => dialog.marked,
-            KeyCode::Left | KeyCode::Right | KeyCode::Tab | KeyCode::BackTab => {
-                dialog.marked = !dialog.marked;
-                self.mode = InputMode::Dialog(dialog);
-                return KeyOutcome::Nothing;
-            }
-            KeyCode::Esc | KeyCode::Char('n' | 'N' | 'q') => false,
-            // Nothing else answers a question, nor makes it go away.
-            _ => {
-                self.mode = InputMode::Dialog(dialog);
-                return KeyOutcome::Nothing;
-            }
-        };
-        if !agreed {
-            self.message = Some(("nothing done".to_owned(), false));
-            return KeyOutcome::Nothing;
-        }
-        if let Some(request) = dialog.operation.request(&self.live) {
-            return KeyOutcome::Ask(request);
-        }
-        self.message = Some(("nothing to do: no session there".to_owned(), false));
-        KeyOutcome::Nothing
-    }
-
-    fn type_filter(&mut self, before: String, key: KeyEvent, control: bool) {
-        let mut filter = self.tab_state().filter.clone();
-        match key.code {
-            KeyCode::Enter => return,
-            KeyCode::Esc => return self.set_filter(before),
-            KeyCode::Char('u') if control => filter.clear(),
-            KeyCode::Char('w') if control => {
-                let kept = filter.trim_end().rfind(' ').map_or(0, |at| at + 1);
-                filter.truncate(kept);
-            }
-            KeyCode::Backspace => {
-                filter.pop();
-            }
-            KeyCode::Char(c)
-                if !control && !c.is_control() && filter.chars().count() < LONGEST_FILTER =>
-            {
-                filter.push(c);
-            }
-            _ => {}
-        }
-        self.set_filter(filter);
-        self.mode = InputMode::Filter(before);
-    }
-
-    /// What was typed; where it is wrong, the filter before stays in force.
+    /// Sets the filter as typed; while it is invalid the filter before stays in force.
     fn set_filter(&mut self, filter: String) {
         self.filter_error = self.filter_by(&filter).err();
         self.tab_state_mut().filter = filter;
@@ -441,7 +363,7 @@ impl App {
     }
 }
 
-/// Whether a column is sorted largest (or latest) first, unless asked otherwise.
+/// True for columns that are sorted largest (or latest) first by default.
 fn largest_first(tab: Tab, column: usize) -> bool {
     tab.heads()
         .get(column)

@@ -1,4 +1,4 @@
-//! The question before anything is changed: what will be hit, and Cancel as its first answer.
+//! The question before an operation: the sessions affected, and Cancel as its first answer.
 
 use dbgate::control::params::{DrainParams, KillParams};
 
@@ -7,7 +7,7 @@ use super::row::{AnyRow, Id};
 use super::tabs::Tab;
 use crate::table::count;
 
-/// What is to be done.
+/// An operation on sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// Close one session.
@@ -23,9 +23,9 @@ pub(crate) enum Operation {
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Dialog {
-    /// What is asked for.
+    /// The operation.
     pub(crate) operation: Operation,
-    /// Whether the answer that is marked is the operation; Cancel at first.
+    /// True while the button of the operation is marked; Cancel is at first.
     pub(crate) marked: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Request {
 }
 
 impl Operation {
-    /// What killing means for the selected row of a tab.
+    /// The kill of the selected row of a tab.
     pub(crate) fn kill(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         match (tab, id) {
             (Tab::Sessions, Id::Number(id)) => Some(Self::KillSession(*id)),
@@ -49,7 +49,7 @@ impl Operation {
         }
     }
 
-    /// What draining means for the selected row of a tab.
+    /// The drain of the selected row of a tab.
     pub(crate) fn drain(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         let name = match (tab, id) {
             (Tab::Sessions, Id::Number(id)) => mirror.session(*id)?.row.database.clone(),
@@ -68,7 +68,7 @@ impl Operation {
         }
     }
 
-    /// The sessions that it would hit now.
+    /// Ids of the sessions that it affects now.
     fn ids(&self, mirror: &Mirror) -> Vec<u64> {
         let all = mirror.sessions();
         match self {
@@ -88,7 +88,7 @@ impl Operation {
         }
     }
 
-    /// The question and what will be hit, a line each. The texts are not harmless yet.
+    /// The question and the sessions affected, a line each. The texts are not escaped yet.
     pub(crate) fn question(&self, mirror: &Mirror) -> Vec<String> {
         let hit = u64::try_from(self.ids(mirror).len()).unwrap_or(u64::MAX);
         let them = count(hit, "session");
@@ -136,7 +136,7 @@ impl Operation {
         }
     }
 
-    /// What to ask the gateway for; nothing where nothing would be hit.
+    /// The request to the gateway; none if no session is affected.
     pub(crate) fn request(&self, mirror: &Mirror) -> Option<Request> {
         let ids = self.ids(mirror);
         if ids.is_empty() {

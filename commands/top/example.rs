@@ -10,7 +10,7 @@ use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::app::{App, KeyOutcome};
 
-/// When all of it happens: 2026-01-02 03:04:05 UTC.
+/// The time of all of it: 2026-01-02 03:04:05 UTC.
 pub(crate) fn noon() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045)
 }
@@ -203,9 +203,9 @@ pub(crate) fn app() -> App {
 }
 
 /// Types: letters as themselves, `^` before a letter for Ctrl, words in `<>` for other keys.
-/// What the last key asked for.
+/// Returns the result of the last key.
 pub(crate) fn type_in(app: &mut App, keys: &str) -> KeyOutcome {
-    let mut wish = KeyOutcome::Nothing;
+    let mut outcome = KeyOutcome::Nothing;
     let mut rest = keys.chars();
     while let Some(c) = rest.next() {
         let (code, modifiers) = match c {
@@ -228,7 +228,7 @@ pub(crate) fn type_in(app: &mut App, keys: &str) -> KeyOutcome {
             }
             c => (KeyCode::Char(c), KeyModifiers::NONE),
         };
-        wish = app.key(KeyEvent::new(code, modifiers));
+        outcome = app.key(KeyEvent::new(code, modifiers));
     }
-    wish
+    outcome
 }

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use super::row::{AnyRow, Head};
 use super::value::Value;
 
-/// What a term asks of a row.
+/// A term's condition on a row.
 #[derive(Clone, Debug, PartialEq)]
 enum Test {
     /// In any column, in lower case.
@@ -42,7 +42,7 @@ impl Filter {
     /// Reads a filter for rows with these columns.
     ///
     /// # Errors
-    /// Which term is wrong, and what there is instead.
+    /// A term is invalid.
     pub(crate) fn parse(text: &str, heads: &[Head]) -> Result<Self, String> {
         let terms = text.split_whitespace().map(|word| {
             let (word, not) = match word.strip_prefix('!') {
@@ -56,12 +56,12 @@ impl Filter {
         })
     }
 
-    /// Whether it lets everything through.
+    /// True if every row matches.
     pub(crate) fn is_empty(&self) -> bool {
         self.terms.is_empty()
     }
 
-    /// Whether a row with `columns` columns meets it.
+    /// True if a row with `columns` columns matches.
     pub(crate) fn matches(&self, row: &dyn AnyRow, columns: usize) -> bool {
         self.terms.iter().all(|(test, not)| {
             let met = match test {
@@ -86,7 +86,7 @@ fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
     let mut rest = rest.chars();
     let sign = rest.next().unwrap_or(':');
     let rest = rest.as_str();
-    // An IPv6 address is no column.
+    // An IPv6 address is not a column.
     if sign == ':'
         && (key.is_empty() || key.chars().all(|c| c.is_ascii_hexdigit()))
         && !known(key, heads)
@@ -102,10 +102,10 @@ fn term(word: &str, heads: &[Head]) -> Result<Test, String> {
         return Ok(Test::Holds(column, lower(rest)));
     }
     if heads.get(column).is_some_and(|head| !head.number) {
-        return Err(format!("{key} is no number: write {key}:{rest}"));
+        return Err(format!("{key} is not a number: write {key}:{rest}"));
     }
     let limit = number(rest).ok_or_else(|| {
-        format!("\"{rest}\" is no number, size or span: write {key}{sign}10, {key}{sign}1MB or {key}{sign}5m")
+        format!("\"{rest}\" is not a number, size or span: write {key}{sign}10, {key}{sign}1MB or {key}{sign}5m")
     })?;
     Ok(if sign == '>' {
         Test::Above(column, limit)
@@ -244,9 +244,9 @@ mod tests {
         let heads = Tab::Sessions.heads();
         for (text, said) in [
             ("stat:open", "no column stat here; there are: id database"),
-            ("age>soon", "\"soon\" is no number"),
-            ("age>5x", "\"5x\" is no number"),
-            ("database>5", "database is no number: write database:5"),
+            ("age>soon", "\"soon\" is not a number"),
+            ("age>5x", "\"5x\" is not a number"),
+            ("database>5", "database is not a number: write database:5"),
             ("orders !reason:x", "no column reason"),
         ] {
             let error = Filter::parse(text, &heads).unwrap_err();

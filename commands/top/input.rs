@@ -8,7 +8,7 @@ use ratatui::crossterm::event::KeyEvent;
 use rustix::process::Signal;
 use serde::Deserialize;
 
-/// Something that the state takes in.
+/// An input of the event loop.
 pub(crate) enum Input {
     /// A line of the gateway.
     Message(Message),

@@ -1,10 +1,10 @@
-//! Which key does what while the table is shown, and what the help says of it.
+//! Keys of the table, and their help.
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::tabs::Tab;
 
-/// What a key does.
+/// The action of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     Quit,
@@ -62,7 +62,7 @@ pub(crate) const FILTERS: &[(&str, &str)] = &[
     ("age>5m bytes_out>1MB in<10k", "numbers, sizes, spans"),
 ];
 
-/// What a key does while the table is shown.
+/// The action of a key while the table is shown.
 pub(crate) fn action(key: KeyEvent) -> Option<Action> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
         return match key.code {

@@ -20,10 +20,10 @@ use super::input::{Input, Message};
 /// The longest line taken: several times what a gateway sends.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
-/// How long a gateway may take to answer the subscription.
+/// Time for the gateway to answer the subscription.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a gateway may take to take a request: the screen stands still for it.
+/// Time for the gateway to take a request, while the screen waits.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The first pause before connecting again; doubled up to [`LONGEST_PAUSE`].
@@ -39,7 +39,7 @@ const WATCH: u64 = 1;
 pub(crate) struct Connection {
     lines: BufReader<UnixStream>,
     line: Vec<u8>,
-    /// How long the gateway may say nothing.
+    /// Longest silence of the gateway.
     silence: Duration,
 }
 
@@ -47,7 +47,7 @@ impl Connection {
     /// Connects to the control socket at `path` and subscribes.
     ///
     /// # Errors
-    /// Nobody can be reached there, or the gateway does not know the subscription.
+    /// No gateway can be reached there, or it does not know the subscription.
     pub(crate) fn open(path: &Path, interval: Duration) -> Result<Self, ClientError> {
         let mut stream = connect(path, CONNECT_TIMEOUT).map_err(ClientError::Connect)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -81,7 +81,7 @@ impl Connection {
         self.lines.get_ref().try_clone()
     }
 
-    /// Waits for what the gateway tells next.
+    /// Waits for the next line of the gateway.
     ///
     /// # Errors
     /// The connection breaks, or what comes is not of the protocol.
@@ -145,7 +145,7 @@ impl Sender {
     }
 }
 
-/// Passes on what the gateway tells, on a thread that ends with its listener.
+/// Passes on lines of the gateway, on a thread that ends with its receiver.
 ///
 /// # Errors
 /// The thread cannot be started.
@@ -174,7 +174,7 @@ fn run(
     loop {
         let mut why = loop {
             let input = match connection.next() {
-                Ok(told) => Input::Message(told),
+                Ok(message) => Input::Message(message),
                 Err(error) => break error,
             };
             if inputs.send(input).is_err() {

@@ -1,4 +1,4 @@
-//! How fast a counter moves: its values over the last minute, rates over a window of them.
+//! Rates of counters: their values over the last minute, rates over a window of them.
 //!
 //! Time is the gateway's own, in milliseconds since its start; nothing here asks a clock.
 
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 /// The window of rates, in milliseconds; the screen says so.
 pub(crate) const WINDOW_MS: u64 = 10_000;
 
-/// How far values are kept, in milliseconds.
+/// Time for which values are kept, in milliseconds.
 pub(crate) const KEPT_MS: u64 = 60_000;
 
 /// The most values kept: enough for one a second and the silence before it, whatever the
@@ -21,7 +21,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    /// Notes what the counters are at `now`. A counter that went back has begun anew.
+    /// Records the counters at `now`. A counter that went back has begun anew.
     pub(crate) fn record(&mut self, now: u64, (a, b): (u64, u64)) {
         match self.values.back_mut() {
             Some(last) if a < last.1 || b < last.2 => {
@@ -45,8 +45,8 @@ impl Meter {
         self.values.push_back((now, a, b));
     }
 
-    /// The same for counters that are only told when they move: they had not until `before`, when
-    /// the gateway was heard last.
+    /// The same for counters that are only sent when they move: until `before`, the last refresh,
+    /// they had not.
     pub(crate) fn record_move(&mut self, before: u64, now: u64, values: (u64, u64)) {
         if let Some(&(at, a, b)) = self.values.back()
             && at < before
@@ -56,12 +56,12 @@ impl Meter {
         self.record(now, values);
     }
 
-    /// Whether nothing has been noted yet.
+    /// True if nothing has been recorded yet.
     pub(crate) fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// What the counters were at `time`, at the earliest known.
+    /// The counters at `time`, or the earliest known.
     fn at(&self, time: u64) -> Option<(u64, u64, u64)> {
         let before = self.values.iter().rev().find(|value| value.0 <= time);
         before.or(self.values.front()).copied()
@@ -90,7 +90,7 @@ impl Meter {
         }
     }
 
-    /// Whether anything was noted within the window before `now`.
+    /// True if anything was recorded within the window before `now`.
     pub(crate) fn is_moving(&self, now: u64) -> bool {
         self.values
             .back()

@@ -26,7 +26,7 @@ pub(crate) struct Mirror {
     pub(crate) now: u64,
     /// The same, at the refresh before.
     before: u64,
-    /// When this mirror began, in the same time.
+    /// Start of this mirror, by the same clock.
     since: u64,
     /// The gateway as a whole.
     pub(crate) totals: Totals,
@@ -41,12 +41,12 @@ pub(crate) struct Mirror {
     rejects: VecDeque<Reject>,
     events: VecDeque<Event>,
     events_seen: u64,
-    /// How many were turned away, by listener and reason.
+    /// Numbers of clients turned away, by listener and reason.
     reject_counts: BTreeMap<(String, String), (u64, Meter)>,
 }
 
 impl Mirror {
-    /// Takes in what the gateway told; true when that was the last line of a refresh.
+    /// Applies an update; true if it was the last line of a refresh.
     pub(crate) fn apply(&mut self, update: Update) -> bool {
         if update.first {
             *self = Self {
@@ -116,16 +116,16 @@ impl Mirror {
             self.rejects.retain(|known| known.row.id != reject.row.id);
             keep(&mut self.rejects, reject);
         }
-        for told in update.reject_counts {
-            let key = (told.listener, told.reason);
+        for row in update.reject_counts {
+            let key = (row.listener, row.reason);
             let (count, meter) = self.reject_counts.entry(key).or_default();
-            *count = told.count;
+            *count = row.count;
             // One that is new had been nothing until the refresh before.
             if fresh && meter.is_empty() {
                 meter.record(self.since, (0, 0));
             }
             if fresh {
-                meter.record_move(self.before, now, (told.count, 0));
+                meter.record_move(self.before, now, (row.count, 0));
             }
         }
         if !fresh && !update.more {
@@ -140,18 +140,18 @@ impl Mirror {
     /// Dates the rejects from before the first refresh, so that the last minute is known at once.
     fn look_back(&mut self) {
         let time = |text: &str| humantime::parse_rfc3339(text).ok();
-        let Some(told) = time(&self.totals.time) else {
+        let Some(sent) = time(&self.totals.time) else {
             return;
         };
         let mut recent: BTreeMap<(String, String), BTreeMap<u64, u64>> = BTreeMap::new();
         for reject in &self.rejects {
-            let ago = time(&reject.row.ts).map(|at| told.duration_since(at).unwrap_or_default());
+            let ago = time(&reject.row.ts).map(|at| sent.duration_since(at).unwrap_or_default());
             let Some(ago) = ago.and_then(|ago| u64::try_from(ago.as_millis()).ok()) else {
                 continue;
             };
             if ago < KEPT_MS {
-                // How many of a longer row are that new is not told.
-                let began = time(&reject.row.first).and_then(|at| told.duration_since(at).ok());
+                // The number of new ones in a longer row is not known.
+                let began = time(&reject.row.first).and_then(|at| sent.duration_since(at).ok());
                 let recent_row = began.is_some_and(|ago| ago.as_millis() < u128::from(KEPT_MS));
                 let new = if recent_row { reject.row.count } else { 1 };
                 // To the second, or one meter could not hold them.
@@ -222,7 +222,7 @@ impl Mirror {
         reasons
     }
 
-    /// How many rows a tab has.
+    /// The number of rows of a tab.
     pub(crate) fn count(&self, tab: Tab) -> usize {
         match tab {
             Tab::Sessions => self.sessions.len(),

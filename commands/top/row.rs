@@ -1,5 +1,4 @@
-//! What the rows of every tab have in common: columns whose values are compared, shown and
-//! filtered in one way.
+//! Rows of all tabs: columns whose values are compared, shown and filtered in one way.
 
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use super::value::Value;
 /// Never on the table, only in the details and in JSON.
 pub(crate) const HIDDEN: u8 = u8::MAX;
 
-/// What a column is, whatever it holds.
+/// Name, title and width of a column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
     /// Its name for `--sort`, filters and JSON.
@@ -72,7 +71,7 @@ impl<R> Column<R> {
     }
 }
 
-/// Tells a row from all others of its tab, whatever becomes of its values and place.
+/// The identity of a row within its tab, whatever its values and place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Id {
     /// A session's id, or a place in what has happened so far.
@@ -86,13 +85,13 @@ pub(crate) trait Row: Sized + 'static {
     /// Every field there is, in the order of the table and the details.
     const COLUMNS: &'static [Column<Self>];
 
-    /// Which row it is.
+    /// The identity of the row.
     fn id(&self) -> Id;
 }
 
 /// A row of any kind.
 pub(crate) trait AnyRow {
-    /// Which row it is.
+    /// The identity of the row.
     fn key(&self) -> Id;
 
     /// The value in the column with this number.

@@ -6,25 +6,9 @@ pub(crate) mod events;
 pub(crate) mod rejects;
 pub(crate) mod sessions;
 
-use clap::ValueEnum;
+pub(crate) use crate::cli::Tab;
 
 use super::row::{Head, heads};
-
-/// A tab.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Tab {
-    /// Live connections
-    #[default]
-    Sessions,
-    /// What clients can reach
-    Databases,
-    /// Their servers
-    Backends,
-    /// Clients turned away
-    Rejects,
-    /// What has happened
-    Events,
-}
 
 impl Tab {
     /// All, in the order of their keys.

@@ -21,10 +21,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::input::Input;
 
-/// Whether the terminal is taken over now.
+/// True while the terminal is taken over.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What is written of a frame at a time, in bytes: as a rule all of it.
+/// Bytes of a frame that are written at a time: as a rule all of it.
 const PIECE: usize = 256 * 1024;
 
 /// The screen, ours until this is dropped.
@@ -40,12 +40,12 @@ impl Screen {
     /// # Errors
     /// It is none, or cannot be written.
     pub(crate) fn take() -> io::Result<Self> {
-        let told = std::panic::take_hook();
+        let hook = std::panic::take_hook();
         // Before the message, or it would be lost with the other screen. Whichever thread it is,
         // nothing goes on behind a terminal that was given back.
         std::panic::set_hook(Box::new(move |panic| {
             let taken = give_back();
-            told(panic);
+            hook(panic);
             if taken {
                 std::process::exit(101);
             }
@@ -178,14 +178,14 @@ pub(crate) fn start_signals(inputs: SyncSender<Input>) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether an error of the terminal says that it is gone: its window was closed, the connection
+/// True for an error of the terminal that says it is gone: its window was closed, the connection
 /// that it belonged to broke.
 pub(crate) fn is_gone(error: &io::Error) -> bool {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     matches!(errno, Some(Errno::IO | Errno::NXIO | Errno::PIPE))
 }
 
-/// Whether the terminal can show anything that moves.
+/// True if the terminal can only print lines.
 pub(crate) fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb") || terminal::size().is_err()
 }

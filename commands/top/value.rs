@@ -1,6 +1,6 @@
-//! The values of a row: how they compare, how a person reads them, how JSON holds them.
+//! Values of a row: order, text and JSON.
 //!
-//! Whatever comes out of [`Value::show`] is harmless: no character that a terminal would obey.
+//! Text from [`Value::show`] holds no character that a terminal would obey.
 
 use std::cmp::Ordering;
 use std::net::SocketAddr;
@@ -38,7 +38,7 @@ impl<'a> Value<'a> {
         text.map_or(Self::Nothing, Self::Text)
     }
 
-    /// Whether it is a number, which is set flush right and sorted largest first.
+    /// The number, if it is one; numbers are set flush right and sorted largest first.
     pub(crate) fn number(self) -> Option<f64> {
         match self {
             Self::Number(n) | Self::Bytes(n) | Self::Span(n) => Some(super::meter::as_f64(n)),
@@ -67,7 +67,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// For people, in the fewest characters.
+    /// The value as text, in the fewest characters.
     pub(crate) fn show(self) -> String {
         match self {
             Self::Nothing | Self::Text("") | Self::List([]) => "-".to_owned(),
@@ -83,7 +83,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// For programs.
+    /// The value as JSON.
     pub(crate) fn json(self) -> serde_json::Value {
         match self {
             Self::Nothing => serde_json::Value::Null,
@@ -95,7 +95,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// Whether `part`, which is in lower case, is somewhere in its text.
+    /// True if its text contains `part`, which is in lower case.
     pub(crate) fn contains(self, part: &str) -> bool {
         match self {
             Self::Text(text) | Self::Time(text) => holds(text, part),
@@ -107,7 +107,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Whether `part`, which is in lower case, is in `text` in whatever case.
+/// True if `text` contains `part`, which is in lower case; ignores case.
 fn holds(text: &str, part: &str) -> bool {
     if part.is_empty() {
         return true;

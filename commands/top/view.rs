@@ -34,7 +34,7 @@ pub(crate) fn draw(frame: &mut Frame, app: &App, skin: Skin) {
     let mut rest = area;
     let filter = !app.tab_state().filter.is_empty() || matches!(app.mode, InputMode::Filter(_));
     let footer = 1 + u16::from(filter);
-    // Small screens: the table first, then the last line, then what stands above it.
+    // Small screens: the table first, then the last line, then the lines above it.
     let room = area.height.saturating_sub(TABLE);
     let footer = footer.min(room);
     let lines = header::lines(app, room - footer);

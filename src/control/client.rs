@@ -16,16 +16,16 @@ use super::error::CommandError;
 use super::params::NoParams;
 use super::request;
 
-/// How long a gateway may take to take a connection.
+/// Time for a gateway to accept a connection.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a gateway may take to answer. A change is answered when a disk has it.
+/// Time for a gateway to answer. A change is answered when it is on disk.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest answer, in bytes: many times what the largest gateway has to tell.
+/// The longest answer, in bytes: many times that of the largest gateway.
 const MAX_ANSWER: u64 = 64 << 20;
 
-/// Why there is no answer.
+/// A failed call.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The socket cannot be connected.
@@ -59,7 +59,7 @@ pub struct Client {
 /// Connects to the control socket at `path`.
 ///
 /// # Errors
-/// Nobody listens there, it may not be opened, or its queue is full for as long as `timeout`
+/// Nothing listens there, it may not be opened, or its queue is full for as long as `timeout`
 /// (`WouldBlock`).
 pub fn connect(path: &Path, timeout: Duration) -> io::Result<UnixStream> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
@@ -74,7 +74,7 @@ impl Client {
     /// Connects to the control socket at `path`.
     ///
     /// # Errors
-    /// There is none, nobody listens on it, or it may not be opened.
+    /// There is none, nothing listens on it, or it may not be opened.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         Self::connect_within(path, CONNECT_TIMEOUT, ANSWER_TIMEOUT)
     }
@@ -159,7 +159,7 @@ impl Client {
 
     fn line(&mut self) -> Result<String, ClientError> {
         let mut line = String::new();
-        // One that is longer is cut, and then it is no JSON.
+        // One that is longer is cut, and then it is not JSON.
         let mut bounded = self.stream.by_ref().take(MAX_ANSWER);
         let read = bounded.read_line(&mut line);
         if read.map_err(|e| io_error(e, self.answer_timeout))? == 0 {
@@ -169,7 +169,7 @@ impl Client {
     }
 }
 
-/// What an error of a connection means that waits for no longer than `timeout`.
+/// An I/O error of a connection whose reads and writes end after `timeout`.
 #[must_use]
 pub fn io_error(error: io::Error, timeout: Duration) -> ClientError {
     match error.kind() {
@@ -191,7 +191,7 @@ mod tests {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
         socket.bind(&SockAddr::unix(&path).unwrap()).unwrap();
         socket.listen(0).unwrap();
-        // The queue of nobody who accepts: one that is never answered, then no place any more.
+        // Nothing accepts: the first waits without an answer, the second finds the queue full.
         let mut first = Client::connect_within(&path, SOON, SOON).unwrap();
         let error = first.send("status", &NoParams {}).unwrap_err();
         assert!(matches!(error, ClientError::Timeout(SOON)), "{error}");

@@ -1,5 +1,5 @@
-//! Carries out what `ctl` asks for: every change of a running gateway goes through here, one at
-//! a time, and leaves an audit line.
+//! Commands carried out: every change of a running gateway goes through here, one at a time, and
+//! leaves a line in the audit log.
 //!
 //! Not here: reading requests ([`super::request`]) and sockets ([`super::server`]).
 
@@ -32,23 +32,23 @@ use crate::session::check;
 use crate::source::state_dir::StateDir;
 use crate::stats::Event;
 
-/// Who asked for a change.
+/// The origin of a change, for the audit log.
 #[derive(Clone, Debug)]
 pub struct Caller {
     /// Such as `uid=0 gid=0 pid=4711`, or `SIGHUP`.
     pub who: String,
 }
 
-/// The hands of the control side.
+/// Carries out commands.
 pub struct Controller {
     gateway: Arc<Gateway>,
     reloader: Reloader,
     state: StateDir,
     disk: Disk,
     drains: AtomicU64,
-    /// What was wrong when the configuration was read last; empty if nothing was.
+    /// The problem of the last reload; empty if it succeeded.
     failed: Mutex<String>,
-    /// Told when leases may have changed.
+    /// Notified when leases may have changed.
     pub leases: Notify,
     /// Held once by each `watch`, and once by this.
     pub(super) watches: Arc<()>,
@@ -58,7 +58,7 @@ impl Controller {
     /// A controller of this gateway. Call it inside the tokio runtime of the control side.
     ///
     /// # Errors
-    /// There can be no thread for what waits for a disk.
+    /// The disk's thread cannot be started.
     pub fn new(gateway: Arc<Gateway>, reloader: Reloader, state: StateDir) -> io::Result<Self> {
         Ok(Self {
             gateway,
@@ -78,17 +78,17 @@ impl Controller {
         &self.gateway
     }
 
-    /// What a reload needs, and what is bound.
+    /// The reloader, which also knows the bound listeners.
     #[must_use]
     pub fn reloader(&self) -> &Reloader {
         &self.reloader
     }
 
-    /// Carries out one command that has one answer: what may have to wait for a disk on its thread,
-    /// one after the other, all else at once.
+    /// Carries out one command: those that may have to wait for a disk on its thread, one after the
+    /// other, all others at once.
     ///
     /// # Errors
-    /// Why it was not; nothing has changed then.
+    /// The command was not carried out; nothing has changed.
     pub async fn execute(
         self: &Arc<Self>,
         command: Command,
@@ -168,7 +168,7 @@ impl Controller {
         done.await.unwrap_or_else(|_| Err(panicked()))
     }
 
-    /// Gives the disk's thread something to do, after all that was given before.
+    /// Runs a job on the disk's thread, after all earlier jobs.
     pub fn on_disk<T: Send + 'static>(
         self: &Arc<Self>,
         job: impl FnOnce(&Self) -> T + Send + 'static,

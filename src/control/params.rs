@@ -3,8 +3,8 @@
 //! A request is `{"v":1,"id":7,"cmd":"expose",…}`, its answer `{"id":7,"ok":true,…}` or
 //! `{"id":7,"ok":false,"error":{"kind":"conflict","message":"…"}}`. Events of a subscription are
 //! `{"id":7,"event":{…}}` with the id of the request that subscribed, so that everything can
-//! share one connection: `events` tells each as it happens, `watch` tells what has changed at
-//! intervals ([`super::watch`]). Durations are in milliseconds.
+//! share one connection: `events` sends each as it happens, `watch` sends changes at intervals
+//! ([`super::watch`]). Durations are in milliseconds.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct ExposeParams {
     /// Backends; given, they declare a database that the configuration does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<BackendAddr>,
-    /// With `to`: what it speaks; told by the backend's port if absent.
+    /// With `to`: the protocol; by the backend's port if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
     /// With `to`: the TLS mode.
@@ -81,10 +81,10 @@ pub struct ExposeParams {
     /// Replaces what `ctl` declared before.
     #[serde(default)]
     pub replace: bool,
-    /// Only tells what would be done.
+    /// Only reports what would be done.
     #[serde(default)]
     pub dry_run: bool,
-    /// Looks at the backends too, and warns of what is wrong with them.
+    /// Checks the backends too, and warns of those that would not serve a session.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub check: bool,
 }
@@ -93,7 +93,7 @@ impl ExposeParams {
     /// The declaration that `to` and the settings beside it make; `None` without them.
     ///
     /// # Errors
-    /// Settings without `to`, or no way to tell the protocol.
+    /// Settings without `to`, or an unknown protocol.
     pub fn spec(&self) -> Result<Option<DatabaseSpec>, CommandError> {
         let Some(first) = self.to.first() else {
             let settings = self.protocol.is_some()
@@ -120,7 +120,7 @@ impl ExposeParams {
         };
         let Some(protocol) = self.protocol.or_else(|| Protocol::of_port(first.port())) else {
             return Err(CommandError::usage(format!(
-                "port {} does not tell what the database speaks: add --protocol",
+                "port {} is not that of a known protocol: add --protocol",
                 first.port()
             )));
         };
@@ -147,7 +147,7 @@ impl ExposeParams {
     }
 }
 
-/// What becomes of the sessions of an exposure that ends.
+/// The fate of the sessions of an exposure that ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RunningSessions {
@@ -181,7 +181,7 @@ pub struct HideParams {
     /// The hosts; all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
-    /// What becomes of running sessions.
+    /// The fate of running sessions.
     #[serde(default)]
     pub running: RunningSessions,
     /// With drain: how long; `timeouts.drain` if absent.
@@ -190,7 +190,7 @@ pub struct HideParams {
     /// No error if there is nothing to hide.
     #[serde(default)]
     pub if_exists: bool,
-    /// Only tells what would be done.
+    /// Only reports what would be done.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -207,7 +207,7 @@ pub struct DeleteParams {
     /// No error if there is nothing to delete.
     #[serde(default)]
     pub if_exists: bool,
-    /// Only tells what would be done.
+    /// Only reports what would be done.
     #[serde(default)]
     pub dry_run: bool,
 }
@@ -220,7 +220,7 @@ pub struct ShowParams {
     pub name: String,
 }
 
-/// Asks where a name leads.
+/// Asks for the database that a name reaches.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainParams {
@@ -229,7 +229,7 @@ pub struct ExplainParams {
     /// The listener; the first one if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener: Option<String>,
-    /// The client's address; policies are not judged if absent.
+    /// The client's address; policies are not checked if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<std::net::IpAddr>,
 }
@@ -261,12 +261,12 @@ pub struct KillParams {
 pub struct DrainParams {
     /// The database.
     pub name: String,
-    /// How long; `timeouts.drain` if absent.
+    /// Time for running sessions; `timeouts.drain` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_ms: Option<u64>,
 }
 
-/// Asks for everything that `top` shows: first as it is, then, at each interval, what has changed
+/// Asks for everything that `top` shows: first all of it, then changes at each interval
 /// ([`super::watch`]).
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -289,9 +289,7 @@ impl WatchParams {
         if (100..=60_000).contains(&self.interval_ms) {
             return Ok(Duration::from_millis(self.interval_ms));
         }
-        Err(CommandError::usage(
-            "interval_ms has to be from 100 to 60000",
-        ))
+        Err(CommandError::usage("invalid interval_ms: use 100 to 60000"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The listening end of the control socket.
 //!
-//! A caller is known by the kernel's word (`SO_PEERCRED`); who may connect is decided by the
+//! A caller is known by its credentials from the kernel (`SO_PEERCRED`); who may connect is decided by the
 //! socket's mode and group. Lines, answers waiting to be read, and callers are all bounded.
 
 use std::io;
@@ -75,7 +75,7 @@ impl Drop for ControlSocket {
     }
 }
 
-/// Binds the control socket, making its directory and clearing away one that nobody listens on.
+/// Binds the control socket; makes its directory, and removes a socket that nothing listens on.
 ///
 /// # Errors
 /// Another process listens there, or the place cannot be used; the error names the path.
@@ -93,7 +93,7 @@ pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
     let dir = path.parent().unwrap_or(Path::new("."));
     own::check_directory(dir, Sharing::Sticky).map_err(named)?;
     clear_stale(path).map_err(named)?;
-    // Nobody may connect before mode and group are right.
+    // No connection may come before mode and group are right.
     let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
@@ -115,7 +115,7 @@ fn clear_stale(path: &Path) -> io::Result<()> {
         Err(e) => Err(e),
         Ok(meta) if !meta.file_type().is_socket() => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
-            "is there and is no socket",
+            "exists and is not a socket",
         )),
         Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
             Ok(_) => Err(io::Error::new(
@@ -128,7 +128,7 @@ fn clear_stale(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Serves callers for ever.
+/// Serves callers until it is dropped.
 pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
     serve_within(socket, controller, Limits::default()).await;
 }
@@ -181,7 +181,7 @@ async fn handle_connection(
             let _ = write.await;
             read
         }
-        // Nobody takes answers any more: there is no use in further requests.
+        // Answers are no longer taken: there is no use in further requests.
         _ = &mut write => Ok(()),
     }
 }
@@ -199,7 +199,7 @@ async fn write_lines(
             match timeout(write_timeout, writer.write(left)).await {
                 Ok(Ok(written @ 1..)) => left = left.get(written..).unwrap_or_default(),
                 Ok(_) => return,
-                // It cannot be told: what it was told last it has not taken either.
+                // There is no way to send a reason: the caller takes nothing.
                 Err(_) => {
                     warn!(who, "{TAKES_NOTHING}");
                     return;
@@ -209,7 +209,7 @@ async fn write_lines(
     }
 }
 
-/// Why there can be no further `watch` now.
+/// The error for a further `watch`, if there are too many.
 fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandError> {
     let databases = controller.gateway().store.snapshot().databases.len();
     let most =
@@ -232,8 +232,8 @@ async fn read_requests(
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    // Subscriptions end with the caller's sending side: nothing else tells that it is gone while
-    // no event happens, and each would hold a descriptor.
+    // Subscriptions end with the caller's sending side: nothing else shows that it is gone while no
+    // event happens, and each would hold a descriptor.
     let mut subscriptions = tokio::task::JoinSet::new();
     loop {
         line.clear();

@@ -17,6 +17,7 @@ use tracing::warn;
 
 use super::disk;
 use crate::file::own;
+use crate::json;
 use crate::route::runtime::{RuntimeChanges, RuntimeEntry};
 
 /// The degree to which a change is kept.
@@ -92,7 +93,7 @@ impl Journal {
                 tell_cut_short(path, &text);
                 return Ok(None);
             }
-            Some(head) => serde_json::from_slice::<Head>(head).map_err(|e| damaged(1, &e))?,
+            Some(head) => json::from_slice::<Head>(head).map_err(|e| damaged(1, &e))?,
         };
         if head.generation > generation {
             let what = "it belongs to a later exposures.json than the one beside it";
@@ -102,7 +103,7 @@ impl Journal {
             return Ok(None);
         }
         for (number, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
-            let line: Line = serde_json::from_slice(line).map_err(|e| damaged(number, &e))?;
+            let line: Line = json::from_slice(line).map_err(|e| damaged(number, &e))?;
             for (name, entry) in line {
                 runtime.put(&name, entry);
             }

@@ -21,6 +21,7 @@ use tracing::warn;
 use super::disk;
 use super::journal::{self, Journal, Kept};
 use crate::file::own::{self, Sharing};
+use crate::json;
 use crate::route::runtime::{Lease, RuntimeEntry, RuntimeRecord};
 use crate::route::spec::DatabaseSpec;
 use crate::route::{Host, RuntimeChanges};
@@ -380,9 +381,9 @@ fn understand(text: &[u8]) -> Result<Whole, String> {
     struct Version {
         version: Option<u64>,
     }
-    let Version { version } = serde_json::from_slice(text).map_err(|e| e.to_string())?;
+    let Version { version } = json::from_slice(text).map_err(|e| e.to_string())?;
     match version {
-        Some(1..=VERSION) => serde_json::from_slice(text).map_err(|e| e.to_string()),
+        Some(1..=VERSION) => json::from_slice(text).map_err(|e| e.to_string()),
         Some(newer) if newer > VERSION => {
             Err(format!("version {newer} was written by a newer dbgate"))
         }

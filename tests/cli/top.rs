@@ -31,7 +31,7 @@ fn with_database() -> Gate {
 fn without_a_terminal_it_says_what_to_do() {
     let gate = Gate::new(EMPTY);
     let told = Ran::of(&mut top(&gate, &[])).failed(2);
-    assert!(told.contains("standard output is no terminal"), "{told}");
+    assert!(told.contains("standard output is not a terminal"), "{told}");
     assert!(told.contains("--once"), "{told}");
 }
 
@@ -41,7 +41,10 @@ fn usage_is_told_before_anything_else() {
     for (words, said) in [
         (&["--once", "--sort", "sped"][..], "no column sped"),
         (&["--once", "--sort", "age:up"], "asc or desc"),
-        (&["--once", "--filter", "age>soon"], "\"soon\" is no number"),
+        (
+            &["--once", "--filter", "age>soon"],
+            "\"soon\" is not a number",
+        ),
         (
             &["--once", "--tab", "rejects", "--filter", "state:x"],
             "no column state",

@@ -65,7 +65,7 @@ fn a_socket_whose_gateway_was_killed() {
     gate.kill();
     assert_eq!(
         reason(&gate, &mut gate.command(&["list"])),
-        "It exists, but nobody listens: the gateway that made it is gone."
+        "It exists, but nothing listens on it: the gateway that made it is gone."
     );
     // The next gateway takes its place.
     gate.start();
@@ -156,6 +156,6 @@ fn a_gateway_that_takes_nobody_is_given_up() {
     top.args(["top", "--once", "--socket"]).arg(gate.socket());
     for mut command in [gate.command(&["list"]), top] {
         let told = reason(&gate, &mut command);
-        assert!(told.contains("taken the connection within 5s"), "{told}");
+        assert!(told.contains("not accepted within 5s"), "{told}");
     }
 }

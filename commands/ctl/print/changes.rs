@@ -7,9 +7,10 @@ use dbgate::control::answer::{
     StatusAnswer,
 };
 
-use super::{Page, differences};
+use super::differences;
 use crate::cli::ExposeArgs;
-use crate::table::{count, escape, span, text};
+use crate::ctl::page::Page;
+use crate::table::{count, escape, span, text, time};
 
 pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
     let mut page = Page::default();
@@ -17,9 +18,9 @@ pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
     let hosts = reached(answer, args);
     let under = hosts.join(", ");
     let revision = text(&answer.revision);
-    let lasting = args.ttl.map_or_else(String::new, |ttl| {
-        format!(" for {}", span(crate::ctl::millis(ttl)))
-    });
+    let lasting = args
+        .ttl
+        .map_or_else(String::new, |ttl| format!(" for {}", time(ttl)));
     page.line(&match (answer.changed, answer.dry_run) {
         (false, true) => "dry run: nothing would change".to_owned(),
         (true, true) if hosts.is_empty() => format!("dry run: {name} would be reachable again"),
@@ -49,7 +50,7 @@ pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
     page
 }
 
-/// The hosts that lead to the database: of those that were asked for, else all.
+/// Hosts that lead to the database: those of the command, or all.
 fn reached(answer: &ExposeAnswer, args: &ExposeArgs) -> Vec<String> {
     let asked = |host: &&String| {
         args.hosts.is_empty() || args.hosts.iter().any(|asked| asked.to_string() == **host)
@@ -89,7 +90,7 @@ pub(super) fn hide(answer: &HideAnswer) -> Page {
     let revision = text(&answer.revision);
     let dry = answer.dry_run;
     if !answer.changed {
-        // What a hide before let be, this one may end.
+        // Sessions that an earlier hide kept, this one may end.
         let touches = answer.sessions != 0 && answer.running != "keep";
         page.line(&match (touches, dry) {
             (true, true) => format!("dry run: {name} is hidden already"),

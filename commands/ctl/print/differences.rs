@@ -2,7 +2,7 @@
 
 use dbgate::control::answer::{DiffAnswer, DifferenceRow};
 
-use super::Page;
+use crate::ctl::page::Page;
 use crate::table::{Column, count, table, text};
 
 /// Changes made by `ctl` as a table, then differences from the files by section.

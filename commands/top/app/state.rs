@@ -1,4 +1,4 @@
-//! The parts of the state: how a tab is looked at, what lies over it, what a key asks for.
+//! Parts of the state: a tab, the target of keys, the connection, the result of a key.
 
 use std::time::SystemTime;
 
@@ -6,7 +6,7 @@ use crate::top::dialog::{Dialog, Request};
 use crate::top::filter::Filter;
 use crate::top::row::Id;
 
-/// How one tab is looked at.
+/// Order, filter and selection of a tab.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct TabState {
     /// The column that it is sorted by.
@@ -18,13 +18,13 @@ pub(crate) struct TabState {
     pub(super) parsed: Filter,
     /// The selected row; it stays selected wherever sorting moves it.
     pub(crate) selected: Option<Id>,
-    /// Where that is, or was.
+    /// Its place; the last one, if it is gone.
     pub(crate) at: usize,
     /// The rows that are shown, in order.
     pub(crate) order: Vec<Id>,
 }
 
-/// What lies over the table.
+/// The target of keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum InputMode {
     /// Keys act on the table.
@@ -38,17 +38,17 @@ pub(crate) enum InputMode {
     Help,
 }
 
-/// Whether the gateway can be reached.
+/// The state of the connection to the gateway.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LinkState {
-    /// It tells what changes.
+    /// Updates come in.
     #[default]
     Up,
-    /// It does not.
+    /// The connection is lost.
     Lost {
         /// Since when.
         since: SystemTime,
-        /// What happened.
+        /// The error.
         why: String,
     },
 }

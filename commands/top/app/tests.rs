@@ -178,7 +178,7 @@ fn a_filter_holds_while_it_is_typed() {
     assert!(ids(&app).is_empty());
     type_in(&mut app, "^w");
     assert_eq!(ids(&app).len(), 13);
-    // Wrong: told, and what was parsed last stays in force.
+    // Invalid: an error, and the last valid filter stays in force.
     type_in(&mut app, "o:red");
     assert!(app.filter_error.as_ref().unwrap().contains("no column o "));
     assert_eq!(ids(&app).len(), 13);
@@ -318,7 +318,7 @@ fn nothing_is_asked_where_nothing_can_be_hit() {
             message(&app)
         );
     }
-    // The session ends while the question stands.
+    // The session ends while the question is open.
     type_in(&mut app, "1jK");
     app.apply(Update {
         uptime_ms: 1_006_000,
@@ -346,14 +346,14 @@ fn read_only_changes_nothing() {
 #[test]
 fn keys_that_ask_the_outside() {
     let mut app = app();
-    for (keys, wish) in [
+    for (keys, outcome) in [
         ("q", KeyOutcome::Quit),
         ("^c", KeyOutcome::Quit),
         ("^z", KeyOutcome::Suspend),
         ("^l", KeyOutcome::Redraw),
         ("x", KeyOutcome::Nothing),
     ] {
-        assert_eq!(type_in(&mut app, keys), wish, "{keys}");
+        assert_eq!(type_in(&mut app, keys), outcome, "{keys}");
     }
     // Any key closes the help, and does nothing else.
     assert_eq!(type_in(&mut app, "?q"), KeyOutcome::Nothing);
@@ -370,7 +370,7 @@ fn details_go_with_the_selection() {
         let (_, value) = fields.iter().find(|(head, _)| head.name == name).unwrap();
         value.show()
     };
-    // Whatever the gateway tells of a session has its place.
+    // Every field of a session is shown.
     let Json::Object(row) = json!(SessionRow::default()) else {
         panic!();
     };

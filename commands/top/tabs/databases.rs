@@ -1,4 +1,4 @@
-//! What clients can reach.
+//! Databases.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::top::value::Value;
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     name: Arc<str>,
-    /// As the gateway told it last.
+    /// The last row from the gateway.
     pub(crate) row: DatabaseRow,
     backends: Vec<String>,
     /// Its bytes over the last minute.
@@ -24,7 +24,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// A database told at `now`.
+    /// A database received at `now`.
     pub(crate) fn new(row: DatabaseRow, now: u64) -> Self {
         let mut database = Self {
             name: row.name.as_str().into(),
@@ -38,7 +38,7 @@ impl Database {
         database
     }
 
-    /// The gateway told it anew, between the times of two refreshes.
+    /// Takes a new row, between the times of two refreshes.
     pub(crate) fn replace(&mut self, row: DatabaseRow, (before, now): (u64, u64)) {
         let bytes = (row.bytes_in, row.bytes_out);
         self.meter.record_move(before, now, bytes);

@@ -1,4 +1,4 @@
-//! What has happened: sessions opened, closed, turned away; databases exposed and hidden; reloads.
+//! Events: sessions opened, closed and rejected; databases exposed and hidden; reloads.
 
 use dbgate::control::answer::{self, KnownEvent};
 
@@ -10,7 +10,7 @@ use crate::top::value::Value;
 /// One event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Event {
-    /// Its place among all that were told.
+    /// Its place among all events received.
     number: u64,
     time: String,
     kind: String,
@@ -106,7 +106,7 @@ impl Event {
         }
     }
 
-    /// When it happened.
+    /// Its time.
     pub(crate) fn time(&self) -> String {
         self.time.clone()
     }
@@ -128,13 +128,13 @@ impl Event {
         }
     }
 
-    /// Events that were too many to be told.
+    /// Events that were too many to be sent.
     pub(crate) fn missed(number: u64, time: String, missed: u64) -> Self {
         Self {
             number,
             time,
             kind: "missed".to_owned(),
-            detail: format!("{} too many to be told", count(missed, "event")),
+            detail: format!("{} too many to be sent", count(missed, "event")),
             ..Self::default()
         }
     }

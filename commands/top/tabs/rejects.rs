@@ -10,7 +10,7 @@ use crate::top::value::Value;
 /// One client turned away.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reject {
-    /// As the gateway told it.
+    /// The row from the gateway.
     pub(crate) row: RejectRow,
     client: Option<SocketAddr>,
 }

@@ -11,13 +11,13 @@ use crate::top::value::Value;
 /// One live session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Session {
-    /// As the gateway told it last.
+    /// The last row from the gateway.
     pub(crate) row: SessionRow,
     /// The client's address, to be sorted as one.
     client: Option<SocketAddr>,
-    /// When it was accepted, in the gateway's time.
+    /// Time at which it was accepted, by the gateway's clock.
     accepted_ms: u64,
-    /// How long ago that is.
+    /// Time since then.
     age_ms: u64,
     /// Its bytes over the last minute.
     pub(crate) meter: Meter,
@@ -26,7 +26,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session told at `now`; `fresh` if it was not there at the refresh before.
+    /// A session received at `now`; `fresh` if it was not there at the refresh before.
     pub(crate) fn new(row: SessionRow, now: u64, fresh: bool) -> Self {
         let accepted_ms = now.saturating_sub(row.age_ms);
         let mut meter = Meter::default();
@@ -44,7 +44,7 @@ impl Session {
         }
     }
 
-    /// The gateway told it anew, between the times of two refreshes.
+    /// Takes a new row, between the times of two refreshes.
     pub(crate) fn replace(&mut self, row: SessionRow, times: (u64, u64)) {
         self.row = row;
         self.count((self.row.bytes_in, self.row.bytes_out), times);

@@ -59,7 +59,7 @@ impl Layout {
     }
 }
 
-/// How many lines the pane takes of an area: all of it where the table would be too small.
+/// Lines that the pane takes of an area: all of it where the table would be too small.
 pub(super) fn height(app: &App, area: Rect) -> u16 {
     let lines = app
         .selected()
@@ -120,7 +120,7 @@ fn field(paint: &mut Paint, place: Rect, name: &str, text: &str) {
     paint.put(right_of(place, NAME), text, Tone::Normal);
 }
 
-/// How many bars of a direction there is room for, beside the words.
+/// Bars of a direction for which there is room beside the words.
 fn slots(area: Rect) -> usize {
     usize::from(area.width / 2).saturating_sub(26).clamp(10, 60)
 }

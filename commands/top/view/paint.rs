@@ -4,36 +4,22 @@
 //! Only the terminal's own 16 colours are used and no background is painted; whatever a colour
 //! says, a word or a sign says too.
 
-use clap::ValueEnum;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Span;
 
+pub(crate) use crate::cli::Theme;
 use crate::table::escape;
 
-/// Colours that are readable on the terminal's background.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Theme {
-    /// Readable on light and dark alike, or what the terminal says of itself
-    #[default]
-    Auto,
-    /// For a dark background
-    Dark,
-    /// For a light background
-    Light,
-    /// No colours
-    Plain,
-}
-
-/// What a piece of text is.
+/// The role of a piece of text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     /// Like any text.
     Normal,
     /// A heading.
     Strong,
-    /// What is chosen: a tab, a column.
+    /// A chosen tab or column.
     Chosen,
     /// To be looked at.
     Warn,
@@ -43,7 +29,7 @@ pub(crate) enum Tone {
     Marked,
 }
 
-/// How everything looks.
+/// Colours and characters.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Skin {
     /// The colours.
@@ -194,7 +180,7 @@ impl<'a> Paint<'a> {
     }
 }
 
-/// What is left of an area's line behind `width`.
+/// The rest of an area's line behind `width`.
 pub(crate) fn right_of(area: Rect, width: u16) -> Rect {
     let width = width.min(area.width);
     Rect {

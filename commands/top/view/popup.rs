@@ -1,4 +1,4 @@
-//! The last lines, and what lies over everything: questions and help.
+//! The last lines, and the boxes over the table: questions and help.
 
 use ratatui::layout::Rect;
 
@@ -17,7 +17,7 @@ pub(super) fn footer(paint: &mut Paint, area: Rect, app: &App, filter: bool) {
     }
     let last = line_of(area, area.height.saturating_sub(1));
     match (&app.mode, &app.message) {
-        // Where there is room for one line only.
+        // There may be room for one line only.
         (InputMode::Filter(_), _) if area.height == 1 => filter_line(paint, last, app),
         (InputMode::Filter(_), _) => {
             paint.put(

@@ -165,7 +165,7 @@ fn titles(paint: &mut Paint, line: Rect, app: &App, heads: &[Head], columns: &[S
             }
         }
     }
-    // Sorted by a column for which there is no room: said all the same.
+    // Sorted by a column for which there is no room.
     if columns.iter().all(|column| column.number != state.sort)
         && let Some(head) = heads.get(state.sort)
         && line.width > 40
@@ -174,7 +174,7 @@ fn titles(paint: &mut Paint, line: Rect, app: &App, heads: &[Head], columns: &[S
     }
 }
 
-/// How many were turned away for which reason.
+/// Numbers of clients turned away by reason.
 fn reasons(paint: &mut Paint, line: Rect, app: &App) {
     let reasons = app.mirror().reasons();
     let mut texts = vec![("last minute:".to_owned(), Tone::Strong)];

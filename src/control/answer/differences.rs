@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ExposedHost;
+use super::changes::ExposedHost;
 
 /// The answer to `diff`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Reject;
+use super::reads::Reject;
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

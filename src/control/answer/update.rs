@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Event, RejectCount};
+use super::event::Event;
+use super::reads::RejectCount;
 
 /// One line of a subscription. What is empty is left out.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

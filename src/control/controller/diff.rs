@@ -1,5 +1,5 @@
-//! What runs against what the files say, and what a reload does about it, in the words that `diff`
-//! and `reload` share.
+//! `diff`: differences between the running gateway and its files, and the effect of a reload on
+//! them. `reload` reports its changes with the same rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::service::user;
 use crate::sessions::LiveSession;
 
 impl Controller {
-    /// What `ctl` did, and what is other in the files than in the gateway that runs.
+    /// Changes made by `ctl`, and differences between the files and the running gateway.
     ///
     /// # Errors
     /// The files cannot be read, or a reload would refuse them.
@@ -38,7 +38,7 @@ impl Controller {
     }
 }
 
-/// Whether a difference is one still.
+/// A difference before or after a reload.
 #[derive(Clone, Copy)]
 pub(super) enum Tense {
     /// The files are not in force yet.
@@ -80,7 +80,7 @@ pub(super) fn rows_of(
     }
     let keys = reloaded.differences.keys.iter().map(|found| {
         let what = match (tense, found.effect) {
-            // It is no more in force than before.
+            // It is not in force yet.
             (Tense::Past, Effect::Restart) => Tense::Future.of_section(found.place),
             _ => tense.of_section(found.place),
         };
@@ -131,8 +131,8 @@ fn row(
     }
 }
 
-/// What a reload does about a difference: sessions end where their database is gone, or the host by
-/// which they came.
+/// The effect of a reload on a difference: sessions end whose database, or the host by which they
+/// came, is gone.
 fn effect(found: &Difference, sessions: &HashMap<&str, usize>) -> String {
     let ended = found
         .section

@@ -15,7 +15,7 @@ use crate::route::request::{ChangeError, ExposeRequest};
 use crate::route::runtime::Lease;
 use crate::route::spec::check_name;
 
-/// The longest lease: ten years, so that its end is a date that can be told.
+/// The longest lease: ten years, so that its end can be written as a date.
 const LONGEST_TTL_MS: u64 = 10 * 365 * 24 * 60 * 60 * 1000;
 
 impl Controller {
@@ -31,7 +31,7 @@ impl Controller {
             .is_some_and(|ms| ms == 0 || ms > LONGEST_TTL_MS)
         {
             return Err(CommandError::usage(
-                "a ttl has to be more than nothing and at most ten years",
+                "invalid ttl: use more than 0 and at most ten years",
             ));
         }
         let expires = params

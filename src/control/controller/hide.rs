@@ -31,7 +31,7 @@ impl Controller {
             });
         let change = match hidden {
             Ok(change) => change,
-            // Gone already; its sessions may still run, and can still be ended.
+            // Hidden already; its sessions may still run, and can be ended.
             Err(ChangeError::NotFound(_)) if !self.still_running(params).is_empty() => {
                 self.gateway.store.unchanged()
             }
@@ -87,7 +87,7 @@ impl Controller {
         })
     }
 
-    /// The listeners whose default still leads to a database, whatever its hosts do.
+    /// Notes on listeners whose default is still this database.
     fn still_reached(&self, name: &str) -> Vec<String> {
         let snapshot = self.gateway.store.snapshot();
         if !snapshot.databases.contains_key(name) {

@@ -1,4 +1,4 @@
-//! The reload, told to whoever waits for it: the caller, the events, the log, the service manager.
+//! `reload`, and its report to the caller, the events, the log and the service manager.
 
 use std::sync::{Arc, PoisonError};
 use std::time::SystemTime;
@@ -104,7 +104,7 @@ impl Controller {
         }
     }
 
-    /// What an operator wants to know at a glance, in one line.
+    /// The state of the gateway in one line, for the service manager.
     #[must_use]
     pub fn status(&self) -> String {
         let snapshot = self.gateway.store.snapshot();

@@ -75,7 +75,7 @@ impl Controller {
         })
     }
 
-    /// The sessions that came in by something that is no longer there.
+    /// Sessions that came in by a database or host that is gone.
     pub(super) fn affected(&self, change: &RouteChange) -> Vec<Arc<LiveSession>> {
         if change.withdrawn.is_empty() && change.removed.is_empty() {
             return Vec::new();
@@ -87,8 +87,8 @@ impl Controller {
             .select(|entry| removed.contains(&*entry.database.name) || withdrawn.contains(entry))
     }
 
-    /// The sessions that came in by hosts of these parameters which no longer lead to the database: a
-    /// `hide` before let them be, and another may end them.
+    /// Sessions that came in by hosts of these parameters which no longer lead to the database: an
+    /// earlier `hide` kept them, and another may end them.
     pub(super) fn still_running(&self, params: &HideParams) -> Vec<Arc<LiveSession>> {
         let snapshot = self.gateway.store.snapshot();
         let active: Vec<Host> = snapshot
@@ -105,7 +105,7 @@ impl Controller {
         })
     }
 
-    /// Ends sessions the way that was asked for.
+    /// Ends sessions as asked for.
     pub(super) fn end_sessions(
         &self,
         sessions: &[Arc<LiveSession>],
@@ -166,8 +166,8 @@ impl Controller {
     }
 }
 
-/// Databases and hosts of theirs. A reload can name very many, and sessions must not wait while
-/// each of them is held against each of the others.
+/// Hosts with their databases, hashed: a reload can name very many, and sessions must not wait
+/// while each of them is compared with each host.
 struct HostSet<'a>(HashSet<(&'a str, &'a Host)>);
 
 impl<'a> HostSet<'a> {
@@ -175,7 +175,7 @@ impl<'a> HostSet<'a> {
         Self(pairs.iter().map(|(name, host)| (&**name, host)).collect())
     }
 
-    /// Whether a session came in by one of them.
+    /// True if a session came in by one of them.
     fn contains(&self, entry: &LiveSession) -> bool {
         let host = entry.host();
         host.is_some_and(|host| self.0.contains(&(&*entry.database.name, host)))

@@ -1,4 +1,4 @@
-//! Finding out what has changed since a caller was last told, and cutting it into lines.
+//! Changes since the last refresh of a caller, cut into lines.
 //!
 //! A session that has not changed costs one look into a table; nothing is built for it.
 
@@ -28,10 +28,10 @@ const ROWS: usize = 256;
 /// Bare numbers in a line, of each kind: some ten bytes each.
 const NUMBERS: usize = 8192;
 
-/// Events told in one refresh; of more, the newest.
+/// Events in one refresh; of more, the newest.
 const EVENTS: usize = ROWS;
 
-/// What a caller knows of a session.
+/// A session as a caller knows it.
 struct Known {
     bytes: (u64, u64),
     state: &'static str,
@@ -45,7 +45,7 @@ type Moved = (u64, u64, u64);
 /// Bytes from and to clients.
 type Bytes = (u64, u64);
 
-/// What one caller has been told.
+/// Everything that one caller has been sent.
 pub struct Watcher {
     refresh: u64,
     sessions: HashMap<u64, Known>,
@@ -59,7 +59,7 @@ pub struct Watcher {
 }
 
 impl Watcher {
-    /// A caller that has been told nothing yet.
+    /// A caller that has been sent nothing yet.
     #[must_use]
     pub fn new(gateway: &Gateway) -> Self {
         let (changes, events) = gateway.events.follow_with_changes();
@@ -75,7 +75,7 @@ impl Watcher {
         }
     }
 
-    /// What is to be told now; the caller is taken to have been told it.
+    /// Changes since the refresh before; counts them as sent.
     pub fn refresh(&mut self, gateway: &Gateway) -> Refresh {
         self.refresh += 1;
         let snapshot = gateway.store.snapshot();
@@ -89,8 +89,8 @@ impl Watcher {
             databases.extend(self.database(database, bytes, &uses));
         }
         let gone = self.gone(|name| snapshot.databases.contains_key(name));
-        let (rejects, told) = gateway.rejects.since(self.rejects);
-        self.rejects = told;
+        let (rejects, seen) = gateway.rejects.since(self.rejects);
+        self.rejects = seen;
         let (events, events_missed) = self.events();
         let uptime = gateway.started.elapsed().as_millis();
         let uptime_ms = u64::try_from(uptime).unwrap_or(u64::MAX);
@@ -238,7 +238,7 @@ impl Watcher {
     }
 }
 
-/// One refresh as the lines that tell it.
+/// One refresh as lines.
 pub struct Refresh {
     head: Option<Update>,
     uptime_ms: u64,

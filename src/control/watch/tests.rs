@@ -49,7 +49,7 @@ fn enter(gateway: &Gateway, database: &str) -> SessionGuard {
 }
 
 /// A refresh in one line.
-fn told(watcher: &mut Watcher, gateway: &Gateway) -> Update {
+fn refresh(watcher: &mut Watcher, gateway: &Gateway) -> Update {
     let mut lines: Vec<Update> = watcher.refresh(gateway).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     lines.remove(0)
@@ -61,7 +61,7 @@ fn first_everything_then_what_has_changed() {
     let mut watcher = Watcher::new(&gateway);
     let one = enter(&gateway, "a");
 
-    let first = told(&mut watcher, &gateway);
+    let first = refresh(&mut watcher, &gateway);
     assert!(first.first && !first.more, "{first:?}");
     let names: Vec<_> = first.databases.iter().map(|d| d.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
@@ -73,7 +73,7 @@ fn first_everything_then_what_has_changed() {
     let totals = first.totals.unwrap();
     assert_eq!((totals.sessions, totals.accepted), (1, 1));
 
-    let quiet = told(&mut watcher, &gateway);
+    let quiet = refresh(&mut watcher, &gateway);
     let expected = Update {
         uptime_ms: quiet.uptime_ms,
         totals: quiet.totals.clone(),
@@ -84,13 +84,13 @@ fn first_everything_then_what_has_changed() {
     // Another state: the row again. Then counters: only these.
     let at: SocketAddr = "10.9.9.9:5432".parse().unwrap();
     one.opened(at, 0);
-    let opened = told(&mut watcher, &gateway);
+    let opened = refresh(&mut watcher, &gateway);
     assert_eq!(opened.sessions[0].state, "open");
     assert_eq!(opened.sessions[0].backend.as_deref(), Some("10.9.9.9:5432"));
     let declared = opened.sessions[0].declared.as_deref();
     assert_eq!(declared, Some("db.internal:5432"));
     one.count_in(300);
-    let moved = told(&mut watcher, &gateway);
+    let moved = refresh(&mut watcher, &gateway);
     assert!(moved.sessions.is_empty(), "{moved:?}");
     assert_eq!(moved.moved, [(one.id, 300, 0)]);
     assert_eq!(moved.databases.len(), 1, "{moved:?}");
@@ -102,7 +102,7 @@ fn first_everything_then_what_has_changed() {
     drop(short);
     let id = one.id;
     drop(one);
-    let closed = told(&mut watcher, &gateway);
+    let closed = refresh(&mut watcher, &gateway);
     assert_eq!(closed.closed, [id]);
     assert_eq!(closed.databases[0].bytes_in, 311);
     assert_eq!(closed.totals.unwrap().bytes_in, 311);
@@ -127,7 +127,7 @@ fn what_is_much_comes_in_several_lines() {
         ]
     );
     drop(sessions);
-    assert_eq!(told(&mut watcher, &gateway).closed.len(), 600);
+    assert_eq!(refresh(&mut watcher, &gateway).closed.len(), 600);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn rejects_and_changes_come_once() {
         gateway.events.emit(|| Event::Rejected(reject));
     };
     reject(7);
-    let first = told(&mut watcher, &gateway);
+    let first = refresh(&mut watcher, &gateway);
     let revisions: Vec<_> = first
         .events
         .iter()
@@ -170,7 +170,7 @@ fn rejects_and_changes_come_once() {
     assert_eq!(first.rejects.len(), 1);
     reject(3);
     reject(9);
-    let more = told(&mut watcher, &gateway);
+    let more = refresh(&mut watcher, &gateway);
     assert!(more.events.is_empty(), "{more:?}");
     let ids: Vec<_> = more.rejects.iter().map(|r| r.id).collect();
     assert_eq!(ids, [3, 9]);
@@ -205,14 +205,14 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
     let session = enter(&gateway, "c");
     session.count_in(5);
     drop(session);
-    assert_eq!(told(&mut watcher, &gateway).databases.len(), 3);
+    assert_eq!(refresh(&mut watcher, &gateway).databases.len(), 3);
     let hide = HideRequest {
         name: "c".into(),
         hosts: Vec::new(),
         if_exists: false,
     };
     gateway.store.hide(&hide, false, &|_, _| Ok(())).unwrap();
-    let update = told(&mut watcher, &gateway);
+    let update = refresh(&mut watcher, &gateway);
     assert_eq!(update.gone, ["c"]);
     assert_eq!(update.totals.unwrap().bytes_in, 5);
 }
@@ -235,7 +235,7 @@ async fn a_slow_reader_gets_fewer_refreshes() {
     assert_eq!(line["id"], 1);
     assert_eq!(line["event"]["event"], "update");
     assert_eq!(line["event"]["first"], true);
-    // It goes on as soon as somebody reads, and ends with its reader.
+    // It goes on as soon as the caller reads, and ends with its reader.
     let next: Value = serde_json::from_str(&unread.recv().await.unwrap()).unwrap();
     assert!(next["event"].get("first").is_none(), "{next}");
     drop((unread, read));

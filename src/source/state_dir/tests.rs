@@ -113,9 +113,9 @@ fn a_damaged_file_is_told_and_left_alone() {
     let dir = StateDir::open(scratch.path()).unwrap();
     let file = scratch.path().join(FILE);
     for (text, why) in [
-        ("", "EOF"),
-        ("{\"version\":1", "EOF"),
-        ("[]", "invalid length"),
+        ("", "incomplete JSON"),
+        ("{\"version\":1", "incomplete JSON"),
+        ("[]", "expected an object"),
         ("{}", "no version"),
         ("{\"version\":3}", "newer dbgate"),
         ("{\"version\":1,\"hiden\":{}}", "hiden"),
