@@ -291,6 +291,35 @@ fn no_files_of_a_module_need_each_other_in_a_circle() {
     assert!(circles.is_empty(), "{circles:#?}");
 }
 
+/// Every file that a document names in code quotes, from the top of the repository.
+#[test]
+fn documents_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "src/",
+        "commands/",
+        "config/",
+        "tests/",
+        "completions/",
+        "fuzz/",
+        "benches/",
+    ];
+    for document in [
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "README.md",
+        "tests/README.md",
+    ] {
+        let text = fs::read_to_string(root.join(document)).unwrap();
+        for code in text.split('`').skip(1).step_by(2) {
+            let is_path = folders.iter().any(|folder| code.starts_with(folder));
+            if is_path && !code.contains(char::is_whitespace) {
+                assert!(root.join(code).exists(), "{document} names {code}");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_must_be_absent_is() {
     let mut wrong = Vec::new();
