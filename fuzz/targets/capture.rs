@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|file: &[u8]| {
     for pace in [Pace::Whole, Pace::Live] {
-        let mut capture = Capture::new(file, Hints::default(), pace).telling(1);
+        let mut capture = Capture::new(file, Hints::default(), pace).tracing(1);
         let mut rows = 0;
         loop {
             let read = capture.read(64);
@@ -29,7 +29,7 @@ fuzz_target!(|file: &[u8]| {
         assert_eq!(rows, counts.told);
         assert!(counts.established <= counts.told);
         assert!(counts.told + counts.empty <= capture.tally().packets);
-        if let Some(story) = capture.story() {
+        if let Some(story) = capture.trace() {
             serde_json::to_string(&story).expect("a story is JSON");
         }
     }

@@ -51,7 +51,7 @@ fn drive<'a>(inside: bool, segments: impl Iterator<Item = &'a [u8]>) -> Result<R
                 assert!(replies <= 2, "each request once");
             }
             Ok(step) => {
-                check_end(step, &input, inside);
+                check_end(&step, &input, inside);
                 return Ok(step);
             }
             Err(error) => {
@@ -68,16 +68,16 @@ fn drive<'a>(inside: bool, segments: impl Iterator<Item = &'a [u8]>) -> Result<R
     Ok(ResponderStep::NeedMore)
 }
 
-fn check_end(step: ResponderStep, input: &[u8], inside: bool) {
+fn check_end(step: &ResponderStep, input: &[u8], inside: bool) {
     match step {
         ResponderStep::StartTls => assert!(!inside && input[0] == 0x16),
         ResponderStep::Message(Message {
             kind: MessageKind::Cancel,
             len,
             ..
-        }) => assert_eq!(len, input.len()),
+        }) => assert_eq!(*len, input.len()),
         ResponderStep::Message(Message { len, .. }) => {
-            let startup = Startup::parse(&input[..len]).unwrap_or_default();
+            let startup = Startup::parse(&input[..*len]).unwrap_or_default();
             let error = ErrorResponse {
                 severity: "FATAL",
                 code: "08004",
