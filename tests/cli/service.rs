@@ -192,7 +192,7 @@ fn a_service_manager_that_is_gone_is_no_reason_to_stop() {
     let gate = Gate::stopped(EMPTY);
     let mut serve = gate.serve();
     let running = Running::start(serve.env("NOTIFY_SOCKET", gate.dir().join("none")));
-    running.err.wait(0, "the service manager cannot be told");
+    running.err.wait(0, "cannot notify the service manager");
     gate.ctl(&["status"]).done();
 }
 

@@ -90,7 +90,7 @@ fn a_reload_may_drop_it_and_take_it_back() {
     // Another address on the same port cannot be bound beside it.
     gate.configure(&bind(SocketAddr::from(([0, 0, 0, 0], addr.port()))));
     let told = gate.ctl(&["reload"]).failed(1);
-    let way = format!("the inherited socket {addr} (main) is in the way");
+    let way = format!("the inherited socket {addr} (main) conflicts");
     assert!(
         told.contains(&way) && told.contains("ListenStream="),
         "{told}"
