@@ -12,7 +12,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dbgate::config::parse_duration;
-use dbgate::route::{Host, Network, Protocol};
+use dbgate::protocol::Protocol;
+use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use dbgate::upstream::BackendAddr;
 

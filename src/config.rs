@@ -34,7 +34,7 @@ pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 
 use crate::file;
-pub use crate::protocol::ListenerProtocol;
+use crate::protocol::ListenerProtocol;
 use crate::route::source::Declared;
 use crate::tls::config::MinVersion;
 use pieces::Pieces;
@@ -48,7 +48,7 @@ pub struct Config {
     /// The control socket.
     pub control: Control,
     /// Where clients arrive.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerSpec>,
     /// What the gateway shows where a database names nothing of its own.
     pub tls: TlsSection,
     /// How long things may take.
@@ -69,7 +69,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             control: Control::default(),
-            listeners: vec![Listener::default()],
+            listeners: vec![ListenerSpec::default()],
             tls: TlsSection::default(),
             timeouts: Timeouts::default(),
             limits: Limits::default(),
@@ -103,7 +103,7 @@ impl Default for Control {
 
 /// A `[listener.NAME]` section: addresses where clients of many databases arrive.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
+pub struct ListenerSpec {
     /// Its unique name.
     pub name: String,
     /// The addresses; port 0 stands for any free one.
@@ -114,7 +114,7 @@ pub struct Listener {
     pub default: Option<String>,
 }
 
-impl Default for Listener {
+impl Default for ListenerSpec {
     fn default() -> Self {
         /// The port of a gateway that nobody configured: free on most machines, and near 5432.
         const PORT: u16 = 7432;

@@ -10,8 +10,9 @@ use arc_swap::ArcSwap;
 
 use crate::access_log::AccessLog;
 use crate::admission::Handshakes;
-use crate::config::{Limits, ListenerProtocol, Timeouts};
+use crate::config::{Limits, Timeouts};
 use crate::histogram::Histogram;
+use crate::protocol::ListenerProtocol;
 use crate::route::Store;
 use crate::sessions::Sessions;
 use crate::stats::{Events, Rejects};

@@ -129,8 +129,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "upstream", "config", "file", "gateway", "json", "source", "reload", "route",
-            "service", "session", "sessions", "stats", "tls",
+            "config", "file", "gateway", "json", "protocol", "reload", "route", "service",
+            "session", "sessions", "source", "stats", "tls", "upstream",
         ],
     ),
     (

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 use dbgate::config::{bind_addr, parse_duration};
-use dbgate::probe::Hint;
 use dbgate::probe::active::{Endpoint, OnlyVersion, Split};
+use dbgate::protocol::Protocol;
 use dbgate::tls::ServerName;
 
 /// Explain why a client does or does not reach a database, and what to do about it.
@@ -148,32 +148,6 @@ pub(crate) enum ProbeOutput {
     Json,
 }
 
-/// A protocol, as a user names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProbeProtocol {
-    Postgres,
-    Mysql,
-    Mariadb,
-    Mongodb,
-    Redis,
-    /// TLS from the first byte, whatever is inside
-    Tls,
-}
-
-impl ProbeProtocol {
-    /// The library's type.
-    pub(crate) fn hint(self) -> Hint {
-        match self {
-            Self::Postgres => Hint::Postgres,
-            Self::Mysql => Hint::Mysql,
-            Self::Mariadb => Hint::Mariadb,
-            Self::Mongodb => Hint::Mongodb,
-            Self::Redis => Hint::Redis,
-            Self::Tls => Hint::Tls,
-        }
-    }
-}
-
 /// Listen for a client, and report what it really sends.
 ///
 /// Point any client at the address that is printed. The report has the client's protocol, the
@@ -185,8 +159,8 @@ pub(crate) struct ListenArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = bind_address)]
     pub(crate) bind: SocketAddr,
     /// Protocol of the listener [default: detected by the client's first bytes]
-    #[arg(long, value_enum, value_name = "PROTOCOL")]
-    pub(crate) protocol: Option<ProbeProtocol>,
+    #[arg(long, value_name = "PROTOCOL", value_parser = super::protocol())]
+    pub(crate) protocol: Option<Protocol>,
     /// End after the first client
     #[arg(long)]
     pub(crate) once: bool,
@@ -223,7 +197,7 @@ pub(crate) struct PcapArgs {
     pub(crate) file: PathBuf,
     /// Protocol of a port, such as 6432=postgres; may be given several times
     #[arg(long = "port", value_name = "N=PROTOCOL", value_parser = port_hint)]
-    pub(crate) ports: Vec<(u16, ProbeProtocol)>,
+    pub(crate) ports: Vec<(u16, Protocol)>,
     /// Print one conversation packet by packet
     #[arg(long, value_name = "N", conflicts_with = "only_failed")]
     pub(crate) stream: Option<u64>,
@@ -256,15 +230,12 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `6432=postgres`.
-fn port_hint(text: &str) -> Result<(u16, ProbeProtocol), String> {
+fn port_hint(text: &str) -> Result<(u16, Protocol), String> {
     let (port, protocol) = text
         .split_once('=')
         .ok_or("write PORT=PROTOCOL, as in 6432=postgres")?;
     let port = port
         .parse()
         .map_err(|_| format!("invalid port \"{port}\": use 1 to 65535"))?;
-    let protocol = ProbeProtocol::from_str(protocol, false).map_err(|_| {
-        format!("\"{protocol}\": use postgres, mysql, mariadb, mongodb, redis or tls")
-    })?;
-    Ok((port, protocol))
+    Ok((port, protocol.parse()?))
 }

@@ -8,16 +8,16 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use dbgate::probe::Hint;
 use dbgate::probe::active::Endpoint;
 use dbgate::probe::listen::{self, ClientReport, Mode, Reaction, Settings, Trust};
 use dbgate::probe::{Stage, Verdict};
+use dbgate::protocol::Protocol;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::exit_code::{NO_CONNECTION, NO_HANDSHAKE, TROUBLE, USAGE};
 use super::print::{self, Page};
-use crate::cli::{ListenArgs, ProbeOutput, ProbeProtocol};
+use crate::cli::{ListenArgs, ProbeOutput};
 use crate::out;
 use crate::table::escape;
 
@@ -47,7 +47,7 @@ pub(crate) fn run(args: ListenArgs) -> Result<ExitCode> {
         (None, false) => Mode::Refuse,
     };
     let settings = Settings {
-        hint: args.protocol.map_or(Hint::None, ProbeProtocol::hint),
+        hint: args.protocol,
         mode,
         timeout: args.timeout,
     };
@@ -138,12 +138,12 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
     let mysql = format!("mysql --ssl-mode=REQUIRED --host={ip} --port={port}");
     let openssl = format!("openssl s_client -connect {ip}:{port} -servername NAME");
     let lines = match settings.hint {
-        Hint::None => vec![psql, redis],
-        Hint::Postgres => vec![psql],
-        Hint::Mysql | Hint::Mariadb => vec![mysql],
-        Hint::Mongodb => vec![mongo],
-        Hint::Redis => vec![redis],
-        Hint::Tls => vec![openssl],
+        None => vec![psql, redis],
+        Some(Protocol::Postgres) => vec![psql],
+        Some(Protocol::Mysql | Protocol::Mariadb) => vec![mysql],
+        Some(Protocol::Mongodb) => vec![mongo],
+        Some(Protocol::Redis) => vec![redis],
+        Some(Protocol::Tls) => vec![openssl],
     };
     let mut text =
         format!("listening on {address}; {answer}\nnow let your client connect, such as:\n");
@@ -152,7 +152,7 @@ fn invitation(address: SocketAddr, settings: &Settings) -> String {
         text.push_str(line.as_str());
         text.push('\n');
     }
-    if settings.hint == Hint::None {
+    if settings.hint.is_none() {
         text += "for MySQL and MariaDB, where the server speaks first: --protocol mysql\n";
     }
     text += "Ctrl-C ends it\n\n";

@@ -29,7 +29,7 @@ const SHOW_EVERY: Duration = Duration::from_millis(250);
 pub(crate) fn run(args: &PcapArgs) -> Result<ExitCode> {
     let mut hints = Hints::default();
     for (port, protocol) in &args.ports {
-        hints.set(*port, protocol.hint());
+        hints.set(*port, *protocol);
     }
     let live = args.file == Path::new("-");
     match (live, args.stream) {

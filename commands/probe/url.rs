@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use dbgate::probe::Hint;
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
+use dbgate::protocol::Protocol;
 
 use super::exit_code::{USAGE, of};
 use super::{print, repeat};
@@ -31,7 +31,7 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
         ("--starttls", args.starttls != Starttls::Auto),
         ("--check-plaintext", args.check_plaintext),
     ];
-    if target.protocol != Hint::Postgres
+    if target.protocol != Some(Protocol::Postgres)
         && let Some((flag, _)) = of_postgres.iter().find(|(_, given)| *given)
     {
         return Ok(usage(&format!("{flag} is for postgres:// only")));

@@ -9,14 +9,15 @@ use super::problem::Report;
 use super::read::check_name;
 use super::section::Section;
 use crate::one_or_many::OneOrMany;
+use crate::protocol::Protocol;
 use crate::route::source::Declared;
 use crate::route::spec::Rare;
-use crate::route::{DatabaseSpec, Host, Network, Protocol};
+use crate::route::{DatabaseSpec, Host, Network};
 use crate::tls::{ClientName, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 
 /// A database of the file, with the places of its hosts.
-pub(super) struct Found {
+pub(super) struct ParsedDatabase {
     pub(super) name: Arc<str>,
     pub(super) declared: Declared,
     /// Whether protocol and mode are as the user meant them: neither was reported.
@@ -26,7 +27,7 @@ pub(super) struct Found {
 }
 
 /// Reads all databases, in the order of the file.
-pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
+pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<ParsedDatabase> {
     root.named("database")
         .into_iter()
         .map(|(name, section)| database(name, section))
@@ -34,7 +35,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
 }
 
 /// Reports hosts that lead to two databases, or twice to one.
-pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
+pub(super) fn compare(databases: &[ParsedDatabase], report: &Report<'_>) {
     let mut hosts: Vec<_> = databases
         .iter()
         .flat_map(|found| {
@@ -62,7 +63,7 @@ pub(super) fn compare(databases: &[Found], report: &Report<'_>) {
     }
 }
 
-fn database(name: &str, mut section: Section<'_, '_>) -> Found {
+fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     check_name(name, &section);
     let protocol = section.string("protocol", str::parse::<Protocol>);
     let backends = section
@@ -103,7 +104,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> Found {
     judge(&spec, clear, !hosts.is_empty(), &section);
     section.finish();
     let places = hosts.iter().map(|host| host.span().start).collect();
-    Found {
+    ParsedDatabase {
         name: name.into(),
         declared: Declared {
             spec,

@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::duration::written;
 use super::read::JOURNAL;
-use super::{AccessTo, Config, Control, Limits, Listener, Log, LogFormat, Timeouts, TlsSection};
+use super::{
+    AccessTo, Config, Control, Limits, ListenerSpec, Log, LogFormat, Timeouts, TlsSection,
+};
 use crate::one_or_many::OneOrMany;
 use crate::route::source::Declared;
 use crate::route::{Host, Snapshot};
@@ -28,14 +30,14 @@ pub struct Difference {
     /// The value in the file; null where there is none.
     pub file: Value,
     /// Whether all of the section is on one side only.
-    pub place: Place,
+    pub presence: Presence,
     /// The moment from which a reload puts it in force.
     pub effect: Effect,
 }
 
 /// The sides that have the section of a difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Presence {
     /// Both.
     Both,
     /// The file only.
@@ -177,10 +179,10 @@ fn named<'s>(sections: &'s [Section], name: &str) -> Option<&'s Section> {
 
 /// Adds the keys that differ between two forms of one section.
 fn keys(running: Option<&Section>, file: Option<&Section>, found: &mut Vec<Difference>) {
-    let place = match (running, file) {
-        (Some(_), Some(_)) => Place::Both,
-        (None, _) => Place::File,
-        (_, None) => Place::Running,
+    let presence = match (running, file) {
+        (Some(_), Some(_)) => Presence::Both,
+        (None, _) => Presence::File,
+        (_, None) => Presence::Running,
     };
     let known = |key: &str| running.is_some_and(|section| section.value(key).is_some());
     let ours = running.into_iter().flat_map(|section| &section.keys);
@@ -198,7 +200,7 @@ fn keys(running: Option<&Section>, file: Option<&Section>, found: &mut Vec<Diffe
                 key: key.clone(),
                 running: running.unwrap_or_default(),
                 file: file.unwrap_or_default(),
-                place,
+                presence,
                 effect: Effect::of(&section.name, key),
             });
         }
@@ -250,8 +252,8 @@ fn of_control(
     )
 }
 
-fn of_listener(listener: &Listener) -> Section {
-    let Listener {
+fn of_listener(listener: &ListenerSpec) -> Section {
+    let ListenerSpec {
         name,
         bind,
         protocol,

@@ -4,22 +4,24 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use toml::Spanned;
 
+use super::ListenerSpec;
+use super::database::ParsedDatabase;
 use super::problem::{Report, Severity};
 use super::read::check_name;
 use super::section::Section;
-use super::{Listener, ListenerProtocol, database};
 use crate::net::zone;
+use crate::protocol::ListenerProtocol;
 use crate::upstream::BackendAddr;
 
 /// A listener of the file, with the places of its addresses and of its default.
-pub(super) struct Found {
-    pub(super) listener: Listener,
+pub(super) struct ParsedListener {
+    pub(super) listener: ListenerSpec,
     bind: Vec<Spanned<SocketAddr>>,
     default_at: usize,
 }
 
 /// Reads all listeners, in the order of the file.
-pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
+pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<ParsedListener> {
     root.named("listener")
         .into_iter()
         .map(|(name, section)| listener(name, section))
@@ -27,7 +29,11 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<Found> {
 }
 
 /// Reports what listeners take from each other, and defaults that they cannot serve.
-pub(super) fn compare(listeners: &[Found], databases: &[database::Found], report: &Report<'_>) {
+pub(super) fn compare(
+    listeners: &[ParsedListener],
+    databases: &[ParsedDatabase],
+    report: &Report<'_>,
+) {
     compare_addresses(listeners, report);
     for found in listeners {
         judge_default(found, databases, report);
@@ -36,10 +42,10 @@ pub(super) fn compare(listeners: &[Found], databases: &[database::Found], report
 
 /// The listener, and its address, that keeps another socket from listening on `addr`.
 pub(super) fn in_the_way<'f>(
-    listeners: &'f [Found],
+    listeners: &'f [ParsedListener],
     addr: &SocketAddr,
 ) -> Option<(&'f str, SocketAddr)> {
-    let of = |found: &'f Found| {
+    let of = |found: &'f ParsedListener| {
         let bind = found.listener.bind.iter();
         bind.map(|bound| (found.listener.name.as_str(), *bound))
     };
@@ -75,7 +81,7 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
+fn listener(name: &str, mut section: Section<'_, '_>) -> ParsedListener {
     check_name(name, &section);
     let bind = section.strings("bind", "addresses", |text| {
         bind_addr(text, "0.0.0.0:5432 or [::]:5432")
@@ -97,8 +103,8 @@ fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
     }
     let default_at = section.at("default");
     section.finish();
-    Found {
-        listener: Listener {
+    ParsedListener {
+        listener: ListenerSpec {
             name: name.to_owned(),
             bind: bind.iter().map(|addr| *addr.get_ref()).collect(),
             protocol,
@@ -109,7 +115,7 @@ fn listener(name: &str, mut section: Section<'_, '_>) -> Found {
     }
 }
 
-fn compare_addresses(listeners: &[Found], report: &Report<'_>) {
+fn compare_addresses(listeners: &[ParsedListener], report: &Report<'_>) {
     let all: Vec<_> = listeners
         .iter()
         .flat_map(|found| {
@@ -153,7 +159,7 @@ fn overlap(a: &SocketAddr, b: &SocketAddr, v4_apart: bool) -> bool {
     a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || takes(a, b) || takes(b, a))
 }
 
-fn judge_default(found: &Found, databases: &[database::Found], report: &Report<'_>) {
+fn judge_default(found: &ParsedListener, databases: &[ParsedDatabase], report: &Report<'_>) {
     let listener = &found.listener;
     let Some(default) = &listener.default else {
         return;

@@ -23,7 +23,7 @@ pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
 /// and what refers from one section to another is not judged.
 pub(super) fn config(
     root: &mut Section<'_, '_>,
-    databases: Vec<database::Found>,
+    databases: Vec<database::ParsedDatabase>,
     report: &Report<'_>,
     whole: bool,
 ) -> Config {
@@ -217,7 +217,10 @@ fn access_to(text: &str) -> Result<AccessTo, String> {
     }
 }
 
-fn metrics(mut section: Section<'_, '_>, listeners: &[listener::Found]) -> Option<SocketAddr> {
+fn metrics(
+    mut section: Section<'_, '_>,
+    listeners: &[listener::ParsedListener],
+) -> Option<SocketAddr> {
     let bind = section.string("bind", |text| listener::bind_addr(text, "127.0.0.1:9432"));
     if let Some(bind) = &bind
         && let Some((name, addr)) = listener::in_the_way(listeners, bind)

@@ -1,7 +1,7 @@
 //! Whole texts: what is read from them, and what is told of them, where.
 
 use super::*;
-use crate::route::Protocol;
+use crate::protocol::Protocol;
 use crate::tls::TlsMode;
 
 const COMPLETE: &str = include_str!("../../config/dbgate.toml");

@@ -5,8 +5,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::config::ListenerProtocol;
 use crate::gateway::ListenerSettings;
+use crate::protocol::ListenerProtocol;
 use crate::route::decide::{Decision, Refusal, Shown, Step, decide};
 use crate::route::table::Tried;
 use crate::route::{Database, Lookup, Snapshot};

@@ -12,8 +12,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::error::CommandError;
+use crate::protocol::Protocol;
 use crate::route::spec::Rare;
-use crate::route::{DatabaseSpec, Host, Network, Protocol};
+use crate::route::{DatabaseSpec, Host, Network};
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 

@@ -182,7 +182,7 @@ pub fn request(id: u64, cmd: &str, params: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::Protocol;
+    use crate::protocol::Protocol;
 
     #[test]
     fn a_request_is_read_as_it_was_written() {

@@ -101,7 +101,7 @@ impl Listeners {
     ///
     /// # Errors
     /// An address cannot be bound; nothing has changed.
-    pub fn prepare(&self, configs: &[config::Listener]) -> Result<Prepared<'_>, BindError> {
+    pub fn prepare(&self, configs: &[config::ListenerSpec]) -> Result<Prepared<'_>, BindError> {
         let bound = &self.lock().bound;
         let all: Vec<SocketAddr> = configs.iter().flat_map(|l| l.bind.clone()).collect();
         let mut prepared = Prepared {
@@ -202,7 +202,7 @@ fn explain(error: io::Error, addr: SocketAddr, held: &HeldSockets) -> io::Error 
     }
 }
 
-fn bind_error(listener: &config::Listener, addr: SocketAddr, source: io::Error) -> BindError {
+fn bind_error(listener: &config::ListenerSpec, addr: SocketAddr, source: io::Error) -> BindError {
     BindError {
         listener: listener.name.clone(),
         addr,

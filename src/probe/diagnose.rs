@@ -13,7 +13,7 @@ use super::exchange::{Exchange, Loss, Side, StreamEnd};
 use super::report::{Finding, HelloReport, Report};
 use super::rules::{self, Rule, Severity};
 use crate::preface::sniff::Spoken;
-use crate::probe::hint::Hint;
+use crate::protocol::Protocol;
 use crate::tls::observed::Observed;
 use crate::tls::{ClientHello, Sni, ja4, names};
 use crate::wire::escape;
@@ -31,7 +31,7 @@ pub enum Vantage {
 
 /// Dissects and diagnoses an exchange; the report is concluded.
 #[must_use]
-pub fn report(exchange: &Exchange, hint: Hint, vantage: Vantage) -> Report {
+pub fn report(exchange: &Exchange, hint: Option<Protocol>, vantage: Vantage) -> Report {
     let dissection = dissection::dissect(exchange, hint);
     let mut report = Report::default();
     fill(&mut report, &dissection, exchange);
@@ -126,7 +126,7 @@ fn phases(report: &mut Report, dissection: &Dissection, exchange: &Exchange) {
 fn findings(
     dissection: &Dissection,
     exchange: &Exchange,
-    hint: Hint,
+    hint: Option<Protocol>,
     vantage: Vantage,
 ) -> Vec<Finding> {
     let diagnoser = Diagnoser {
@@ -170,7 +170,7 @@ fn findings(
 struct Diagnoser<'a> {
     dissection: &'a Dissection,
     exchange: &'a Exchange,
-    hint: Hint,
+    hint: Option<Protocol>,
     vantage: Vantage,
 }
 

@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use super::exchange::{Exchange, Flow, Side};
-use super::hint::Hint;
 use crate::preface::mysql::{self, ServerOpening};
 use crate::preface::postgres::{self, PrefaceError, ServerError};
 use crate::preface::sniff::{Spoken, speaks};
 use crate::preface::{Message, MessageKind, Responder, ResponderStep};
+use crate::protocol::ALPN_POSTGRES;
+use crate::protocol::Protocol;
 use crate::tls::Alert;
-use crate::tls::config::ALPN_POSTGRES;
 use crate::tls::observed::{End as TlsEnd, Observed, established, observe};
 use crate::wire::{Reader, escape};
 
@@ -119,7 +119,7 @@ pub fn alert_name(code: u8) -> String {
 
 /// Reads the facts out of what was said.
 #[must_use]
-pub fn dissect(exchange: &Exchange, hint: Hint) -> Dissection {
+pub fn dissect(exchange: &Exchange, hint: Option<Protocol>) -> Dissection {
     let mut dissection = Dissection::default();
     let (client, server) = (exchange.client.bytes(), exchange.server.bytes());
     // A client that did not wait for the greeting is read by what it began to speak.
@@ -128,7 +128,7 @@ pub fn dissect(exchange: &Exchange, hint: Hint) -> Dissection {
         speaks(server),
         Some(Spoken::MysqlGreeting | Spoken::MysqlError)
     );
-    let server_first = hint.is_server_first() || (greeted && waited);
+    let server_first = hint.is_some_and(Protocol::server_first) || (greeted && waited);
     let (client_at, server_at) = if server_first {
         read_mysql(&mut dissection, client, server)
     } else {
@@ -363,13 +363,13 @@ fn postgres_error(bytes: &[u8]) -> Option<String> {
     ))
 }
 
-fn protocol(dissection: &Dissection, hint: Hint) -> &'static str {
+fn protocol(dissection: &Dissection, hint: Option<Protocol>) -> &'static str {
     let alpn_postgres = || {
         let hello = dissection.client_tls.hello.as_ref();
         hello.is_some_and(|(hello, _)| hello.offers_alpn(ALPN_POSTGRES))
     };
     if dissection.greeting.is_some() {
-        let mariadb = dissection.is_mariadb || hint == Hint::Mariadb;
+        let mariadb = dissection.is_mariadb || hint == Some(Protocol::Mariadb);
         return if mariadb { "mariadb" } else { "mysql" };
     }
     match &dissection.opening {
@@ -381,9 +381,9 @@ fn protocol(dissection: &Dissection, hint: Hint) -> &'static str {
         Opening::Other(spoken) => match spoken {
             Spoken::RedisCommand => "redis",
             Spoken::Mongodb => "mongodb",
-            _ => hint.as_str().unwrap_or("unknown"),
+            _ => hint.map_or("unknown", Protocol::as_str),
         },
-        Opening::Tls => hint.as_str().unwrap_or("tls"),
-        _ => hint.as_str().unwrap_or("unknown"),
+        Opening::Tls => hint.map_or("tls", Protocol::as_str),
+        _ => hint.map_or("unknown", Protocol::as_str),
     }
 }

@@ -12,7 +12,6 @@ pub mod capture;
 pub mod diagnose;
 pub mod dissection;
 pub mod exchange;
-mod hint;
 pub mod listen;
 pub mod report;
 pub mod rules;
@@ -20,6 +19,5 @@ pub mod tap;
 
 pub use dissection::Dissection;
 pub use exchange::{Exchange, Flow, Side, StreamEnd};
-pub use hint::Hint;
 pub use report::{Finding, Report, Verdict};
 pub use rules::{Rule, Severity, Stage};

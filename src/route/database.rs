@@ -19,10 +19,9 @@ use super::{Host, Network};
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
+use crate::protocol::ALPN_POSTGRES;
 use crate::tls::TlsMode;
-use crate::tls::config::{
-    ALPN_POSTGRES, BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError,
-};
+use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
 

@@ -9,7 +9,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::table::{Lookup, Tried, Withdrawn};
-use super::{Database, Protocol, Snapshot};
+use super::{Database, Snapshot};
+use crate::protocol::Protocol;
 use crate::tls::{ServerName, Sni, TlsMode};
 
 /// The part of a client's opening by which its database is chosen.

@@ -26,10 +26,6 @@ use super::files::{bad_certificate, certified_key, read, roots};
 use super::ticket::NeverResumed;
 pub use renewed::Renewed;
 
-/// The ALPN protocol id of Postgres (registered with IANA; PostgreSQL documentation, "SSL Session
-/// Encryption").
-pub const ALPN_POSTGRES: &[u8] = b"postgresql";
-
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
 

@@ -187,13 +187,16 @@ fn a_section_on_one_side_only_is_told_apart() {
     let main = "[listener.main]\nbind = [\"127.0.0.1:1\"]\n";
     let two = format!("{main}[listener.x]\nbind = [\"127.0.0.1:2\"]\n");
     let snapshot = Snapshot::default();
-    for (running, file, place) in [(main, &*two, Place::File), (&*two, main, Place::Running)] {
+    for (running, file, presence) in [
+        (main, &*two, Presence::File),
+        (&*two, main, Presence::Running),
+    ] {
         let found = compare(&config(running), &snapshot, &config(file), usize::MAX).keys;
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(
             found
                 .iter()
-                .all(|d| d.section == "listener.x" && d.place == place),
+                .all(|d| d.section == "listener.x" && d.presence == presence),
             "{found:?}"
         );
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Controller;
-use crate::config::difference::{Difference, Effect, Place};
+use crate::config::difference::{Difference, Effect, Presence};
 use crate::control::answer::{DiffAnswer, DifferenceRow};
 use crate::control::error::CommandError;
 use crate::control::reads::{millis, number};
@@ -48,14 +48,14 @@ pub(super) enum Tense {
 }
 
 impl Tense {
-    fn of_section(self, place: Place) -> &'static str {
+    fn of_section(self, place: Presence) -> &'static str {
         match (self, place) {
-            (Self::Future, Place::Both) => "changed in the file, not loaded yet",
-            (Self::Future, Place::File) => "new in the file, not loaded yet",
-            (Self::Future, Place::Running) => "gone from the file, still loaded",
-            (Self::Past, Place::Both) => "changed",
-            (Self::Past, Place::File) => "new",
-            (Self::Past, Place::Running) => "gone",
+            (Self::Future, Presence::Both) => "changed in the file, not loaded yet",
+            (Self::Future, Presence::File) => "new in the file, not loaded yet",
+            (Self::Future, Presence::Running) => "gone from the file, still loaded",
+            (Self::Past, Presence::Both) => "changed",
+            (Self::Past, Presence::File) => "new",
+            (Self::Past, Presence::Running) => "gone",
         }
     }
 
@@ -81,8 +81,8 @@ pub(super) fn rows_of(
     let keys = reloaded.differences.keys.iter().map(|found| {
         let what = match (tense, found.effect) {
             // It is not in force yet.
-            (Tense::Past, Effect::Restart) => Tense::Future.of_section(found.place),
-            _ => tense.of_section(found.place),
+            (Tense::Past, Effect::Restart) => Tense::Future.of_section(found.presence),
+            _ => tense.of_section(found.presence),
         };
         row(
             &found.section,
@@ -137,10 +137,10 @@ fn effect(found: &Difference, sessions: &HashMap<&str, usize>) -> String {
     let ended = found
         .section
         .strip_prefix("database.")
-        .filter(|_| found.place == Place::Running || found.key == "hosts")
+        .filter(|_| found.presence == Presence::Running || found.key == "hosts")
         .map(|name| sessions.get(name).copied().unwrap_or_default());
     match ended {
-        Some(0) if found.place != Place::Running => found.effect.as_str().to_owned(),
+        Some(0) if found.presence != Presence::Running => found.effect.as_str().to_owned(),
         Some(1) => "ends 1 session".to_owned(),
         Some(n) => format!("ends {n} sessions"),
         None => found.effect.as_str().to_owned(),

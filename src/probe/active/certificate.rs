@@ -13,8 +13,8 @@ use super::plan::Plan;
 use super::setup::Setup;
 use super::target::Host;
 use crate::cert::{self, Fault, Purpose};
-use crate::probe::hint::Hint;
 use crate::probe::{Finding, Report, Severity, rules};
+use crate::protocol::Protocol;
 
 /// Verifies the chain that a connection has shown, and adds its faults.
 pub(super) fn verify(report: &mut Report, attempt: &Attempt, plan: &Plan, setup: &Setup) {
@@ -45,7 +45,7 @@ pub(super) fn verify(report: &mut Report, attempt: &Attempt, plan: &Plan, setup:
         let finding = Finding::new(&rules::TRUST_NOT_CHECKED, detail);
         report.find(finding.with(Severity::Note));
     }
-    if plan.protocol == Hint::Postgres
+    if plan.protocol == Some(Protocol::Postgres)
         && let Some(file) = libpq_roots()
     {
         report.find(Finding::new(
@@ -84,7 +84,7 @@ fn finding(fault: &Fault, plan: &Plan, options: &Options) -> Finding {
         let name = names.iter().find(|name| !name.starts_with('*'));
         let name = name.map_or("NAME", String::as_str);
         let libpq = match plan.protocol {
-            Hint::Postgres => format!(
+            Some(Protocol::Postgres) => format!(
                 " (libpq: host={name} hostaddr={})",
                 host.to_string().trim_matches(['[', ']'])
             ),
@@ -108,14 +108,14 @@ fn finding(fault: &Fault, plan: &Plan, options: &Options) -> Finding {
     finding
 }
 
-fn protocol_word(protocol: Hint) -> &'static str {
+fn protocol_word(protocol: Option<Protocol>) -> &'static str {
     match protocol {
-        Hint::Postgres => "postgres",
-        Hint::Mysql => "mysql",
-        Hint::Mariadb => "mariadb",
-        Hint::Mongodb => "mongodb",
-        Hint::Redis => "rediss",
-        Hint::Tls | Hint::None => "tls",
+        Some(Protocol::Postgres) => "postgres",
+        Some(Protocol::Mysql) => "mysql",
+        Some(Protocol::Mariadb) => "mariadb",
+        Some(Protocol::Mongodb) => "mongodb",
+        Some(Protocol::Redis) => "rediss",
+        Some(Protocol::Tls) | None => "tls",
     }
 }
 

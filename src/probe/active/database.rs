@@ -21,9 +21,9 @@ use super::plan::{Plan, Preface};
 use super::read::REST;
 use super::report::client_cert_rule;
 use crate::preface::mysql::Greeting;
-use crate::probe::hint::Hint;
 use crate::probe::{Finding, rules};
-use crate::tls::config::ALPN_POSTGRES;
+use crate::protocol::ALPN_POSTGRES;
+use crate::protocol::Protocol;
 use answer::NoAnswer;
 
 pub(super) use answer::preview;
@@ -43,12 +43,12 @@ pub(super) async fn ask(
 ) -> bool {
     let talking = async {
         match (plan.protocol, greeting) {
-            (Hint::Redis, _) => Some(redis::ask(tls, plan, attempt).await),
-            (Hint::Mongodb, _) => Some(mongodb::ask(tls, plan, attempt).await),
-            (Hint::Mysql | Hint::Mariadb, Some(greeting)) => {
+            (Some(Protocol::Redis), _) => Some(redis::ask(tls, plan, attempt).await),
+            (Some(Protocol::Mongodb), _) => Some(mongodb::ask(tls, plan, attempt).await),
+            (Some(Protocol::Mysql | Protocol::Mariadb), Some(greeting)) => {
                 Some(mysql::ask(tls, plan, greeting, attempt).await)
             }
-            (Hint::Postgres, _) => {
+            (Some(Protocol::Postgres), _) => {
                 postgres(plan, attempt);
                 late_refusal(tls, plan, attempt).await;
                 None

@@ -15,8 +15,8 @@ use super::database::{PING, mongodb_hello, preview};
 use super::reach;
 use crate::preface::postgres::{SSL_REQUEST, ServerError};
 use crate::preface::sniff::{Spoken, speaks};
-use crate::probe::hint::Hint;
 use crate::probe::{Rule, rules};
+use crate::protocol::Protocol;
 use crate::wire::printable;
 
 /// Postgres login (protocol 3.0) in plaintext, for a user that does not exist.
@@ -42,7 +42,7 @@ pub(super) const SSL: Opener = Opener {
 };
 
 /// Openers to find out what listens; the one of the expected protocol comes first.
-pub(super) fn openers(meant: Hint) -> Vec<Opener> {
+pub(super) fn openers(meant: Option<Protocol>) -> Vec<Opener> {
     let opener = |name, bytes: &'static [u8]| Opener {
         name,
         bytes: Cow::Borrowed(bytes),
@@ -56,7 +56,7 @@ pub(super) fn openers(meant: Hint) -> Vec<Opener> {
         SSL,
         opener("HEAD of HTTP in plaintext", b"HEAD / HTTP/1.0\r\n\r\n"),
     ];
-    if meant == Hint::Mongodb {
+    if meant == Some(Protocol::Mongodb) {
         all.swap(0, 1);
     }
     all
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn answers_tell_who_it_is() {
-        let all = openers(Hint::Redis);
+        let all = openers(Some(Protocol::Redis));
         let [ping, hello, request, head] = &all[..] else {
             panic!("four words");
         };

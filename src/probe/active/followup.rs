@@ -12,10 +12,10 @@ pub(super) use context::FollowUp;
 
 use super::detect;
 use super::plan::Preface;
-use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{self, Rule, Severity};
-use crate::tls::config::ALPN_POSTGRES;
+use crate::protocol::ALPN_POSTGRES;
+use crate::protocol::Protocol;
 
 impl FollowUp<'_> {
     /// Connects as often as the findings so far require, and updates them.
@@ -33,7 +33,8 @@ impl FollowUp<'_> {
             if self.setup.options.compare_no_sni {
                 self.compare_no_sni().await;
             }
-            if self.setup.options.check_plaintext && self.plan.protocol == Hint::Postgres {
+            if self.setup.options.check_plaintext && self.plan.protocol == Some(Protocol::Postgres)
+            {
                 self.check_plaintext().await;
             }
         }
@@ -104,7 +105,7 @@ impl FollowUp<'_> {
             let mut openers = detect::openers(self.plan.protocol);
             // The likeliest first: the database itself, without TLS.
             let others = openers.split_off(1);
-            if direct && self.plan.protocol == Hint::Postgres && self.ssl_request().await
+            if direct && self.plan.protocol == Some(Protocol::Postgres) && self.ssl_request().await
                 || direct && self.identify(openers).await
                 || no_hello && self.smaller().await
                 || direct && self.identify(others).await
@@ -133,9 +134,11 @@ impl FollowUp<'_> {
             return;
         }
         let protocol = self.plan.protocol;
-        let was_told = !matches!(protocol, Hint::Postgres | Hint::Tls | Hint::None);
+        let was_told = !matches!(protocol, Some(Protocol::Postgres | Protocol::Tls) | None);
         if was_told && self.first.certs.requested {
-            let silent = self.other(WHAT, |plan| plan.protocol = Hint::Tls).await;
+            let silent = self
+                .other(WHAT, |plan| plan.protocol = Some(Protocol::Tls))
+                .await;
             if silent.is_some_and(|silent| silent.report.established && !closed(&silent.report)) {
                 let detail = "left alone inside TLS it did not, so it is not for the certificate, \
                               but for the message it got there";
@@ -143,7 +146,10 @@ impl FollowUp<'_> {
             }
         }
         // Postgres 17 and later take TLS from the first byte, and hang up where ALPN is missing.
-        if !matches!(protocol, Hint::Postgres | Hint::Mysql | Hint::Mariadb) {
+        if !matches!(
+            protocol,
+            Some(Protocol::Postgres | Protocol::Mysql | Protocol::Mariadb)
+        ) {
             self.identify(vec![detect::SSL]).await;
         }
     }
@@ -152,7 +158,7 @@ impl FollowUp<'_> {
     async fn without_identity(&mut self) {
         const WHAT: &str = "without the client certificate";
         let answered = self.first.told.get("answer").map(String::as_str) == Some("+PONG");
-        if self.plan.protocol != Hint::Redis || !self.first.certs.presented || !answered {
+        if self.plan.protocol != Some(Protocol::Redis) || !self.first.certs.presented || !answered {
             return;
         }
         let other = self.other(WHAT, |plan| plan.offer.identity = None).await;
@@ -168,13 +174,13 @@ impl FollowUp<'_> {
     /// Tries other protocols inside TLS where the expected one got no answer.
     async fn inside(&mut self) {
         let (other, what, rule) = match self.plan.protocol {
-            Hint::Mongodb => (
-                Hint::Redis,
+            Some(Protocol::Mongodb) => (
+                Some(Protocol::Redis),
                 "PING of Redis inside TLS",
                 &rules::MONGODB_UNEXPECTED,
             ),
-            Hint::Redis => (
-                Hint::Mongodb,
+            Some(Protocol::Redis) => (
+                Some(Protocol::Mongodb),
                 "hello of MongoDB inside TLS",
                 &rules::REDIS_UNEXPECTED,
             ),
@@ -191,14 +197,14 @@ impl FollowUp<'_> {
 
     /// Returns whether TLS from the first byte succeeds where a preface did not.
     async fn tls_first(&mut self) -> bool {
-        let postgres = self.plan.protocol == Hint::Postgres;
+        let postgres = self.plan.protocol == Some(Protocol::Postgres);
         let other = self
             .other("TLS from the first byte", |plan| {
                 plan.preface = Preface::Direct;
                 plan.offer.alpn = postgres.then_some(ALPN_POSTGRES);
                 if !postgres {
                     // Its greeting is gone with the preface.
-                    plan.protocol = Hint::Tls;
+                    plan.protocol = Some(Protocol::Tls);
                 }
             })
             .await;

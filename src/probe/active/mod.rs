@@ -32,10 +32,10 @@ pub use options::{OnlyVersion, Options, Roots, Sni, Split, Starttls};
 pub use setup::Setup;
 pub use target::{Endpoint, Host, Target, TargetError};
 
-use super::hint::Hint;
 use super::report::{Finding, Report};
+use crate::protocol::ALPN_POSTGRES;
+use crate::protocol::Protocol;
 use crate::tls::Sni as Sent;
-use crate::tls::config::ALPN_POSTGRES;
 use followup::FollowUp;
 use handshake::Offer;
 use plan::{Plan, Preface};
@@ -195,11 +195,13 @@ async fn at_address(
 fn plan(target: &Target, host: &Host, port: u16, setup: &Setup) -> Plan {
     let options = &setup.options;
     let preface = match (target.protocol, options.starttls) {
-        (Hint::Mysql | Hint::Mariadb, _) => Preface::Greeting,
-        (Hint::Postgres, Starttls::Auto) | (_, Starttls::SslRequest) => Preface::SslRequest,
+        (Some(Protocol::Mysql | Protocol::Mariadb), _) => Preface::Greeting,
+        (Some(Protocol::Postgres), Starttls::Auto) | (_, Starttls::SslRequest) => {
+            Preface::SslRequest
+        }
         (_, Starttls::Auto | Starttls::Direct) => Preface::Direct,
     };
-    let direct_postgres = target.protocol == Hint::Postgres && preface == Preface::Direct;
+    let direct_postgres = target.protocol == Some(Protocol::Postgres) && preface == Preface::Direct;
     let sni = match (&options.sni, host) {
         (Sni::Name(name), _) | (Sni::Host, Host::Name(name)) => Some(name.clone()),
         (Sni::None, _) | (Sni::Host, Host::Ip(_) | Host::Zoned(_)) => None,

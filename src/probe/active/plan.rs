@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::handshake::Offer;
 use super::target::Host;
-use crate::probe::hint::Hint;
+use crate::protocol::Protocol;
 
 /// Start of TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub(super) enum Preface {
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     /// The protocol behind TLS.
-    pub(super) protocol: Hint,
+    pub(super) protocol: Option<Protocol>,
     /// Start of TLS.
     pub(super) preface: Preface,
     /// Offer in the handshake.

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use thiserror::Error;
 
-use crate::probe::hint::Hint;
+use crate::protocol::Protocol;
 use crate::tls::ServerName;
 use crate::upstream::ZonedAddr;
 
@@ -104,7 +104,7 @@ impl fmt::Display for Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// The protocol, with the ways into TLS and the questions that belong to it.
-    pub protocol: Hint,
+    pub protocol: Option<Protocol>,
     /// The word for it.
     pub name: &'static str,
     /// The hosts, at least one, each with the port to dial.
@@ -150,17 +150,17 @@ pub enum TargetError {
 }
 
 /// Each protocol of a URL, what is meant by it, its name, and its port.
-const SCHEMES: &[(&str, Hint, &str, u16)] = &[
-    ("postgres", Hint::Postgres, "postgres", 5432),
-    ("postgresql", Hint::Postgres, "postgres", 5432),
-    ("mysql", Hint::Mysql, "mysql", 3306),
-    ("mariadb", Hint::Mariadb, "mariadb", 3306),
-    ("mongodb", Hint::Mongodb, "mongodb", 27017),
-    ("redis", Hint::Redis, "redis", 6379),
-    ("rediss", Hint::Redis, "redis", 6379),
-    ("valkey", Hint::Redis, "redis", 6379),
-    ("valkeys", Hint::Redis, "redis", 6379),
-    ("tls", Hint::Tls, "tls", 443),
+const SCHEMES: &[(&str, Option<Protocol>, &str, u16)] = &[
+    ("postgres", Some(Protocol::Postgres), "postgres", 5432),
+    ("postgresql", Some(Protocol::Postgres), "postgres", 5432),
+    ("mysql", Some(Protocol::Mysql), "mysql", 3306),
+    ("mariadb", Some(Protocol::Mariadb), "mariadb", 3306),
+    ("mongodb", Some(Protocol::Mongodb), "mongodb", 27017),
+    ("redis", Some(Protocol::Redis), "redis", 6379),
+    ("rediss", Some(Protocol::Redis), "redis", 6379),
+    ("valkey", Some(Protocol::Redis), "redis", 6379),
+    ("valkeys", Some(Protocol::Redis), "redis", 6379),
+    ("tls", Some(Protocol::Tls), "tls", 443),
 ];
 
 impl Target {

@@ -11,9 +11,9 @@ use super::reassembly::{Arrival, Stream, earliest};
 use crate::preface::sniff::{Spoken, speaks};
 use crate::probe::diagnose::{self, Vantage};
 use crate::probe::exchange::{Connect, Exchange, Flow, KEPT, Loss, Side, StreamEnd};
-use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules;
+use crate::protocol::Protocol;
 
 /// Time after a SYN at which the same is no longer a copy of it in the recording: clients repeat it
 /// after a second (RFC 6298 section 2.1), some after half of that.
@@ -281,7 +281,7 @@ impl Conversation {
             },
         };
         let by_port = || {
-            let known = |end: &Party| hints.of(end.addr.port()) != Hint::None;
+            let known = |end: &Party| hints.of(end.addr.port()).is_some();
             match (known(first), known(second)) {
                 (true, false) => Which::Second,
                 (false, true) => Which::First,
@@ -298,7 +298,7 @@ impl Conversation {
 pub(super) struct Diagnosis {
     pub(super) report: Report,
     pub(super) exchange: Exchange,
-    pub(super) hint: Hint,
+    pub(super) hint: Option<Protocol>,
     pub(super) client: Which,
 }
 

@@ -7,6 +7,7 @@ use super::super::exchange::{Connect, Side, StreamEnd};
 use super::super::report::Finding;
 use super::super::rules::{self, Severity};
 use super::{Diagnoser, Vantage, how_ended};
+use crate::protocol::Protocol;
 
 impl Diagnoser<'_> {
     /// The client has said nothing but requests for TLS, if that.
@@ -36,7 +37,9 @@ impl Diagnoser<'_> {
         {
             return found.push(Finding::new(&rules::MYSQL_NO_TLS, self.greeted()));
         }
-        if self.hint.is_server_first() && dissection.greeting.is_none() && self.server_is_foreign()
+        if self.hint.is_some_and(Protocol::server_first)
+            && dissection.greeting.is_none()
+            && self.server_is_foreign()
         {
             return self.no_greeting(found);
         }

@@ -1,11 +1,11 @@
 //! Findings about the handshake: from the first byte of the ClientHello to the last plaintext byte.
 
 use super::super::exchange::{Side, StreamEnd};
-use super::super::hint::Hint;
 use super::super::report::Finding;
 use super::super::rules::{self, Rule, Severity};
 use super::{Diagnoser, Vantage, how_ended};
 use crate::preface::sniff::Spoken;
+use crate::protocol::Protocol;
 use crate::tls::observed::{Message, Observed, ServerHello};
 use crate::tls::{Alert, ClientHello, Sni, names};
 use crate::wire::Reader;
@@ -121,7 +121,7 @@ impl Diagnoser<'_> {
         let dissection = self.dissection;
         let direct = dissection.requests.is_empty() && self.exchange.client.has_start();
         if self.client_is_foreign()
-            && self.hint == Hint::Postgres
+            && self.hint == Some(Protocol::Postgres)
             && direct
             && hello.alpn.is_empty()
         {

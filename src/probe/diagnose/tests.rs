@@ -8,6 +8,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, Server
 use super::super::exchange::Connect;
 use super::*;
 use crate::preface::postgres::{ErrorResponse, SSL_REQUEST};
+use crate::protocol::Protocol;
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -53,19 +54,19 @@ impl Story {
         self
     }
 
-    fn report(&self, hint: Hint, vantage: Vantage) -> Report {
+    fn report(&self, hint: Option<Protocol>, vantage: Vantage) -> Report {
         report(&self.0, hint, vantage)
     }
 
     #[track_caller]
-    fn leads_to(&self, hint: Hint, vantage: Vantage, code: &str) {
+    fn leads_to(&self, hint: Option<Protocol>, vantage: Vantage, code: &str) {
         let report = self.report(hint, vantage);
         assert_eq!(report.code, code, "{vantage:?} {:#?}", report.findings);
     }
 
     #[track_caller]
     fn capture(&self, code: &str) {
-        self.leads_to(Hint::None, Vantage::Capture, code);
+        self.leads_to(None, Vantage::Capture, code);
     }
 }
 
@@ -191,7 +192,7 @@ fn a_servers_own_words_are_told() {
     .encode();
     let refused = Story::new().client(STARTUP).server(&error);
     refused.capture("server-refused-plaintext");
-    let report = refused.report(Hint::None, Vantage::Capture);
+    let report = refused.report(None, Vantage::Capture);
     let detail = &report.findings[0].detail;
     assert!(detail.contains("28000: no pg_hba.conf entry"), "{detail}");
 
@@ -203,7 +204,7 @@ fn a_servers_own_words_are_told() {
 fn plaintext_is_a_warning_and_no_handshake() {
     let plain = Story::new().client(STARTUP).server(b"R\0\0\0\x08\0\0\0\0");
     plain.capture("client-plaintext");
-    let report = plain.report(Hint::None, Vantage::Capture);
+    let report = plain.report(None, Vantage::Capture);
     assert_eq!(
         (report.verdict, report.established),
         (super::super::Verdict::Warn, false)
@@ -271,7 +272,7 @@ fn in_the_handshake() {
         .server(&sealed(200))
         .client(&sealed(100));
     done.capture("ok");
-    let report = done.report(Hint::None, Vantage::Capture);
+    let report = done.report(None, Vantage::Capture);
     assert!(report.established);
     assert_eq!(report.tls_version.as_deref(), Some("1.3"));
     assert_eq!(report.sni.as_deref(), Some("db.example"));
@@ -297,14 +298,18 @@ fn who_watches_decides_whose_fault_it_can_be() {
     let refused = Story::new()
         .client(&hello)
         .server(&[0x15, 3, 3, 0, 2, 2, 112]);
-    refused.leads_to(Hint::None, Vantage::Active, "alert-unrecognized-name");
-    refused.leads_to(Hint::None, Vantage::Listen, "ok");
+    refused.leads_to(None, Vantage::Active, "alert-unrecognized-name");
+    refused.leads_to(None, Vantage::Listen, "ok");
     let granted = Story::new()
         .client(&SSL_REQUEST)
         .server(b"S")
         .ends(Side::Client, StreamEnd::Closed);
-    granted.leads_to(Hint::Postgres, Vantage::Listen, "client-left-after-s");
-    granted.leads_to(Hint::Postgres, Vantage::Active, "ok");
+    granted.leads_to(
+        Some(Protocol::Postgres),
+        Vantage::Listen,
+        "client-left-after-s",
+    );
+    granted.leads_to(Some(Protocol::Postgres), Vantage::Active, "ok");
 }
 
 #[test]
@@ -330,7 +335,7 @@ fn no_cut_of_a_conversation_makes_it_panic() {
             Story::new()
                 .client(client)
                 .server(server)
-                .report(Hint::None, vantage);
+                .report(None, vantage);
         }
     }
 }

@@ -15,8 +15,8 @@ use tokio_rustls::server::TlsStream;
 use super::first_message::{self, FirstMessage};
 use crate::cert;
 use crate::net::{Buffered, linger};
-use crate::probe::hint::Hint;
 use crate::probe::tap::Tap;
+use crate::protocol::Protocol;
 use crate::tls::error::tls_words;
 use crate::tls::{Alert, ClientHello};
 
@@ -60,7 +60,7 @@ pub(super) enum HandshakeOutcome {
 pub(super) async fn certify(
     client: Buffered<Tap<TcpStream>>,
     hello: &ClientHello,
-    hint: Hint,
+    hint: Option<Protocol>,
     deadline: Instant,
 ) -> io::Result<(String, HandshakeOutcome)> {
     let name = hello.sni.name();
@@ -99,7 +99,7 @@ pub(super) async fn certify(
 async fn listen(
     stream: &mut TlsStream<Buffered<Tap<TcpStream>>>,
     first: &mut BytesMut,
-    hint: Hint,
+    hint: Option<Protocol>,
 ) -> io::Result<Option<FirstMessage>> {
     while first.len() < MAX_FIRST {
         first.reserve(CHUNK);

@@ -14,9 +14,9 @@ use super::reaction::{Answer, Reaction, Trust, human_ms, ms, reaction};
 use crate::probe::diagnose::{self, Vantage};
 use crate::probe::dissection::{self, Dissection, Opening};
 use crate::probe::exchange::Exchange;
-use crate::probe::hint::Hint;
 use crate::probe::report::{Finding, Report};
 use crate::probe::rules::{self, Rule, Stage};
+use crate::protocol::Protocol;
 use crate::tls::{Alert, names};
 use crate::wire::Reader;
 
@@ -309,7 +309,7 @@ fn is_about_certificates(alert: Alert) -> bool {
 fn said(
     dissection: &Dissection,
     exchange: &Exchange,
-    hint: Hint,
+    hint: Option<Protocol>,
 ) -> (Vec<String>, Option<FirstMessage>) {
     let request = |request: &dissection::Request| {
         let name = if request.tls {

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::history::History;
 use crate::probe::active::Host;
-use crate::probe::hint::Hint;
 use crate::probe::tap::Recording;
+use crate::protocol::Protocol;
 
 /// Mode of a listener.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ pub enum Mode {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Protocol; with MySQL and MariaDB the listener greets first.
-    pub hint: Hint,
+    pub hint: Option<Protocol>,
     /// The answer to clients.
     pub mode: Mode,
     /// Timeout for the client's part of a handshake.

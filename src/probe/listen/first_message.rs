@@ -10,7 +10,7 @@ use crate::preface::mysql::{ClientFirst, ErrPacket, Packet, SECURE_TRANSPORT_REQ
 use crate::preface::postgres::{self, ErrorResponse, Startup};
 use crate::preface::sniff::{self, Spoken};
 use crate::preface::{Message, MessageKind, Responder, ResponderStep};
-use crate::probe::hint::Hint;
+use crate::protocol::Protocol;
 use crate::wire::Reader;
 
 /// Longest name of a command that is reported, in bytes; real ones are shorter.
@@ -78,8 +78,8 @@ impl FirstMessage {
 /// Reads the first message of a client; `None` if it is nothing known, or not all there.
 ///
 /// With a protocol whose server speaks first it is the answer to the greeting.
-pub(super) fn read(bytes: &[u8], hint: Hint) -> Option<FirstMessage> {
-    if hint.is_server_first() {
+pub(super) fn read(bytes: &[u8], hint: Option<Protocol>) -> Option<FirstMessage> {
+    if hint.is_some_and(Protocol::server_first) {
         return mysql(bytes);
     }
     match sniff::speaks(bytes) {
@@ -187,9 +187,9 @@ fn mongodb(bytes: &[u8]) -> Option<FirstMessage> {
 }
 
 /// Refusal in the client's own protocol; empty where the protocol has none.
-pub(super) fn refusal(bytes: &[u8], hint: Hint, message: &str) -> Vec<u8> {
+pub(super) fn refusal(bytes: &[u8], hint: Option<Protocol>, message: &str) -> Vec<u8> {
     let message = format!("dbgate probe listen: {message}");
-    if hint.is_server_first() {
+    if hint.is_some_and(Protocol::server_first) {
         // The answer to packet 1, or inside TLS to packet 2.
         let seq = Packet::read(bytes).ok().flatten();
         let seq = seq.map_or(0, |packet| packet.seq).wrapping_add(1);
@@ -293,7 +293,7 @@ mod tests {
             (&message(2004, &query), "MongoDB command hello", &[]),
         ];
         for (bytes, what, holds) in cases {
-            let words = read(bytes, Hint::None).unwrap_or_else(|| panic!("{what}"));
+            let words = read(bytes, None).unwrap_or_else(|| panic!("{what}"));
             assert_eq!((words.what.as_str(), words.holds.as_slice()), (what, holds));
             let shown = bytes[..words.harmless].escape_ascii().to_string();
             assert!(
@@ -301,7 +301,7 @@ mod tests {
                 "{shown}"
             );
             for end in 0..bytes.len() {
-                let cut = read(&bytes[..end], Hint::None);
+                let cut = read(&bytes[..end], None);
                 let told = cut.map(|words| words.what).unwrap_or_default();
                 assert!(!told.contains("secret"), "{told}");
             }
@@ -318,18 +318,18 @@ mod tests {
             b"\x1b[31m\r\n",
             &message(1, b"\0\0\0\0\0\0\0\0\0\0a\0"),
         ] {
-            assert_eq!(read(bytes, Hint::None), None, "{}", bytes.escape_ascii());
+            assert_eq!(read(bytes, None), None, "{}", bytes.escape_ascii());
         }
     }
 
     #[test]
     fn those_that_have_words_for_it_read_why() {
-        let postgres = refusal(&startup(b"user\0a\0\0"), Hint::None, "why");
+        let postgres = refusal(&startup(b"user\0a\0\0"), None, "why");
         assert!(postgres.starts_with(b"E"), "{}", postgres.escape_ascii());
-        let redis = refusal(b"*1\r\n$4\r\nPING\r\n", Hint::None, "why");
+        let redis = refusal(b"*1\r\n$4\r\nPING\r\n", None, "why");
         assert_eq!(redis, b"-ERR dbgate probe listen: why\r\n");
         let login = b"\x26\0\0\x01\0\x82\0\0aaaabaaaaaaaaaaaaaaaaaaaaaaaaaaaalice\0";
-        let mysql = refusal(login, Hint::Mysql, "why");
+        let mysql = refusal(login, Some(Protocol::Mysql), "why");
         let packet = Packet::read(&mysql).unwrap().unwrap();
         assert_eq!(packet.seq, 2);
         let error = ErrPacket::parse(packet.payload).unwrap();
@@ -343,7 +343,7 @@ mod tests {
             body.extend_from_slice(document.as_bytes());
             let mut question = message(operation, &body);
             question[4] = 42;
-            let answer = refusal(&question, Hint::None, "why");
+            let answer = refusal(&question, None, "why");
             let mut reader = Reader::new(&answer);
             let header: Vec<u32> = (0..4).map(|_| reader.u32_le().unwrap()).collect();
             let length = u32::try_from(answer.len()).unwrap();
@@ -352,7 +352,7 @@ mod tests {
             assert!(answer.windows(said.len()).any(|window| window == said));
         }
         for other in [&b"GET / HTTP/1.1\r\n\r\n"[..], b"\x05"] {
-            assert_eq!(refusal(other, Hint::None, "why"), b"");
+            assert_eq!(refusal(other, None, "why"), b"");
         }
     }
 }

@@ -18,9 +18,9 @@ use crate::preface::mysql::{self, Profile};
 use crate::preface::{AnyResponder, MessageKind, Opening, ResponderError, TlsOpening};
 use crate::probe::dissection;
 use crate::probe::exchange::{Exchange, Side};
-use crate::probe::hint::Hint;
 use crate::probe::tap::Tap;
 use crate::protocol::ListenerProtocol;
+use crate::protocol::Protocol;
 use crate::tls::hello::HelloError;
 use crate::tls::{Alert, ClientHello, Sni, ja4};
 use crate::wire::Reader;
@@ -96,12 +96,12 @@ async fn open(
     connection: &Connection,
 ) -> Result<ClientOpening, HandshakeError> {
     let mut responder = match connection.shared.settings.hint {
-        Hint::Mysql => greeting(&Profile::MYSQL, connection)?,
-        Hint::Mariadb => greeting(&Profile::MARIADB, connection)?,
-        Hint::Mongodb | Hint::Redis | Hint::Tls => {
+        Some(Protocol::Mysql) => greeting(&Profile::MYSQL, connection)?,
+        Some(Protocol::Mariadb) => greeting(&Profile::MARIADB, connection)?,
+        Some(Protocol::Mongodb | Protocol::Redis | Protocol::Tls) => {
             AnyResponder::for_listener(ListenerProtocol::Tls)
         }
-        Hint::None | Hint::Postgres => AnyResponder::for_listener(ListenerProtocol::Auto),
+        None | Some(Protocol::Postgres) => AnyResponder::for_listener(ListenerProtocol::Auto),
     };
     Ok(match read_opening(client, &mut responder).await? {
         Opening::Tls(TlsOpening {
@@ -126,7 +126,11 @@ fn greeting(
 }
 
 /// Attempt of a client, as far as it has sent anything.
-fn attempt(opening: &ClientOpening, exchange: &Exchange, hint: Hint) -> Option<ClientAttempt> {
+fn attempt(
+    opening: &ClientOpening,
+    exchange: &Exchange,
+    hint: Option<Protocol>,
+) -> Option<ClientAttempt> {
     match opening {
         ClientOpening::Tls { starttls, hello } => Some(ClientAttempt {
             tls: true,
@@ -138,7 +142,7 @@ fn attempt(opening: &ClientOpening, exchange: &Exchange, hint: Hint) -> Option<C
             let bytes = exchange.client.bytes();
             // The answer to a greeting carries a scramble, which differs each time.
             let fixed = match first_message::read(bytes, hint) {
-                Some(words) if hint.is_server_first() => words.harmless,
+                Some(words) if hint.is_some_and(Protocol::server_first) => words.harmless,
                 _ => bytes.len(),
             };
             Some(ClientAttempt::plaintext(
@@ -150,7 +154,7 @@ fn attempt(opening: &ClientOpening, exchange: &Exchange, hint: Hint) -> Option<C
 }
 
 /// Fingerprint and ALPN of a hello: two programs seldom have both in common.
-fn program(exchange: &Exchange, hint: Hint) -> Box<[u8]> {
+fn program(exchange: &Exchange, hint: Option<Protocol>) -> Box<[u8]> {
     let dissection = dissection::dissect(exchange, hint);
     let Some((hello, offer)) = &dissection.client_tls.hello else {
         return Box::default();
@@ -182,7 +186,7 @@ fn refused(connection: &Connection, attempt: Option<ClientAttempt>) {
 fn response(
     opening: &Result<ClientOpening, Option<HandshakeError>>,
     client: &Client,
-    hint: Hint,
+    hint: Option<Protocol>,
 ) -> Response {
     match opening {
         Ok(ClientOpening::Tls { .. }) => Response::Alert(Alert::UnrecognizedName),
