@@ -15,6 +15,7 @@ use std::time::Duration;
 use dbgate::control::answer::{ExposeAnswer, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
 use dbgate::control::params::{self, RunningSessions};
+use dbgate::route::spec::{Access, BackendTls, ClientTls};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -178,17 +179,26 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         to: args.to.clone(),
         protocol: args.protocol,
         tls: args.tls,
-        cert: absolute(args.cert.as_deref())?,
-        key: absolute(args.key.as_deref())?,
-        client_ca: absolute(args.client_ca.as_deref())?,
-        client_crl: absolute(args.client_crl.as_deref())?,
-        client_names: args.client_names.clone(),
-        client_user: args.client_user,
-        backend_ca: absolute(args.backend_ca.as_deref())?,
-        backend_name: args.backend_name.clone(),
-        allow: args.allow.clone(),
-        deny: args.deny.clone(),
+        access: Access {
+            allow: args.allow.clone(),
+            deny: args.deny.clone(),
+            ..Access::default()
+        },
         max_sessions: args.max_sessions,
+        client: ClientTls {
+            cert: absolute(args.cert.as_deref())?,
+            key: absolute(args.key.as_deref())?,
+            client_ca: absolute(args.client_ca.as_deref())?,
+            client_crl: absolute(args.client_crl.as_deref())?,
+            client_names: args.client_names.clone(),
+            client_user: args.client_user,
+            ..ClientTls::default()
+        },
+        backend: BackendTls {
+            backend_ca: absolute(args.backend_ca.as_deref())?,
+            backend_name: args.backend_name.clone(),
+            ..BackendTls::default()
+        },
         ttl_ms: args.ttl.map(millis),
         ephemeral: args.ephemeral,
         replace: args.replace,

@@ -53,6 +53,7 @@ pub mod service;
 pub mod session;
 pub mod sessions;
 pub mod source;
+pub mod sparse;
 pub mod stats;
 mod text;
 pub mod tls;

@@ -16,6 +16,7 @@ use paths::{Module, Name, Sources, code, test_modules};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("wire", &[]),
     ("protocol", &[]),
+    ("sparse", &[]),
     ("histogram", &[]),
     ("json", &[]),
     ("one_or_many", &[]),
@@ -30,16 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["upstream", "tls"]),
     (
         "route",
-        &[
-            "upstream",
-            "one_or_many",
-            "histogram",
-            "per_ip",
-            "protocol",
-            "text",
-            "tls",
-            "traffic",
-        ],
+        &["histogram", "one_or_many", "per_ip", "protocol", "sparse", "text", "tls", "traffic", "upstream"],
     ),
     (
         "config",

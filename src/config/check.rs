@@ -16,7 +16,7 @@ use crate::route::Host;
 use crate::route::source::Declared;
 use crate::tls::client::ClientVerifier;
 use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls};
-use crate::tls::{ServerName, TlsMode};
+use crate::tls::ServerName;
 
 /// A certificate is renewed some weeks before its end; one that has fewer days was forgotten.
 const SOON_DAYS: i64 = 14;
@@ -85,19 +85,17 @@ impl Check<'_, '_> {
 
     fn database(&mut self, name: &str, declared: &Declared, gateway: Option<&ServerTls>) {
         let (section, spec) = (["database", name], &declared.spec);
-        let own = self.pair(
-            &section,
-            [
-                ("cert", spec.rare.cert.as_ref()),
-                ("key", spec.rare.key.as_ref()),
-            ],
-        );
-        let shown = match &spec.rare.cert {
-            Some(_) => own.as_deref(),
-            None => gateway,
-        };
-        if let Some(shown) = shown.filter(|_| spec.tls.ends_client_tls()) {
-            for host in declared.hosts.iter().filter(|host| !covers(shown, host)) {
+        if let Some(client) = spec.tls.client() {
+            let own = self.pair(
+                &section,
+                [("cert", client.cert.as_ref()), ("key", client.key.as_ref())],
+            );
+            let shown = match &client.cert {
+                Some(_) => own.as_deref(),
+                None => gateway,
+            };
+            let uncovered = |host: &&Host| shown.is_some_and(|shown| !covers(shown, host));
+            for host in declared.hosts.iter().filter(uncovered) {
                 self.warn(
                     &section,
                     "hosts",
@@ -106,22 +104,24 @@ impl Check<'_, '_> {
                     ),
                 );
             }
+            self.authorities(&section, "client_ca", client.client_ca.as_ref());
+            if let (Some(ca), Some(crl)) = (&client.client_ca, &client.client_crl) {
+                self.revocation(&section, ca, crl);
+            }
         }
-        self.authorities(&section, "client_ca", spec.rare.client_ca.as_ref());
-        if let (Some(ca), Some(crl)) = (&spec.rare.client_ca, &spec.rare.client_crl) {
-            self.revocation(&section, ca, crl);
+        if let Some(backend) = spec.tls.backend() {
+            match &backend.backend_ca {
+                None => self.backend(&section, "tls", None),
+                ca => self.authorities(&section, "backend_ca", ca.as_ref()),
+            }
+            self.pair(
+                &section,
+                [
+                    ("backend_cert", backend.backend_cert.as_ref()),
+                    ("backend_key", backend.backend_key.as_ref()),
+                ],
+            );
         }
-        if spec.tls == TlsMode::Reencrypt && spec.rare.backend_ca.is_none() {
-            self.backend(&section, "tls", None);
-        }
-        self.authorities(&section, "backend_ca", spec.rare.backend_ca.as_ref());
-        self.pair(
-            &section,
-            [
-                ("backend_cert", spec.rare.backend_cert.as_ref()),
-                ("backend_key", spec.rare.backend_key.as_ref()),
-            ],
-        );
     }
 
     /// A certificate and its key, for whichever side of a connection they are shown on.

@@ -11,8 +11,8 @@ use super::section::Section;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::route::source::Declared;
-use crate::route::spec::Rare;
-use crate::route::{DatabaseSpec, Host, Network};
+use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
+use crate::route::{Host, Network};
 use crate::tls::{ClientName, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 
@@ -74,16 +74,18 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     let hosts = section
         .strings("hosts", "host names", str::parse::<Host>)
         .unwrap_or_default();
-    let spec = DatabaseSpec {
+    let keys = Keys {
         // Where it is unknown something was reported, and the whole is not used.
         protocol: protocol.unwrap_or(Protocol::Tls),
         backends,
         tls: section.string("tls", str::parse).unwrap_or_default(),
         max_sessions: section.integer("max_sessions"),
-        rare: Rare {
+        access: Access {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
+        },
+        client: ClientTls {
             cert: section.path("cert"),
             key: section.path("key"),
             min_version: section.string("min_version", str::parse),
@@ -91,23 +93,24 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
             client_crl: section.path("client_crl"),
             client_names: client_names(&mut section),
             client_user: section.string("client_user", str::parse),
+        },
+        backend: BackendTls {
             backend_ca: section.path("backend_ca"),
             backend_name: section.string("backend_name", |text| {
-                ServerName::typed(text).map_err(|e| format!("\"{text}\" is no host name: {e}"))
+                ServerName::typed(text).map_err(|e| format!("invalid host name \"{text}\": {e}"))
             }),
             backend_cert: section.path("backend_cert"),
             backend_key: section.path("backend_key"),
-        }
-        .into(),
+        },
     };
     let clear = protocol.is_some() && !section.failed("tls");
-    judge(&spec, clear, !hosts.is_empty(), &section);
+    check(&keys, clear, !hosts.is_empty(), &section);
     section.finish();
     let places = hosts.iter().map(|host| host.span().start).collect();
     ParsedDatabase {
         name: name.into(),
         declared: Declared {
-            spec,
+            spec: keys.into_spec(),
             hosts: hosts.into_iter().map(Spanned::into_inner).collect(),
         },
         clear,
@@ -132,9 +135,9 @@ fn guess_protocol(section: &Section<'_, '_>, backends: &[BackendAddr]) -> Option
 }
 
 /// Reports keys that do not fit together.
-fn judge(spec: &DatabaseSpec, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
-    for (key, message) in spec.problems() {
-        let (key, other) = match key {
+fn check(keys: &Keys, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
+    for (key, message) in keys.problems() {
+        let (key, other) = match key.as_str() {
             "cert" if !section.has("cert") => ("key", "cert"),
             "cert" => ("cert", "key"),
             "backend_cert" if !section.has("backend_cert") => ("backend_key", "backend_cert"),
@@ -150,16 +153,16 @@ fn judge(spec: &DatabaseSpec, clear: bool, has_hosts: bool, section: &Section<'_
     if !clear {
         return;
     }
-    if spec.protocol.server_first() && has_hosts {
+    if keys.protocol.server_first() && has_hosts {
         section.error(
             "hosts",
             format!(
                 "a {} server speaks first, before its client can ask for a host: leave hosts out, and lead a listener of its own here with protocol = \"tcp\" and default",
-                spec.protocol
+                keys.protocol
             ),
         );
     }
-    if spec.protocol == Protocol::Postgres && spec.tls == TlsMode::Reencrypt {
+    if keys.protocol == Protocol::Postgres && keys.tls == TlsMode::Reencrypt {
         section.warning(
             "tls",
             "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",

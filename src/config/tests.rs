@@ -140,7 +140,7 @@ fn values_are_read() {
         (LogFormat::Json, false)
     );
     let my = &config.databases["my"].spec;
-    assert_eq!((my.protocol, my.rare.allow.len()), (Protocol::Mysql, 2));
+    assert_eq!((my.protocol, my.access.allow.len()), (Protocol::Mysql, 2));
 }
 
 #[test]

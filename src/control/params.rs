@@ -6,16 +6,15 @@
 //! share one connection: `events` sends each as it happens, `watch` sends changes at intervals
 //! ([`super::watch`]). Durations are in milliseconds.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::CommandError;
 use crate::protocol::Protocol;
-use crate::route::spec::Rare;
-use crate::route::{DatabaseSpec, Host, Network};
-use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
+use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
+use crate::route::{DatabaseSpec, Host};
+use crate::tls::TlsMode;
 use crate::upstream::BackendAddr;
 
 /// Makes a database reachable.
@@ -40,39 +39,18 @@ pub struct ExposeParams {
     /// With `to`: the TLS mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
-    /// With `to`: certificate shown to clients.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cert: Option<PathBuf>,
-    /// With `to`: its key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
-    /// With `to`: authorities of client certificates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
-    /// With `to`: revocation lists of these authorities.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_crl: Option<PathBuf>,
-    /// With `to`: the names by which client certificates may come.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub client_names: Vec<ClientName>,
-    /// With `to`: the user as whom a client may log in.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_user: Option<ClientUser>,
-    /// With `to`: authorities of the backends' certificates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend_ca: Option<PathBuf>,
-    /// With `to`: the name in the backends' certificates.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub backend_name: Option<ServerName>,
-    /// With `to`: networks that may connect.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub allow: Vec<Network>,
-    /// With `to`: networks that may not.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub deny: Vec<Network>,
     /// With `to`: most sessions at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// With `to`: rules for clients.
+    #[serde(flatten)]
+    pub access: Access,
+    /// With `to`: TLS settings towards clients.
+    #[serde(flatten)]
+    pub client: ClientTls,
+    /// With `to`: TLS settings towards backends.
+    #[serde(flatten)]
+    pub backend: BackendTls,
     /// Ends by itself after this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_ms: Option<u64>,
@@ -94,22 +72,15 @@ impl ExposeParams {
     /// The declaration that `to` and the settings beside it make; `None` without them.
     ///
     /// # Errors
-    /// Settings without `to`, or an unknown protocol.
+    /// Settings without `to`, settings that do not fit together, or an unknown protocol.
     pub fn spec(&self) -> Result<Option<DatabaseSpec>, CommandError> {
         let Some(first) = self.to.first() else {
             let settings = self.protocol.is_some()
                 || self.tls.is_some()
-                || self.cert.is_some()
-                || self.key.is_some()
-                || self.client_ca.is_some()
-                || self.client_crl.is_some()
-                || !self.client_names.is_empty()
-                || self.client_user.is_some()
-                || self.backend_ca.is_some()
-                || self.backend_name.is_some()
                 || self.max_sessions.is_some()
-                || !self.allow.is_empty()
-                || !self.deny.is_empty();
+                || self.access != Access::default()
+                || self.client != ClientTls::default()
+                || self.backend != BackendTls::default();
             return if settings {
                 Err(CommandError::usage(format!(
                     "settings of a database go with --to ADDR; what {} has now is shown by `dbgate ctl show {}`",
@@ -125,26 +96,16 @@ impl ExposeParams {
                 first.port()
             )));
         };
-        Ok(Some(DatabaseSpec {
+        let keys = Keys {
             protocol,
-            tls: self.tls.unwrap_or_default(),
-            max_sessions: self.max_sessions,
             backends: self.to.clone().into(),
-            rare: Rare {
-                allow: self.allow.clone(),
-                deny: self.deny.clone(),
-                cert: self.cert.clone(),
-                key: self.key.clone(),
-                client_ca: self.client_ca.clone(),
-                client_crl: self.client_crl.clone(),
-                client_names: self.client_names.clone(),
-                client_user: self.client_user,
-                backend_ca: self.backend_ca.clone(),
-                backend_name: self.backend_name.clone(),
-                ..Rare::default()
-            }
-            .into(),
-        }))
+            tls: self.tls.unwrap_or_default(),
+            access: self.access.clone(),
+            max_sessions: self.max_sessions,
+            client: self.client.clone(),
+            backend: self.backend.clone(),
+        };
+        keys.try_into().map(Some).map_err(usage)
     }
 }
 

@@ -51,9 +51,9 @@ fn summary(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> DatabaseSu
         bytes_in,
         bytes_out,
         max_sessions: spec.max_sessions,
-        max_sessions_per_ip: spec.rare.max_sessions_per_ip,
-        allow: texts(&spec.rare.allow),
-        deny: texts(&spec.rare.deny),
+        max_sessions_per_ip: spec.access.max_sessions_per_ip,
+        allow: texts(&spec.access.allow),
+        deny: texts(&spec.access.deny),
         origin: database.origin.as_str().to_owned(),
     }
 }

@@ -119,7 +119,7 @@ fn certificates(text: &mut Text, gateway: &Gateway) {
     }
     for database in snapshot.databases.iter() {
         if let Some(tls) = &database.server_tls
-            && database.spec.rare.cert.is_some()
+            && database.spec.tls.client().is_some_and(|c| c.cert.is_some())
         {
             ends.insert(format!("database.{}", database.name), tls.not_after);
         }

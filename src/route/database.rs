@@ -14,13 +14,12 @@ use serde::Serialize;
 use super::runtime::Lease;
 use super::shards::Keyed;
 use super::source::{Declared, Origin};
-use super::spec::DatabaseSpec;
+use super::spec::{BackendTls, ClientTls, DatabaseSpec};
 use super::{Host, Network};
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
-use crate::protocol::ALPN_POSTGRES;
-use crate::tls::TlsMode;
+use crate::protocol::{ALPN_POSTGRES, Protocol};
 use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
@@ -158,13 +157,13 @@ impl Database {
             loader,
             backends,
         } = shared;
-        let server_tls = spec
-            .tls
-            .ends_client_tls()
-            .then(|| loader.server(&server_files(&spec, gateway)))
+        let client = spec.tls.client();
+        let server_tls = client
+            .map(|client| loader.server(&server_files(client, spec.protocol, gateway)))
             .transpose()?;
-        let backend_tls = (spec.tls == TlsMode::Reencrypt)
-            .then(|| loader.backend(&backend_files(&spec)))
+        let backend = spec.tls.backend();
+        let backend_tls = backend
+            .map(|backend| loader.backend(&backend_files(backend, spec.protocol)))
             .transpose()?;
         let used = OnceLock::new();
         if let Some(before) = before {
@@ -258,8 +257,8 @@ impl Database {
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
         let within = |nets: &[Network]| nets.iter().any(|net| net.contains(client));
-        let rare = &self.spec.rare;
-        !within(&rare.deny) && (rare.allow.is_empty() || within(&rare.allow))
+        let access = &*self.spec.access;
+        !within(&access.deny) && (access.allow.is_empty() || within(&access.allow))
     }
 
     /// The hosts that lead here now.
@@ -300,31 +299,27 @@ fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
-fn server_files(spec: &DatabaseSpec, gateway: &GatewayTls) -> ServerFiles {
-    let (cert, key) = match (&spec.rare.cert, &spec.rare.key) {
+fn server_files(client: &ClientTls, protocol: Protocol, gateway: &GatewayTls) -> ServerFiles {
+    let (cert, key) = match (&client.cert, &client.key) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         _ => (gateway.cert.clone(), gateway.key.clone()),
     };
     ServerFiles {
         cert,
         key,
-        client_ca: spec.rare.client_ca.clone(),
-        client_crl: spec.rare.client_crl.clone(),
-        min_version: spec.rare.min_version.unwrap_or(gateway.min_version),
-        alpn: spec.protocol.alpn(),
+        client_ca: client.client_ca.clone(),
+        client_crl: client.client_crl.clone(),
+        min_version: client.min_version.unwrap_or(gateway.min_version),
+        alpn: protocol.alpn(),
     }
 }
 
-fn backend_files(spec: &DatabaseSpec) -> BackendFiles {
+fn backend_files(backend: &BackendTls, protocol: Protocol) -> BackendFiles {
     BackendFiles {
-        ca: spec.rare.backend_ca.clone(),
-        name: spec.rare.backend_name.clone(),
-        identity: spec
-            .rare
-            .backend_cert
-            .clone()
-            .zip(spec.rare.backend_key.clone()),
-        alpn: spec.protocol.alpn(),
+        ca: backend.backend_ca.clone(),
+        name: backend.backend_name.clone(),
+        identity: backend.backend_cert.clone().zip(backend.backend_key.clone()),
+        alpn: protocol.alpn(),
     }
 }
 

@@ -66,13 +66,13 @@ fn of_gateway(gateway: &GatewayTls) -> Files<'_> {
 }
 
 fn of_database(spec: &DatabaseSpec) -> Files<'_> {
-    let rare = &*spec.rare;
+    let (client, backend) = (spec.tls.client(), spec.tls.backend());
     vec![
-        ("cert", rare.cert.as_ref()),
-        ("key", rare.key.as_ref()),
-        ("client_ca", rare.client_ca.as_ref()),
-        ("backend_ca", rare.backend_ca.as_ref()),
-        ("backend_cert", rare.backend_cert.as_ref()),
-        ("backend_key", rare.backend_key.as_ref()),
+        ("cert", client.and_then(|c| c.cert.as_ref())),
+        ("key", client.and_then(|c| c.key.as_ref())),
+        ("client_ca", client.and_then(|c| c.client_ca.as_ref())),
+        ("backend_ca", backend.and_then(|b| b.backend_ca.as_ref())),
+        ("backend_cert", backend.and_then(|b| b.backend_cert.as_ref())),
+        ("backend_key", backend.and_then(|b| b.backend_key.as_ref())),
     ]
 }

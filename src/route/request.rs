@@ -99,9 +99,6 @@ pub(super) fn expose(
             )));
         }
         (Some(spec), None, _) => {
-            if let Some((key, what)) = spec.problems().into_iter().next() {
-                return Err(ChangeError::Invalid(format!("{key}: {what}")));
-            }
             entry.database = Some(spec.clone());
         }
         _ => {}

@@ -1,8 +1,9 @@
-//! A database as it is declared: what it speaks, where it is, and what goes with what.
+//! The declaration of a database: its keys, and which of them fit together.
 //!
-//! Not here: what a session needs of it ([`super::database`]).
+//! A new key is a field of [`Access`], [`ClientTls`] or [`BackendTls`]; how it is read from a file
+//! is in [`crate::config`]. Not here: what a session needs of a database ([`super::database`]).
 
-use std::ops::Deref;
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::Network;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
+use crate::sparse::{Sparse, static_default};
 use crate::tls::config::MinVersion;
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
@@ -28,274 +30,327 @@ pub fn check_name(name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "\"{}\" is no name here: use 1 to {MAX_NAME} letters, digits, '.', '_' and '-'",
+        "invalid name \"{}\": use 1 to {MAX_NAME} letters, digits, '.', '_' and '-'",
         name.escape_default()
     ))
 }
 
-/// A database as declared: the keys of a `[database.NAME]` section, without its hosts.
+/// A database as declared: the keys of a `[database.NAME]` section, without its hosts, that fit
+/// together.
 ///
-/// There may be very many, so what few declare is apart, and what many declare is small.
+/// There may be very many, so what few declare is [`Sparse`], and what many declare is small.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Written", into = "Written")]
+#[serde(try_from = "Keys", into = "Keys")]
 pub struct DatabaseSpec {
-    /// What it speaks.
+    /// The protocol that it speaks.
     pub protocol: Protocol,
-    /// Where the client's TLS ends.
-    pub tls: TlsMode,
+    /// Its backends, tried in turn.
+    pub backends: OneOrMany<BackendAddr>,
+    /// Where the client's TLS ends, with the settings of that mode.
+    pub tls: Tls,
     /// Most sessions at a time.
     pub max_sessions: Option<u32>,
-    /// Its servers, tried in turn.
-    pub backends: OneOrMany<BackendAddr>,
-    /// All else; read as if it were there, also where nothing of it is declared.
-    pub rare: Rarely,
+    /// Rules for clients.
+    pub access: Sparse<Access>,
 }
 
-/// What few databases declare.
+/// The TLS mode of a database, with the settings that belong to it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tls {
+    /// The client's TLS ends at the database.
+    Passthrough,
+    /// It ends at the gateway; the backend gets plaintext.
+    Terminate(Sparse<ClientTls>),
+    /// It ends at the gateway, which opens TLS of its own to the backend.
+    Reencrypt(Sparse<Reencrypt>),
+}
+
+/// The settings of [`Tls::Reencrypt`].
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rare {
+pub struct Reencrypt {
+    /// Towards clients.
+    pub client: ClientTls,
+    /// Towards backends.
+    pub backend: BackendTls,
+}
+
+impl Tls {
+    /// The mode.
+    #[must_use]
+    pub fn mode(&self) -> TlsMode {
+        match self {
+            Self::Passthrough => TlsMode::Passthrough,
+            Self::Terminate(_) => TlsMode::Terminate,
+            Self::Reencrypt(_) => TlsMode::Reencrypt,
+        }
+    }
+
+    /// The word of the mode.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        self.mode().as_str()
+    }
+
+    /// Whether the gateway itself completes the client's handshake.
+    #[must_use]
+    pub fn ends_client_tls(&self) -> bool {
+        self.client().is_some()
+    }
+
+    /// The settings towards clients; `None` where their TLS ends at the database.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientTls> {
+        match self {
+            Self::Passthrough => None,
+            Self::Terminate(client) => Some(client),
+            Self::Reencrypt(both) => Some(&both.client),
+        }
+    }
+
+    /// The settings towards backends; `None` where the gateway opens no TLS to them.
+    #[must_use]
+    pub fn backend(&self) -> Option<&BackendTls> {
+        match self {
+            Self::Passthrough | Self::Terminate(_) => None,
+            Self::Reencrypt(both) => Some(&both.backend),
+        }
+    }
+}
+
+impl PartialEq<TlsMode> for Tls {
+    fn eq(&self, mode: &TlsMode) -> bool {
+        self.mode() == *mode
+    }
+}
+
+impl fmt::Display for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Rules for the clients of a database.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Access {
     /// Networks that may connect; empty means all.
+    #[serde(skip_serializing_if = "is_default")]
     pub allow: Vec<Network>,
     /// Networks that may not, even where `allow` has them.
+    #[serde(skip_serializing_if = "is_default")]
     pub deny: Vec<Network>,
     /// Most sessions at a time from one address.
+    #[serde(skip_serializing_if = "is_default")]
     pub max_sessions_per_ip: Option<u32>,
+}
+
+/// The TLS settings of a database towards clients.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClientTls {
     /// Certificate shown to clients, instead of the gateway's.
+    #[serde(skip_serializing_if = "is_default")]
     pub cert: Option<PathBuf>,
     /// The key of `cert`.
+    #[serde(skip_serializing_if = "is_default")]
     pub key: Option<PathBuf>,
     /// Oldest TLS version accepted from clients, instead of the gateway's.
+    #[serde(skip_serializing_if = "is_default")]
     pub min_version: Option<MinVersion>,
     /// Authorities of the certificates that clients must show.
+    #[serde(skip_serializing_if = "is_default")]
     pub client_ca: Option<PathBuf>,
-    /// Revocation lists of these authorities; a certificate that one of them has is refused.
+    /// Revocation lists of these authorities; a certificate on one of them is refused.
+    #[serde(skip_serializing_if = "is_default")]
     pub client_crl: Option<PathBuf>,
-    /// The names by which certificates may come; empty means all.
+    /// Names that client certificates may have; empty means all.
+    #[serde(skip_serializing_if = "is_default")]
     pub client_names: Vec<ClientName>,
-    /// The user as whom a Postgres client may log in; anybody if absent.
+    /// The user as whom a Postgres client may log in; any if absent.
+    #[serde(skip_serializing_if = "is_default")]
     pub client_user: Option<ClientUser>,
+}
+
+/// The TLS settings of a database towards its backends.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendTls {
     /// Authorities of the backends' certificates; the system's if absent.
+    #[serde(skip_serializing_if = "is_default")]
     pub backend_ca: Option<PathBuf>,
     /// The name that backends' certificates must carry; the name asked for if absent.
+    #[serde(skip_serializing_if = "is_default")]
     pub backend_name: Option<ServerName>,
     /// Certificate shown to backends.
+    #[serde(skip_serializing_if = "is_default")]
     pub backend_cert: Option<PathBuf>,
     /// The key of `backend_cert`.
+    #[serde(skip_serializing_if = "is_default")]
     pub backend_key: Option<PathBuf>,
 }
 
-/// A [`Rare`] that takes no room where nothing of it is declared.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Rarely(Option<Box<Rare>>);
+static_default!(Access, ClientTls, Reencrypt);
 
-impl From<Rare> for Rarely {
-    fn from(rare: Rare) -> Self {
-        Self((rare != NOTHING).then(|| Box::new(rare)))
-    }
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
-impl Deref for Rarely {
-    type Target = Rare;
-
-    fn deref(&self) -> &Rare {
-        self.0.as_deref().unwrap_or(&NOTHING)
-    }
-}
-
-static NOTHING: Rare = Rare {
-    allow: Vec::new(),
-    deny: Vec::new(),
-    max_sessions_per_ip: None,
-    cert: None,
-    key: None,
-    min_version: None,
-    client_ca: None,
-    client_crl: None,
-    client_names: Vec::new(),
-    client_user: None,
-    backend_ca: None,
-    backend_name: None,
-    backend_cert: None,
-    backend_key: None,
-};
-
-/// A [`DatabaseSpec`] in JSON and TOML: every key at one level, in the order of the reference.
-#[derive(Serialize, Deserialize)]
+/// The keys of a database as they are written, whether they fit together or not; in JSON all at
+/// one level.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    protocol: Protocol,
-    backends: OneOrMany<BackendAddr>,
+pub struct Keys {
+    /// The protocol that the database speaks.
+    pub protocol: Protocol,
+    /// Its backends.
+    pub backends: OneOrMany<BackendAddr>,
+    /// Where the client's TLS ends.
     #[serde(default)]
-    tls: TlsMode,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    allow: Vec<Network>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deny: Vec<Network>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_sessions: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    max_sessions_per_ip: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    cert: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    key: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    min_version: Option<MinVersion>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_ca: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_crl: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    client_names: Vec<ClientName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    client_user: Option<ClientUser>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    backend_ca: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    backend_name: Option<ServerName>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    backend_cert: Option<PathBuf>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    backend_key: Option<PathBuf>,
+    pub tls: TlsMode,
+    /// Rules for clients.
+    #[serde(flatten)]
+    pub access: Access,
+    /// Most sessions at a time.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub max_sessions: Option<u32>,
+    /// TLS settings towards clients.
+    #[serde(flatten)]
+    pub client: ClientTls,
+    /// TLS settings towards backends.
+    #[serde(flatten)]
+    pub backend: BackendTls,
 }
 
-impl From<Written> for DatabaseSpec {
-    fn from(written: Written) -> Self {
-        Self {
-            protocol: written.protocol,
-            tls: written.tls,
-            max_sessions: written.max_sessions,
-            backends: written.backends,
-            rare: Rare {
-                allow: written.allow,
-                deny: written.deny,
-                max_sessions_per_ip: written.max_sessions_per_ip,
-                cert: written.cert,
-                key: written.key,
-                min_version: written.min_version,
-                client_ca: written.client_ca,
-                client_crl: written.client_crl,
-                client_names: written.client_names,
-                client_user: written.client_user,
-                backend_ca: written.backend_ca,
-                backend_name: written.backend_name,
-                backend_cert: written.backend_cert,
-                backend_key: written.backend_key,
-            }
-            .into(),
-        }
+/// The names of the keys of a group that are not at their default.
+fn given<T: Default + PartialEq + Serialize>(group: &T) -> Vec<String> {
+    if is_default(group) {
+        return Vec::new();
+    }
+    match serde_json::to_value(group) {
+        Ok(serde_json::Value::Object(keys)) => keys.into_iter().map(|(key, _)| key).collect(),
+        _ => Vec::new(),
     }
 }
 
-impl From<DatabaseSpec> for Written {
-    fn from(spec: DatabaseSpec) -> Self {
-        let rare = spec.rare.0.map_or(NOTHING.clone(), |rare| *rare);
-        Self {
-            protocol: spec.protocol,
-            backends: spec.backends,
-            tls: spec.tls,
-            allow: rare.allow,
-            deny: rare.deny,
-            max_sessions: spec.max_sessions,
-            max_sessions_per_ip: rare.max_sessions_per_ip,
-            cert: rare.cert,
-            key: rare.key,
-            min_version: rare.min_version,
-            client_ca: rare.client_ca,
-            client_crl: rare.client_crl,
-            client_names: rare.client_names,
-            client_user: rare.client_user,
-            backend_ca: rare.backend_ca,
-            backend_name: rare.backend_name,
-            backend_cert: rare.backend_cert,
-            backend_key: rare.backend_key,
-        }
-    }
-}
-
-impl DatabaseSpec {
-    /// What does not fit together, as (key, sentence) pairs; empty when all is well.
+impl Keys {
+    /// Keys that do not fit together, each with a sentence; empty when all do.
     #[must_use]
-    pub fn problems(&self) -> Vec<(&'static str, String)> {
+    pub fn problems(&self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
-        let mut say = |key, what: &str| found.push((key, what.to_owned()));
+        let mut add = |key: &str, what| found.push((key.to_owned(), what));
+        let (client, backend) = (&self.client, &self.backend);
         if self.backends.is_empty() {
-            say(
+            add(
                 "backends",
                 "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]",
             );
         }
         if self.protocol.server_first() && self.tls.ends_client_tls() {
-            say(
+            add(
                 "tls",
                 "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"",
             );
         }
-        if self.rare.cert.is_some() != self.rare.key.is_some() {
-            say("cert", "cert and key belong together: give both or neither");
+        if client.cert.is_some() != client.key.is_some() {
+            add("cert", "cert and key belong together: give both or neither");
         }
-        if self.rare.backend_cert.is_some() != self.rare.backend_key.is_some() {
-            say(
+        if backend.backend_cert.is_some() != backend.backend_key.is_some() {
+            add(
                 "backend_cert",
                 "backend_cert and backend_key belong together: give both or neither",
             );
         }
         for (key, limit) in [
             ("max_sessions", self.max_sessions),
-            ("max_sessions_per_ip", self.rare.max_sessions_per_ip),
+            ("max_sessions_per_ip", self.access.max_sessions_per_ip),
         ] {
             if limit == Some(0) {
-                say(key, "0 would let nobody in; use hide to end an exposure");
+                add(key, "0 would let nobody in; use hide to end an exposure");
             }
         }
-        if !self.tls.ends_client_tls() {
-            for (key, given) in [
-                ("cert", self.rare.cert.is_some()),
-                ("min_version", self.rare.min_version.is_some()),
-                ("client_ca", self.rare.client_ca.is_some()),
-                ("client_crl", self.rare.client_crl.is_some()),
-                ("client_names", !self.rare.client_names.is_empty()),
-                ("client_user", self.rare.client_user.is_some()),
-            ] {
-                if given {
-                    say(
-                        key,
-                        "has no meaning with tls = \"passthrough\": the client's TLS ends at the database",
-                    );
-                }
-            }
-        } else if self.rare.client_ca.is_none() {
-            for (key, given) in [
-                ("client_crl", self.rare.client_crl.is_some()),
-                ("client_names", !self.rare.client_names.is_empty()),
-                ("client_user", self.rare.client_user.is_some()),
-            ] {
-                if given {
-                    say(
-                        key,
-                        "has no meaning without client_ca: clients are not asked for a certificate",
-                    );
-                }
+        // A key without its certificate is reported above, one beside it goes with it.
+        for key in given(client).iter().filter(|key| *key != "key") {
+            if !self.tls.ends_client_tls() {
+                add(
+                    key,
+                    "has no meaning with tls = \"passthrough\": the client's TLS ends at the database",
+                );
+            } else if client.client_ca.is_none() && key.starts_with("client_") {
+                add(
+                    key,
+                    "has no meaning without client_ca: clients are not asked for a certificate",
+                );
             }
         }
-        if self.rare.client_user.is_some() && self.protocol != Protocol::Postgres {
-            say(
+        if client.client_user.is_some() && self.protocol != Protocol::Postgres {
+            add(
                 "client_user",
                 "has a meaning only with protocol = \"postgres\": of other protocols the gateway does not read who logs in",
             );
         }
         if self.tls != TlsMode::Reencrypt {
-            for (key, given) in [
-                ("backend_ca", self.rare.backend_ca.is_some()),
-                ("backend_name", self.rare.backend_name.is_some()),
-                ("backend_cert", self.rare.backend_cert.is_some()),
-            ] {
-                if given {
-                    say(key, "has a meaning only with tls = \"reencrypt\"");
-                }
+            for key in given(backend).iter().filter(|key| *key != "backend_key") {
+                add(key, "has a meaning only with tls = \"reencrypt\"");
             }
         }
         found
+    }
+
+    /// The declaration. Keys that do not belong to the TLS mode, which [`Keys::problems`] finds, are
+    /// left out.
+    #[must_use]
+    pub fn into_spec(self) -> DatabaseSpec {
+        DatabaseSpec {
+            protocol: self.protocol,
+            backends: self.backends,
+            tls: match self.tls {
+                TlsMode::Passthrough => Tls::Passthrough,
+                TlsMode::Terminate => Tls::Terminate(self.client.into()),
+                TlsMode::Reencrypt => Tls::Reencrypt(
+                    Reencrypt {
+                        client: self.client,
+                        backend: self.backend,
+                    }
+                    .into(),
+                ),
+            },
+            max_sessions: self.max_sessions,
+            access: self.access.into(),
+        }
+    }
+}
+
+impl TryFrom<Keys> for DatabaseSpec {
+    type Error = String;
+
+    fn try_from(keys: Keys) -> Result<Self, String> {
+        match keys.problems().into_iter().next() {
+            Some((key, what)) => Err(format!("{key}: {what}")),
+            None => Ok(keys.into_spec()),
+        }
+    }
+}
+
+impl From<DatabaseSpec> for Keys {
+    fn from(spec: DatabaseSpec) -> Self {
+        let tls = spec.tls.mode();
+        let Reencrypt { client, backend } = match spec.tls {
+            Tls::Passthrough => Reencrypt::default(),
+            Tls::Terminate(client) => Reencrypt {
+                client: client.into_inner(),
+                backend: BackendTls::default(),
+            },
+            Tls::Reencrypt(both) => both.into_inner(),
+        };
+        Self {
+            protocol: spec.protocol,
+            backends: spec.backends,
+            tls,
+            access: spec.access.into_inner(),
+            max_sessions: spec.max_sessions,
+            client,
+            backend,
+        }
     }
 }
 
@@ -305,11 +360,11 @@ mod tests {
 
     #[test]
     fn a_spec_that_contradicts_itself_says_where() {
-        let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
+        let keys: Keys = serde_json::from_value(serde_json::json!({
             "protocol": "postgres", "backends": [], "cert": "a.crt", "backend_ca": "b.crt",
         }))
         .unwrap();
-        let keys: Vec<_> = spec.problems().into_iter().map(|(key, _)| key).collect();
+        let keys: Vec<_> = keys.problems().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["backends", "cert", "cert", "backend_ca"]);
     }
 
@@ -332,10 +387,34 @@ mod tests {
             if client_ca {
                 written["client_ca"] = "a.crt".into();
             }
-            let spec: DatabaseSpec = serde_json::from_value(written.clone()).unwrap();
-            let keys: Vec<_> = spec.problems().into_iter().map(|(key, _)| key).collect();
-            assert_eq!(keys, wrong, "{tls}, {protocol}");
-            assert_eq!(serde_json::to_value(&spec).unwrap(), written);
+            let keys: Keys = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(serde_json::to_value(&keys).unwrap(), written);
+            let names: Vec<_> = keys.problems().into_iter().map(|(key, _)| key).collect();
+            assert_eq!(names, wrong, "{tls}, {protocol}");
+            let spec = DatabaseSpec::try_from(keys);
+            assert_eq!(spec.is_ok(), wrong.is_empty(), "{tls}, {protocol}");
         }
+    }
+
+    #[test]
+    fn every_key_is_read_as_it_was_written_and_no_other() {
+        let mut written = serde_json::json!({
+            "protocol": "postgres", "backends": ["a:1"], "tls": "reencrypt", "max_sessions": 9,
+            "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
+            "cert": "a.crt", "key": "a.key", "min_version": "1.3",
+            "backend_ca": "b.ca", "backend_name": "b.example",
+            "backend_cert": "b.crt", "backend_key": "b.key",
+        });
+        let spec: DatabaseSpec = serde_json::from_value(written.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&spec).unwrap(), written);
+        written["max_session"] = 9.into();
+        let error = serde_json::from_value::<DatabaseSpec>(written).unwrap_err();
+        assert!(error.to_string().contains("max_session"), "{error}");
+    }
+
+    #[test]
+    fn a_plain_declaration_is_small() {
+        // 100,000 of them are held.
+        assert!(size_of::<DatabaseSpec>() <= 64, "{}", size_of::<DatabaseSpec>());
     }
 }

@@ -95,7 +95,7 @@ async fn serve(
     addr: &BackendAddr,
     stage: &mut ConnectStage,
 ) -> Result<(), SessionEnd> {
-    let (protocol, mode) = (database.spec.protocol, database.spec.tls);
+    let (protocol, mode) = (database.spec.protocol, database.spec.tls.mode());
     let params = ConnectParams {
         before_tls: of(protocol).initiator(mode, None),
         sni: database.active_hosts().find_map(client_name),

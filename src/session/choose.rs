@@ -121,7 +121,7 @@ impl Session {
         let settings = self.gateway.settings.load();
         let of_database = |database: &Database| {
             let spec = &database.spec;
-            (spec.max_sessions, spec.rare.max_sessions_per_ip)
+            (spec.max_sessions, spec.access.max_sessions_per_ip)
         };
         let chosen = &choice.entry.database;
         let snapshot = self.gateway.store.snapshot();

@@ -132,7 +132,7 @@ impl ConnectParams {
     /// if it begins with a login.
     pub(super) fn new(database: &Database, opening: &TlsOpening, login: Option<&Bytes>) -> Self {
         let preface = of(database.spec.protocol);
-        let tls = database.spec.tls;
+        let tls = database.spec.tls.mode();
         let any_alpn = preface.agrees_to_any_alpn();
         Self {
             before_tls: preface.initiator(tls, Some(opening)),

@@ -29,7 +29,9 @@ pub(super) fn check(
     };
     let certificate = ClientCertificate::read(leaf);
     entry.shown(certificate.shown.clone());
-    let rules = &entry.database.spec.rare;
+    let Some(rules) = entry.database.spec.tls.client() else {
+        return Ok(());
+    };
     if !rules.client_names.is_empty() && !certificate.is_one_of(&rules.client_names) {
         return Err(SessionEnd::new(
             CloseReason::ClientName,

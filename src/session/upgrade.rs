@@ -100,8 +100,11 @@ async fn handshake(
     // In reencrypt the backend would refuse a request for encryption inside TLS, so the gateway
     // declines it. In terminate the backend answers: a client in a tunnel may want TLS with the
     // database itself. That TLS would hide which user the client logs in as.
-    let spec = &database.spec;
-    let requests = if spec.tls == TlsMode::Reencrypt || spec.rare.client_user.is_some() {
+    let tls = &database.spec.tls;
+    let binds_user = tls
+        .client()
+        .is_some_and(|client| client.client_user.is_some());
+    let requests = if *tls == TlsMode::Reencrypt || binds_user {
         Requests::Decline
     } else {
         Requests::Pass

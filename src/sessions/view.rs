@@ -56,7 +56,7 @@ impl LiveSession {
             user_cert: self.user_cert().map(ToOwned::to_owned),
             listener: self.listener.to_string(),
             protocol: self.database.spec.protocol.as_str(),
-            tls: self.database.spec.tls,
+            tls: self.database.spec.tls.mode(),
             backend: self.backend(),
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
             bytes_out: self.bytes_out.load(Ordering::Relaxed),

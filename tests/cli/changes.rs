@@ -273,7 +273,7 @@ fn usage_is_told_by_command_line_and_gateway_alike() {
                 "--to",
                 "1.2.3.4:5432",
             ],
-            "\"two words\" is no name",
+            "invalid name \"two words\"",
         ),
         (
             &["expose", "n", "--host", "n.example", "--to", "1.2.3.4:3306"],
