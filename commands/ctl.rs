@@ -16,6 +16,7 @@ use dbgate::control::answer::{ExposeAnswer, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
 use dbgate::control::params::{self, RunningSessions};
 use dbgate::route::spec::{Access, BackendTls, ClientTls};
+use dbgate::tls::material::MaterialOrigin;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -186,16 +187,16 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         },
         max_sessions: args.max_sessions,
         client: ClientTls {
-            cert: absolute(args.cert.as_deref())?,
-            key: absolute(args.key.as_deref())?,
-            client_ca: absolute(args.client_ca.as_deref())?,
-            client_crl: absolute(args.client_crl.as_deref())?,
+            cert: material(args.cert.as_deref())?,
+            key: material(args.key.as_deref())?,
+            client_ca: material(args.client_ca.as_deref())?,
+            client_crl: material(args.client_crl.as_deref())?,
             client_names: args.client_names.clone(),
             client_user: args.client_user,
             ..ClientTls::default()
         },
         backend: BackendTls {
-            backend_ca: absolute(args.backend_ca.as_deref())?,
+            backend_ca: material(args.backend_ca.as_deref())?,
             backend_name: args.backend_name.clone(),
             ..BackendTls::default()
         },
@@ -234,6 +235,10 @@ fn absolute(path: Option<&Path>) -> Result<Option<PathBuf>, Failure> {
             .map_err(|e| Failure::new(USAGE, format!("{}: {e}", path.display())))
     })
     .transpose()
+}
+
+fn material(path: Option<&Path>) -> Result<Option<MaterialOrigin>, Failure> {
+    Ok(absolute(path)?.map(MaterialOrigin::File))
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::net::held::HeldSockets;
 use crate::route::RouteChange;
 use crate::route::database::GatewayTls;
+use crate::tls::material::MaterialOrigin;
 
 /// What a reload needs to know of the running process.
 pub struct Reloader {
@@ -246,15 +247,16 @@ impl Reloader {
 /// A pair cannot be minted there.
 pub fn gateway_tls(config: &Config, state_dir: &Path) -> Result<GatewayTls, CertError> {
     let min_version = config.tls.min_version;
-    let (cert, key) = match &config.tls.files {
-        Some(files) => files.clone(),
-        None => cert::gateway_pair(state_dir)?,
+    let (cert, key) = if let Some((cert, key)) = &config.tls.files {
+        (cert.clone().into(), key.clone().into())
+    } else {
+        let (cert, key) = cert::gateway_pair(state_dir)?;
+        (MaterialOrigin::Minted(cert), MaterialOrigin::Minted(key))
     };
     Ok(GatewayTls {
         cert,
         key,
         min_version,
-        minted: config.tls.files.is_none(),
     })
 }
 

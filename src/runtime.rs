@@ -31,6 +31,7 @@ use crate::route::{ChangeError, Store};
 use crate::service;
 use crate::source::state_dir::{StateDir, StateError};
 use crate::stats::CloseReason;
+use crate::tls::files::Files;
 
 /// Interval of checks whether the last session of a stopping gateway has ended.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -139,7 +140,7 @@ pub async fn start(
     let settings = settings(&config);
     raise_descriptor_limit(&settings, options.threads);
     let databases = std::mem::take(&mut config.databases);
-    let store = Store::new(databases, gateway_tls, runtime)?;
+    let store = Store::new(databases, gateway_tls, runtime, Arc::new(Files))?;
     for note in store.snapshot().all_notes() {
         warn!("{note}");
     }

@@ -32,7 +32,10 @@ impl<T: StaticDefault> Deref for Sparse<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_deref().unwrap_or_else(T::static_default)
+        match &self.0 {
+            Some(value) => value,
+            None => T::static_default(),
+        }
     }
 }
 
@@ -53,9 +56,10 @@ pub(crate) use static_default;
 mod tests {
     use super::*;
 
+    static_default!(Vec<u8>);
+
     #[test]
     fn a_default_is_not_boxed_and_reads_as_one() {
-        static_default!(Vec<u8>);
         let none = Sparse::from(Vec::<u8>::new());
         assert!(none.0.is_none() && none.is_empty() && none == Sparse::default());
         let some = Sparse::from(vec![1]);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::tls::files::TlsFileError;
+use crate::tls::material::MaterialError;
 
 /// Error of making or reading a certificate.
 #[derive(Debug, Error)]
@@ -51,12 +51,15 @@ pub enum CertError {
     NoRandomness,
 }
 
-impl From<TlsFileError> for CertError {
-    fn from(error: TlsFileError) -> Self {
+impl From<MaterialError> for CertError {
+    fn from(error: MaterialError) -> Self {
         match error {
-            TlsFileError::Read { path, source } => Self::Read { path, source },
-            TlsFileError::Pem { path, source } => Self::Content {
-                path,
+            MaterialError::Read { origin, source } => Self::Read {
+                path: origin.into(),
+                source,
+            },
+            MaterialError::Pem { origin, source } => Self::Content {
+                path: origin.into(),
                 what: source.to_string(),
             },
             other => Self::Refused(other.to_string()),

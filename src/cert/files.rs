@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::CertError;
 use crate::file::{self, own};
-use crate::tls::files::{self, MAX_FILE};
+use crate::tls::material::{MAX_MATERIAL, Material};
 use crate::tls::pem::{self, Der, PemError};
 
 /// The mode of a private key.
@@ -48,7 +48,7 @@ pub fn read_bundle(path: &Path) -> Result<Bundle, CertError> {
 /// # Errors
 /// As [`read_bundle`].
 pub fn read_bundle_from(source: impl Read, name: &Path) -> Result<Bundle, CertError> {
-    let bytes = file::read_all(source, MAX_FILE).map_err(|source| cannot_read(name, source))?;
+    let bytes = file::read_all(source, MAX_MATERIAL).map_err(|source| cannot_read(name, source))?;
     bundle(name, &bytes)
 }
 
@@ -112,7 +112,7 @@ pub(super) fn read_key(path: &Path) -> Result<Option<PrivateKeyDer<'static>>, Ce
     let Some(bytes) = read(path)? else {
         return Ok(None);
     };
-    let (_, key) = files::private_key(path, &bytes)?;
+    let (_, key) = Material::new(path.to_owned().into(), bytes).private_key()?;
     Ok(Some(key))
 }
 
@@ -150,7 +150,7 @@ pub(super) fn content(path: &Path, what: impl Into<String>) -> CertError {
 }
 
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    match file::read(path, MAX_FILE) {
+    match file::read(path, MAX_MATERIAL) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(cannot_read(path, source)),
@@ -159,7 +159,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
 
 /// As [`read`], of a file that only this user and root can have written.
 pub(super) fn read_own(path: &Path) -> Result<Option<Vec<u8>>, CertError> {
-    match own::read(path, MAX_FILE) {
+    match own::read(path, MAX_MATERIAL) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(cannot_read(path, source)),

@@ -108,18 +108,19 @@ mod tests {
 
     use super::*;
     use crate::cert::scratch::Scratch;
-    use crate::tls::config::{Loader, MinVersion, ServerFiles, ServerTls};
+    use crate::tls::config::{Loader, MinVersion, ServerSettings, ServerTls};
+    use crate::tls::files::Files;
 
     fn load((cert, key): &(PathBuf, PathBuf)) -> Arc<ServerTls> {
-        let files = ServerFiles {
-            cert: cert.clone(),
-            key: key.clone(),
+        let settings = ServerSettings {
+            cert: cert.clone().into(),
+            key: key.clone().into(),
             client_ca: None,
             client_crl: None,
             min_version: MinVersion::default(),
             alpn: &[],
         };
-        Loader::default().server(&files).unwrap()
+        Loader::new(Arc::new(Files)).server(&settings).unwrap()
     }
 
     fn texts(paths: &(PathBuf, PathBuf)) -> (String, String) {

@@ -2,7 +2,7 @@
 //! authorities, read as the gateway would read them.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,9 +14,11 @@ use super::{AccessTo, Config, Log};
 use crate::file;
 use crate::route::Host;
 use crate::route::source::Declared;
-use crate::tls::client::ClientVerifier;
-use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls};
 use crate::tls::ServerName;
+use crate::tls::client::ClientVerifier;
+use crate::tls::config::{BackendSettings, Loader, MinVersion, ServerSettings, ServerTls};
+use crate::tls::files::Files;
+use crate::tls::material::{MAX_CRL, MAX_MATERIAL, MaterialError, MaterialOrigin, ReadMaterial};
 
 /// A certificate is renewed some weeks before its end; one that has fewer days was forgotten.
 const SOON_DAYS: i64 = 14;
@@ -34,13 +36,13 @@ pub fn check(config: &Config, text: &str, file: &Path, now: SystemTime) -> Vec<P
     let mut check = Check {
         report: &report,
         document: document.as_ref().map(toml::Spanned::get_ref),
-        loader: Loader::default(),
+        loader: Loader::new(Arc::new(Files)),
         now,
     };
-    let gateway =
-        config.tls.files.as_ref().and_then(|(cert, key)| {
-            check.pair(&["tls"], [("cert", Some(cert)), ("key", Some(key))])
-        });
+    let gateway = config.tls.files.as_ref().and_then(|(cert, key)| {
+        let (cert, key) = (cert.clone().into(), key.clone().into());
+        check.pair(&["tls"], [("cert", Some(&cert)), ("key", Some(&key))])
+    });
     check.access_log(&config.log);
     for (name, declared) in &config.databases {
         check.database(name, declared, gateway.as_deref());
@@ -56,7 +58,7 @@ struct Check<'a, 't> {
     now: i64,
 }
 
-type Pair<'p> = [(&'static str, Option<&'p PathBuf>); 2];
+type Pair<'p> = [(&'static str, Option<&'p MaterialOrigin>); 2];
 
 impl Check<'_, '_> {
     /// Looks without making or opening anything: the gateway may run as somebody else.
@@ -133,7 +135,7 @@ impl Check<'_, '_> {
             self.readable(section, key_name, key),
         ];
         if readable == [true, true] {
-            let loaded = self.loader.server(&ServerFiles {
+            let loaded = self.loader.server(&ServerSettings {
                 cert: cert.clone(),
                 key: key.clone(),
                 client_ca: None,
@@ -148,7 +150,7 @@ impl Check<'_, '_> {
                     return Some(tls);
                 }
                 Err(e) => {
-                    let in_cert = e.path() == Some(cert);
+                    let in_cert = e.origin() == Some(cert);
                     let name = if in_cert { cert_name } else { key_name };
                     self.fail(section, name, e.to_string());
                 }
@@ -157,7 +159,7 @@ impl Check<'_, '_> {
         None
     }
 
-    fn authorities(&mut self, section: &[&str], name: &str, ca: Option<&PathBuf>) {
+    fn authorities(&mut self, section: &[&str], name: &str, ca: Option<&MaterialOrigin>) {
         if let Some(ca) = ca
             && self.readable(section, name, ca)
         {
@@ -166,26 +168,30 @@ impl Check<'_, '_> {
     }
 
     /// Whether a list is wrong, or keeps everybody out.
-    fn revocation(&self, section: &[&str], ca: &Path, crl: &Path) {
+    fn revocation(&self, section: &[&str], ca: &MaterialOrigin, crl: &MaterialOrigin) {
         const KEY: &str = "client_crl";
         if !self.readable(section, KEY, crl) {
             return;
         }
-        let told = ClientVerifier::of_files(ca, crl).and_then(|lists| lists.shut_out(self.now));
-        match told {
-            Ok(told) => {
-                for what in told {
-                    self.warn(section, KEY, format!("{}: {what}", crl.display()));
+        let shut_out = || -> Result<Vec<String>, MaterialError> {
+            let roots = Files.material(ca, MAX_MATERIAL)?.roots()?;
+            let lists = Files.material(crl, MAX_CRL)?;
+            ClientVerifier::new(roots, Some(&lists))?.shut_out(&lists, self.now)
+        };
+        match shut_out() {
+            Ok(found) => {
+                for what in found {
+                    self.warn(section, KEY, format!("{crl}: {what}"));
                 }
             }
-            // What is wrong with the authorities is told of `client_ca`.
-            Err(error) if error.path() != Some(crl) => {}
+            // What is wrong with the authorities is reported of `client_ca`.
+            Err(error) if error.origin() != Some(crl) => {}
             Err(error) => self.fail(section, KEY, error.to_string()),
         }
     }
 
-    fn backend(&mut self, section: &[&str], name: &str, ca: Option<&PathBuf>) {
-        let files = BackendFiles {
+    fn backend(&mut self, section: &[&str], name: &str, ca: Option<&MaterialOrigin>) {
+        let files = BackendSettings {
             ca: ca.cloned(),
             name: None,
             identity: None,
@@ -197,7 +203,10 @@ impl Check<'_, '_> {
     }
 
     /// Tried apart from loading, so that every unreadable file is told and not only the first.
-    fn readable(&self, section: &[&str], name: &str, path: &Path) -> bool {
+    fn readable(&self, section: &[&str], name: &str, origin: &MaterialOrigin) -> bool {
+        let Some(path) = origin.path() else {
+            return true;
+        };
         let opened = file::open(path);
         if let Err(e) = &opened {
             self.fail(
@@ -209,7 +218,7 @@ impl Check<'_, '_> {
         opened.is_ok()
     }
 
-    fn expiry(&self, section: &[&str], name: &str, cert: &Path, not_after: i64) {
+    fn expiry(&self, section: &[&str], name: &str, cert: &MaterialOrigin, not_after: i64) {
         const DAY: i64 = 24 * 60 * 60;
         let left = not_after.saturating_sub(self.now);
         let when = match left / DAY {
@@ -219,19 +228,17 @@ impl Check<'_, '_> {
             days if days < SOON_DAYS => format!("expires in {days} days"),
             _ => return,
         };
-        self.warn(section, name, format!("{} {when}", cert.display()));
+        self.warn(section, name, format!("{cert} {when}"));
     }
 
-    fn secrecy(&self, section: &[&str], name: &str, key: &Path) {
-        let open_to_all = std::fs::metadata(key).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
+    fn secrecy(&self, section: &[&str], name: &str, key: &MaterialOrigin) {
+        let found = key.path().and_then(|path| std::fs::metadata(path).ok());
+        let open_to_all = found.is_some_and(|found| found.permissions().mode() & 0o004 != 0);
         if open_to_all {
             self.warn(
                 section,
                 name,
-                format!(
-                    "everybody on this machine can read {}: chmod o-r it",
-                    key.display()
-                ),
+                format!("everybody on this machine can read {key}: chmod o-r it"),
             );
         }
     }

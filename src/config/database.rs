@@ -13,6 +13,7 @@ use crate::protocol::Protocol;
 use crate::route::source::Declared;
 use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
 use crate::route::{Host, Network};
+use crate::tls::material::MaterialOrigin;
 use crate::tls::{ClientName, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 
@@ -86,21 +87,21 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
         },
         client: ClientTls {
-            cert: section.path("cert"),
-            key: section.path("key"),
+            cert: material(&mut section, "cert"),
+            key: material(&mut section, "key"),
             min_version: section.string("min_version", str::parse),
-            client_ca: section.path("client_ca"),
-            client_crl: section.path("client_crl"),
+            client_ca: material(&mut section, "client_ca"),
+            client_crl: material(&mut section, "client_crl"),
             client_names: client_names(&mut section),
             client_user: section.string("client_user", str::parse),
         },
         backend: BackendTls {
-            backend_ca: section.path("backend_ca"),
+            backend_ca: material(&mut section, "backend_ca"),
             backend_name: section.string("backend_name", |text| {
                 ServerName::typed(text).map_err(|e| format!("invalid host name \"{text}\": {e}"))
             }),
-            backend_cert: section.path("backend_cert"),
-            backend_key: section.path("backend_key"),
+            backend_cert: material(&mut section, "backend_cert"),
+            backend_key: material(&mut section, "backend_key"),
         },
     };
     let clear = protocol.is_some() && !section.failed("tls");
@@ -168,6 +169,10 @@ fn check(keys: &Keys, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
             "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",
         );
     }
+}
+
+fn material(section: &mut Section<'_, '_>, key: &'static str) -> Option<MaterialOrigin> {
+    section.path(key).map(MaterialOrigin::File)
 }
 
 fn client_names(section: &mut Section<'_, '_>) -> Vec<ClientName> {

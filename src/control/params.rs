@@ -105,7 +105,7 @@ impl ExposeParams {
             client: self.client.clone(),
             backend: self.backend.clone(),
         };
-        keys.try_into().map(Some).map_err(usage)
+        keys.try_into().map(Some).map_err(CommandError::usage)
     }
 }
 

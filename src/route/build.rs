@@ -60,13 +60,13 @@ impl<'a> Building<'a> {
         self.backends.prune();
         let tls = self
             .loader
-            .server(&self.gateway.files())
+            .server(&self.gateway.settings())
             .map_err(ChangeError::GatewayFiles)?;
         let mut after = Snapshot {
             revision: self.before.revision + 1,
             table: Table::with_capacity(config.values().map(|d| d.hosts.len()).sum()),
             databases: Shards::with_capacity(config.len()),
-            gateway_tls: (!self.gateway.minted).then_some(tls),
+            gateway_tls: (!self.gateway.is_minted()).then_some(tls),
             ..Snapshot::default()
         };
         for (name, Declared { spec, hosts }) in config {

@@ -4,7 +4,6 @@
 //! ([`super::store`]).
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -20,7 +19,8 @@ use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
 use crate::protocol::{ALPN_POSTGRES, Protocol};
-use crate::tls::config::{BackendFiles, Loader, MinVersion, ServerFiles, ServerTls, TlsFileError};
+use crate::tls::config::{BackendSettings, Loader, MinVersion, ServerSettings, ServerTls};
+use crate::tls::material::{MaterialError, MaterialOrigin};
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
 
@@ -28,20 +28,24 @@ use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayTls {
     /// Certificate chain, PEM.
-    pub cert: PathBuf,
+    pub cert: MaterialOrigin,
     /// Its key, PEM.
-    pub key: PathBuf,
+    pub key: MaterialOrigin,
     /// Oldest version accepted.
     pub min_version: MinVersion,
-    /// Whether dbgate made the pair itself, so that no client can be expected to trust it.
-    pub minted: bool,
 }
 
 impl GatewayTls {
-    /// The files of the configuration that the gateway uses without a database.
+    /// Whether dbgate made the pair itself, so that no client can be expected to trust it.
     #[must_use]
-    pub fn files(&self) -> ServerFiles {
-        ServerFiles {
+    pub fn is_minted(&self) -> bool {
+        matches!(self.cert, MaterialOrigin::Minted(_))
+    }
+
+    /// The settings that the gateway uses without a database.
+    #[must_use]
+    pub fn settings(&self) -> ServerSettings {
+        ServerSettings {
             cert: self.cert.clone(),
             key: self.key.clone(),
             client_ca: None,
@@ -137,13 +141,13 @@ struct Used {
 }
 
 impl Database {
-    /// Builds what sessions need, reading the files that the declaration names.
+    /// Builds what sessions need, reading the material that the declaration names.
     ///
     /// State that must outlive a change (open sessions, the backends' turn) is taken over from
     /// `before`, the same database as it was. Where nothing has changed, that is the result.
     ///
     /// # Errors
-    /// A certificate, key or authority file cannot be used.
+    /// A certificate, key or authority cannot be used.
     pub fn build(
         name: &Arc<str>,
         spec: DatabaseSpec,
@@ -151,7 +155,7 @@ impl Database {
         exposures: OneOrMany<Exposure>,
         shared: Shared<'_>,
         before: Option<&Arc<Self>>,
-    ) -> Result<Arc<Self>, TlsFileError> {
+    ) -> Result<Arc<Self>, MaterialError> {
         let Shared {
             gateway,
             loader,
@@ -159,11 +163,11 @@ impl Database {
         } = shared;
         let client = spec.tls.client();
         let server_tls = client
-            .map(|client| loader.server(&server_files(client, spec.protocol, gateway)))
+            .map(|client| loader.server(&server_settings(client, spec.protocol, gateway)))
             .transpose()?;
         let backend = spec.tls.backend();
         let backend_tls = backend
-            .map(|backend| loader.backend(&backend_files(backend, spec.protocol)))
+            .map(|backend| loader.backend(&backend_settings(backend, spec.protocol)))
             .transpose()?;
         let used = OnceLock::new();
         if let Some(before) = before {
@@ -299,12 +303,12 @@ fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
-fn server_files(client: &ClientTls, protocol: Protocol, gateway: &GatewayTls) -> ServerFiles {
+fn server_settings(client: &ClientTls, protocol: Protocol, gateway: &GatewayTls) -> ServerSettings {
     let (cert, key) = match (&client.cert, &client.key) {
         (Some(cert), Some(key)) => (cert.clone(), key.clone()),
         _ => (gateway.cert.clone(), gateway.key.clone()),
     };
-    ServerFiles {
+    ServerSettings {
         cert,
         key,
         client_ca: client.client_ca.clone(),
@@ -314,11 +318,14 @@ fn server_files(client: &ClientTls, protocol: Protocol, gateway: &GatewayTls) ->
     }
 }
 
-fn backend_files(backend: &BackendTls, protocol: Protocol) -> BackendFiles {
-    BackendFiles {
+fn backend_settings(backend: &BackendTls, protocol: Protocol) -> BackendSettings {
+    BackendSettings {
         ca: backend.backend_ca.clone(),
         name: backend.backend_name.clone(),
-        identity: backend.backend_cert.clone().zip(backend.backend_key.clone()),
+        identity: backend
+            .backend_cert
+            .clone()
+            .zip(backend.backend_key.clone()),
         alpn: protocol.alpn(),
     }
 }

@@ -10,7 +10,7 @@ use super::runtime::{Lease, RuntimeChanges, RuntimeEntry};
 use super::source::{Origin, Source};
 use super::spec::DatabaseSpec;
 use super::{Database, Host, Snapshot};
-use crate::tls::config::TlsFileError;
+use crate::tls::material::MaterialError;
 
 /// The reason why a change was not made; nothing has changed.
 #[derive(Debug, Error)]
@@ -30,11 +30,11 @@ pub enum ChangeError {
         /// The database.
         database: String,
         /// The problem with the file.
-        source: TlsFileError,
+        source: MaterialError,
     },
     /// The gateway's own certificate cannot be used.
     #[error("the gateway's certificate: {0}")]
-    GatewayFiles(TlsFileError),
+    GatewayFiles(MaterialError),
     /// The change cannot be kept on disk.
     #[error("cannot keep the change in the state directory: {0}")]
     State(std::io::Error),

@@ -4,7 +4,6 @@
 //! is in [`crate::config`]. Not here: what a session needs of a database ([`super::database`]).
 
 use std::fmt;
-use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,8 @@ use super::Network;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::sparse::{Sparse, static_default};
-use crate::tls::config::MinVersion;
+use crate::tls::config::{MaterialKind, MinVersion};
+use crate::tls::material::MaterialOrigin;
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use crate::upstream::BackendAddr;
 
@@ -115,6 +115,30 @@ impl Tls {
             Self::Reencrypt(both) => Some(&both.backend),
         }
     }
+
+    /// The keys that name certificates and keys, but for revocation lists, which are read again by
+    /// themselves.
+    #[must_use]
+    pub fn material(&self) -> Vec<(&'static str, MaterialKind, &MaterialOrigin)> {
+        use MaterialKind::{Authorities, Chain, Key};
+        let client = self.client().into_iter().flat_map(|client| {
+            [
+                ("cert", Chain, &client.cert),
+                ("key", Key, &client.key),
+                ("client_ca", Authorities, &client.client_ca),
+            ]
+        });
+        let backend = self.backend().into_iter().flat_map(|backend| {
+            [
+                ("backend_ca", Authorities, &backend.backend_ca),
+                ("backend_cert", Chain, &backend.backend_cert),
+                ("backend_key", Key, &backend.backend_key),
+            ]
+        });
+        let all = client.chain(backend);
+        all.filter_map(|(key, kind, origin)| Some((key, kind, origin.as_ref()?)))
+            .collect()
+    }
 }
 
 impl PartialEq<TlsMode> for Tls {
@@ -150,19 +174,19 @@ pub struct Access {
 pub struct ClientTls {
     /// Certificate shown to clients, instead of the gateway's.
     #[serde(skip_serializing_if = "is_default")]
-    pub cert: Option<PathBuf>,
+    pub cert: Option<MaterialOrigin>,
     /// The key of `cert`.
     #[serde(skip_serializing_if = "is_default")]
-    pub key: Option<PathBuf>,
+    pub key: Option<MaterialOrigin>,
     /// Oldest TLS version accepted from clients, instead of the gateway's.
     #[serde(skip_serializing_if = "is_default")]
     pub min_version: Option<MinVersion>,
     /// Authorities of the certificates that clients must show.
     #[serde(skip_serializing_if = "is_default")]
-    pub client_ca: Option<PathBuf>,
+    pub client_ca: Option<MaterialOrigin>,
     /// Revocation lists of these authorities; a certificate on one of them is refused.
     #[serde(skip_serializing_if = "is_default")]
-    pub client_crl: Option<PathBuf>,
+    pub client_crl: Option<MaterialOrigin>,
     /// Names that client certificates may have; empty means all.
     #[serde(skip_serializing_if = "is_default")]
     pub client_names: Vec<ClientName>,
@@ -177,16 +201,16 @@ pub struct ClientTls {
 pub struct BackendTls {
     /// Authorities of the backends' certificates; the system's if absent.
     #[serde(skip_serializing_if = "is_default")]
-    pub backend_ca: Option<PathBuf>,
+    pub backend_ca: Option<MaterialOrigin>,
     /// The name that backends' certificates must carry; the name asked for if absent.
     #[serde(skip_serializing_if = "is_default")]
     pub backend_name: Option<ServerName>,
     /// Certificate shown to backends.
     #[serde(skip_serializing_if = "is_default")]
-    pub backend_cert: Option<PathBuf>,
+    pub backend_cert: Option<MaterialOrigin>,
     /// The key of `backend_cert`.
     #[serde(skip_serializing_if = "is_default")]
-    pub backend_key: Option<PathBuf>,
+    pub backend_key: Option<MaterialOrigin>,
 }
 
 static_default!(Access, ClientTls, Reencrypt);
@@ -415,6 +439,10 @@ mod tests {
     #[test]
     fn a_plain_declaration_is_small() {
         // 100,000 of them are held.
-        assert!(size_of::<DatabaseSpec>() <= 64, "{}", size_of::<DatabaseSpec>());
+        assert!(
+            size_of::<DatabaseSpec>() <= 64,
+            "{}",
+            size_of::<DatabaseSpec>()
+        );
     }
 }

@@ -23,6 +23,7 @@ use super::source::{Declarations, Declared, Origin, Source};
 use super::{Host, Snapshot};
 use crate::tls::client::ClientVerifier;
 use crate::tls::config::Loader;
+use crate::tls::material::ReadMaterial;
 use crate::upstream::Backends;
 
 struct Inner {
@@ -64,8 +65,9 @@ impl Store {
         config: BTreeMap<Arc<str>, Declared>,
         gateway: GatewayTls,
         runtime: RuntimeChanges,
+        reader: Arc<dyn ReadMaterial>,
     ) -> Result<Self, ChangeError> {
-        let mut loader = Loader::default();
+        let mut loader = Loader::new(reader);
         let (backends, before) = (Arc::default(), Snapshot::default());
         let building = Building::new(&gateway, &mut loader, &backends, &before);
         let snapshot = building.whole(config, &[&runtime])?;
@@ -120,7 +122,7 @@ impl Store {
         let same = gateway == inner.gateway && before.is_of(&config);
         let building = Building::new(&gateway, &mut loader, &self.backends, &before);
         let after = building.whole(config, &others(&inner.runtime, &inner.declared))?;
-        if same && !loader.has_built() {
+        if same && !loader.has_changed() {
             if !dry_run {
                 inner.loader = loader;
             }

@@ -11,6 +11,8 @@ use super::{ChangeError, DatabaseSpec, Host, RouteChange, RuntimeChanges, Store}
 use crate::cert::gateway_pair;
 use crate::cert::scratch::Scratch;
 use crate::tls::config::MinVersion;
+use crate::tls::files::Files;
+use crate::tls::material::MaterialOrigin;
 
 pub(crate) type Config = BTreeMap<Arc<str>, Declared>;
 
@@ -38,12 +40,17 @@ impl Ground {
             fs::write(path, bytes).unwrap();
         }
         let gateway = GatewayTls {
-            cert,
-            key,
+            cert: MaterialOrigin::Minted(cert),
+            key: MaterialOrigin::Minted(key),
             min_version: MinVersion::default(),
-            minted: true,
         };
-        let store = Store::new(config, gateway.clone(), RuntimeChanges::from(runtime)).unwrap();
+        let store = Store::new(
+            config,
+            gateway.clone(),
+            RuntimeChanges::from(runtime),
+            Arc::new(Files),
+        )
+        .unwrap();
         Self {
             store,
             gateway,

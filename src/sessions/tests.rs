@@ -8,6 +8,7 @@ use crate::route::Origin;
 use crate::route::database::{GatewayTls, Shared};
 use crate::tls::Sni;
 use crate::tls::config::{Loader, MinVersion};
+use crate::tls::files::Files;
 use crate::upstream::Backends;
 
 fn database(backends: &str) -> Arc<Database> {
@@ -17,14 +18,13 @@ fn database(backends: &str) -> Arc<Database> {
         .unwrap();
     let declared = config.databases.remove("a").unwrap();
     let gateway = GatewayTls {
-        cert: "none".into(),
-        key: "none".into(),
+        cert: std::path::PathBuf::from("none").into(),
+        key: std::path::PathBuf::from("none").into(),
         min_version: MinVersion::default(),
-        minted: false,
     };
     let shared = Shared {
         gateway: &gateway,
-        loader: &mut Loader::default(),
+        loader: &mut Loader::new(Arc::new(Files)),
         backends: &Arc::<Backends>::default(),
     };
     let hosts = OneOrMany::default();

@@ -11,6 +11,7 @@ pub mod files;
 pub mod hello;
 pub mod ja4;
 pub mod key;
+pub mod material;
 pub mod name;
 pub mod names;
 pub mod observed;

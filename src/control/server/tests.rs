@@ -41,7 +41,13 @@ impl Served {
         let config = config::parse(TWO, Path::new("gate.toml")).config.unwrap();
         let state = StateDir::open(&dir.path().join("state")).unwrap();
         let tls = reload::gateway_tls(&config, state.path()).unwrap();
-        let store = Store::new(config.databases.clone(), tls, RuntimeChanges::default()).unwrap();
+        let store = Store::new(
+            config.databases.clone(),
+            tls,
+            RuntimeChanges::default(),
+            Arc::new(crate::tls::files::Files),
+        )
+        .unwrap();
         let gateway = Gateway::new(store, reload::settings(&config), AccessLog::default());
         let gateway = Arc::new(gateway);
         let held = Arc::new(HeldSockets::default());

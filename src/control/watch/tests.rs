@@ -25,6 +25,7 @@ fn gateway() -> Arc<Gateway> {
         config.databases,
         tls,
         crate::route::RuntimeChanges::default(),
+        std::sync::Arc::new(crate::tls::files::Files),
     )
     .unwrap();
     Arc::new(Gateway::new(store, settings, AccessLog::default()))

@@ -36,7 +36,13 @@ async fn connect(timeouts: Timeouts) -> TcpStream {
     let config = config::parse(&text, Path::new("gate.toml")).config.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let tls = reload::gateway_tls(&config, dir.path()).unwrap();
-    let store = Store::new(config.databases.clone(), tls, RuntimeChanges::default()).unwrap();
+    let store = Store::new(
+        config.databases.clone(),
+        tls,
+        RuntimeChanges::default(),
+        Arc::new(crate::tls::files::Files),
+    )
+    .unwrap();
     let gateway = Gateway::new(store, reload::settings(&config), AccessLog::default());
     let gateway = Arc::new(gateway);
     let workers = Arc::new(Workers::start(1, &gateway).unwrap());

@@ -7,7 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 use super::options::{Options, Roots};
-use crate::tls::files::{self, TlsFileError};
+use crate::tls::files;
+use crate::tls::material::{MaterialError, certified_key};
 
 pub(super) use crate::tls::config::PROVIDER;
 
@@ -23,11 +24,12 @@ impl Setup {
     /// Reads the files that `options` name; without any, the authorities of this system.
     ///
     /// # Errors
-    /// [`TlsFileError`] names the file. A system without authorities is none: a certificate will
+    /// [`MaterialError`] names the file. A system without authorities is none: a certificate will
     /// then be untrusted, and the report says so.
-    pub fn load(options: Options) -> Result<Self, TlsFileError> {
+    pub fn load(options: Options) -> Result<Self, MaterialError> {
         let roots = match &options.roots {
-            Roots::File(path) => files::certificates(path, &files::read(path)?)?
+            Roots::File(path) => files::read(path)?
+                .certificates()?
                 .into_iter()
                 .map(|(_, der)| der)
                 .collect(),
@@ -35,9 +37,8 @@ impl Setup {
         };
         let identity = match &options.identity {
             Some((cert, key)) => {
-                let (chain, bytes) = (files::read(cert)?, files::read(key)?);
-                let certs = files::certified_key((cert, &chain), (key, &bytes))?;
-                Some(Arc::new(certs))
+                let (cert, key) = (files::read(cert)?, files::read(key)?);
+                Some(Arc::new(certified_key(&cert, &key)?))
             }
             None => None,
         };

@@ -5,12 +5,9 @@
 //! authority without a list: what is not known to be good is not let in, as Postgres and nginx have
 //! it. Source: RFC 5280 section 6.3.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest::{SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -24,7 +21,7 @@ use x509_parser::revocation_list::CertificateRevocationList;
 use x509_parser::x509::X509Name;
 
 use crate::tls::config::PROVIDER;
-use crate::tls::files::{self, TlsFileError};
+use crate::tls::material::{Digest, Material, MaterialError, MaterialOrigin};
 use crate::tls::pem::Line;
 use crate::wire;
 
@@ -37,90 +34,51 @@ pub struct ClientVerifier {
     current: ArcSwap<Arc<dyn ClientCertVerifier>>,
 }
 
-/// A file of revocation lists.
+/// The revocation lists of a verifier.
 #[derive(Debug)]
 struct Lists {
-    path: PathBuf,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    /// Of the bytes whose lists are in force.
-    digest: [u8; 32],
-    /// The file when it was last read.
-    stamp: Option<Stamp>,
-    /// What was wrong with it then.
-    fault: Option<String>,
-}
-
-/// The identity of a file and of what it holds, links followed: device, inode, size, and the times
-/// of the last changes of contents and inode in nanoseconds.
-type Stamp = (u64, u64, u64, [i64; 4]);
-
-fn stamp(path: &Path) -> Option<Stamp> {
-    let file = std::fs::metadata(path).ok()?;
-    let times = [
-        file.mtime(),
-        file.mtime_nsec(),
-        file.ctime(),
-        file.ctime_nsec(),
-    ];
-    Some((file.dev(), file.ino(), file.size(), times))
+    origin: MaterialOrigin,
+    in_force: Mutex<Digest>,
 }
 
 impl ClientVerifier {
-    /// A verifier by these authorities, and by the revocation lists in a file.
+    /// A verifier by these authorities and revocation lists.
     ///
     /// # Errors
-    /// The file cannot be read, or one of its lists cannot be used.
-    pub(crate) fn new(roots: RootCertStore, crl: Option<&Path>) -> Result<Self, TlsFileError> {
+    /// One of the lists cannot be used.
+    pub fn new(roots: RootCertStore, crl: Option<&Material>) -> Result<Self, MaterialError> {
         let roots = Arc::new(roots);
-        let lists = crl.map(|path| Lists {
-            path: path.to_owned(),
-            state: Mutex::default(),
-        });
-        let first = match &lists {
-            None => build(&roots, Vec::new()).ok(),
-            Some(lists) => lists.read(&roots)?,
+        let first = match crl {
+            None => build(&roots, Vec::new()).map_err(|_| NO_AUTHORITY)?,
+            Some(crl) => with_lists(&roots, crl)?,
         };
-        let first = first.ok_or(NO_AUTHORITY)?;
         Ok(Self {
             authorities: roots.subjects(),
             roots,
-            lists,
+            lists: crl.map(|crl| Lists {
+                origin: crl.origin().clone(),
+                in_force: Mutex::new(crl.digest()),
+            }),
             current: ArcSwap::from_pointee(first),
         })
-    }
-
-    /// A verifier by the authorities in one file and the revocation lists in another.
-    ///
-    /// # Errors
-    /// One of them cannot be read, or holds something that cannot be used.
-    pub fn of_files(client_ca: &Path, crl: &Path) -> Result<Self, TlsFileError> {
-        let roots = files::roots(client_ca, &files::read(client_ca)?)?;
-        Self::new(roots, Some(crl))
     }
 
     /// What keeps out all clients of an authority, a sentence each: no list of it, or one that is
     /// past its next update at `now`, in seconds since 1970.
     ///
     /// # Errors
-    /// The file of revocation lists cannot be read any more.
-    pub fn shut_out(&self, now: i64) -> Result<Vec<String>, TlsFileError> {
-        let Some(path) = self.crl() else {
-            return Ok(Vec::new());
-        };
-        let lists = files::crls(path, &files::read_crls(path)?)?;
+    /// The revocation lists cannot be used.
+    pub fn shut_out(&self, crl: &Material, now: i64) -> Result<Vec<String>, MaterialError> {
+        let lists = crl.crls()?;
         let lists: Vec<_> = lists
             .iter()
             .filter_map(|(_, list)| Some(x509_parser::parse_x509_crl(list).ok()?.1))
             .collect();
-        let mut told = Vec::new();
+        let mut found = Vec::new();
         for list in &lists {
             let over = list.next_update().is_some_and(|at| at.timestamp() < now);
             if over {
-                told.push(format!(
+                found.push(format!(
                     "the list of {} is past its next update: all client certificates of this authority are refused",
                     wire::printable(&list.issuer().to_string())
                 ));
@@ -132,116 +90,71 @@ impl ClientVerifier {
             if !lists.iter().any(listed) {
                 let name = X509Name::from_der(authority.as_ref());
                 let name = name.map_or_else(|_| String::new(), |(_, name)| name.to_string());
-                told.push(format!(
+                found.push(format!(
                     "there is no list of {}: all client certificates of this authority are refused",
                     wire::printable(&name)
                 ));
             }
         }
-        Ok(told)
+        Ok(found)
     }
 
-    /// The file of revocation lists.
+    /// The origin of the revocation lists.
     #[must_use]
-    pub fn crl(&self) -> Option<&Path> {
-        self.lists.as_ref().map(|lists| &*lists.path)
+    pub fn crl(&self) -> Option<&MaterialOrigin> {
+        self.lists.as_ref().map(|lists| &lists.origin)
     }
 
-    /// Reads the revocation lists again; whether others are in force now.
+    /// Puts revocation lists in force; false where they are in force already.
     ///
     /// # Errors
     /// They cannot be used; those in force remain.
-    pub fn reread(&self) -> Result<bool, TlsFileError> {
+    pub fn replace(&self, crl: &Material) -> Result<bool, MaterialError> {
         let Some(lists) = &self.lists else {
             return Ok(false);
         };
-        let next = lists.read(&self.roots)?;
-        let changed = next.is_some();
-        if let Some(next) = next {
-            self.current.store(Arc::new(next));
-        }
-        Ok(changed)
-    }
-
-    /// The same if the file has changed since it was last read; also true where it is good again.
-    ///
-    /// # Errors
-    /// As [`ClientVerifier::reread`], but each fault once.
-    pub fn reread_if_changed(&self) -> Result<bool, TlsFileError> {
-        let Some(lists) = &self.lists else {
-            return Ok(false);
-        };
-        let (before, fault) = {
-            let state = lists.state.lock().unwrap_or_else(PoisonError::into_inner);
-            (state.stamp, state.fault.clone())
-        };
-        let now = stamp(&lists.path);
-        if now.is_some() && now == before {
+        let mut in_force = lists
+            .in_force
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if *in_force == crl.digest() {
             return Ok(false);
         }
-        match (self.reread(), fault) {
-            (Err(error), Some(fault)) if error.to_string() == fault => Ok(false),
-            (Ok(changed), fault) => Ok(changed || fault.is_some()),
-            (Err(error), _) => Err(error),
-        }
+        self.current.store(Arc::new(with_lists(&self.roots, crl)?));
+        *in_force = crl.digest();
+        Ok(true)
     }
 }
 
-impl Lists {
-    /// A verifier by what the file holds; `None` where it holds what it did when last it was good.
-    fn read(
-        &self,
-        roots: &Arc<RootCertStore>,
-    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsFileError> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        // Before the contents: what changes in between is seen the next time.
-        state.stamp = stamp(&self.path);
-        let read = self.load(roots, &mut state.digest);
-        state.fault = read.as_ref().err().map(ToString::to_string);
-        read
-    }
+const NO_AUTHORITY: MaterialError =
+    MaterialError::Setup("client_ca names no authority that can be used");
 
-    fn load(
-        &self,
-        roots: &Arc<RootCertStore>,
-        known: &mut [u8; 32],
-    ) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsFileError> {
-        let bytes = files::read_crls(&self.path)?;
-        let digest: [u8; 32] = digest(&SHA256, &bytes)
-            .as_ref()
-            .try_into()
-            .unwrap_or_default();
-        if digest == *known {
-            return Ok(None);
-        }
-        let lists = files::crls(&self.path, &bytes)?;
-        let all = lists.iter().map(|(_, list)| list.clone()).collect();
-        let verifier = build(roots, all).map_err(|_| self.bad(roots, &lists))?;
-        *known = digest;
-        Ok(Some(verifier))
-    }
-
-    /// The first list that cannot be used.
-    fn bad(
-        &self,
-        roots: &Arc<RootCertStore>,
-        lists: &[(Line, CertificateRevocationListDer<'static>)],
-    ) -> TlsFileError {
-        for (line, list) in lists {
-            if let Err(VerifierBuilderError::InvalidCrl(error)) = build(roots, vec![list.clone()]) {
-                return TlsFileError::Crl {
-                    path: self.path.clone(),
-                    line: *line,
-                    what: words(&error),
-                };
-            }
-        }
-        NO_AUTHORITY
-    }
+fn with_lists(
+    roots: &Arc<RootCertStore>,
+    crl: &Material,
+) -> Result<Arc<dyn ClientCertVerifier>, MaterialError> {
+    let lists = crl.crls()?;
+    let all = lists.iter().map(|(_, list)| list.clone()).collect();
+    build(roots, all).map_err(|_| bad(roots, crl, &lists))
 }
 
-const NO_AUTHORITY: TlsFileError =
-    TlsFileError::Setup("client_ca names no authority that can be used");
+/// The first list that cannot be used.
+fn bad(
+    roots: &Arc<RootCertStore>,
+    crl: &Material,
+    lists: &[(Line, CertificateRevocationListDer<'static>)],
+) -> MaterialError {
+    for (line, list) in lists {
+        if let Err(VerifierBuilderError::InvalidCrl(error)) = build(roots, vec![list.clone()]) {
+            return MaterialError::Crl {
+                origin: crl.origin().clone(),
+                line: *line,
+                what: words(&error),
+            };
+        }
+    }
+    NO_AUTHORITY
+}
 
 fn build(
     roots: &Arc<RootCertStore>,
@@ -318,7 +231,7 @@ impl ClientCertVerifier for ClientVerifier {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::path::PathBuf;
 
     use rcgen::{
         CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
@@ -328,6 +241,10 @@ mod tests {
     use rustls::pki_types::pem::PemObject;
 
     use super::*;
+
+    fn material(bytes: impl Into<Vec<u8>>) -> Material {
+        Material::new(PathBuf::from("/gate/material").into(), bytes.into())
+    }
 
     /// An authority's certificate, and its list with the next update due in this year; PEM.
     fn authority(name: &str, next_update: i32) -> (String, String) {
@@ -353,11 +270,9 @@ mod tests {
     #[test]
     fn what_keeps_everybody_out_is_told() {
         const NOW: i64 = 1_764_288_000;
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
         let (ours, list) = authority("Ours", 2090);
         let (late, late_list) = authority("Late", 2021);
-        fs::write(file("ca"), ours + &late).unwrap();
+        let ca = material(ours + &late);
         for (lists, told) in [
             (list.clone(), vec!["no list of CN=Late"]),
             (
@@ -369,9 +284,9 @@ mod tests {
                 vec!["CN=Late is past", "no list of CN=Ours"],
             ),
         ] {
-            fs::write(file("crl"), lists).unwrap();
-            let verifier = ClientVerifier::of_files(&file("ca"), &file("crl")).unwrap();
-            let found = verifier.shut_out(NOW).unwrap();
+            let crl = material(lists);
+            let verifier = ClientVerifier::new(ca.roots().unwrap(), Some(&crl)).unwrap();
+            let found = verifier.shut_out(&crl, NOW).unwrap();
             assert_eq!(found.len(), told.len(), "{found:?}");
             for (found, words) in found.iter().zip(told) {
                 assert!(found.contains(words), "{found}");
@@ -381,10 +296,8 @@ mod tests {
 
     #[test]
     fn a_file_that_is_no_list_says_so_and_never_what_it_holds() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str| folder.path().join(name);
         let (ours, list) = authority("Ours", 2090);
-        fs::write(file("ca"), &ours).unwrap();
+        let ca = material(ours.clone());
         let der = CertificateRevocationListDer::from_pem_slice(list.as_bytes()).unwrap();
         for (bytes, words) in [
             (b"".to_vec(), "it is empty"),
@@ -403,15 +316,13 @@ mod tests {
                 " is damaged",
             ),
         ] {
-            fs::write(file("crl"), bytes).unwrap();
-            let error = ClientVerifier::of_files(&file("ca"), &file("crl")).unwrap_err();
+            let error =
+                ClientVerifier::new(ca.roots().unwrap(), Some(&material(bytes))).unwrap_err();
             let error = error.to_string();
             assert!(
                 error.contains(words) && !error.contains("SECRET"),
                 "{error}"
             );
         }
-        let error = ClientVerifier::of_files(&file("ca"), &file("none")).unwrap_err();
-        assert!(error.to_string().starts_with("cannot read"), "{error}");
     }
 }

@@ -1,8 +1,7 @@
-//! Files whose content is another than the one in force, in words for people.
+//! Material whose content is another than the one in force, in words for people.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -10,7 +9,7 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use super::super::client::{address, ascii, hex};
-use super::super::files::certificates;
+use super::super::material::{Material, MaterialOrigin};
 use super::Loader;
 
 /// How many names of a certificate, and certificates of a file, are shown; the others are counted.
@@ -19,7 +18,18 @@ const SHOWN: usize = 4;
 /// Hexadecimal digits of a fingerprint that are shown.
 const DIGITS: usize = 16;
 
-/// What a file held that is in force, and what it holds now. Nothing of a key is told.
+/// What material is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaterialKind {
+    /// A certificate chain, leaf first.
+    Chain,
+    /// A private key.
+    Key,
+    /// Certificates of authorities.
+    Authorities,
+}
+
+/// The content of an origin that is in force, and its content now. Nothing of a key is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewed {
     /// Before.
@@ -28,82 +38,44 @@ pub struct Renewed {
     pub file: String,
 }
 
-/// What a file is read for.
-#[derive(Clone, Copy)]
-enum Kind {
-    Chain,
-    Key,
-    Authorities,
-}
-
-type Held<'a> = BTreeMap<&'a Path, (Kind, &'a [u8])>;
-
 impl Loader {
-    /// The files that held something else for the loader `before`. Those of revocation lists are
-    /// not among them: they are read again by themselves.
+    /// The origins whose content the loader `before` has read otherwise, with both. Those of
+    /// revocation lists are not among them: they are read again by themselves.
     #[must_use]
-    pub fn renewed(&self, before: &Self) -> BTreeMap<PathBuf, Renewed> {
-        let was = before.held();
-        let differ = self.held().into_iter().filter_map(|(path, (kind, now))| {
-            let (_, was) = was.get(path)?;
-            let renewed = || Renewed {
-                running: describe(path, kind, was, "the key in force"),
-                file: describe(path, kind, now, "another key"),
-            };
-            (*was != now).then(|| (path.to_owned(), renewed()))
+    pub fn renewed(&self, before: &Self) -> HashMap<MaterialOrigin, (Material, Material)> {
+        let differ = self.material.iter().filter_map(|(origin, now)| {
+            let was = before.material.get(origin)?;
+            (was != now).then(|| (origin.clone(), (was.clone(), now.clone())))
         });
         differ.collect()
     }
+}
 
-    fn held(&self) -> Held<'_> {
-        let servers = self.servers.iter().flat_map(|(files, (bytes, _))| {
-            let paths = [
-                (Kind::Chain, Some(&files.cert)),
-                (Kind::Key, Some(&files.key)),
-                (Kind::Authorities, files.client_ca.as_ref()),
-            ];
-            with_bytes(paths, bytes)
-        });
-        let backends = self.backends.iter().flat_map(|(files, (bytes, _))| {
-            let (cert, key) = files.identity.as_ref().map(|(c, k)| (c, k)).unzip();
-            let paths = [
-                (Kind::Authorities, files.ca.as_ref()),
-                (Kind::Chain, cert),
-                (Kind::Key, key),
-            ];
-            with_bytes(paths, bytes)
-        });
-        servers.chain(backends).collect()
+impl Renewed {
+    /// Describes two contents of one origin.
+    #[must_use]
+    pub fn new(kind: MaterialKind, was: &Material, now: &Material) -> Self {
+        Self {
+            running: describe(kind, was, "the key in force"),
+            file: describe(kind, now, "another key"),
+        }
     }
 }
 
-/// The files that there are, each with what it held.
-fn with_bytes<'a>(
-    paths: [(Kind, Option<&'a PathBuf>); 3],
-    bytes: &'a [Vec<u8>],
-) -> impl Iterator<Item = (&'a Path, (Kind, &'a [u8]))> {
-    let paths = paths
-        .into_iter()
-        .filter_map(|(kind, path)| Some((path?.as_path(), kind)));
-    paths
-        .zip(bytes)
-        .map(|((path, kind), bytes)| (path, (kind, bytes.as_slice())))
-}
-
-fn describe(path: &Path, kind: Kind, bytes: &[u8], key: &str) -> String {
+fn describe(kind: MaterialKind, material: &Material, key: &str) -> String {
     let shown = match kind {
-        Kind::Key => return key.to_owned(),
-        Kind::Chain => 1,
-        Kind::Authorities => SHOWN,
+        MaterialKind::Key => return key.to_owned(),
+        MaterialKind::Chain => 1,
+        MaterialKind::Authorities => SHOWN,
     };
-    let Ok(all) = certificates(path, bytes) else {
+    let Ok(all) = material.certificates() else {
         return "no certificate".to_owned();
     };
-    let mut told: Vec<String> = all.iter().take(shown).map(|(_, der)| one(der)).collect();
-    if matches!(kind, Kind::Authorities) && all.len() > shown {
-        told.push(format!("and {} more", all.len() - shown));
+    let mut shown: Vec<String> = all.iter().take(shown).map(|(_, der)| one(der)).collect();
+    if kind == MaterialKind::Authorities && all.len() > shown.len() {
+        shown.push(format!("and {} more", all.len() - shown.len()));
     }
-    told.join("; ")
+    shown.join("; ")
 }
 
 /// A certificate's subject, names, end and fingerprint, in one line of ASCII.

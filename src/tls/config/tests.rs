@@ -1,9 +1,10 @@
 //! What clients of a built configuration get: that they may resume.
 
-use rustls::{ClientConnection, Connection, HandshakeKind, ServerConnection};
+use rustls::{ClientConnection, Connection, HandshakeKind, RootCertStore, ServerConnection};
 
 use super::*;
 use crate::cert::{gateway_pair, scratch::Scratch};
+use crate::tls::files::Files;
 
 /// Moves bytes between two ends until neither has any left to send.
 fn converse(client: &mut Connection, server: &mut Connection) {
@@ -40,15 +41,15 @@ fn a_client_resumes_however_many_others_came_in_between() {
     let scratch = Scratch::new();
     let (cert, key) = gateway_pair(scratch.path()).unwrap();
     for version in [MinVersion::Tls12, MinVersion::Tls13] {
-        let files = ServerFiles {
-            cert: cert.clone(),
-            key: key.clone(),
+        let files = ServerSettings {
+            cert: cert.clone().into(),
+            key: key.clone().into(),
             client_ca: None,
             client_crl: None,
             min_version: version,
             alpn: &[],
         };
-        let server = Loader::default().server(&files).unwrap();
+        let server = Loader::new(Arc::new(Files)).server(&files).unwrap();
         let mut roots = RootCertStore::empty();
         roots.add(server.leaf.clone()).unwrap();
         let client = || {

@@ -1,10 +1,13 @@
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
 
-use super::super::{BackendFiles, MinVersion, ServerFiles};
+use super::super::{BackendSettings, MinVersion, ServerSettings};
 use super::*;
 use crate::cert::scratch::Scratch;
+use crate::tls::files::Files;
 
 /// Writes a pair and returns the certificate's fingerprint.
 fn renew(dir: &Path, names: &[&str]) -> String {
@@ -22,28 +25,29 @@ fn what_a_file_holds_now_is_told_with_names_end_and_fingerprint() {
     let scratch = Scratch::new();
     let dir = scratch.path();
     let (cert, key) = (dir.join("cert"), dir.join("key"));
-    let files = ServerFiles {
-        cert: cert.clone(),
-        key: key.clone(),
+    let files = ServerSettings {
+        cert: cert.clone().into(),
+        key: key.clone().into(),
         client_ca: None,
         client_crl: None,
         min_version: MinVersion::default(),
         alpn: &[],
     };
-    let backend = BackendFiles {
-        ca: Some(cert.clone()),
+    let backend = BackendSettings {
+        ca: Some(cert.clone().into()),
         name: None,
-        identity: Some((cert.clone(), key.clone())),
+        identity: Some((cert.clone().into(), key.clone().into())),
         alpn: &[],
     };
     let old = renew(dir, &["a.example", "b.example"]);
-    let mut before = Loader::default();
+    let mut before = Loader::new(Arc::new(Files));
     before.server(&files).unwrap();
     before.backend(&backend).unwrap();
     let mut after = before.clone();
     after.reread();
     after.server(&files).unwrap();
-    assert_eq!(after.renewed(&before), BTreeMap::new());
+    assert!(after.renewed(&before).is_empty());
+    assert!(!after.has_changed());
 
     let new = renew(
         dir,
@@ -59,7 +63,12 @@ fn what_a_file_holds_now_is_told_with_names_end_and_fingerprint() {
     after.reread();
     after.server(&files).unwrap();
     let renewed = after.renewed(&before);
-    let told = &renewed[&cert];
+    assert!(after.has_changed());
+    let content = |path: PathBuf, kind| {
+        let (was, now) = &renewed[&MaterialOrigin::File(path)];
+        Renewed::new(kind, was, now)
+    };
+    let told = content(cert, MaterialKind::Chain);
     assert!(
         told.running
             .starts_with("CN=rcgen self signed cert (a.example, b.example), until "),
@@ -81,7 +90,7 @@ fn what_a_file_holds_now_is_told_with_names_end_and_fingerprint() {
         running: "the key in force".to_owned(),
         file: "another key".to_owned(),
     };
-    assert_eq!(renewed[&key], told);
+    assert_eq!(content(key, MaterialKind::Key), told);
     assert_eq!(renewed.len(), 2);
 }
 
@@ -90,11 +99,11 @@ fn authorities_beyond_the_first_are_counted() {
     let key = KeyPair::generate().unwrap();
     let params = CertificateParams::new(vec!["a.example".to_owned()]).unwrap();
     let pem = params.self_signed(&key).unwrap().pem().repeat(SHOWN + 2);
-    let path = Path::new("ca");
-    let told = describe(path, Kind::Authorities, pem.as_bytes(), "");
+    let pem = Material::new(PathBuf::from("ca").into(), pem.into());
+    let told = describe(MaterialKind::Authorities, &pem, "");
     assert_eq!(told.matches("sha256:").count(), SHOWN, "{told}");
     assert!(told.ends_with("; and 2 more"), "{told}");
     // Of a chain the leaf is told.
-    let told = describe(path, Kind::Chain, pem.as_bytes(), "");
+    let told = describe(MaterialKind::Chain, &pem, "");
     assert_eq!(told.matches("sha256:").count(), 1, "{told}");
 }
