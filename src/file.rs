@@ -1,7 +1,6 @@
 //! Reading the files that people name: regular ones only, opened without waiting, up to a bound.
 //!
-//! A fifo would stop whoever opens it, and `/dev/zero` has no end; the gateway's control side must
-//! survive both.
+//! Opening a fifo would block, and `/dev/zero` has no end; the gateway must survive both.
 //!
 //! Not here: what is in them; the gateway's own files ([`own`]). Source: open(2).
 
@@ -39,8 +38,7 @@ pub fn read_text(path: &Path, max: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
-/// Opens a regular file for reading, without waiting for whoever may be at the other end of
-/// anything else.
+/// Opens a regular file for reading, without waiting for the other end of anything else.
 ///
 /// # Errors
 /// It cannot be opened, or is something else than a regular file.
@@ -58,11 +56,11 @@ pub fn open(path: &Path) -> io::Result<File> {
     regular(opened)
 }
 
-/// What was opened, if it is a regular file.
+/// The opened file, if it is a regular one.
 fn regular(opened: io::Result<File>) -> io::Result<File> {
     let file = match opened {
         Ok(file) => file,
-        // The answer of sockets, of devices without a driver, and of pipes that nobody reads.
+        // The answer of sockets, of devices without a driver, and of pipes without a reader.
         Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NXIO.raw_os_error()) => {
             return Err(not_regular("a socket, a device or a pipe"));
         }

@@ -52,6 +52,7 @@ pub mod runtime;
 pub mod service;
 pub mod session;
 pub mod sessions;
+pub mod similar;
 pub mod source;
 pub mod sparse;
 pub mod stats;

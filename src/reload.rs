@@ -18,7 +18,7 @@ use crate::route::RouteChange;
 use crate::route::database::GatewayTls;
 use crate::tls::material::MaterialOrigin;
 
-/// What a reload needs to know of the running process.
+/// The parts of the running process that a reload needs.
 pub struct Reloader {
     config_file: Option<PathBuf>,
     state_dir: PathBuf,
@@ -30,18 +30,18 @@ pub struct Reloader {
     stopping: AtomicBool,
 }
 
-/// How many databases are named that differ, the others are counted: an answer about 100,000 of them
-/// would take half a gigabyte.
+/// Most databases with differences that are named, the others are counted: an answer about 100,000
+/// of them would take half a gigabyte.
 const MOST_NAMED: usize = 10_000;
 
 /// A reload that is in force, or what one would come to.
 #[derive(Debug)]
 pub struct Reloaded {
-    /// What it did to the routes.
+    /// The change of the routes.
     pub change: RouteChange,
-    /// What was other in the file, with what only a restart puts in force.
+    /// The differences of the file, with those that only a restart puts in force.
     pub differences: Differences,
-    /// What the file says that an operator should think about.
+    /// Warnings about the file.
     pub warnings: Vec<String>,
 }
 
@@ -92,7 +92,7 @@ impl Reloader {
             .collect()
     }
 
-    /// Where metrics are served, as the system bound it.
+    /// The address of metrics, as the system bound it.
     #[must_use]
     pub fn metrics(&self) -> Option<SocketAddr> {
         self.metrics.address()
@@ -105,19 +105,19 @@ impl Reloader {
         self.held.stop_listening_except(&self.in_use());
     }
 
-    /// The addresses that somebody serves.
+    /// The addresses that are served.
     fn in_use(&self) -> Vec<SocketAddr> {
         let listeners = self.bound().into_iter().flat_map(|(_, addrs)| addrs);
         listeners.chain(self.metrics()).collect()
     }
 
-    /// Whether the gateway takes no more clients and no more changes of its listeners.
+    /// True if the gateway takes no more clients and no more changes of its listeners.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// What a reload would come to; nothing changes.
+    /// Returns what a reload would do; nothing changes.
     ///
     /// # Errors
     /// Every problem of the file, or the first of the files of certificates that it names. Addresses
@@ -260,7 +260,7 @@ pub fn gateway_tls(config: &Config, state_dir: &Path) -> Result<GatewayTls, Cert
     })
 }
 
-/// What sessions need of a configuration.
+/// The part of a configuration that sessions need.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
     Settings {

@@ -7,13 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use dbgate::probe::{Rule, Stage, rules};
+use dbgate::similar::similar;
 
 use super::exit_code::USAGE;
 use super::print::Page;
 use crate::out;
-
-/// Similarity (0 to 1, Jaro-Winkler) above which a code is suggested.
-const ALIKE: f64 = 0.8;
 
 /// Prints the rule of a code, or a list of all.
 pub(crate) fn run(code: Option<&str>) -> Result<ExitCode> {
@@ -66,12 +64,8 @@ fn list() -> String {
 }
 
 fn unknown(code: &str) -> String {
-    let nearest = rules::all()
-        .map(|rule| (strsim::jaro_winkler(rule.code, code), rule.code))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .filter(|(alike, _)| *alike >= ALIKE);
-    match nearest {
-        Some((_, near)) => format!("unknown code {code:?}; did you mean {near}?"),
+    match similar(code, rules::all().map(|rule| rule.code)) {
+        Some(near) => format!("unknown code {code:?}; did you mean {near}?"),
         None => format!("unknown code {code:?}; `dbgate probe explain` lists all codes"),
     }
 }

@@ -5,14 +5,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use dbgate::probe::active::{self, Options, Roots, Setup, Sni, Target};
 use dbgate::protocol::Protocol;
+use dbgate::similar::similar;
 
 use super::exit_code::{USAGE, of};
 use super::{print, repeat};
 use crate::cli::{Starttls, UrlArgs};
 use crate::out;
-
-/// Similarity to a command (Jaro-Winkler, 1 is equal) above which a word is taken for it.
-const LIKE: f64 = 0.8;
 
 /// Probes, prints, and returns the exit code.
 pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
@@ -52,8 +50,7 @@ pub(crate) fn run(args: &UrlArgs) -> Result<ExitCode> {
 
 /// The command of `probe` that is closest to a word that is not a URL.
 fn meant(word: &str) -> Option<&'static str> {
-    let like = |command: &&str| strsim::jaro_winkler(command, word) > LIKE;
-    ["listen", "pcap", "explain"].into_iter().find(like)
+    similar(word, ["listen", "pcap", "explain"])
 }
 
 fn usage(message: &str) -> ExitCode {

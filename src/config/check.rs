@@ -1,4 +1,4 @@
-//! What `dbgate serve --check` finds beyond the text of a configuration: certificates, keys and
+//! The checks of `dbgate serve --check` beyond the text of a configuration: certificates, keys and
 //! authorities, read as the gateway would read them.
 
 use std::os::unix::fs::PermissionsExt;
@@ -9,8 +9,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use toml::de::{DeTable, DeValue};
 
 use super::problem::{Problem, Report, Severity};
+use super::settings::{AccessTo, Config, Log};
 use super::syntax::Syntax;
-use super::{AccessTo, Config, Log};
 use crate::file;
 use crate::route::Host;
 use crate::route::source::Declared;
@@ -23,7 +23,7 @@ use crate::tls::material::{MAX_CRL, MAX_MATERIAL, MaterialError, MaterialOrigin,
 /// A certificate is renewed some weeks before its end; one that has fewer days was forgotten.
 const SOON_DAYS: i64 = 14;
 
-/// Reads every file that a configuration names and tells what is wrong with them.
+/// Reads every file that a configuration names, and returns the problems of all.
 ///
 /// `text` and `file` are those that `config` was parsed from. `now` decides what has expired.
 #[must_use]
@@ -61,7 +61,7 @@ struct Check<'a, 't> {
 type Pair<'p> = [(&'static str, Option<&'p MaterialOrigin>); 2];
 
 impl Check<'_, '_> {
-    /// Looks without making or opening anything: the gateway may run as somebody else.
+    /// Creates and opens nothing: the gateway may run as another user.
     fn access_log(&self, log: &Log) {
         match &log.access_to {
             _ if !log.access => {}
@@ -167,7 +167,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Whether a list is wrong, or keeps everybody out.
+    /// Reports revocation lists that are wrong, or that refuse every client.
     fn revocation(&self, section: &[&str], ca: &MaterialOrigin, crl: &MaterialOrigin) {
         const KEY: &str = "client_crl";
         if !self.readable(section, KEY, crl) {
@@ -202,7 +202,7 @@ impl Check<'_, '_> {
         }
     }
 
-    /// Tried apart from loading, so that every unreadable file is told and not only the first.
+    /// Apart from loading, so that every unreadable file is reported and not only the first.
     fn readable(&self, section: &[&str], name: &str, origin: &MaterialOrigin) -> bool {
         let Some(path) = origin.path() else {
             return true;
@@ -238,7 +238,7 @@ impl Check<'_, '_> {
             self.warn(
                 section,
                 name,
-                format!("everybody on this machine can read {key}: chmod o-r it"),
+                format!("every user of this machine can read {key}: chmod o-r it"),
             );
         }
     }
@@ -271,7 +271,7 @@ impl Check<'_, '_> {
     }
 }
 
-/// Whether a client that asked for a name under `host` would find it in the certificate.
+/// True if a client that asked for a name under `host` would find it in the certificate.
 fn covers(shown: &ServerTls, host: &Host) -> bool {
     match host {
         Host::Exact(name) => shown.covers(name),
@@ -404,7 +404,7 @@ mod tests {
             &text,
             0,
             &[
-                ("3:1", "everybody on this machine can read"),
+                ("3:1", "every user of this machine can read"),
                 ("7:1", "warning: the certificate shown for a.example"),
                 ("7:1", "warning: the certificate shown for *.example"),
             ],

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use toml::Spanned;
 
 use super::problem::Report;
-use super::read::check_name;
 use super::section::Section;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
@@ -21,7 +20,7 @@ use crate::upstream::BackendAddr;
 pub(super) struct ParsedDatabase {
     pub(super) name: Arc<str>,
     pub(super) declared: Declared,
-    /// Whether protocol and mode are as the user meant them: neither was reported.
+    /// True if neither protocol nor mode was reported, so that they are as the user meant them.
     pub(super) clear: bool,
     /// The byte offset of each host.
     places: OneOrMany<usize>,
@@ -35,7 +34,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Vec<ParsedDatabase> {
         .collect()
 }
 
-/// Reports hosts that lead to two databases, or twice to one.
+/// Reports hosts that are listed twice, in one database or in two.
 pub(super) fn compare(databases: &[ParsedDatabase], report: &Report<'_>) {
     let mut hosts: Vec<_> = databases
         .iter()
@@ -65,7 +64,7 @@ pub(super) fn compare(databases: &[ParsedDatabase], report: &Report<'_>) {
 }
 
 fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
-    check_name(name, &section);
+    section.check_name(name);
     let protocol = section.string("protocol", str::parse::<Protocol>);
     let backends = section
         .strings("backends", "addresses", str::parse::<BackendAddr>)
@@ -119,7 +118,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     }
 }
 
-/// What a database without `protocol` speaks, by the port of its first backend.
+/// The protocol of a database without `protocol`, by the port of its first backend.
 fn guess_protocol(section: &Section<'_, '_>, backends: &[BackendAddr]) -> Option<Protocol> {
     let port = backends.first()?.port();
     let guess = Protocol::of_port(port);
@@ -127,7 +126,7 @@ fn guess_protocol(section: &Section<'_, '_>, backends: &[BackendAddr]) -> Option
         section.error(
             "protocol",
             format!(
-                "port {port} does not tell what this database speaks: add protocol, one of {}",
+                "port {port} does not tell the protocol of this database: add protocol, one of {}",
                 Protocol::ALL.map(Protocol::as_str).join(", ")
             ),
         );

@@ -1,4 +1,4 @@
-//! Two configurations held against each other, key by key: the one that runs and the one in the
+//! Comparison of two configurations, key by key: the one that runs and the one in the
 //! file.
 //!
 //! Not here: what certificate files hold ([`crate::route::renewed`]).
@@ -10,9 +10,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::duration::written;
-use super::read::JOURNAL;
-use super::{
-    AccessTo, Config, Control, Limits, ListenerSpec, Log, LogFormat, Timeouts, TlsSection,
+use super::settings::{
+    AccessTo, Config, Control, JOURNAL, Limits, ListenerSpec, Log, LogFormat, Timeouts, TlsSection,
 };
 use crate::one_or_many::OneOrMany;
 use crate::route::source::Declared;
@@ -29,7 +28,7 @@ pub struct Difference {
     pub running: Value,
     /// The value in the file; null where there is none.
     pub file: Value,
-    /// Whether all of the section is on one side only.
+    /// The sides that have the section.
     pub presence: Presence,
     /// The moment from which a reload puts it in force.
     pub effect: Effect,
@@ -81,12 +80,12 @@ impl Effect {
     }
 }
 
-/// What differs.
+/// The differences of two configurations.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Differences {
     /// The keys, section by section.
     pub keys: Vec<Difference>,
-    /// How many more databases there are with differences.
+    /// The number of further databases with differences.
     pub more: usize,
 }
 
@@ -115,8 +114,8 @@ impl Section {
     }
 }
 
-/// What differs between the configuration that runs, whose databases are in `snapshot`, and that
-/// of the file; of no more than `most` databases, the others are counted.
+/// Compares the configuration that runs, whose databases are in `snapshot`, with that of the
+/// file; of no more than `most` databases, the others are counted.
 #[must_use]
 pub fn compare(running: &Config, snapshot: &Snapshot, file: &Config, most: usize) -> Differences {
     let mut found = Differences::default();

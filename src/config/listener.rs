@@ -4,11 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use toml::Spanned;
 
-use super::ListenerSpec;
 use super::database::ParsedDatabase;
 use super::problem::{Report, Severity};
-use super::read::check_name;
 use super::section::Section;
+use super::settings::ListenerSpec;
 use crate::net::zone;
 use crate::protocol::ListenerProtocol;
 use crate::upstream::BackendAddr;
@@ -58,7 +57,8 @@ pub(super) fn in_the_way<'f>(
 /// address is bound now.
 ///
 /// # Errors
-/// What it should be, with `example`, or that the machine has no such interface.
+/// The text is not an address, which the error shows by `example`, or the machine has no such
+/// interface.
 pub fn bind_addr(text: &str, example: &str) -> Result<SocketAddr, String> {
     if let Ok(addr) = text.parse() {
         return Ok(canonical(addr));
@@ -68,7 +68,7 @@ pub fn bind_addr(text: &str, example: &str) -> Result<SocketAddr, String> {
             zone::resolve(&addr, port).map_err(|error| format!("\"{text}\": {error}"))
         }
         _ => Err(format!(
-            "\"{text}\" is no address to listen on: write IP:PORT, as in {example}"
+            "\"{text}\" is not an address to listen on: write IP:PORT, as in {example}"
         )),
     }
 }
@@ -82,7 +82,7 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 fn listener(name: &str, mut section: Section<'_, '_>) -> ParsedListener {
-    check_name(name, &section);
+    section.check_name(name);
     let bind = section.strings("bind", "addresses", |text| {
         bind_addr(text, "0.0.0.0:5432 or [::]:5432")
     });
@@ -150,7 +150,7 @@ fn compare_addresses(listeners: &[ParsedListener], report: &Report<'_>) {
     }
 }
 
-/// Whether some client could belong to both; `[::]` takes IPv4, too, unless that is `v4_apart`.
+/// True if some client could belong to both; `[::]` takes IPv4, too, unless that is `v4_apart`.
 fn overlap(a: &SocketAddr, b: &SocketAddr, v4_apart: bool) -> bool {
     let takes = |one: &SocketAddr, other: &SocketAddr| {
         let family = one.is_ipv4() == other.is_ipv4() || one.is_ipv6() && !v4_apart;

@@ -1,4 +1,4 @@
-//! Where things are if nobody says: the configuration file, the control socket, the state
+//! Default places: the configuration file, the control socket, the state
 //! directory.
 //!
 //! Source: XDG Base Directory Specification; systemd.exec(5), `RuntimeDirectory=` and

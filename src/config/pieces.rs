@@ -1,5 +1,5 @@
 //! Cuts a configuration into pieces to be read one after the other: a file with very many
-//! databases never stands in memory as one tree, which would be thirty times its size.
+//! databases is never in memory as one tree, which would be thirty times its size.
 //!
 //! The cuts are before lines that begin with `[database.` or lead from there to another section.
 //! Such a line may stand inside a string or a list of several lines, too; but then the piece
@@ -14,7 +14,7 @@ use std::ops::Range;
 /// enough that its tree stays in the processor's cache.
 pub(super) const PIECE: usize = 16 * 1024;
 
-/// How the headers of databases begin.
+/// The start of the headers of databases.
 const DATABASE: &str = "[database.";
 
 /// A text in pieces.

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where: problems with their line and column.
+//! Problems of a configuration, with their line and column.
 //!
 //! Not here: finding them.
 
@@ -8,12 +8,12 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::syntax::Syntax;
+use super::syntax::{Syntax, line_at};
 
-/// Whether a problem keeps the configuration from being used.
+/// The weight of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
-    /// It does.
+    /// The configuration cannot be used.
     Error,
     /// The configuration can be used, but an operator should look at it.
     Warning,
@@ -31,7 +31,7 @@ impl fmt::Display for Severity {
 /// One thing wrong with a configuration file, with what to write instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Whether the configuration can be used all the same.
+    /// Its weight.
     pub severity: Severity,
     /// The configuration file.
     pub file: PathBuf,
@@ -39,7 +39,7 @@ pub struct Problem {
     pub line: usize,
     /// Column in characters, counted from 1; 0 where the file as a whole is meant.
     pub column: usize,
-    /// What is wrong, in one line.
+    /// The problem in one line.
     pub message: String,
 }
 
@@ -109,27 +109,18 @@ impl<'t> Report<'t> {
         self.file.parent().unwrap_or(Path::new("")).join(path)
     }
 
-    /// The whole line that a byte offset is on.
-    pub(super) fn line(&self, offset: usize) -> &'t str {
-        let (before, after) = self
-            .text
-            .split_at_checked(offset)
-            .unwrap_or((self.text, ""));
-        let start = before.rfind('\n').map_or(0, |at| at + 1);
-        let end = after.find('\n').map_or(self.text.len(), |at| offset + at);
-        self.quote(start..end)
-    }
-
     /// All problems by position; of a file with syntax errors, those that can be trusted.
     pub(super) fn finish(self, syntax: &Syntax) -> Vec<Problem> {
         let mut notes = self.notes.take();
         let broken: HashSet<*const u8> = syntax
             .errors
             .iter()
-            .map(|(offset, _)| self.line(*offset).as_ptr())
+            .map(|(offset, _)| line_at(self.text, *offset).as_ptr())
             .collect();
         notes.retain(|note| {
-            let line = note.offset.map(|offset| self.line(offset).as_ptr());
+            let line = note
+                .offset
+                .map(|offset| line_at(self.text, offset).as_ptr());
             !syntax.derailed && line.is_none_or(|line| !broken.contains(&line))
         });
         for (offset, message) in &syntax.errors {

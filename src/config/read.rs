@@ -1,20 +1,15 @@
-//! From the sections of a file to a [`Config`]: which keys there are, and the values they may
-//! have.
+//! The sections of a file as a [`Config`]: the keys that there are, and the values they may have.
 //!
 //! Not here: listeners ([`super::listener`]) and databases ([`super::database`]).
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::duration::parse_duration;
 use super::problem::Report;
 use super::section::{Section, did_you_mean};
-use super::{
-    AccessTo, Config, Control, Limits, Log, Timeouts, TlsSection, database, listener,
-    parse_duration,
-};
-
-/// Where the journal of systemd takes entries.
-pub(super) const JOURNAL: &str = "/run/systemd/journal/socket";
+use super::settings::{AccessTo, Config, Control, JOURNAL, Limits, Log, Timeouts, TlsSection};
+use super::{database, listener};
 
 /// Reads all sections.
 ///
@@ -60,20 +55,13 @@ pub(super) fn config(
     }
 }
 
-/// Reports a name that the user gave to a section and that is not one.
-pub(super) fn check_name(name: &str, section: &Section<'_, '_>) {
-    if let Err(problem) = crate::route::spec::check_name(name) {
-        section.error_in_name(problem);
-    }
-}
-
 fn control(mut section: Section<'_, '_>) -> Control {
     let defaults = Control::default();
     let control = Control {
         socket: section.path("socket"),
         mode: section.string("mode", mode).unwrap_or(defaults.mode),
         group: section.string("group", |text| match text {
-            "" => Err("this is no group but an empty string".to_owned()),
+            "" => Err("the name of a group is not empty".to_owned()),
             group => Ok(group.to_owned()),
         }),
     };
@@ -86,7 +74,9 @@ fn mode(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text, 8)
         .ok()
         .filter(|mode| octal && *mode <= 0o777)
-        .ok_or_else(|| format!("\"{text}\" are no permissions: write octal digits, as in \"0660\""))
+        .ok_or_else(|| {
+            format!("invalid permissions \"{text}\": write octal digits, as in \"0660\"")
+        })
 }
 
 fn tls(mut section: Section<'_, '_>) -> TlsSection {
@@ -116,7 +106,7 @@ fn timeouts(mut section: Section<'_, '_>) -> Timeouts {
         "off" => Ok(None),
         _ => match parse_duration(text)? {
             Duration::ZERO => {
-                Err("0 would end every session: write \"off\" to let idle ones be".to_owned())
+                Err("0 would end every session: write \"off\" for no limit".to_owned())
             }
             duration => Ok(Some(duration)),
         },
@@ -203,7 +193,7 @@ fn log(mut section: Section<'_, '_>) -> Log {
     log
 }
 
-/// A file is told by the `/` in its path, so that a slip in one of the words makes no file.
+/// A file has a `/` in its path, so that a slip in one of the words makes no file.
 fn access_to(text: &str) -> Result<AccessTo, String> {
     match text {
         "stdout" => Ok(AccessTo::Stdout),

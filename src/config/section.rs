@@ -1,5 +1,5 @@
 //! A walk over one TOML table that reports everything wrong with it instead of stopping at the
-//! first: keys that nobody asked for, values of another type, values that do not parse.
+//! first: unknown keys, values of another type, values that do not parse.
 //!
 //! Not here: which keys there are and what they mean.
 //! Source: TOML 1.1, by the parser of the `toml` crate, which keeps the place of each key.
@@ -11,18 +11,20 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
 use super::problem::{Report, Severity};
+use crate::route::spec::check_name;
+use crate::similar::similar;
 
 /// A table of the file, and which of its keys were asked for.
 pub(super) struct Section<'a, 't> {
     report: &'a Report<'t>,
-    /// Where the piece of the file begins that the parser's places are counted from.
+    /// The start of the piece of the file that the parser's places are counted from.
     base: usize,
     /// As in the header, without brackets; empty for the file's top level.
     path: String,
     at: usize,
     table: &'a DeTable<'t>,
     known: Vec<&'static str>,
-    /// How many of its keys were found: each is asked for once, and most that may be there are not.
+    /// The number of its keys that were found: each is asked for once, and most are absent.
     found: usize,
     failed: Vec<&'static str>,
 }
@@ -96,18 +98,18 @@ impl<'a, 't> Section<'a, 't> {
         })
     }
 
-    /// Where something is in the file.
+    /// The place of something in the file.
     fn place<T>(&self, item: &Spanned<T>) -> Range<usize> {
         let span = item.span();
         self.base + span.start..self.base + span.end
     }
 
-    /// Whether the key is written, well or badly.
+    /// True if the key is written, well or badly.
     pub(super) fn has(&self, key: &str) -> bool {
         entry(self.table, key).is_some()
     }
 
-    /// Whether the key is written with a value that was reported.
+    /// True if the key is written with a value that was reported.
     pub(super) fn failed(&self, key: &str) -> bool {
         self.failed.contains(&key)
     }
@@ -122,9 +124,11 @@ impl<'a, 't> Section<'a, 't> {
         self.report.error(self.at(key), message);
     }
 
-    /// Reports an error at the section's own name.
-    pub(super) fn error_in_name(&self, message: impl Into<String>) {
-        self.report.error(self.at, message);
+    /// Reports a name that the user gave to the section and that is invalid.
+    pub(super) fn check_name(&self, name: &str) {
+        if let Err(problem) = check_name(name) {
+            self.report.error(self.at, problem);
+        }
     }
 
     /// Reports a warning at a key.
@@ -176,7 +180,7 @@ impl<'a, 't> Section<'a, 't> {
     pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
         let report = self.report;
         self.string(key, |text| match text {
-            "" => Err("this is no path but an empty string".to_owned()),
+            "" => Err("a path is not empty".to_owned()),
             path => Ok(report.resolve(Path::new(path))),
         })
     }
@@ -249,7 +253,7 @@ impl<'a, 't> Section<'a, 't> {
         None
     }
 
-    /// Reports every key that nobody asked for, with the known one that it resembles.
+    /// Reports every unknown key, with the known one that it resembles.
     pub(super) fn finish(self) {
         if self.found == self.table.len() {
             return;
@@ -301,7 +305,7 @@ impl<'a, 't> Section<'a, 't> {
             .ok()
     }
 
-    /// What stands in the file for a simple value, without quotes.
+    /// The text of a simple value in the file, without quotes.
     fn bare(&self, value: &Spanned<DeValue<'t>>) -> Option<&'t str> {
         let text = match value.get_ref() {
             DeValue::Array(_) | DeValue::Table(_) => return None,
@@ -350,18 +354,7 @@ fn kind(value: &DeValue<'_>) -> &'static str {
 
 /// Asks for the known word that a typing error may have meant; empty if none is like it.
 pub(super) fn did_you_mean(word: &str, known: &[&str]) -> String {
-    similar(word, known).map_or(String::new(), |similar| {
+    similar(word, known.iter().copied()).map_or(String::new(), |similar| {
         format!("; did you mean `{similar}`?")
     })
-}
-
-/// The known word that a typing error may have meant.
-fn similar<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), *candidate))
-        // A third of the letters wrong is a slip; more is another word.
-        .filter(|(distance, candidate)| *distance <= candidate.len().max(3) / 3)
-        .min()
-        .map(|(_, candidate)| candidate)
 }

@@ -1,8 +1,11 @@
 //! Whole texts: what is read from them, and what is told of them, where.
 
+use std::time::Duration;
+
 use super::*;
-use crate::protocol::Protocol;
+use crate::protocol::{ListenerProtocol, Protocol};
 use crate::tls::TlsMode;
+use crate::tls::config::MinVersion;
 
 const COMPLETE: &str = include_str!("../../config/dbgate.toml");
 const QUICKSTART: &str = include_str!("../../config/quickstart.toml");
@@ -210,7 +213,7 @@ fn keys_sections_and_types_are_told_all_at_once() {
                 "3:8",
                 "mode must be a string, not an integer: write \"432\"",
             ),
-            ("4:10", "socket: this is no path"),
+            ("4:10", "socket: a path is not empty"),
             (
                 "5:1",
                 "unknown key `grup` in [control]; did you mean `group`?",
@@ -225,7 +228,7 @@ fn keys_sections_and_types_are_told_all_at_once() {
             ("2:1", "max_sessions must be at least 1"),
             ("3:18", "max_handshakes must not be negative"),
             ("4:25", "must be a whole number, not a string: write 64"),
-            ("6:10", "\"xml\" is no log format"),
+            ("6:10", "invalid log format \"xml\""),
             ("7:10", "access must be true or false, not a string"),
             (
                 "9:15",
@@ -245,7 +248,7 @@ fn keys_sections_and_types_are_told_all_at_once() {
             ("3:11", "connect: cannot be off"),
             ("4:8", "write \"off\""),
             ("5:9", "\"10\" has no unit: write \"10s\""),
-            ("7:8", "\"0999\" are no permissions"),
+            ("7:8", "invalid permissions \"0999\""),
             ("8:2", "unknown section [metric]; did you mean `metrics`?"),
         ],
     );
@@ -313,7 +316,7 @@ fn listeners_are_judged() {
                 "4:9",
                 "bind must be a list of addresses in quotes, but here is an integer",
             ),
-            ("4:15", "\"localhost:5432\" is no address to listen on"),
+            ("4:15", "\"localhost:5432\" is not an address to listen on"),
             ("5:11", "a listener needs an address"),
             ("6:1", "looks for no name"),
             ("7:11", "invalid name \"d e\": use 1 to 63 letters"),
@@ -365,7 +368,7 @@ fn databases_are_judged() {
          backends = \"10.0.0.5\"\nhosts = [\"10.0.0.1\", \"x.example\"]\n[database.c.d]\n\
          [database.e]\nprotocol = \"oracle\"\nbackends = [\"a:5432\"]\nkey = \"k\"\ntls = \"terminate\"\n",
         &[
-            ("1:11", "port 1 does not tell what this database speaks"),
+            ("1:11", "port 1 does not tell the protocol of this database"),
             (
                 "4:1",
                 "unknown key `protocl` in [database.b]; did you mean `protocol`?",

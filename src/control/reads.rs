@@ -20,6 +20,7 @@ use crate::reload::Reloader;
 use crate::route::database::ExposureState;
 use crate::route::{Database, DatabaseSpec, Host};
 use crate::sessions::{BackendUse, SessionView};
+use crate::similar::similar;
 use crate::stats::CloseReason;
 use crate::upstream::{BackendAddr, Failure};
 
@@ -147,13 +148,8 @@ pub(super) fn no_database(gateway: &Gateway, name: &str) -> CommandError {
 /// The database whose name is most like `name`, if one is like it at all.
 pub(super) fn nearest(gateway: &Gateway, name: &str) -> Option<String> {
     let snapshot = gateway.store.snapshot();
-    snapshot
-        .databases
-        .iter()
-        .map(|database| (strsim::jaro_winkler(&database.name, name), &database.name))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(b.1)))
-        .map(|(_, known)| known.to_string())
+    let names = snapshot.databases.iter().map(|database| &*database.name);
+    similar(name, names).map(str::to_owned)
 }
 
 pub(super) fn explain(

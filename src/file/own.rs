@@ -1,4 +1,4 @@
-//! Files that the gateway writes for itself, in directories that nobody else may change.
+//! Files that the gateway writes for itself, in directories that no other user may change.
 //!
 //! Whoever may write in such a directory, or has made it first, could put a link or a file of
 //! their own there, and have it followed, served or believed by root.
@@ -58,11 +58,11 @@ pub fn check_directory(path: &Path, sharing: Sharing) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file to read it that nobody but this user and root can have written; never follows a
+/// Opens a file to read it that only this user and root can have written; never follows a
 /// link, never waits.
 ///
 /// # Errors
-/// It cannot be opened, is not a regular file, belongs to somebody else or may be written by
+/// It cannot be opened, is not a regular file, belongs to another user or may be written by
 /// others.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(path, OpenOptions::new().read(true))

@@ -36,7 +36,7 @@ pub struct GatewayTls {
 }
 
 impl GatewayTls {
-    /// Whether dbgate made the pair itself, so that no client can be expected to trust it.
+    /// True if dbgate made the pair itself, so that no client can be expected to trust it.
     #[must_use]
     pub fn is_minted(&self) -> bool {
         matches!(self.cert, MaterialOrigin::Minted(_))
@@ -61,11 +61,11 @@ impl GatewayTls {
 pub struct Exposure {
     /// The name.
     pub host: Host,
-    /// Where it was declared.
+    /// Its origin.
     pub origin: Origin,
-    /// Whether it routes.
+    /// Its state.
     pub state: ExposureState,
-    /// How long it lasts; `None` where nothing but a change ends it.
+    /// Its lease; `None` where nothing but a change ends it.
     pub lease: Option<Box<Lease>>,
 }
 
@@ -81,14 +81,14 @@ impl Exposure {
         }
     }
 
-    /// How long it lasts.
+    /// Its lease.
     #[must_use]
     pub fn lease(&self) -> Lease {
         self.lease.as_deref().copied().unwrap_or_default()
     }
 }
 
-/// Whether an exposure routes, and if not, why.
+/// The state of an exposure: active, or the reason why it is not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExposureState {
@@ -102,18 +102,18 @@ pub enum ExposureState {
 
 /// A database, ready to serve: immutable, shared by the snapshot and by every session on it.
 ///
-/// There may be very many that nobody uses, so what sessions count on is made for the first.
+/// There may be very many without sessions, so counters are made for the first session.
 #[derive(Debug)]
 pub struct Database {
     /// Its unique name.
     pub name: Arc<str>,
     /// As declared.
     pub spec: DatabaseSpec,
-    /// Where it was declared.
+    /// Its origin.
     pub origin: Origin,
-    /// What the gateway shows its clients; present unless passthrough.
+    /// The configuration towards clients; absent in passthrough.
     pub server_tls: Option<Arc<ServerTls>>,
-    /// How the gateway speaks TLS to its backends; present in reencrypt.
+    /// The configuration towards backends; present in reencrypt.
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
     pub exposures: OneOrMany<Exposure>,
@@ -122,7 +122,7 @@ pub struct Database {
     used: OnceLock<Box<Used>>,
 }
 
-/// What all databases are built with.
+/// The parts that all databases are built with.
 #[derive(Debug)]
 pub struct Shared<'a> {
     /// The certificate of the gateway.
@@ -133,7 +133,7 @@ pub struct Shared<'a> {
     pub backends: &'a Arc<Backends>,
 }
 
-/// What outlives a change of the declaration.
+/// The part that outlives a change of the declaration.
 #[derive(Debug)]
 struct Used {
     live: Arc<Live>,
@@ -209,13 +209,13 @@ impl Database {
         })
     }
 
-    /// What its sessions count on.
+    /// Its counters.
     #[must_use]
     pub fn live(&self) -> &Arc<Live> {
         &self.used().live
     }
 
-    /// What sessions have counted; `None` while there has been none.
+    /// Its counters; `None` before the first session.
     #[must_use]
     pub fn counted(&self) -> Option<&Arc<Live>> {
         self.used.get().map(|used| &used.live)
@@ -257,7 +257,7 @@ impl Database {
         self.exposures.get(usize::try_from(place).ok()?)
     }
 
-    /// Whether `allow` and `deny` let this address in.
+    /// True if `allow` and `deny` let this address in.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
         let within = |nets: &[Network]| nets.iter().any(|net| net.contains(client));
@@ -284,7 +284,7 @@ impl Database {
         exposures.map(|e| &e.host)
     }
 
-    /// Whether the configuration declares it just so.
+    /// True if the configuration declares it like this.
     #[must_use]
     pub fn is_declared_as(&self, declared: &Declared) -> bool {
         self.origin == Origin::Config
@@ -330,7 +330,7 @@ fn backend_settings(backend: &BackendTls, protocol: Protocol) -> BackendSettings
     }
 }
 
-/// How many kinds of endings are counted apart.
+/// The number of kinds of session ends that are counted apart.
 pub const ENDINGS: usize = 7;
 
 /// Counters of a database that outlive a change of its declaration.
@@ -342,7 +342,7 @@ pub struct Live {
     /// Bytes of sessions that have ended.
     pub ended: Traffic,
     endings: [AtomicU64; ENDINGS],
-    /// How long it took to reach a backend.
+    /// Time that it took to reach a backend.
     pub connects: Histogram,
 }
 
@@ -393,7 +393,7 @@ impl Live {
         }
     }
 
-    /// How many sessions have ended in this way.
+    /// The number of sessions that have ended in this way.
     #[must_use]
     pub fn endings(&self, kind: usize) -> u64 {
         self.endings

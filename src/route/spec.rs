@@ -23,7 +23,7 @@ pub const MAX_NAME: usize = 63;
 /// short and plain.
 ///
 /// # Errors
-/// What a name may be.
+/// The name is invalid; the error says what a name may be.
 pub fn check_name(name: &str) -> Result<(), String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     if (1..=MAX_NAME).contains(&name.len()) && name.chars().all(plain) {
@@ -46,7 +46,7 @@ pub struct DatabaseSpec {
     pub protocol: Protocol,
     /// Its backends, tried in turn.
     pub backends: OneOrMany<BackendAddr>,
-    /// Where the client's TLS ends, with the settings of that mode.
+    /// The TLS mode, with its settings.
     pub tls: Tls,
     /// Most sessions at a time.
     pub max_sessions: Option<u32>,
@@ -91,7 +91,7 @@ impl Tls {
         self.mode().as_str()
     }
 
-    /// Whether the gateway itself completes the client's handshake.
+    /// True if the gateway itself completes the client's handshake.
     #[must_use]
     pub fn ends_client_tls(&self) -> bool {
         self.client().is_some()
@@ -228,7 +228,7 @@ pub struct Keys {
     pub protocol: Protocol,
     /// Its backends.
     pub backends: OneOrMany<BackendAddr>,
-    /// Where the client's TLS ends.
+    /// The TLS mode.
     #[serde(default)]
     pub tls: TlsMode,
     /// Rules for clients.

@@ -1,5 +1,4 @@
-//! Client certificates: whether one is to be believed, what it says of its owner, and by which
-//! names clients may come.
+//! Client certificates: verification, owners, and the names that they may have.
 //!
 //! Names are looked at once the handshake is over: by then the certificate is verified.
 
@@ -29,7 +28,7 @@ impl std::str::FromStr for ClientUser {
         match text {
             "certificate" => Ok(Self::Certificate),
             _ => Err(format!(
-                "\"{}\" is no rule for users: the only one is \"certificate\"",
+                "invalid rule for users \"{}\": the only one is \"certificate\"",
                 text.escape_debug()
             )),
         }

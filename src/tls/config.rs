@@ -100,21 +100,21 @@ struct ServerId {
     alpn: &'static [&'static [u8]],
 }
 
-/// What the gateway shows to clients of a database whose TLS it ends.
+/// A configuration towards clients whose TLS ends at the gateway.
 #[derive(Debug)]
 pub struct ServerTls {
     /// Ready for [`tokio_rustls::TlsAcceptor`].
     pub config: Arc<ServerConfig>,
-    /// When the leaf expires, in seconds since 1970.
+    /// Expiry of the leaf, in seconds since 1970.
     pub not_after: i64,
     /// The leaf certificate, DER.
     pub leaf: CertificateDer<'static>,
-    /// Judges the certificates of clients, where they are asked for one.
+    /// The verifier of client certificates, where clients are asked for one.
     pub clients: Option<Arc<ClientVerifier>>,
 }
 
 impl ServerTls {
-    /// Whether a client that verifies names would accept the leaf for `name`.
+    /// True if a client that verifies names would accept the leaf for `name`.
     #[must_use]
     pub fn covers(&self, name: &ServerName) -> bool {
         let Ok(name) = PkiName::try_from(name.as_ref()) else {
@@ -136,7 +136,7 @@ type Kept<K, T> = Arc<HashMap<K, T>>;
 #[derive(Clone, Debug)]
 pub struct Loader {
     reader: Arc<dyn ReadMaterial>,
-    /// What was read since the last [`Loader::reread`], but for revocation lists.
+    /// Material read since the last [`Loader::reread`], but for revocation lists.
     material: Kept<MaterialOrigin, Material>,
     servers: Kept<ServerId, Arc<ServerTls>>,
     backends: Kept<BackendId, Arc<ClientConfig>>,
@@ -171,7 +171,7 @@ impl Loader {
         self.old_backends = std::mem::take(&mut self.backends);
     }
 
-    /// Whether anything was read or built since the last [`Loader::reread`] that was not the same
+    /// True if anything was read or built since the last [`Loader::reread`] that was not the same
     /// before it.
     #[must_use]
     pub fn has_changed(&self) -> bool {

@@ -9,7 +9,7 @@ use rustls::{CertificateError, Error, PeerIncompatible};
 
 use super::Alert;
 
-/// Why reading or writing through TLS failed, whether TLS or the socket did.
+/// Describes why reading or writing through TLS failed, be it TLS or the socket.
 #[must_use]
 pub fn words(error: &io::Error) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -21,7 +21,7 @@ pub fn words(error: &io::Error) -> String {
     }
 }
 
-/// Why TLS failed.
+/// Describes why TLS failed.
 #[must_use]
 pub fn tls_words(error: &Error) -> String {
     match error {
@@ -75,7 +75,7 @@ pub fn certificate_words(why: &CertificateError) -> String {
         }
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => {
-            "cannot be judged, since its issuer's revocation list is out of date"
+            "cannot be verified, since its issuer's revocation list is out of date"
         }
         CertificateError::UnhandledCriticalExtension => {
             "has an extension that is marked critical and not known here"
@@ -148,7 +148,7 @@ fn broken(error: &Error) -> &'static str {
         Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
         | Error::PeerMisbehaved(_) => "the other end broke a rule of TLS",
-        Error::FailedToGetCurrentTime => "the system tells no time",
+        Error::FailedToGetCurrentTime => "the system has no clock",
         Error::FailedToGetRandomBytes => "the system gives no random bytes",
         Error::InvalidCertRevocationList(_) => "the revocation list cannot be used",
         _ => "TLS failed",

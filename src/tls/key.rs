@@ -60,7 +60,7 @@ pub fn signing_key(der: &PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, 
         .map_err(|_| kind(der))
 }
 
-/// Why the provider does not take a key.
+/// The reason why the provider does not take a key.
 fn kind(der: &PrivateKeyDer<'_>) -> BadKey {
     let found = match der {
         PrivateKeyDer::Pkcs1(key) => Some(rsa(key.secret_pkcs1_der())),

@@ -1,7 +1,7 @@
 //! TLS material: certificates, keys and revocation lists as bytes with an origin, and in words what
 //! is wrong with them.
 //!
-//! Material is told apart by its content, wherever it came from; the origin is for errors, and for
+//! Material is identified by its content, wherever it came from; the origin is for errors, and for
 //! reading it again. Not here: reading it ([`super::files`]), and what is made of it
 //! ([`super::config`]).
 
@@ -131,7 +131,7 @@ impl Material {
         }
     }
 
-    /// Where it was read from.
+    /// Its origin.
     #[must_use]
     pub fn origin(&self) -> &MaterialOrigin {
         &self.origin
@@ -156,7 +156,7 @@ impl Material {
         found.certificates().map_err(|source| self.wrong(source))
     }
 
-    /// The one private key, and its line.
+    /// Its one private key, with its line.
     ///
     /// # Errors
     /// There is none, or several, or something in it is damaged.
@@ -214,7 +214,7 @@ pub enum MaterialError {
     Read {
         /// Its origin.
         origin: MaterialOrigin,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
     /// It holds nothing that can be used.
@@ -222,7 +222,7 @@ pub enum MaterialError {
     Pem {
         /// Its origin.
         origin: MaterialOrigin,
-        /// What is wrong.
+        /// The fault.
         source: PemError,
     },
     /// The private key is one that cannot be used.
@@ -230,9 +230,9 @@ pub enum MaterialError {
     Key {
         /// Its origin.
         origin: MaterialOrigin,
-        /// Where the key begins.
+        /// The first line of the key.
         line: Line,
-        /// What is wrong with it.
+        /// The fault.
         kind: BadKey,
     },
     /// A certificate cannot be used.
@@ -240,9 +240,9 @@ pub enum MaterialError {
     Certificate {
         /// Its origin.
         origin: MaterialOrigin,
-        /// Where the certificate begins.
+        /// The first line of the certificate.
         line: Line,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// A revocation list cannot be used.
@@ -250,9 +250,9 @@ pub enum MaterialError {
     Crl {
         /// Its origin.
         origin: MaterialOrigin,
-        /// Where the list begins.
+        /// The first line of the list.
         line: Line,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// Certificate and key do not belong together.
@@ -275,7 +275,7 @@ pub enum MaterialError {
         cert: MaterialOrigin,
         /// The origin of the key.
         key: MaterialOrigin,
-        /// Where the key's certificate begins.
+        /// The first line of the key's certificate.
         line: Line,
     },
     /// The system has no usable trust store, and no `backend_ca` says what to trust instead.
@@ -357,7 +357,7 @@ pub(crate) fn certified_key(
     }
 }
 
-/// Why a server or client cannot show a certificate.
+/// The reason why a server or client cannot show a certificate.
 fn unusable(der: &CertificateDer<'_>) -> &'static str {
     let Ok((_, x509)) = x509_parser::parse_x509_certificate(der) else {
         return "is damaged";

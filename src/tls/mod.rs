@@ -1,5 +1,5 @@
-//! What a TLS client says first, the three modes in which a database treats it, and the alerts
-//! that refuse it.
+//! TLS: the first message of a client, the three modes in which a database treats it, and the
+//! alerts that refuse it.
 //!
 //! Not here: sockets, and what a protocol says before TLS starts ([`crate::preface`]).
 
@@ -30,7 +30,7 @@ pub use hello::ClientHello;
 pub use name::{ServerName, Sni};
 pub use offer::Offer;
 
-/// Where the client's TLS ends (the words of the Kubernetes Gateway API).
+/// The place where the client's TLS ends (the words of the Kubernetes Gateway API).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TlsMode {
@@ -54,7 +54,7 @@ impl TlsMode {
         }
     }
 
-    /// Whether the gateway itself completes the client's handshake.
+    /// True if the gateway itself completes the client's handshake.
     #[must_use]
     pub fn ends_client_tls(self) -> bool {
         self != Self::Passthrough

@@ -25,7 +25,7 @@ pub const MAX_LABEL: usize = 63;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerName(Box<str>);
 
-/// What keeps a text from being a DNS name.
+/// The reason why a text is not a DNS name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing, or only a dot.
@@ -123,7 +123,7 @@ impl ServerName {
     }
 }
 
-/// Whether `inet_aton` would read the label as a number: decimal, octal or hexadecimal.
+/// True if `inet_aton` would read the label as a number: decimal, octal or hexadecimal.
 fn is_number(label: &str) -> bool {
     let hexadecimal = label
         .strip_prefix("0x")
@@ -163,7 +163,7 @@ impl AsRef<str> for ServerName {
     }
 }
 
-/// What a client said about the name it wants.
+/// The name that a client asked for, as far as it did.
 ///
 /// The texts are escaped and capped (see [`escape`]), so they can be logged as they are; they
 /// must not be used for routing.
@@ -210,7 +210,7 @@ impl Sni {
         }
     }
 
-    /// What the client sent, for logs: a name in its normal form, all else escaped and capped.
+    /// The bytes that the client sent, for logs: a name in its normal form, all else escaped and capped.
     #[must_use]
     pub fn sent(&self) -> Option<&str> {
         match self {

@@ -97,7 +97,7 @@ pub fn group(number: u16) -> Cow<'static, str> {
     find(GROUPS, number)
 }
 
-/// Whether a recording of the key exchange is safe from a quantum computer of later years.
+/// True if a recording of the key exchange is safe from a quantum computer of later years.
 ///
 /// True of ML-KEM alone and of the hybrids, drafts of Kyber included.
 #[must_use]

@@ -1,4 +1,4 @@
-//! What a `ClientHello` offers beyond what a gateway routes by: for fingerprints and reports.
+//! The offer of a `ClientHello` beyond what a gateway routes by: for fingerprints and reports.
 //!
 //! There is one walk over a hello, the one of [`super::hello`]; it hands each field in here when
 //! somebody asks. What is read here decides nothing, so nothing here is an error: of a list that
@@ -38,7 +38,7 @@ pub struct Offer {
     pub key_shares: Vec<u16>,
     /// `signature_algorithms`.
     pub signature_algorithms: Vec<u16>,
-    /// Whether the client wants to go on with an earlier session.
+    /// True if the client wants to resume an earlier session.
     ///
     /// By `pre_shared_key`, by a ticket, or by a session id where that still means something:
     /// clients of TLS 1.3 always send one, for the sake of middleboxes.
@@ -47,7 +47,7 @@ pub struct Offer {
     pub early_data: bool,
     /// `encrypted_client_hello`: the name in this hello may not be the one that is meant.
     pub ech: bool,
-    /// Whether GREASE was among the suites, extensions, groups, shares or signature algorithms.
+    /// True if GREASE was among the suites, extensions, groups, shares or signature algorithms.
     pub grease: bool,
 }
 

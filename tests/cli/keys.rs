@@ -157,11 +157,11 @@ fn a_key_that_cannot_be_used_is_named_with_its_file_and_line() {
     for (name, words) in [
         (
             "encrypted",
-            "is encrypted, and there is nobody to ask for its passphrase: `openssl pkey -in ",
+            "is encrypted, and the gateway cannot ask for its passphrase: `openssl pkey -in ",
         ),
         (
             "encrypted-traditional",
-            "is encrypted, and there is nobody to ask for its passphrase: `openssl pkey -in ",
+            "is encrypted, and the gateway cannot ask for its passphrase: `openssl pkey -in ",
         ),
         (
             "rsa-1024",

@@ -1,4 +1,4 @@
-//! What a client's certificate says of its owner.
+//! The owner of a client's certificate.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -73,7 +73,7 @@ impl ClientCertificate {
         }
     }
 
-    /// Whether one of its names is one of these.
+    /// True if one of its names is one of these.
     #[must_use]
     pub fn is_one_of(&self, names: &[ClientName]) -> bool {
         names.iter().any(|wanted| {

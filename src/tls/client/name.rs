@@ -15,25 +15,25 @@ const LONGEST: usize = 255;
 pub struct ClientName(Box<str>);
 
 impl ClientName {
-    /// Whether this is a certificate's common name.
+    /// True if this is a certificate's common name.
     #[must_use]
     pub fn is_common_name(&self, name: &str) -> bool {
         *self.0 == *name || self.covers(name)
     }
 
-    /// Whether this is a DNS name of a certificate, whatever the case of its letters.
+    /// True if this is a DNS name of a certificate, whatever the case of its letters.
     #[must_use]
     pub fn is_dns_name(&self, name: &str) -> bool {
         self.0.eq_ignore_ascii_case(name) || self.covers(name)
     }
 
-    /// Whether this is another name of a certificate: an email address, a URI, an IP address.
+    /// True if this is another name of a certificate: an email address, a URI, an IP address.
     #[must_use]
     pub fn is_other_name(&self, name: &str) -> bool {
         *self.0 == *name
     }
 
-    /// Whether the star leads to it.
+    /// True if the star matches it.
     fn covers(&self, name: &str) -> bool {
         let Some(domain) = self.0.strip_prefix("*.") else {
             return false;

@@ -63,7 +63,7 @@ impl ClientVerifier {
         })
     }
 
-    /// What keeps out all clients of an authority, a sentence each: no list of it, or one that is
+    /// The reasons why all clients of an authority are refused, a sentence each: no list of it, or one that is
     /// past its next update at `now`, in seconds since 1970.
     ///
     /// # Errors

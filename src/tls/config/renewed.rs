@@ -12,13 +12,13 @@ use super::super::client::{address, ascii, hex};
 use super::super::material::{Material, MaterialOrigin};
 use super::Loader;
 
-/// How many names of a certificate, and certificates of a file, are shown; the others are counted.
+/// Most names of a certificate, and certificates of a file, that are shown; the others are counted.
 const SHOWN: usize = 4;
 
 /// Hexadecimal digits of a fingerprint that are shown.
 const DIGITS: usize = 16;
 
-/// What material is used for.
+/// The use of material.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaterialKind {
     /// A certificate chain, leaf first.

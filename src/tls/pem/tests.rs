@@ -175,7 +175,7 @@ fn every_sentence_says_what_to_do_or_where() {
     let sentence = |text: &str| key(text.as_bytes()).unwrap_err().to_string();
     assert_eq!(
         sentence(ENCRYPTED),
-        "the private key on line 1 is encrypted, and there is nobody to ask for its passphrase: \
+        "the private key on line 1 is encrypted, and the gateway cannot ask for its passphrase: \
          `openssl pkey -in ENCRYPTED -out PLAIN` decrypts it"
     );
     assert_eq!(
