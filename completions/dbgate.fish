@@ -253,7 +253,7 @@ mysql\t''
 mariadb\t''
 mongodb\t''
 redis\t''
-tls\t'TLS from the first byte, whatever is inside'"
+tls\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Forward each connection to this address, and report after its handshake and at its end' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Timeout for the client\'s part of a handshake' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
