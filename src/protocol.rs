@@ -54,7 +54,7 @@ impl Protocol {
         }
     }
 
-    /// Whether the server speaks first, before its client can send a name.
+    /// True if the server speaks first, before its client can send a name.
     #[must_use]
     pub fn server_first(self) -> bool {
         matches!(self, Self::Mysql | Self::Mariadb)

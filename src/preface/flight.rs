@@ -53,7 +53,7 @@ impl FlightKind {
         }
     }
 
-    /// Whether another backend may get the same bytes.
+    /// True if another backend may get the same bytes.
     #[must_use]
     pub fn can_be_replayed(self) -> bool {
         matches!(self, Self::Empty | Self::Greeting)
@@ -81,7 +81,7 @@ impl Channel {
         }
     }
 
-    /// Whether the client cannot go on without an answer to this flight, so that one which has
+    /// True if the client cannot go on without an answer to this flight, so that one which has
     /// ended its side is gone.
     #[must_use]
     pub fn awaits_answer(self, kind: FlightKind) -> bool {

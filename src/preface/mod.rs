@@ -92,7 +92,7 @@ pub trait Responder {
         None
     }
 
-    /// Whether the client has been answered and has to go on.
+    /// True if the client has been answered and has to go on.
     fn has_replied(&self) -> bool {
         self.requested_tls().is_some()
     }
@@ -145,7 +145,7 @@ pub struct InitiatorError {
     pub message: String,
     /// The backend's own words; not safe to print, and not vouched for where TLS is not up.
     pub said: Option<String>,
-    /// Whether more of the backend's words may follow: read on for a moment, and ask again.
+    /// True if more of the backend's message may follow: read on for a moment, and ask again.
     pub partial: bool,
 }
 
@@ -177,7 +177,7 @@ pub enum LoginEvent {
 pub struct User<'a> {
     /// The client's own text.
     pub name: &'a str,
-    /// Whether the server takes all of the name; it may cut a long one, and so log in another user.
+    /// True if the server takes all of the name; it may cut a long one, and so log in another user.
     pub whole: bool,
 }
 
@@ -192,12 +192,12 @@ pub enum Requests {
 
 /// A protocol, as a session needs to know it.
 pub trait Preface: Sync {
-    /// Whether its client sends a ClientHello before anything else.
+    /// True if its client sends a ClientHello before anything else.
     fn tls_first(&self) -> bool {
         true
     }
 
-    /// Whether the gateway agrees to whatever a client offers by ALPN, and offers it to the backend.
+    /// True if the gateway agrees to whatever a client offers by ALPN, and offers it to the backend.
     fn agrees_to_any_alpn(&self) -> bool {
         false
     }
@@ -244,7 +244,7 @@ pub trait Preface: Sync {
         FlightKind::Unknown
     }
 
-    /// Whether a client needs an answer to its first message, so that one which has ended its side
+    /// True if a client needs an answer to its first message, so that one which has ended its side
     /// is gone.
     fn awaits_answer(&self) -> bool {
         false

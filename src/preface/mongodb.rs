@@ -23,7 +23,7 @@ const OP_MSG: u32 = 2013;
 /// The names of the greeting, older ones included.
 const HELLO: [&[u8]; 3] = [b"hello", b"isMaster", b"ismaster"];
 
-/// Whether a server that has received `input` on a new connection can only have read a greeting,
+/// True if a server that has received `input` on a new connection can only have read a greeting,
 /// or has nothing complete to act on.
 #[must_use]
 pub fn only_greets(input: &[u8]) -> bool {
@@ -40,7 +40,7 @@ pub fn only_greets(input: &[u8]) -> bool {
     }
 }
 
-/// Whether this message, behind its length, is the greeting.
+/// True if this message, behind its length, is the greeting.
 fn is_hello(mut reader: Reader<'_>) -> Result<bool, Short> {
     // The numbers of the request, and of the one it answers.
     reader.skip(8)?;

@@ -39,7 +39,7 @@ const GREETINGS: [&str; 8] = [
 /// Subcommands of `CLIENT` of the same kind; others cut, pause or wake other connections.
 const CLIENT: [&str; 6] = ["GETNAME", "ID", "INFO", "NO-EVICT", "SETINFO", "SETNAME"];
 
-/// Whether a server that has received `input` on a new connection cannot have changed any data:
+/// True if a server that has received `input` on a new connection cannot have changed any data:
 /// every complete command in it only introduces the client. A command that is not complete has
 /// not been executed.
 #[must_use]

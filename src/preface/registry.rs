@@ -47,7 +47,7 @@ pub enum ResponderError {
 }
 
 impl ResponderError {
-    /// Whether bytes came that a client must not send before it has an answer.
+    /// True if bytes came that a client must not send before it has an answer.
     #[must_use]
     pub fn is_early_data(&self) -> bool {
         matches!(self, Self::Postgres(postgres::PrefaceError::EarlyData(_)))

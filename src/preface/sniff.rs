@@ -1,4 +1,4 @@
-//! What a peer speaks, told by its first bytes: for a report that says "this is X, not Y".
+//! The protocol of a peer by its first bytes, for a report that says "this is X, not Y".
 //!
 //! It recognises, it does not check: whoever goes on to talk reads the bytes again with the
 //! protocol's own parser. Both ends of a connection are recognised by one table, since no two of
@@ -9,7 +9,7 @@ use std::fmt;
 use super::mysql;
 use crate::wire::Reader;
 
-/// What the first bytes belong to.
+/// The protocol that the first bytes belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Spoken {
     /// A TLS handshake record, of either end.

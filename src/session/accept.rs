@@ -40,7 +40,7 @@ const PULSE: Duration = Duration::from_millis(500);
 /// long sessions on one core as likely as not.
 pub struct WorkerHandles {
     threads: Box<[Handle]>,
-    /// Which thread is compared with next.
+    /// Number of the thread that is compared with next.
     turn: AtomicUsize,
 }
 
@@ -87,7 +87,7 @@ impl Accepted {
 /// Accepts clients until `stop` says true or its sender is gone. `accepting` counts the loop from
 /// before it first runs, so that a gateway that is ready says so at once.
 ///
-/// When descriptors run out the loop pauses and tries again: waiting clients stay in the kernel's
+/// If descriptors run out the loop pauses and tries again: waiting clients stay in the kernel's
 /// queue, running sessions go on and give descriptors back.
 pub async fn accept(
     gateway: Arc<Gateway>,

@@ -22,7 +22,7 @@ use crate::tls::config::PROVIDER;
 use crate::tls::{ServerName, TlsMode, error};
 use crate::upstream::BackendAddr;
 
-/// What a backend may take to be reached and to answer.
+/// Timeout of a backend to be reached and to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 
 /// [`LIMIT`], for people.
@@ -31,7 +31,7 @@ const LIMIT_WORDS: &str = "two seconds";
 /// The first bytes of the TLS records that can answer a ClientHello: alert and handshake.
 const TLS_ANSWERS: [u8; 2] = [0x15, 0x16];
 
-/// What a session would meet at a backend now.
+/// A problem that a session would have with a backend now.
 #[derive(Clone, Debug, Serialize)]
 pub struct Warning {
     /// The backend, as declared.
@@ -40,7 +40,7 @@ pub struct Warning {
     pub reason: CloseReason,
     /// A sentence for people.
     pub detail: Detail,
-    /// What mends it, where that is known.
+    /// A remedy, where one is known.
     pub remedy: Option<&'static str>,
 }
 
@@ -84,7 +84,7 @@ async fn look(database: &Database, addr: &BackendAddr) -> Option<Warning> {
     })
 }
 
-/// Whether a client's hello is the first that a backend gets.
+/// True if a client's hello is the first that a backend gets.
 fn hello_first(database: &Database) -> bool {
     database.spec.tls == TlsMode::Passthrough && of(database.spec.protocol).tls_first()
 }

@@ -35,7 +35,7 @@ pub(super) struct Connected {
     pub(super) address: SocketAddr,
     /// The backend's place in the order declared.
     pub(super) place: usize,
-    /// What it has said already that is for the client.
+    /// Bytes that it has sent already for the client.
     pub(super) answer: Bytes,
 }
 
@@ -151,7 +151,7 @@ impl ConnectParams {
 pub(super) struct Backends {
     database: Arc<Database>,
     params: ConnectParams,
-    /// How long each may take to be connected, and then to answer.
+    /// Timeout of each, to be connected, and again to answer.
     timeout: Duration,
     deadline: Instant,
     candidates: Candidates,
@@ -183,12 +183,12 @@ impl Backends {
         }
     }
 
-    /// How long each may take to be connected, and then to answer.
+    /// Timeout of each, to be connected, and again to answer.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
     }
 
-    /// Whether there is time for a further one.
+    /// True if there is time for a further one.
     pub(super) fn in_time(&self) -> bool {
         Instant::now() < self.deadline
     }
@@ -201,7 +201,7 @@ impl Backends {
     /// Connects to the next backend that can be connected.
     ///
     /// # Errors
-    /// Why the last one tried was not ready.
+    /// The reason why the last one tried was not ready.
     pub(super) async fn next(&mut self) -> Result<Connected, SessionEnd> {
         while self.current.is_none() || self.in_time() {
             let Some((place, member)) = self.candidates.next() else {
@@ -230,7 +230,7 @@ impl Backends {
         std::mem::replace(&mut self.last, given)
     }
 
-    /// How many bytes of the client each was sent to log in.
+    /// Number of the client's bytes that each was sent to log in.
     pub(super) fn login_bytes(&self) -> u64 {
         let sent = self
             .params
@@ -303,7 +303,7 @@ async fn reach(
     Ok((stream, address, answer))
 }
 
-/// How far a backend was reached.
+/// The stage at which a backend is.
 #[derive(Default)]
 pub(super) struct ConnectStage {
     resolved: bool,
@@ -311,7 +311,8 @@ pub(super) struct ConnectStage {
 }
 
 impl ConnectStage {
-    /// Why there is no connection, or no answer on it, within a time of this name.
+    /// The session end for a connection, or an answer on it, that did not come within the timeout
+    /// of this name.
     pub(super) fn timed_out(&self, addr: &BackendAddr, limit: &str) -> SessionEnd {
         match addr {
             _ if self.connected => SessionEnd::new(

@@ -32,9 +32,9 @@ pub(super) struct SessionContext {
     pub(super) database: Option<Arc<Database>>,
     /// Its entry in the registry, once it has one: which backend it reached, what it has moved.
     pub(super) entry: Option<Arc<LiveSession>>,
-    /// When the database was chosen and the client's TLS was up.
+    /// Time at which the database was chosen and the client's TLS was up.
     pub(super) ready: Option<Instant>,
-    /// When the backend was ready.
+    /// Time at which the backend was ready.
     pub(super) connected: Option<Instant>,
 }
 

@@ -166,7 +166,7 @@ impl Session {
 enum Outcome {
     /// It has answered.
     Answered,
-    /// Whether it would have answered cannot be known: the relay goes on to its end.
+    /// It cannot be known whether it would have answered: the relay goes on to its end.
     Undecided,
     /// The client has hung up, or nothing moved for `timeouts.idle`.
     Ended(RelayEnd),

@@ -17,12 +17,12 @@ const MOST: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Flight {
     channel: Channel,
-    /// What was read before the backend was there.
+    /// Bytes that were read before the backend was connected.
     first: Bytes,
     later: Vec<u8>,
     /// More was sent than is kept.
     more: bool,
-    /// How many bytes some backend has taken.
+    /// Number of bytes that some backend has taken.
     sent: u64,
 }
 
@@ -62,12 +62,12 @@ impl Flight {
         new
     }
 
-    /// Whether it is not known as the beginning of TLS between client and backend.
+    /// True if it is not known as the beginning of TLS between client and backend.
     pub(super) fn ends_here(&self) -> bool {
         !matches!(self.channel, Channel::Hello(_))
     }
 
-    /// Whether the client cannot go on without an answer to its greeting, so that one which has
+    /// True if the client cannot go on without an answer to its greeting, so that one which has
     /// ended its side is gone.
     pub(super) fn needs_answer(&self) -> bool {
         self.channel.awaits_answer(self.kind())

@@ -36,7 +36,7 @@ pub(super) struct Upgraded {
     pub(super) client: Stream,
     /// Plaintext that was read already and is for the backend.
     pub(super) first: Bytes,
-    /// Whether that plaintext begins with a login.
+    /// True if that plaintext begins with a login.
     pub(super) has_login: bool,
 }
 

@@ -233,7 +233,7 @@ impl StateDir {
     /// Keeps a change, which has made `runtime` of what it was before: once this returns it
     /// survives a crash of the machine, and before that what was kept last does.
     ///
-    /// Where it can neither be brought to the disk nor taken back it counts as kept, with a warning
+    /// One that can neither be written nor taken back counts as kept, with a warning
     /// in the log: it is what the next process will find.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! Not here: alerts inside an established connection, which rustls writes itself.
 //! Source: RFC 8446 section 6, and the registry "TLS Alerts" for the codes of older RFCs.
 
-/// Why a TLS peer gives up.
+/// The reason for which a TLS peer gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names are the registry's own")]

@@ -35,7 +35,7 @@ const EXTENSION_SERVER_NAME: u16 = 0x0000;
 const EXTENSION_ALPN: u16 = 0x0010;
 const EXTENSION_SUPPORTED_VERSIONS: u16 = 0x002b;
 
-/// What a client offered, as far as a gateway cares.
+/// The offers of a client that matter to a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientHello {
     /// The name asked for, judged.
@@ -48,7 +48,7 @@ pub struct ClientHello {
     pub legacy_version: u16,
     /// `supported_versions` in the client's order without GREASE; empty when not sent.
     pub versions: Vec<u16>,
-    /// How many TLS records carried the message.
+    /// Number of TLS records that carried the message.
     pub records: usize,
     /// Raw bytes from the first record header to the end of the last record.
     pub wire_len: usize,
@@ -57,7 +57,7 @@ pub struct ClientHello {
 }
 
 impl ClientHello {
-    /// Whether `protocol` is among the ALPN protocols.
+    /// True if `protocol` is among the ALPN protocols.
     #[must_use]
     pub fn offers_alpn(&self, protocol: &[u8]) -> bool {
         self.alpn.iter().any(|offered| offered == protocol)
@@ -75,7 +75,7 @@ impl ClientHello {
     }
 }
 
-/// Why bytes are not a legal `ClientHello`.
+/// A reason why bytes are not a legal `ClientHello`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HelloError {
     /// The first byte starts no TLS record.
@@ -156,7 +156,7 @@ impl HelloError {
 pub struct HelloParser {
     /// Raw bytes of the complete records before the one that is being waited for.
     consumed: usize,
-    /// How many complete records that is.
+    /// Number of complete records.
     records: usize,
     /// Their fragments.
     joined: Vec<u8>,
@@ -179,7 +179,7 @@ impl HelloParser {
         self.walk(input, None)
     }
 
-    /// Where the record starts about which the last answer was given.
+    /// Offset of the record that the last answer was about.
     pub(super) fn record_at(&self) -> usize {
         self.consumed
     }

@@ -14,7 +14,7 @@ use super::offer::Offer;
 const SERVER_NAME: u16 = 0x0000;
 const ALPN: u16 = 0x0010;
 
-/// What stands for the hash of an empty list.
+/// The hash of an empty list, by definition.
 const NONE: &str = "000000000000";
 
 /// The fingerprint of this hello: 36 ASCII characters such as

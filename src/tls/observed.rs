@@ -1,4 +1,4 @@
-//! What can be seen from outside in one direction of a TLS connection: the plaintext part of the
+//! The visible part of one direction of a TLS connection: the plaintext part of the
 //! handshake, alerts, and how many encrypted records follow.
 //!
 //! It decrypts nothing and checks nothing that needs a key. A direction alone may leave a
@@ -31,18 +31,18 @@ pub enum End {
     Server,
 }
 
-/// What one end has said; every offset counts bytes from the start of the input.
+/// The messages of one end; every offset counts bytes from the start of the input.
 ///
 /// More input adds to it and takes nothing back, except that `last` of [`Encrypted`] moves on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observed {
     /// The first `ClientHello`, once it is complete.
     pub hello: Option<(ClientHello, Offer)>,
-    /// How many: two after a `HelloRetryRequest`.
+    /// Their number: two after a `HelloRetryRequest`.
     pub hellos: usize,
-    /// The `ServerHello` that is no `HelloRetryRequest`.
+    /// The `ServerHello` that is not a `HelloRetryRequest`.
     pub server_hello: Option<ServerHello>,
-    /// Whether the server asked for another `ClientHello`.
+    /// True if the server asked for another `ClientHello`.
     pub hello_retry: bool,
     /// The group that the other `ClientHello` must have a key for, if that is why.
     pub retry_group: Option<u16>,
@@ -51,9 +51,9 @@ pub struct Observed {
     /// The chain of a `Certificate` message in the clear (TLS 1.2), leaf first, DER; at most
     /// [`MAX_CERTIFICATES`]. TLS 1.3 encrypts it.
     pub certificates: Vec<Vec<u8>>,
-    /// Whether the server asked for a client certificate in the clear (TLS 1.2).
+    /// True if the server asked for a client certificate in the clear (TLS 1.2).
     pub certificate_request: bool,
-    /// Where the first `change_cipher_spec` record starts.
+    /// Offset of the first `change_cipher_spec` record.
     ///
     /// In TLS 1.2 everything behind it is encrypted; in TLS 1.3 it means nothing.
     pub change_cipher_spec: Option<usize>,
@@ -61,17 +61,17 @@ pub struct Observed {
     pub alert: Option<SeenAlert>,
     /// The first warning in the clear that is no `close_notify`; only TLS 1.2 and older have them.
     pub warning: Option<SeenAlert>,
-    /// Where the record of a `close_notify` in the clear starts.
+    /// Offset of the record of a `close_notify` in the clear.
     pub close: Option<usize>,
     /// The records behind the change of keys.
     pub encrypted: Encrypted,
     /// Bytes of complete records, all told about above; zero until the first hello is complete.
     pub wire_read: usize,
-    /// Why reading ended before the input did; `None` for an input that just ends.
+    /// The reason why reading ended before the input did; `None` for an input that just ends.
     pub fault: Option<ObservedFault>,
 }
 
-/// What the server chose.
+/// The server's choices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerHello {
     /// The version, such as 0x0304; `supported_versions` counts, where it is there.
@@ -83,7 +83,7 @@ pub struct ServerHello {
     pub group: Option<u16>,
     /// The ALPN protocol; TLS 1.3 encrypts it. Any bytes, not safe to print.
     pub alpn: Option<Vec<u8>>,
-    /// Whether an earlier session goes on, so that no certificate is sent.
+    /// True if an earlier session is resumed, so that no certificate is sent.
     ///
     /// In TLS 1.2 that is known only at the `change_cipher_spec`.
     pub resumed: bool,
@@ -94,9 +94,9 @@ pub struct ServerHello {
 pub struct Message {
     /// Its type; [`names::handshake_message`] has the names.
     pub kind: u8,
-    /// Where the record starts that holds its first byte.
+    /// Offset of the record that holds its first byte.
     pub at: usize,
-    /// Where the record ends that holds its last byte.
+    /// End of the record that holds its last byte.
     pub end: usize,
 }
 
@@ -107,7 +107,7 @@ pub struct SeenAlert {
     pub level: u8,
     /// The number of the alert.
     pub code: u8,
-    /// Where its record starts.
+    /// Offset of its record.
     pub at: usize,
 }
 
@@ -122,7 +122,7 @@ impl SeenAlert {
 /// The records that nobody outside can read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Encrypted {
-    /// How many complete ones.
+    /// Number of complete ones.
     pub records: usize,
     /// The sum of their lengths, headers left out.
     pub bytes: usize,
@@ -139,25 +139,25 @@ pub struct Sealed {
     pub kind: u8,
     /// The length of its fragment, in bytes.
     pub len: usize,
-    /// Where it starts.
+    /// Its offset.
     pub at: usize,
-    /// Whether it is an alert, to judge by type and length; `close_notify` looks the same.
+    /// True if it is an alert by type and length; `close_notify` looks the same.
     ///
     /// Certain in TLS 1.2, which shows the type. In TLS 1.3 an alert takes 19 bytes: two, the
     /// hidden type and a tag of 16. Application data of two bytes is as long.
     pub likely_alert: bool,
 }
 
-/// Where and why reading ended.
+/// The place and the reason at which reading ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObservedFault {
-    /// Where the record starts that is at fault.
+    /// Offset of the faulty record.
     pub at: usize,
-    /// What is wrong with it.
+    /// The fault.
     pub what: Fault,
 }
 
-/// What is wrong with a record.
+/// A fault of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// A first byte that starts no TLS record.
@@ -194,7 +194,7 @@ pub enum Fault {
     DataBehind,
 }
 
-/// Whether the handshake was completed, as far as both directions tell.
+/// True if the handshake was completed, as far as both directions show.
 ///
 /// Never after a fatal alert in the clear by either end: once a handshake is complete, alerts are
 /// encrypted. In TLS 1.3: the server has sent its `ServerHello`, and the client an encrypted record
@@ -203,7 +203,7 @@ pub enum Fault {
 /// and there must be two. In TLS 1.2 and older: both ends have sent `change_cipher_spec` and then an
 /// encrypted handshake record: their `Finished`; a resumed session has both, too.
 ///
-/// What a server says under encryption stays hidden, so a server of TLS 1.3 that refuses the
+/// Encrypted messages of a server stay hidden, so a server of TLS 1.3 that refuses the
 /// client's certificate counts as established: it is the client's `Finished` that was refused.
 #[must_use]
 pub fn established(client: &Observed, server: &Observed) -> bool {
@@ -230,7 +230,7 @@ pub fn established(client: &Observed, server: &Observed) -> bool {
     proof.is_some_and(|record| !record.likely_alert)
 }
 
-/// Whether an end of TLS 1.2 has changed its keys and used them for a handshake message.
+/// True if an end of TLS 1.2 has changed its keys and used them for a handshake message.
 fn finished(end: &Observed) -> bool {
     let first = end.encrypted.first;
     end.change_cipher_spec.is_some() && first.is_some_and(|record| record.kind == walk::HANDSHAKE)

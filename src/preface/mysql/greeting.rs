@@ -14,17 +14,18 @@ pub const MAX_TEXT: usize = 255;
 /// The random bytes in a greeting made here.
 pub const SCRAMBLE: usize = 20;
 
-/// What MariaDB before 11 puts before its version, for clients that expect no number above 5.
+/// The prefix that MariaDB before 11 puts before its version, for clients that expect no number
+/// above 5.
 const OLD_MARIADB: &[u8] = b"5.5.5-";
 
-/// What a server says of itself before it knows anything of the client.
+/// The first packet of a server, which introduces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Greeting {
     /// The version as sent, at most [`MAX_TEXT`] bytes; any bytes, not safe to print.
     pub version: Vec<u8>,
     /// The number of the connection, as `KILL` takes it.
     pub connection_id: u32,
-    /// What the server can do; the upper half is zero for servers before 4.1.
+    /// The server's capabilities; the upper half is zero for servers before 4.1.
     pub capabilities: u32,
     /// The default collation's lowest byte.
     pub charset: u8,
@@ -80,13 +81,13 @@ impl Greeting {
         Ok(greeting)
     }
 
-    /// Whether the server takes an `SSLRequest`.
+    /// True if the server takes an `SSLRequest`.
     #[must_use]
     pub fn offers_tls(&self) -> bool {
         self.capabilities & CLIENT_SSL != 0
     }
 
-    /// Whether this is MariaDB: its version says so, or it has left out the bit that MySQL sets.
+    /// True if this is MariaDB: its version says so, or it has left out the bit that MySQL sets.
     #[must_use]
     pub fn is_mariadb(&self) -> bool {
         let name = b"mariadb";
@@ -106,12 +107,12 @@ impl Greeting {
     }
 }
 
-/// What a server made here says of itself.
+/// The properties that a greeting made here claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile<'a> {
     /// The version, on which clients choose what to say; no NUL.
     pub version: &'a str,
-    /// What the server can do.
+    /// The capabilities.
     pub capabilities: u32,
     /// The default collation's lowest byte.
     pub charset: u8,
@@ -119,7 +120,7 @@ pub struct Profile<'a> {
     pub plugin: &'a str,
 }
 
-/// What servers from MySQL 5.7 and MariaDB 10.4 on have in common, TLS included.
+/// The capabilities that servers from MySQL 5.7 and MariaDB 10.4 on have in common, TLS included.
 const COMMON: u32 = 0x01ff_efcf;
 
 /// utf8mb4, which servers and clients of both families know.

@@ -52,7 +52,7 @@ const FIXED_OLD: usize = 5;
 /// The type of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Why bytes are not what this phase of the protocol allows.
+/// A violation of this phase of the protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MysqlError {
     /// A length beyond [`MAX_PACKET`]: most often another protocol.
@@ -86,18 +86,18 @@ pub enum MysqlError {
     TlsInsideTls,
 }
 
-/// What a client says first, once it has read the greeting.
+/// The first packet of a client after the greeting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientFirst {
     /// It wants TLS, whose `ClientHello` follows without an answer.
     SslRequest {
-        /// What it will use of the server's capabilities; the upper half is zero when the packet
+        /// The capabilities that it will use; the upper half is zero when the packet
         /// has no room for it.
         capabilities: u32,
     },
     /// It logs in, in the clear when that is what it says first.
     Response {
-        /// What it will use of the server's capabilities; may claim [`CLIENT_SSL`].
+        /// The capabilities that it will use; may claim [`CLIENT_SSL`].
         capabilities: u32,
         /// The first [`MAX_TEXT`] bytes of the name to log in as; any bytes, not safe to print.
         user: Vec<u8>,
@@ -251,23 +251,23 @@ impl super::Responder for Responder {
     }
 }
 
-/// What a server opens with.
+/// The first packet of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerOpening {
     /// Read more, then ask again with all of the input.
     NeedMore,
     /// It waits for the client's first packet.
     Greeting {
-        /// What it says of itself.
+        /// The greeting.
         greeting: Greeting,
-        /// How long the packet was, in bytes; nothing may follow it.
+        /// Length of the packet in bytes; nothing may follow it.
         consumed: usize,
     },
     /// It refuses the client before it knows anything of it but the address.
     Err {
-        /// Why.
+        /// The error.
         error: ErrPacket,
-        /// How long the packet was, in bytes.
+        /// Length of the packet in bytes.
         consumed: usize,
     },
 }

@@ -14,7 +14,7 @@ pub(super) const HEADER: usize = 4;
 pub struct Packet<'a> {
     /// Its number; both ends count on in turn from 0, the greeting.
     pub seq: u8,
-    /// What it carries, never empty.
+    /// Its content, never empty.
     pub payload: &'a [u8],
 }
 

@@ -112,7 +112,7 @@ impl AuthWatch {
     }
 }
 
-/// Whether the fields of an `ErrorResponse`, possibly cut off, tell of a failed binding.
+/// True if the fields of an `ErrorResponse`, possibly cut off, report a failed binding.
 fn is_channel_binding_failure(fields: &[u8]) -> bool {
     let mut reader = Reader::new(fields);
     let (mut code, mut message, mut file) = (&b""[..], &b""[..], &b""[..]);

@@ -5,7 +5,7 @@
 
 use crate::wire::{Reader, Short};
 
-/// What a `StartupMessage` says about the session: for log lines and error texts, and for
+/// The parameters of a `StartupMessage` about the session: for log lines and error texts, and for
 /// the rule that a user has to be the one of a certificate.
 ///
 /// The texts are the client's own: escape them before they reach a log. A value that is not
@@ -18,11 +18,11 @@ pub struct Startup<'a> {
     pub user: Option<&'a str>,
     /// The database; the server takes the user's name when it is absent.
     pub database: Option<&'a str>,
-    /// What the client calls itself.
+    /// The name of the client program.
     pub application_name: Option<&'a str>,
 }
 
-/// Why bytes are not a `StartupMessage`.
+/// A reason why bytes are not a `StartupMessage`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StartupError {
     /// A length, a name or a value reaches beyond the end.
@@ -96,7 +96,7 @@ pub struct ErrorResponse<'a> {
     pub message: &'a str,
     /// More of the same.
     pub detail: Option<&'a str>,
-    /// What to do about it.
+    /// A remedy.
     pub hint: Option<&'a str>,
 }
 
@@ -131,14 +131,14 @@ impl ErrorResponse<'_> {
     }
 }
 
-/// What a server's `ErrorResponse` says; the texts are the server's own, not safe to print.
+/// The fields of a server's `ErrorResponse`; the texts are the server's own, not safe to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ServerError<'a> {
     /// `FATAL`, `ERROR`…, in the server's language.
     pub severity: &'a [u8],
     /// The SQLSTATE.
     pub code: &'a [u8],
-    /// What is wrong, in one line.
+    /// The error in one line.
     pub message: &'a [u8],
 }
 

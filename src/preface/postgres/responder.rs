@@ -25,7 +25,7 @@ pub(super) const GSSENC_REQUEST_CODE: u32 = 0x04d2_1630;
 /// The type of a TLS handshake record. As a length word it would announce hundreds of megabytes.
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// Why a client's first bytes are refused.
+/// A rule that a client's first bytes broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PrefaceError {
     /// Neither TLS nor a length word that Postgres could send: an HTTP client, a scanner.

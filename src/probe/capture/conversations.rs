@@ -322,7 +322,7 @@ impl Conversations {
     }
 
     /// Takes the row of an open conversation and frees its bytes; `id` when it must be this one.
-    /// Whether there was one.
+    /// Returns false if there was none.
     fn finish(&mut self, key: Key, id: Option<u64>, why: FinishReason) -> bool {
         let Some(slot) = self.table.get_mut(&key) else {
             return false;

@@ -71,11 +71,11 @@ pub fn observe(input: &[u8], from: End) -> Observed {
 struct Walk {
     from: End,
     seen: Observed,
-    /// Whether the keys have changed, as far as this direction shows it.
+    /// True if the keys have changed, as far as this direction shows it.
     sealed: bool,
     /// Handshake bytes whose message is not complete.
     joined: Vec<u8>,
-    /// Where the record starts that holds the first of them.
+    /// Offset of the record that holds the first of them.
     joined_at: usize,
 }
 
@@ -285,7 +285,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Whether this end can say this in the clear, after what it has said.
+    /// Checks that this end may send this message in the clear now.
     fn may_say(&self, kind: u8) -> Result<(), Fault> {
         let seen = &self.seen;
         let legal = match (self.from, kind) {
