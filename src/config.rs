@@ -1,6 +1,7 @@
 //! The configuration of `dbgate serve`: reading `dbgate.toml` with every mistake reported at once.
 //!
-//! Not here: the values ([`settings`]), putting them in force, and what `ctl` changed at run time ([`crate::source::state_dir`]).
+//! Not here: the values (`config/settings.rs`), putting them in force, and what `ctl` changed at run
+//! time ([`crate::source::state_dir`]).
 
 mod check;
 mod database;

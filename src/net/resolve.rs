@@ -2,9 +2,9 @@
 //! the names that it is asked for.
 //!
 //! - Each name has at most one query at a time, shared by all sessions that wait for it. Queries
-//!   run on at most [`MAX_THREADS`] threads; further ones wait. The callers set the deadline.
-//! - An answer is fresh for [`CacheTimes::fresh`]. While the resolver is silent, or cannot tell
-//!   now, the last answer is used up to an age of [`CacheTimes::stale`] (RFC 8767). A name that the
+//!   run on at most `MAX_THREADS` threads; further ones wait. The callers set the deadline.
+//! - An answer is fresh for `CacheTimes::fresh`. While the resolver is silent, or cannot tell
+//!   now, the last answer is used up to an age of `CacheTimes::stale` (RFC 8767). A name that the
 //!   resolver says does not exist is forgotten at once.
 
 mod cache;

@@ -3,7 +3,7 @@
 //! It may hold as many databases as a configuration: each change is about one or a few of them, and
 //! costs no more where there are very many others.
 //!
-//! Not here: which source wins ([`super::merge`]), and keeping them on disk
+//! Not here: which source wins (`merge.rs`), and keeping them on disk
 //! ([`crate::source::state_dir`]).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,6 +1,6 @@
 //! A source of routes: what declares databases and exposes them under hosts.
 //!
-//! Not here: which source wins where several lay claim to a name or a host ([`super::merge`]).
+//! Not here: which source wins where several lay claim to a name or a host (`merge.rs`).
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
