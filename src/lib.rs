@@ -8,8 +8,8 @@
 //!
 //! ```text
 //! accept ─▶ handshake ─▶ route ─▶ upgrade ─▶ connect ─▶ relay ─▶ close
-//! session/  handshake.rs  route/   session/   session/   net/     stats/
-//! accept.rs preface/ tls/ table.rs upgrade.rs connect.rs relay.rs close.rs
+//! session/  handshake.rs  route/    session/   session/   net/     stats/
+//! accept.rs preface/ tls/ decide.rs upgrade.rs connect.rs relay.rs close.rs
 //! ```
 //!
 //! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`upstream`]),
