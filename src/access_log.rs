@@ -112,9 +112,9 @@ impl AccessLog {
         }
     }
 
-    /// Writes what is queued and ends, within `patience`: what is stuck is left behind.
-    pub fn finish(&self, patience: Duration) {
-        let deadline = Instant::now() + patience;
+    /// Writes what is queued and ends, within `timeout`: what is stuck is left behind.
+    pub fn finish(&self, timeout: Duration) {
+        let deadline = Instant::now() + timeout;
         self.writer.store(None);
         let threads =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));

@@ -40,7 +40,7 @@ const STEP: usize = 4 * 1024;
 /// Bytes by which TLS and the protocols of databases are told apart.
 const BEGINNING: usize = 64;
 
-/// Clients without a slot that are answered with patience at a time.
+/// Clients without a slot that are answered at a time.
 const MAX_REFUSALS: usize = 256;
 
 const WAITING: u8 = 0;

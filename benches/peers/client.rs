@@ -19,7 +19,7 @@ use crate::backend::{CHUNK, COMMAND, WELCOME};
 pub(crate) const MESSAGE: usize = 64;
 
 /// How long a peer may be silent.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An SSLRequest. Source: PostgreSQL documentation, "Message Formats".
 const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
@@ -87,8 +87,8 @@ impl Client {
     ) -> Result<Connection> {
         let mut tcp = TcpStream::connect(addr).context("cannot connect")?;
         tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        tcp.set_write_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(TIMEOUT))?;
+        tcp.set_write_timeout(Some(TIMEOUT))?;
         if opening == Opening::PostgresRequest {
             tcp.write_all(SSL_REQUEST)?;
             let mut answer = [0];

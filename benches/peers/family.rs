@@ -23,7 +23,7 @@ const QUIET: Duration = Duration::from_millis(40);
 const CALM: Duration = Duration::from_secs(1);
 
 /// How long to wait for either.
-const PATIENCE: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A process and all that came from it.
 pub(crate) struct Family {
@@ -114,7 +114,7 @@ impl Family {
     /// # Errors
     /// It never becomes idle.
     pub(crate) fn settled_cpu(&self) -> Result<Duration> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut last = self.cpu()?;
         while Instant::now() < deadline {
             thread::sleep(QUIET);
@@ -151,7 +151,7 @@ impl Family {
     /// # Errors
     /// The process is gone.
     pub(crate) fn settled_memory(&self) -> Result<u64> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let mut last = self.memory()?;
         let mut since = Instant::now();
         while since.elapsed() < CALM && Instant::now() < deadline {

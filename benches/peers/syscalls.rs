@@ -29,7 +29,7 @@ const TRIPS: usize = 100;
 const MEGABYTES: usize = 20;
 
 /// How long strace may take to attach.
-const PATIENCE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls by name.
 type Counts = BTreeMap<String, f64>;
@@ -130,7 +130,7 @@ fn traced(running: &Running, work: impl FnOnce() -> Result<()>) -> Result<Counts
         command.args(["-p", &pid.to_string()]);
     }
     let mut strace = quiet(&mut command)?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !members.iter().all(|pid| is_traced(*pid)) {
         if strace.try_wait()?.is_some() || Instant::now() > deadline {
             bail!("strace cannot attach (is it installed, and allowed to?)");

@@ -31,7 +31,7 @@ const ORDERS: &str = "orders.demo.localhost";
 const BILLING: &str = "billing.demo.localhost";
 
 /// For the whole story: it takes a fraction of a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -60,7 +60,7 @@ fn run(once: bool) -> Result<()> {
         .build()?;
     let (mut gateway, databases) = runtime.block_on(start(&dir))?;
     let told = runtime.block_on(async {
-        timeout(PATIENCE, tell(&gateway, &databases))
+        timeout(TIMEOUT, tell(&gateway, &databases))
             .await
             .context("the demo takes too long")?
     });

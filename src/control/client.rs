@@ -185,7 +185,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(50);
 
     #[test]
-    fn a_gateway_that_is_stuck_is_given_up() {
+    fn a_gateway_that_is_stuck_ends_the_wait() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("control.sock");
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();

@@ -73,7 +73,7 @@ pub(super) async fn serve(listener: TcpListener, sources: Arc<Sources>, timeouts
                 tokio::spawn(async move {
                     tokio::select! {
                         () = converse(tcp, &sources, &progress) => {}
-                        () = progress.given_up(timeouts.stalled) => {}
+                        () = progress.stalled(timeouts.stalled) => {}
                         () = sleep(timeouts.connection) => {}
                     }
                 });

@@ -149,15 +149,15 @@ impl Progress {
         self.cut.notify_one();
     }
 
-    /// Waits until it was cut, or its answer has not moved for as long as `patience`.
-    pub(super) async fn given_up(&self, patience: Duration) {
+    /// Waits until it was cut, or its answer has not moved for `timeout`.
+    pub(super) async fn stalled(&self, timeout: Duration) {
         loop {
             let still = self.moved().elapsed();
             let answering = self.answering.load(std::sync::atomic::Ordering::Relaxed);
-            let left = match patience.checked_sub(still) {
+            let left = match timeout.checked_sub(still) {
                 None | Some(Duration::ZERO) if answering => return,
                 Some(left) if answering => left,
-                _ => patience,
+                _ => timeout,
             };
             tokio::select! {
                 () = self.cut.notified() => return,
@@ -257,7 +257,7 @@ mod tests {
             others.push(other);
         }
         // It would wait for an hour, were it not cut.
-        progress.given_up(Duration::from_secs(3600)).await;
+        progress.stalled(Duration::from_secs(3600)).await;
     }
 
     #[tokio::test]
@@ -268,12 +268,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_does_not_read_is_given_up_and_who_has_not_asked_is_not() {
-        let patience = Duration::from_millis(20);
+    async fn who_does_not_read_has_stalled_and_who_has_not_asked_has_not() {
+        let stalled = Duration::from_millis(20);
         let progress = Progress::new();
-        let waiting = tokio::time::timeout(patience * 3, progress.given_up(patience));
+        let waiting = tokio::time::timeout(stalled * 3, progress.stalled(stalled));
         assert!(waiting.await.is_err());
         let _taken = Pieces::new(Page::new(page()), &progress);
-        progress.given_up(patience).await;
+        progress.stalled(stalled).await;
     }
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{captures, command};
 
 /// How long a program may take that does what it should.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Kills what a failed test leaves behind.
 struct Running(Child);
@@ -45,7 +45,7 @@ impl Running {
         let input = self.0.stdin.as_ref().unwrap();
         let began = Instant::now();
         while rustix::io::ioctl_fionread(input).unwrap() > 0 {
-            assert!(began.elapsed() < PATIENCE, "it does not read");
+            assert!(began.elapsed() < TIMEOUT, "it does not read");
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -64,7 +64,7 @@ fn every_action(clients: &[Client], server: &Server, serial: &str, target: &Targ
 
         let wrong = Target {
             ca: Some(stranger.path().to_owned()),
-            patience: 2,
+            timeout: 2,
             ..target.clone()
         };
         assert_refused(client, &client.whoami(&wrong), UNKNOWN_ISSUER);

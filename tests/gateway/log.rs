@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::metrics::scan::scan;
 use crate::raw::{Hello, put, rest};
 use crate::streams::{Echo, Line, StopAtEnd, Trust};
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 /// A gateway with the database `a`, which echoes.
 struct Ground {
@@ -131,7 +131,7 @@ fn the_journal_gets_the_fields_of_each_session() {
     let folder = testbed::scratch();
     let path = folder.path().join("journal");
     let journal = UnixDatagram::bind(&path).expect("a socket");
-    journal.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    journal.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let ground = Ground::new(&format!(
         "access_to = \"journal\"\njournal_socket = \"{}\"",
         path.display()
@@ -176,7 +176,7 @@ fn the_journal_gets_the_fields_of_each_session() {
     drop(journal);
     fs::remove_file(&path).expect("the socket");
     let journal = UnixDatagram::bind(&path).expect("a socket");
-    journal.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    journal.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     ground.session();
     assert!(journal.recv(&mut [0; 1024]).expect("an entry") > 0);
 }

@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::certs::Ca;
 use crate::gateway::Gateway;
 use crate::streams::{Echo, Line, Trust};
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 /// The section for a test that does not care for the port.
 const METRICS: &str = "[metrics]\nbind = \"127.0.0.1:0\"\n";
@@ -37,7 +37,7 @@ fn address(gateway: &Gateway) -> SocketAddr {
 /// The answer to a request, from the status line on; its body begins behind the empty line.
 fn ask(to: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(to).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

@@ -22,7 +22,7 @@ pub(crate) use tls::{
 
 use crate::{
     certs::{Ca, Leaf},
-    testbed::PATIENCE,
+    testbed::TIMEOUT,
 };
 
 /// The code of an `SSLRequest`; its length word is 8.
@@ -125,7 +125,7 @@ impl Fake {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         // On Linux this bounds accept, too.
         SockRef::from(&listener)
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TIMEOUT))
             .expect("a timeout");
         Self(listener)
     }
@@ -143,7 +143,7 @@ impl Fake {
     pub(crate) fn accept(&self) -> TcpStream {
         let (stream, _) = self.0.accept().expect("a connection to the backend");
         stream
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TIMEOUT))
             .expect("a read timeout");
         stream.set_nodelay(true).expect("no delay");
         stream
@@ -157,7 +157,7 @@ impl Fake {
         let (stream, _) = accepted.ok()?;
         stream.set_nonblocking(false).expect("a socket option");
         stream
-            .set_read_timeout(Some(PATIENCE))
+            .set_read_timeout(Some(TIMEOUT))
             .expect("a read timeout");
         Some(stream)
     }
@@ -285,7 +285,7 @@ pub(crate) fn wait_read(stream: &TcpStream) {
         (Ok(near), Ok(far)) => (hex(near), hex(far)),
         _ => return,
     };
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     // Without a pause between two looks: some tests wait for each of a thousand bytes.
     while !is_read(&near, &far) {
         assert!(Instant::now() < deadline, "the other end does not read");

@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use crate::certs::{Ca, Leaf};
-use crate::testbed::PATIENCE;
+use crate::testbed::TIMEOUT;
 
 /// The longest message of a [`Line`], in bytes: it fits the buffers of the sockets on its way, so
 /// that a client which first writes and then reads never waits for itself.
@@ -149,7 +149,7 @@ impl Trust {
     ) -> io::Result<StreamOwned<ClientConnection, TcpStream>> {
         let tcp = TcpStream::connect(to)?;
         tcp.set_nodelay(true)?;
-        tcp.set_read_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(TIMEOUT))?;
         let name = ServerName::try_from(host.to_owned()).expect("a host name");
         let tls = ClientConnection::new(self.0.clone(), name).expect("a TLS client");
         Ok(StreamOwned::new(tls, tcp))

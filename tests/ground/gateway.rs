@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 /// What every configuration here begins with that has no such section; a test adds its databases
 /// and, if it wants others, its listeners.
@@ -379,7 +379,7 @@ impl Drop for Gateway {
 pub(crate) fn connect(port: u16) -> TcpStream {
     let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("a connection");
     stream
-        .set_read_timeout(Some(PATIENCE))
+        .set_read_timeout(Some(TIMEOUT))
         .expect("a read timeout");
     stream
 }

@@ -20,7 +20,7 @@ use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
 /// How long anything may take to come up or to answer: far above what a busy machine needs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -158,9 +158,9 @@ pub(crate) fn pid(child: &Child) -> Pid {
     Pid::from_child(child)
 }
 
-/// Waits until a condition holds; false after [`PATIENCE`].
+/// Waits until a condition holds; false after [`TIMEOUT`].
 pub(crate) fn until(mut condition: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
         if Instant::now() > deadline {
             return false;

@@ -106,7 +106,7 @@ impl Authority {
         Target {
             ca: Some(self.ca()),
             verify: true,
-            patience: 3,
+            timeout: 3,
             ..Target::unverified(host, server.port())
         }
     }

@@ -127,7 +127,7 @@ impl Heard {
 fn hear(arguments: &[&str], client: Client, target: impl FnOnce(u16) -> Target) -> (Heard, Answer) {
     let listen = Listen::once(arguments);
     let target = Target {
-        patience: 2,
+        timeout: 2,
         ..target(listen.port)
     };
     let answer = client.whoami(&target);

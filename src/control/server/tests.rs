@@ -18,7 +18,7 @@ use crate::route::{RuntimeChanges, Store};
 use crate::source::state_dir::StateDir;
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 const TWO: &str = "[database.a]\nbackends = [\"10.0.0.5:6379\"]\n\
     [database.b]\nbackends = [\"10.0.0.6:6379\"]\n";
@@ -98,7 +98,7 @@ async fn call(
     let request = format!("{{\"v\":1,\"id\":{id},\"cmd\":\"{cmd}\"}}\n");
     writer.write_all(request.as_bytes()).await.unwrap();
     loop {
-        let line = timeout(PATIENCE, lines.next_line()).await.unwrap().unwrap();
+        let line = timeout(TIMEOUT, lines.next_line()).await.unwrap().unwrap();
         let answer: Value = serde_json::from_str(&line.expect("an answer")).unwrap();
         if answer["id"] == json!(id) && answer.get("ok").is_some() {
             return answer;
@@ -123,7 +123,7 @@ async fn a_caller_that_reads_no_answers_is_hung_up_on() {
         let list = b"{\"v\":1,\"id\":1,\"cmd\":\"list\"}\n";
         while caller.write_all(list).await.is_ok() {}
     };
-    timeout(PATIENCE, hung_up)
+    timeout(TIMEOUT, hung_up)
         .await
         .expect("the other end closes");
     let text = log.text();
@@ -164,5 +164,5 @@ async fn all_watches_together_are_bounded_in_rows() {
             }
         }
     };
-    timeout(PATIENCE, again).await.expect("room for another");
+    timeout(TIMEOUT, again).await.expect("room for another");
 }

@@ -18,7 +18,7 @@ use crate::reload;
 use crate::route::{RuntimeChanges, Store};
 
 /// Far longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// So many that a page of metrics is larger than what sockets hold.
 const DATABASES: usize = 3_000;
@@ -76,8 +76,8 @@ async fn a_scraper_that_does_not_read_is_cut() {
             yield_now().await;
         }
     };
-    timeout(PATIENCE, cut).await.expect("it is cut");
-    let _ = timeout(PATIENCE, scraper.read_to_end(&mut answer))
+    timeout(TIMEOUT, cut).await.expect("it is cut");
+    let _ = timeout(TIMEOUT, scraper.read_to_end(&mut answer))
         .await
         .unwrap();
     let text = String::from_utf8_lossy(&answer);
@@ -96,6 +96,6 @@ async fn a_client_that_asks_for_nothing_is_cut() {
         ..Timeouts::default()
     })
     .await;
-    let read = timeout(PATIENCE, client.read_to_end(&mut Vec::new())).await;
+    let read = timeout(TIMEOUT, client.read_to_end(&mut Vec::new())).await;
     assert_eq!(read.expect("it is cut").unwrap(), 0);
 }

@@ -42,7 +42,7 @@ type target struct {
 	ClientKey      *string `json:"client_key"`
 	Sni            bool    `json:"sni"`
 	Mib            int     `json:"mib"`
-	Patience       int     `json:"patience"`
+	Timeout        int     `json:"timeout"`
 }
 
 type answer map[string]any
@@ -193,8 +193,8 @@ func sleepCancel(ctx context.Context, t target) (answer, error) {
 			return nil, errors.New("after 20 s still not: sleeping")
 		}
 	}
-	patience := time.Duration(t.Patience) * time.Second
-	limited, stop := context.WithTimeout(ctx, patience)
+	timeout := time.Duration(t.Timeout) * time.Second
+	limited, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
 	result := answer{"cancelled": false, "transport": "as the session"}
 	if err := sleeper.PgConn().CancelRequest(limited); err != nil {

@@ -174,7 +174,7 @@ final class Pgjdbc {
     answer.addProperty("transport", "plaintext");
     sleeping.cancel();
     try {
-      SQLException error = ended.get(target.get("patience").getAsInt(), TimeUnit.SECONDS);
+      SQLException error = ended.get(target.get("timeout").getAsInt(), TimeUnit.SECONDS);
       answer.addProperty("cancelled", error != null && "57014".equals(error.getSQLState()));
       answer.addProperty("detail", String.valueOf(error));
     } catch (TimeoutException late) {

@@ -10,7 +10,7 @@ const connect = (target) =>
     tlsCAFile: target.ca ?? undefined,
     tlsAllowInvalidCertificates: !target.verify,
     directConnection: true,
-    serverSelectionTimeoutMS: target.patience * 1000,
+    serverSelectionTimeoutMS: target.timeout * 1000,
   }).connect()
 
 const identity = async (client) => {

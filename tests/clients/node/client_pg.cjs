@@ -79,7 +79,7 @@ const sleepCancel = async (target) => {
   // A gateway may well close this connection hard: that is no answer to the question.
   canceller.connection.on('error', (error) => console.error('cancel:', error.message))
   canceller.cancel(sleeper, sleeper.sleeping)
-  const late = new Promise((resolve) => setTimeout(resolve, target.patience * 1000, null))
+  const late = new Promise((resolve) => setTimeout(resolve, target.timeout * 1000, null))
   const error = await Promise.race([ended, late])
   return { cancelled: error?.code === '57014', transport: 'plaintext', detail: error?.message }
 }

@@ -77,7 +77,7 @@ async def sleep_cancel(target):
     task.cancel()
     try:
         # The task ends at once; only the server knows whether its query did.
-        await until_sleeping(0, target["patience"])
+        await until_sleeping(0, target["timeout"])
     except TimeoutError:
         return {"cancelled": False, "transport": "as the session"}
     return {"cancelled": True, "transport": "as the session"}

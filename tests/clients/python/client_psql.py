@@ -102,7 +102,7 @@ def sleep_cancel(target):
     until(lambda: finish(start(target), f"{SLEEPING}{pid};\n") == ["1"], 20, "sleeping")
     sleeper.send_signal(signal.SIGINT)  # what Ctrl-C does
     try:
-        _, errors = sleeper.communicate(timeout=target["patience"])
+        _, errors = sleeper.communicate(timeout=target["timeout"])
     except subprocess.TimeoutExpired:
         sleeper.kill()
         return {"cancelled": False}

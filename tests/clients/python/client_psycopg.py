@@ -77,8 +77,8 @@ def sleep_cancel(target):
     if target["legacy_cancel"]:
         sleeper.cancel()
     else:
-        sleeper.cancel_safe(timeout=target["patience"])
-    thread.join(target["patience"])
+        sleeper.cancel_safe(timeout=target["timeout"])
+    thread.join(target["timeout"])
     cancelled = bool(error) and isinstance(error[0], psycopg.errors.QueryCanceled)
     transport = "plaintext" if target["legacy_cancel"] else "as the session"
     return {"cancelled": cancelled, "transport": transport, "detail": str(error[0]) if error else None}

@@ -16,7 +16,7 @@ def connect(target):
         target["host"],
         target["port"],
         directConnection=True,
-        serverSelectionTimeoutMS=target["patience"] * 1000,
+        serverSelectionTimeoutMS=target["timeout"] * 1000,
         **tls,
     )
 

@@ -13,7 +13,7 @@ use crate::certs::Ca;
 use crate::clients::{Client, Target};
 use crate::gateway::{self, Gateway};
 use crate::servers::Postgres;
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 /// Changes of each caller, where two call at the same time.
 const EACH: u64 = 50;
@@ -172,7 +172,7 @@ fn the_command_line_follows_events() {
     }
     let from = first["revision"].as_u64().expect("a revision");
     for wanted in from + 1..=revision(&gateway) {
-        let line = follower.recv_timeout(PATIENCE).expect("a line");
+        let line = follower.recv_timeout(TIMEOUT).expect("a line");
         let event = event(&line);
         assert_eq!(event["event"], "exposed", "{event}");
         assert_eq!(event["revision"], wanted, "{event}");

@@ -11,7 +11,7 @@ use super::{METRICS, Scrape};
 use crate::certs::Ca;
 use crate::gateway::Gateway;
 use crate::streams::Trust;
-use crate::testbed::PATIENCE;
+use crate::testbed::TIMEOUT;
 
 const NAMES: usize = 100_000;
 
@@ -56,7 +56,7 @@ pub(crate) fn scan(gateway: &Gateway, from: usize, to: usize) {
                     let digits = format!("{number:010}");
                     hello[at..at + digits.len()].copy_from_slice(digits.as_bytes());
                     let mut stream = TcpStream::connect(addr).expect("a connection");
-                    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+                    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
                     stream.write_all(&hello).expect("a hello");
                     let mut answer = Vec::new();
                     stream.read_to_end(&mut answer).expect("an alert");

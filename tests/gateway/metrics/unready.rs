@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use super::{METRICS, address, get};
 use crate::gateway::Gateway;
 use crate::raw::is_accepted;
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 const DESCRIPTORS: usize = 64;
 const WORDS: &str = "cannot accept clients";
@@ -17,7 +17,7 @@ fn asked_without_descriptors(gateway: &Gateway) -> String {
     let clients_to = gateway.addr("main");
     // Whoever asks needs a descriptor, so the connection is there before.
     let mut late = TcpStream::connect(address(gateway)).expect("a connection");
-    late.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    late.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     assert!(testbed::until(|| is_accepted(&late)));
     let (before, mut idle) = (told(), Vec::new());
     while told() == before {
@@ -31,7 +31,7 @@ fn asked_without_descriptors(gateway: &Gateway) -> String {
         idle.push(client);
     }
     let mut answer = String::new();
-    // Too late for the gateway's patience with who asks, on a machine that stood still: no answer.
+    // The gateway's timeout for a request may have passed on a machine that was stalled: no answer.
     let _ = late.write_all(b"GET /readyz HTTP/1.1\r\nHost: gate\r\n\r\n");
     let _ = late.read_to_string(&mut answer);
     answer

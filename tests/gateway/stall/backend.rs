@@ -158,7 +158,7 @@ fn asks(name: &str) -> bool {
 }
 
 /// A client of one of the databases, as far as it comes without a backend.
-enum Patient {
+enum WaitingClient {
     Passthrough(TcpStream),
     Inside(Box<TlsClient>),
 }
@@ -177,7 +177,7 @@ fn inside(stage: &Stage, name: &str) -> TlsClient {
     client
 }
 
-impl Patient {
+impl WaitingClient {
     #[track_caller]
     fn new(stage: &Stage, name: &str) -> Self {
         if !["pg1", "redis1"].contains(&name) {
@@ -230,7 +230,7 @@ fn a_backend_that_fails_is_told_to_the_client() {
             let what = format!("{name}, {fault:?}");
             let faulty = Faulty::new(fault);
             let stage = Stage::start(SHORT_CONNECT, &[faulty.addr]);
-            let client = Patient::new(&stage, name);
+            let client = WaitingClient::new(&stage, name);
             let held = faulty.play(asks(name));
             client.assert_told(name, reason, &what);
             drop(held);
@@ -244,7 +244,7 @@ fn a_backend_that_does_not_answer_a_hello_is_told_to_the_client() {
     for name in ["pg1", "redis1"] {
         let fake = Fake::start();
         let stage = Stage::start(SHORT_HANDSHAKE, &[fake.addr()]);
-        let client = Patient::new(&stage, name);
+        let client = WaitingClient::new(&stage, name);
         let mut backend = if asks(name) {
             fake.accept_ssl_request()
         } else {
@@ -279,7 +279,7 @@ fn the_next_backend_is_taken_when_one_fails() {
             let what = format!("{name}, {fault:?}");
             let (faulty, good) = (Faulty::new(fault), Fake::start());
             let stage = Stage::start(SHORT_CONNECT, &[faulty.addr, good.addr()]);
-            let mut client = Patient::new(&stage, name);
+            let mut client = WaitingClient::new(&stage, name);
             let held = faulty.play(asks(name));
             let mut backend: Box<dyn End> = match *name {
                 "pg1" => Box::new(good.accept_ssl_request()),
@@ -320,7 +320,7 @@ fn when_all_backends_fail_the_client_is_told_about_the_last() {
             let what = format!("{name}, {first:?}, {second:?}");
             let (first, second) = (Faulty::new(first), Faulty::new(second));
             let stage = Stage::start(SHORT_CONNECT, &[first.addr, second.addr]);
-            let client = Patient::new(&stage, name);
+            let client = WaitingClient::new(&stage, name);
             let held = (first.play(true), second.play(true));
             client.assert_told(name, reason, &what);
             drop(held);
@@ -341,9 +341,9 @@ fn what_a_backend_says_before_tls_is_told() {
     for name in ["pg1", "pg3"] {
         let faulty = Faulty::new(Fault::Says(SAID));
         let stage = Stage::start(SHORT_CONNECT, &[faulty.addr]);
-        let client = Patient::new(&stage, name);
+        let client = WaitingClient::new(&stage, name);
         let _held = faulty.play(true);
-        if let Patient::Inside(mut tls) = client {
+        if let WaitingClient::Inside(mut tls) = client {
             let words = rest(&mut tls).escape_ascii().to_string();
             let said = r"It said, before TLS: could not fork new process: ";
             assert!(words.contains(said), "{words}");

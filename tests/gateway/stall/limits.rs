@@ -13,7 +13,7 @@ use crate::raw::{
     Fake, Hello, Pki, first_flight, is_accepted, plain_startup, put, request_tls, rest,
     ssl_request, take, tls_client, wait_read,
 };
-use crate::testbed::{self, PATIENCE};
+use crate::testbed::{self, TIMEOUT};
 
 /// What a TLS client reads that is turned away: the alert `internal_error`.
 const INTERNAL_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x50";
@@ -33,7 +33,7 @@ fn connect_from(from: Ipv4Addr, to: SocketAddr) -> TcpStream {
     let from = SocketAddr::from((from, 0));
     socket.bind(&from.into()).expect("an address of loopback");
     socket.connect(&to.into()).expect("a connection");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     socket.into()
 }
 
@@ -474,7 +474,7 @@ fn clients_that_take_all_descriptors_leave_some_to_whoever_looks() {
     }
     assert!(gateway.ctl_ok(&["status"]).contains("sessions"));
     let mut scrape = TcpStream::connect(metrics).expect("a connection");
-    scrape.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    scrape.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     put(&mut scrape, b"GET /healthz HTTP/1.1\r\nHost: gate\r\n\r\n");
     assert!(rest(&mut scrape).starts_with(b"HTTP/1.1 200"));
     drop(clients);

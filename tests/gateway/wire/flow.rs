@@ -11,7 +11,7 @@ use super::MODES;
 use crate::certs::Leaf;
 use crate::gateway::Gateway;
 use crate::raw::{End, Fake, Hello, Pki, pattern, put, rest, take, tls_client, tls_server};
-use crate::testbed::PATIENCE;
+use crate::testbed::TIMEOUT;
 
 const HOST: &str = "pg1.example.test";
 
@@ -76,7 +76,7 @@ fn connect(gateway: &Gateway, received: Option<usize>) -> TcpStream {
     socket
         .connect(&gateway.addr("main").into())
         .expect("a connection");
-    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     socket.into()
 }
 

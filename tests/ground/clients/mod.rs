@@ -115,7 +115,7 @@ impl Client {
         self.spawn(action, target).finish()
     }
 
-    /// Starts an action; the client is killed when it takes longer than [`testbed::PATIENCE`].
+    /// Starts an action; the client is killed when it takes longer than [`testbed::TIMEOUT`].
     pub(crate) fn spawn(self, action: Action, target: &Target) -> Running {
         let name = match action {
             Action::Whoami => "whoami",
@@ -148,7 +148,7 @@ impl Client {
     fn start(self, argument: &Value) -> Running {
         // `timeout` leads a process group, so that what the program starts ends with it.
         let mut command = testbed::mortal("KILL", "timeout");
-        command.args(["--signal=KILL", &testbed::PATIENCE.as_secs().to_string()]);
+        command.args(["--signal=KILL", &testbed::TIMEOUT.as_secs().to_string()]);
         command.args(["setpriv", "--pdeathsig", "KILL"]);
         self.program(&mut command);
         command.arg(argument.to_string());
@@ -290,7 +290,7 @@ impl Running {
             _ => format!(
                 "{:?} gave no answer within {:?}: {status}",
                 self.client,
-                testbed::PATIENCE
+                testbed::TIMEOUT
             ),
         };
         let who = json["who"].as_str().map(str::to_owned);

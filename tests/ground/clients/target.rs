@@ -35,7 +35,7 @@ pub(crate) struct Target {
     /// Amount of data that `pump` sends, and receives again, in MiB.
     pub(crate) mib: u32,
     /// How long to wait for a cancel to take effect, and a `MongoDB` driver for a server, in seconds.
-    pub(crate) patience: u32,
+    pub(crate) timeout: u32,
 }
 
 impl Target {
@@ -67,7 +67,7 @@ impl Target {
             client_key: None,
             legacy_cancel: false,
             mib: 8,
-            patience: 10,
+            timeout: 10,
         }
     }
 

@@ -82,7 +82,7 @@ fn address(port: u16) -> String {
 fn pings(port: u16) -> Result<(), String> {
     let ask = || {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_read_timeout(Some(testbed::PATIENCE))?;
+        stream.set_read_timeout(Some(testbed::TIMEOUT))?;
         write!(stream, "GET /misc/ping?key={KEY} HTTP/1.0\r\n\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).map(|_| answer)

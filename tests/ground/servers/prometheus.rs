@@ -61,7 +61,7 @@ fn ready(port: u16) -> Result<(), String> {
 /// What a server on 127.0.0.1 answers, from the status line on.
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    stream.set_read_timeout(Some(testbed::PATIENCE))?;
+    stream.set_read_timeout(Some(testbed::TIMEOUT))?;
     // Version 1.0, so that the answer comes in one piece.
     write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut answer = String::new();

@@ -18,7 +18,7 @@ use rustls::{
 };
 use socket2::{Domain, Socket, Type};
 
-use crate::{certs::Leaf, testbed::PATIENCE};
+use crate::{certs::Leaf, testbed::TIMEOUT};
 
 /// Serves each connection by this, and gives the port.
 pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 {
@@ -26,7 +26,7 @@ pub(crate) fn server(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> u16 
     let port = listener.local_addr().expect("its own address").port();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let _ = stream.set_read_timeout(Some(PATIENCE));
+            let _ = stream.set_read_timeout(Some(TIMEOUT));
             let serve = serve.clone();
             thread::spawn(move || serve(stream));
         }
@@ -85,7 +85,7 @@ pub(crate) fn cut_after(port: u16, bytes: u64) -> u16 {
         let Ok(behind) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else {
             return;
         };
-        let _ = behind.set_read_timeout(Some(PATIENCE));
+        let _ = behind.set_read_timeout(Some(TIMEOUT));
         thread::scope(|scope| {
             scope.spawn(|| io::copy(&mut &client, &mut &behind));
             let _ = io::copy(&mut (&behind).take(bytes), &mut &client);

@@ -33,7 +33,7 @@ fn refused(client: Client, target: impl Fn(u16) -> Target, greeting: &[u8]) -> V
         }
     });
     let target = Target {
-        patience: 2,
+        timeout: 2,
         ..target(port)
     };
     let answer = client.whoami(&target);

@@ -10,7 +10,7 @@ use crate::{
     certs::Ca,
     clients::{Action, Client, Target},
     servers::{HaProxy, MariaDb, Nginx, OpensslServer, Postgres, Redis, Server},
-    testbed::{PATIENCE, own_address},
+    testbed::{TIMEOUT, own_address},
 };
 
 const NAME: &str = "mysql1.example.test";
@@ -241,7 +241,7 @@ fn redis_protects_itself_from_strangers() {
         .arguments(&["--bind", "0.0.0.0"])
         .run();
     let mut stream = TcpStream::connect((own_address(), server.port())).expect("a connection");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    stream.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
     let mut said = String::new();
     stream.read_to_string(&mut said).expect("its refusal");
     assert_says(&said, "-DENIED Redis is running in protected mode");
