@@ -1,4 +1,4 @@
-//! How fast captures are read, and how much memory that takes: `cargo bench --bench capture`.
+//! Speed and memory of reading captures: `cargo bench --bench capture`.
 //!
 //! Captures of about a gigabyte are written to the directory for temporary files, read back from
 //! the page cache by one thread, and removed. The conversations in them are recorded ones with

@@ -1,4 +1,4 @@
-//! What `top` costs with 10,000 sessions: the gateway's side and its own, in processor time a
+//! Cost of `top` with 10,000 sessions: the gateway's side and its own, in processor time a
 //! refresh.
 //!
 //! ```text
@@ -76,7 +76,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Databases that the sessions are spread over.
 const DATABASES: usize = 50;
 
-/// What a side may need of a core.
+/// Share of a core that a side may use.
 const LIMIT: f64 = 0.05;
 
 fn main() -> ExitCode {
@@ -150,7 +150,7 @@ impl Thread {
         Self(Path::new("/proc").join(place).join("schedstat"))
     }
 
-    /// How long it has run so far, as the kernel has counted.
+    /// Processor time so far, as the kernel has counted.
     fn time(&self) -> Duration {
         let text = fs::read_to_string(&self.0).expect("the kernel's count");
         let nanos = text.split(' ').next().and_then(|n| n.parse().ok());

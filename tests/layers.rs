@@ -344,7 +344,7 @@ fn what_must_be_absent_is() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Whether a module is this one, or below it.
+/// Returns whether a module is this one, or below it.
 fn is_in(name: &Name, module: &str) -> bool {
     format!("{}/", name.join("/")).starts_with(&format!("{module}/"))
 }

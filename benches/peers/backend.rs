@@ -71,7 +71,7 @@ impl Drop for Backend {
     }
 }
 
-/// What the process does: tells its address, then serves until it is killed.
+/// Prints its address, then serves until it is killed.
 ///
 /// # Errors
 /// It cannot start.

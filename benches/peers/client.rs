@@ -18,7 +18,7 @@ use crate::backend::{CHUNK, COMMAND, WELCOME};
 /// Bytes of a message that goes there and back.
 pub(crate) const MESSAGE: usize = 64;
 
-/// How long a peer may be silent.
+/// Most silence of a peer.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An SSLRequest. Source: PostgreSQL documentation, "Message Formats".
@@ -27,7 +27,7 @@ const SSL_REQUEST: &[u8] = b"\0\0\0\x08\x04\xd2\x16\x2f";
 /// A StartupMessage of user `bench`.
 const STARTUP: &[u8] = b"\0\0\0\x14\0\x03\0\0user\0bench\0\0";
 
-/// How a client begins.
+/// The first bytes of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opening {
     /// TLS, then the backend's commands.
@@ -38,7 +38,7 @@ pub(crate) enum Opening {
     PostgresRequest,
 }
 
-/// What all clients have in common.
+/// Settings that all clients share.
 #[derive(Clone)]
 pub(crate) struct Client {
     plain: Arc<ClientConfig>,
@@ -130,7 +130,7 @@ impl Connection {
     /// From here on the backend sends everything back; the first message has been there already.
     ///
     /// # Errors
-    /// What came back is not what was sent.
+    /// The answer is not what was sent.
     pub(crate) fn start_echo(&mut self) -> Result<()> {
         let mut first = command(b'E', 0).to_vec();
         first.extend([b'm'; MESSAGE]);
@@ -141,7 +141,7 @@ impl Connection {
     /// One message there and back.
     ///
     /// # Errors
-    /// What came back is not what was sent.
+    /// The answer is not what was sent.
     pub(crate) fn round_trip(&mut self, number: u64) -> Result<()> {
         let mut message = [b'm'; MESSAGE];
         message[..8].copy_from_slice(&number.to_be_bytes());

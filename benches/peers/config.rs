@@ -15,7 +15,7 @@ use crate::load::host;
 /// Sessions that each program has room for.
 pub(crate) const SESSIONS: usize = 4096;
 
-/// Where the client's TLS ends.
+/// The place where the client's TLS ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// At the backend.
@@ -36,14 +36,14 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What a program is to do.
+/// The work of a program.
 #[derive(Clone, Copy)]
 pub(crate) struct Setup {
     pub(crate) mode: Mode,
-    /// Whether the databases are Postgres; only dbgate can tell.
+    /// The databases are Postgres; only dbgate can tell.
     pub(crate) postgres: bool,
     pub(crate) databases: usize,
-    /// Whether `ctl` made them before the start, and not the configuration; only dbgate has both.
+    /// Made by `ctl` before the start, and not by the configuration; only dbgate has both.
     pub(crate) by_ctl: bool,
     pub(crate) workers: usize,
     pub(crate) backend: SocketAddr,
@@ -75,7 +75,7 @@ pub(crate) fn dbgate(setup: &Setup, listen: SocketAddr) -> String {
     text
 }
 
-/// What a gateway keeps of databases that `ctl` has made.
+/// The state directory of a gateway with databases that `ctl` has made.
 pub(crate) fn dbgate_exposures(setup: &Setup) -> Value {
     let Setup { mode, backend, .. } = setup;
     let spec =
@@ -134,7 +134,7 @@ pub(crate) fn nginx(setup: &Setup, listen: SocketAddr, folder: &str) -> String {
     )
 }
 
-/// What `nginx.conf` includes.
+/// The file that `nginx.conf` includes.
 pub(crate) fn nginx_map(setup: &Setup) -> String {
     lines(setup, |text, host| {
         writeln!(text, "{host} {};", setup.backend)
@@ -183,7 +183,7 @@ pub(crate) fn haproxy(setup: &Setup, tuned: bool, listen: SocketAddr, folder: &s
     )
 }
 
-/// What `haproxy.cfg` reads names from.
+/// The map from which `haproxy.cfg` reads names.
 pub(crate) fn haproxy_map(setup: &Setup) -> String {
     lines(setup, |text, host| writeln!(text, "{host} databases"))
 }

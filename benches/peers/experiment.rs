@@ -33,10 +33,10 @@ pub(crate) const FEW: usize = 10;
 /// Databases where it does.
 pub(crate) const MANY: usize = 100_000;
 
-/// What came out, by the name of the measure.
+/// Results by the name of the measure.
 pub(crate) type Sample = BTreeMap<&'static str, f64>;
 
-/// What all experiments share.
+/// The setting that all experiments share.
 pub(crate) struct Ground {
     pub(crate) certs: Certs,
     pub(crate) client: Client,
@@ -117,7 +117,7 @@ impl Experiment {
         groups
     }
 
-    /// Whether a program can do it at all.
+    /// Returns whether a program can do it at all.
     pub(crate) fn suits(self, peer: &Peer) -> bool {
         match self.work {
             Work::Logins(_) | Work::Expose(_) => peer.kind == Kind::Dbgate,
@@ -264,7 +264,7 @@ fn databases(running: &Running, target: &Target) -> Result<Sample> {
     Ok(sample)
 }
 
-/// What a program uses of the processors for some work, all of it.
+/// Processor time of a program for some work, all of it.
 fn cost(running: &Running, work: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let begun = running.family.settled_cpu()?;
     work()?;

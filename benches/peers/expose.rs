@@ -1,4 +1,4 @@
-//! What exposing one database costs a gateway that has many: how long the answer takes, and how
+//! Exposing one database of a gateway that has many: the time to the answer, and how
 //! long running sessions are held up meanwhile.
 
 use std::net::SocketAddr;
@@ -18,16 +18,16 @@ use crate::peer::Running;
 /// From when to when.
 type Window = (Instant, Instant);
 
-/// How many are exposed, one after the other.
+/// Databases that are exposed, one after the other.
 const EXPOSES: usize = 30;
 
 /// From an answer to the next one.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// How long after its answer a change can still be felt: what it replaced is given back then.
+/// Time after its answer in which a change can still be felt: what it replaced is freed then.
 const AFTERMATH: Duration = Duration::from_millis(30);
 
-/// What each session waits before its next message: the machine must have time left, or the longest
+/// Pause of each session before its next message: the machine must have time left, or the longest
 /// wait tells only of its scheduler.
 const THINK: Duration = Duration::from_micros(500);
 
@@ -95,7 +95,7 @@ pub(crate) fn sample(running: &Running, target: &Target, backend: SocketAddr) ->
     ]))
 }
 
-/// When each began and was answered.
+/// The times at which each began and was answered.
 fn expose(control: &mut Client, backend: SocketAddr) -> Result<Vec<Window>> {
     let mut windows = Vec::new();
     // Warm, like everything here.

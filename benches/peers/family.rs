@@ -1,4 +1,4 @@
-//! What a process and its children cost, by the kernel's own accounting: time on a processor in
+//! Cost of a process and its children, by the kernel's own accounting: time on a processor in
 //! nanoseconds, memory, descriptors.
 //!
 //! Not here: memory of the kernel (socket buffers, pipes), which no process is charged for; an open
@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// What an idle gateway may use in [`QUIET`] and still count as idle.
+/// Processor time of an idle gateway in [`QUIET`], at most.
 const IDLE: Duration = Duration::from_micros(100);
 
-/// How long a gateway has to be idle before its work counts as done.
+/// Idle time after which a gateway's work counts as done.
 const QUIET: Duration = Duration::from_millis(40);
 
-/// How long memory has to stay the same before it counts as settled.
+/// Time without a change after which memory counts as settled.
 const CALM: Duration = Duration::from_secs(1);
 
-/// How long to wait for either.
+/// Most time to wait for either.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// A process and all that came from it.
@@ -53,7 +53,7 @@ impl Family {
         members
     }
 
-    /// How long each thread that lives has run so far, by its number.
+    /// Processor time of each live thread so far, by its number.
     ///
     /// # Errors
     /// The process is gone, or the kernel does not count.
@@ -70,7 +70,7 @@ impl Family {
         Ok(threads)
     }
 
-    /// How long all of them have run so far.
+    /// Processor time of all of them so far.
     ///
     /// # Errors
     /// As [`Family::threads`].
@@ -78,7 +78,7 @@ impl Family {
         Ok(self.threads()?.values().sum())
     }
 
-    /// How often all threads that live have gone to sleep so far.
+    /// Times that live threads have gone to sleep so far.
     ///
     /// # Errors
     /// As [`Family::threads`].

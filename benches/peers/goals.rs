@@ -7,7 +7,7 @@ use crate::config::Mode;
 use crate::experiment::{Experiment, FEW, MANY, Work};
 use crate::load::Direction;
 
-/// What a figure is held against.
+/// The reference of a figure.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Goal {
     /// At most so many times the best other program's.
@@ -53,7 +53,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// What is told of TLS on both sides.
+/// Rows of TLS on both sides.
 fn of_reencrypt() -> Vec<Row> {
     let mode = Mode::Reencrypt;
     let (down, up) = (Work::Bulk(Direction::Down), Work::Bulk(Direction::Up));
@@ -63,7 +63,7 @@ fn of_reencrypt() -> Vec<Row> {
     }
 }
 
-/// What is told of each TLS mode, with the goals of a connection, a GB, a round trip, and an idle
+/// Rows of each TLS mode, with the goals of a connection, a GB, a round trip, and an idle
 /// session.
 fn of_mode(mode: Mode, visit: f64, bulk: f64, trip: f64, (idle, kib): (f64, f64)) -> Vec<Row> {
     let direct = Work::Logins(Opening::PostgresDirect);
@@ -90,7 +90,7 @@ fn of_mode(mode: Mode, visit: f64, bulk: f64, trip: f64, (idle, kib): (f64, f64)
     rows
 }
 
-/// What is told of many databases.
+/// Rows of many databases.
 fn of_many() -> Vec<Row> {
     let mode = Mode::Passthrough;
     let (few, many) = (Work::Databases(FEW), Work::Databases(MANY));

@@ -1,4 +1,4 @@
-//! What is done to a gateway while it is measured: eight connections at a time, a thread each.
+//! The load on a gateway while it is measured: eight connections at a time, a thread each.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::client::{Client, Connection, Opening};
 /// Connections at a time.
 pub(crate) const CONNECTIONS: usize = 8;
 
-/// Which way bytes flow.
+/// The direction in which bytes flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
     /// To the client.
@@ -28,9 +28,9 @@ pub(crate) enum Direction {
 pub(crate) struct Target {
     pub(crate) client: Client,
     pub(crate) addr: SocketAddr,
-    /// How many databases it has; clients come for all of them.
+    /// Databases that it has; clients connect to all of them.
     pub(crate) databases: usize,
-    /// How many threads or processes it serves them with.
+    /// Threads or processes that serve them.
     pub(crate) workers: usize,
     pub(crate) opening: Opening,
 }

@@ -1,4 +1,4 @@
-//! Where and when the figures were taken.
+//! The machine and the time of the figures.
 
 use std::fmt;
 use std::fs;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-/// What figures depend on besides the programs.
+/// Conditions on which figures depend besides the programs.
 pub(crate) struct Machine {
     processor: String,
     pub(crate) cores: usize,

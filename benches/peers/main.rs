@@ -40,7 +40,7 @@ use results::{Record, Results};
 /// Measures dbgate beside nginx, HAProxy and Traefik.
 #[derive(Parser)]
 struct Args {
-    /// How often each row is measured with each program
+    /// Rounds: each measures every row with every program once
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Only rows whose name contains one of these words, such as passthrough/ or trips; --list shows the names

@@ -16,10 +16,10 @@ use crate::certs::Certs;
 use crate::config::{self, Setup};
 use crate::family::Family;
 
-/// How long a program may take to start.
+/// Most time for a program to start.
 const START: Duration = Duration::from_secs(60);
 
-/// How long a program may take to end before it is killed.
+/// Most time for a program to end before it is killed.
 const END: Duration = Duration::from_secs(3);
 
 /// Between two looks at a program that starts or ends.
@@ -43,7 +43,7 @@ pub(crate) struct Peer {
     pub(crate) program: PathBuf,
     /// Another system's root, where the program is started by chroot.
     pub(crate) root: Option<PathBuf>,
-    /// What it says about itself.
+    /// Its version, as it prints it.
     pub(crate) version: String,
     /// Set up for bulk, beyond what is equal.
     pub(crate) tuned: bool,
@@ -64,7 +64,7 @@ impl Peer {
     /// A program, if it is there and runs.
     ///
     /// # Errors
-    /// Why it cannot take part.
+    /// The reason why it cannot take part.
     pub(crate) fn find(kind: Kind, program: &Path, root: Option<&Path>) -> Result<Self> {
         let mut peer = Self {
             name: String::new(),

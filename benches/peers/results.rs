@@ -20,14 +20,14 @@ pub(crate) struct Results(pub(crate) Vec<Record>);
 /// A ratio of medians, and the least and the greatest of the rounds' own ratios.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ratio {
-    /// What it is held against: another program, or another row of the same.
+    /// Its reference: another program, or another row of the same.
     pub(crate) against: String,
     pub(crate) value: f64,
     pub(crate) least: f64,
     pub(crate) most: f64,
 }
 
-/// How a row turned out for one dbgate.
+/// The outcome of a row for one dbgate.
 pub(crate) struct Verdict {
     pub(crate) ratio: Option<Ratio>,
     /// In words.
@@ -79,7 +79,7 @@ impl Results {
         })
     }
 
-    /// How a row turned out for `gateway`, among these others.
+    /// The outcome of a row for `gateway`, among these others.
     pub(crate) fn judge(&self, row: &Row, gateway: &str, others: &[String]) -> Verdict {
         let Row {
             experiment,

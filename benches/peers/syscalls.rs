@@ -28,7 +28,7 @@ const TRIPS: usize = 100;
 /// MB that are counted, over each connection.
 const MEGABYTES: usize = 20;
 
-/// How long strace may take to attach.
+/// Most time for strace to attach.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Calls by name.
@@ -71,7 +71,7 @@ fn join(cells: impl Iterator<Item = String>) -> String {
     cells.collect::<Vec<_>>().join(" | ")
 }
 
-/// What is counted of some work, and how many of it there are.
+/// System calls of some work, and the number of its units.
 fn unit(work: Work) -> Option<(&'static str, usize)> {
     match work {
         Work::Visits | Work::Logins(_) => Some(("connection", VISITS)),
@@ -160,7 +160,7 @@ fn line(text: &str) -> Option<(String, f64)> {
     (name != "total").then(|| (name.to_owned(), calls))
 }
 
-/// Whether all its threads are.
+/// Returns whether all its threads are.
 fn is_traced(pid: u32) -> bool {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return false;

@@ -29,7 +29,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::certificate::Certificate;
 
-/// What a client sends that wants TLS, or GSSAPI encryption: a length of 8 and a number.
+/// A client's request for TLS, or for GSSAPI encryption: a length of 8 and a number.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
 const GSSENC_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x30];
 
@@ -38,11 +38,11 @@ const TLS_HANDSHAKE: u8 = 0x16;
 
 /// A database that runs until its tokio runtime ends.
 pub(crate) struct Database {
-    /// What it says when asked `show cluster_name`.
+    /// Its answer to `show cluster_name`.
     pub(crate) name: &'static str,
-    /// Where it listens.
+    /// Its address.
     pub(crate) addr: SocketAddr,
-    /// What it shows to those who connect with TLS.
+    /// Its certificate for those who connect with TLS.
     pub(crate) certificate: CertificateDer<'static>,
 }
 
@@ -120,13 +120,13 @@ async fn converse(
     Ok(())
 }
 
-/// What knows the answers.
+/// The database that knows the answers.
 #[derive(Clone, Copy)]
 struct Engine {
     name: &'static str,
 }
 
-/// What a query comes to.
+/// The outcome of a query.
 enum Answer {
     /// One row of one column.
     Text(&'static str, String),

@@ -24,13 +24,13 @@ const WORKERS: usize = 1;
 
 /// A running gateway.
 pub(crate) struct Gateway {
-    /// Where clients arrive.
+    /// The address of its listener.
     pub(crate) addr: SocketAddr,
     /// The configuration that it read.
     pub(crate) config_file: PathBuf,
     /// Its control socket.
     pub(crate) socket: PathBuf,
-    /// What it shows to clients whose TLS it ends.
+    /// Its certificate for clients whose TLS it ends.
     pub(crate) certificate: CertificateDer<'static>,
     thread: JoinHandle<()>,
     ended: oneshot::Receiver<()>,

@@ -189,7 +189,7 @@ fn expect(answer: &str, database: &Database) -> Result<()> {
     Ok(())
 }
 
-/// What to type next.
+/// The next commands to type.
 fn invite(gateway: &Gateway) -> Result<()> {
     let mut out = io::stdout().lock();
     let (ip, port) = (gateway.addr.ip(), gateway.addr.port());

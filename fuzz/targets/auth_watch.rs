@@ -1,4 +1,4 @@
-//! What the gateway sees of a backend's authentication: the same answer however the bytes are cut,
+//! A backend's authentication as the gateway sees it: the same answer however the bytes are cut,
 //! and an offer of login methods from which only those that bind the channel are gone.
 
 #![no_main]

@@ -1,4 +1,4 @@
-//! What leaves the log is whole lines, each of one record, wherever they go and whatever clients
+//! The log writes whole lines, each of one record, wherever they go and whatever clients
 //! have sent.
 
 use std::io::Read;
@@ -17,7 +17,7 @@ use crate::tls::Sni;
 
 const LONG: Duration = Duration::from_secs(60);
 
-/// What a client may put in its hello to look like something else in a log.
+/// Names in a client's hello that could look like something else in a log.
 const HOSTILE: &[&[u8]] = &[
     b"a\nts=2026-01-01T00:00:00.000Z id=1 listener=main",
     b"a\r\n{\"ts\":\"forged\"}",

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{captures, command};
 
-/// How long a program may take that does what it should.
+/// Most time for a program that does what it should.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Kills what a failed test leaves behind.

@@ -1,7 +1,7 @@
 //! Sessions recorded badly: packets lost, cut, repeated, out of order, one direction only, a
 //! beginning or an end missing.
 //!
-//! What was not seen is neither good nor bad: a healthy session never counts as failed, and of a
+//! Bad recordings: a healthy session never counts as failed, and of a
 //! failed one nothing is claimed but what the whole recording says, too.
 
 use dbgate::probe::capture::conversations::Pace;
@@ -137,7 +137,7 @@ fn same<'a>(row: &Report, whole: &'a [Report]) -> &'a Report {
     found.expect("the same ends")
 }
 
-/// What is wrong with the row of a bad recording, where the whole one says `truth`.
+/// The contradictions between the row of a bad recording and `truth`, the row of the whole one.
 fn wrong(row: &Report, truth: &Report) -> Option<&'static str> {
     let stage = row.leading().map(|finding| finding.rule.stage.as_str());
     match row.verdict {

@@ -23,7 +23,7 @@ use dbgate::probe::capture::file::{Next, Packets};
 use dbgate::probe::capture::{Capture, Hints, Progress};
 use serde_json::Value;
 
-/// Where the captures are.
+/// The directory of the captures.
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/captures")
 }
@@ -47,7 +47,7 @@ fn captures() -> Vec<(String, Vec<u8>)> {
     captures
 }
 
-/// What the library says about a capture, and whether something was wrong with the file.
+/// The report of the library on a capture, and whether something was wrong with the file.
 fn read(bytes: &[u8]) -> (Vec<Report>, Vec<&'static str>) {
     let mut capture = Capture::new(bytes, Hints::default(), Pace::Whole);
     while capture.read(1000).expect("a capture") != Progress::End {}
@@ -77,7 +77,7 @@ fn ip_packets(bytes: &[u8]) -> Vec<(u64, Vec<u8>)> {
     }
 }
 
-/// What the command has said.
+/// The output of the command.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,

@@ -135,7 +135,7 @@ fn recorded() -> Vec<Vec<Piece>> {
     all
 }
 
-/// What is done to a conversation.
+/// A change of a conversation that keeps its row.
 #[derive(Clone, Debug)]
 struct Mess {
     cuts: Vec<(Index, Index)>,

@@ -10,7 +10,7 @@ const MICROSECONDS: Clock = Clock {
     offset: 0,
 };
 
-/// What lies below IP: the link type, and the header for an IP packet.
+/// The layers below IP: the link type, and the header for an IP packet.
 type Below = (u16, fn(&[u8]) -> Vec<u8>);
 
 const ETHERTYPE: [u8; 2] = [8, 0];

@@ -6,7 +6,7 @@ use dbgate::probe::Report;
 use super::write::{Frame, Order, pcap};
 use super::{captures, ip_packets, read};
 
-/// Whether two rows do not contradict each other: `less` may know less, and says so.
+/// Asserts that two rows do not contradict each other: `less` may know less, and says so.
 #[track_caller]
 fn agrees(name: &str, less: &Report, whole: &Report) {
     let context = || format!("{name}\n{less:#?}\n{whole:#?}");

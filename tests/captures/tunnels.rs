@@ -4,7 +4,7 @@ use super::shapes::agree;
 use super::write::{Frame, Order, pcap};
 use super::{captures, ip_packets, read};
 
-/// What is put around an IP packet.
+/// The tunnel around an IP packet.
 type Wrap = fn(&[u8]) -> Vec<u8>;
 
 const MACS: [u8; 12] = [2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1];

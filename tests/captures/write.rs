@@ -36,7 +36,7 @@ pub(crate) struct Frame {
     /// Nanoseconds since 1970.
     pub(crate) at: u64,
     pub(crate) bytes: Vec<u8>,
-    /// How long it claims to have been.
+    /// The length that it claims.
     pub(crate) original: usize,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn pcap(order: Order, nanoseconds: bool, link: u32, frames: &[Frame])
     file
 }
 
-/// How the packets of a pcapng section are written.
+/// The form of the packets of a pcapng section.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Block {
     Enhanced,

@@ -1,4 +1,4 @@
-//! What `ctl` answers to questions, for people and as JSON.
+//! Answers of `ctl`, for people and as JSON.
 
 use serde_json::{Value, json};
 

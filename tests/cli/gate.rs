@@ -42,7 +42,7 @@ pub(crate) fn dbgate() -> Command {
     command
 }
 
-/// What a command came to.
+/// The outcome of a command.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
@@ -275,7 +275,7 @@ impl Gate {
         ctl
     }
 
-    /// What `ctl` makes of these words. The backends that are exposed here are made up, so nobody
+    /// The outcome of `ctl` with these words. The backends that are exposed here are made up, so nobody
     /// looks at them; tests/gateway does (`refuse::check`).
     pub(crate) fn ctl(&self, words: &[&str]) -> Ran {
         let mut words = words.to_vec();
@@ -294,7 +294,7 @@ impl Gate {
         self.json(&["status"])["revision"].as_u64().unwrap()
     }
 
-    /// Where clients connect.
+    /// The address at which clients connect.
     pub(crate) fn addr(&self) -> SocketAddr {
         let status = self.json(&["status"]);
         let addr = status["listeners"][0]["bind"][0].as_str().unwrap();
@@ -378,7 +378,7 @@ pub(crate) fn echo() -> SocketAddr {
     addr
 }
 
-/// What a TLS client sends first.
+/// The first bytes of a TLS client.
 fn hello(host: &str) -> Vec<u8> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let config = rustls::ClientConfig::builder_with_provider(Arc::new(provider))

@@ -49,7 +49,7 @@ impl Bench {
         self.gate.dir().join(name)
     }
 
-    /// What each command says that reads the two files.
+    /// The output of each command that reads the two files.
     fn told(&self) -> Vec<String> {
         let (cert, key) = (self.path("c.crt"), self.path("c.key"));
         let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());

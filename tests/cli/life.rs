@@ -1,4 +1,4 @@
-//! What survives: restarts, reloads, signals, `kill -9`, a damaged state directory.
+//! Routes that survive restarts, reloads, signals, `kill -9`, a damaged state directory.
 
 use std::fs;
 use std::net::TcpStream;

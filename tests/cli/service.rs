@@ -1,4 +1,4 @@
-//! What a service manager is told, and when; the manager is a socket of the test.
+//! Notifications to a service manager; the manager is a socket of the test.
 //!
 //! Not here: a real systemd (`tests/systemd`).
 

@@ -1,4 +1,4 @@
-//! What becomes of running sessions: hide, drain, kill.
+//! Running sessions under hide, drain and kill.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -37,7 +37,7 @@ enum Shell {
 const SHELLS: [Shell; 4] = [Shell::Bash, Shell::BashCompletion, Shell::Zsh, Shell::Fish];
 
 impl Shell {
-    /// Where packages put the script, and how the shell is started; `home` holds both.
+    /// The path at which packages put the script, and the command that starts the shell; `home` holds both.
     fn start(self, home: &Path) -> String {
         let (script, place, rc, command) = match self {
             Self::Bash => (

@@ -1,4 +1,4 @@
-//! Where `ctl` looks for a gateway, and what it says when there is none: what is there instead, and
+//! The places where `ctl` looks for a gateway, and its error when there is none: what is there instead, and
 //! what to do.
 
 use std::fs::{self, Permissions};

@@ -13,7 +13,7 @@ use crate::gate::{EMPTY, Gate, Ran, Running};
 /// The uid and gid of the user `nobody` and its group on Debian.
 const NOBODY: u32 = 65534;
 
-/// Whether this test can go on; where it cannot, that `--user` says so is checked.
+/// Returns whether this test can go on; where it cannot, that `--user` says so is checked.
 fn is_root() -> bool {
     if geteuid().is_root() {
         return true;

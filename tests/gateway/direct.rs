@@ -11,16 +11,16 @@ use crate::{
     servers::{Mongo, Postgres, Redis, Server},
 };
 
-/// How clients say that a certificate's issuer is unknown to them.
+/// Clients' words for a certificate whose issuer is unknown to them.
 const UNKNOWN_ISSUER: &[&str] = &[
     "verify failed",
     "unable to verify",
     "unknown authority",
     "unable to find valid certification path",
 ];
-/// How they say that it has run out; old libpq says no more than that it will not do.
+/// Their words for one that has expired; old libpq says no more than that verification failed.
 const EXPIRED: &[&str] = &["expired", "verify failed", "validity check failed"];
-/// How they say that it is for another name.
+/// Their words for one of another name.
 const WRONG_NAME: &[&str] = &[
     "does not match",
     "not valid for",

@@ -1,4 +1,4 @@
-//! What a server writes into its certificate, and where it must not show its teeth: the log in both
+//! Hostile text that a server writes into its certificate, and where it has to be escaped: the log in both
 //! forms, the access log, `ctl`, `top` and those who follow events.
 
 use std::process::Command;

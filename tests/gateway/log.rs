@@ -1,4 +1,4 @@
-//! Where the access log goes, what clients can do to it, and what it cannot do to sessions.
+//! The access log: its places, hostile clients, and that it never holds up a session.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! What monitoring gets to read: metrics that add up, health, readiness, and a listener of its own that
+//! Monitoring: metrics that add up, health, readiness, and a listener of its own that
 //! nobody can exhaust.
 
 mod add_up;
@@ -26,7 +26,7 @@ use crate::testbed::{self, TIMEOUT};
 /// The section for a test that does not care for the port.
 const METRICS: &str = "[metrics]\nbind = \"127.0.0.1:0\"\n";
 
-/// Where a gateway serves its metrics.
+/// The address at which a gateway serves its metrics.
 fn address(gateway: &Gateway) -> SocketAddr {
     let status = gateway.call("status", &json!({}));
     let addr = status["metrics"].as_str().map(str::parse);

@@ -1,4 +1,4 @@
-//! Who gets which client: backends in turn, wildcards, defaults, networks; and `ctl explain` says the
+//! Routing by rules: backends in turn, wildcards, defaults, networks; and `ctl explain` says the
 //! same.
 
 use std::io::{BufRead, BufReader, Write};
@@ -148,7 +148,7 @@ fn backends_take_turns_and_stand_in_for_each_other() {
     gateway.wait_reject("backend_unreachable");
 }
 
-/// What a client by this name at this listener gets: a server, or a reject with its reason.
+/// The outcome for a client by this name at this listener: a server, or a reject with its reason.
 struct Case {
     listener: &'static str,
     sni: Option<&'static str>,

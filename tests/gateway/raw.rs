@@ -302,7 +302,7 @@ fn is_read(near: &str, far: &str) -> bool {
     all_sent && queues(far, near).is_none_or(|(_, received)| empty(received))
 }
 
-/// Whether the other end has taken this connection out of the queue of its listening socket.
+/// Returns whether the other end has taken this connection out of the queue of its listening socket.
 pub(crate) fn is_accepted(stream: &TcpStream) -> bool {
     let near = hex(stream.local_addr().expect("its own address"));
     let far = hex(stream.peer_addr().expect("its address"));

@@ -272,7 +272,7 @@ fn label(client: Client) -> &'static str {
     }
 }
 
-/// What a client needs for reencrypt: those that bind the login to the channel must not.
+/// The settings of a client for reencrypt: those that bind the login to the channel must not.
 fn reencrypt(client: Client) -> &'static str {
     match client {
         Client::Psql | Client::Psycopg | Client::Pgx => "`channel_binding=disable`",

@@ -32,7 +32,7 @@ const MODES: [&str; 3] = ["passthrough", "terminate", "reencrypt"];
 const ELSEWHERE: &[&str] = &["gate.example.net"];
 const EVERYWHERE: &[&str] = &["*.example.test"];
 
-/// What psql prints for the alerts; the word before it varies with OpenSSL.
+/// The words of psql for the alerts; the word before them varies with OpenSSL.
 const UNRECOGNIZED_NAME: &str = "unrecognized name";
 const ACCESS_DENIED: &str = "alert access denied";
 const INTERNAL_ERROR: &str = "alert internal error";
@@ -171,7 +171,7 @@ fn a_client_that_verifies_the_name_reads_the_words_too() {
     assert_refused(&gateway, &answer, &words, "unknown_host", &json!("ok"));
 }
 
-/// What `openssl s_client` prints when it asks for a name and offers these protocols by ALPN.
+/// The output of `openssl s_client` that asks for a name and offers these protocols by ALPN.
 fn s_client(port: u16, name: &str, alpn: Option<&str>) -> String {
     let mut command = testbed::mortal("KILL", "timeout");
     command
@@ -368,7 +368,7 @@ fn a_request_for_gss_encryption_is_declined_once() {
     fake.assert_unasked();
 }
 
-/// What `pg_isready` prints and its exit code.
+/// The output of `pg_isready` and its exit code.
 fn is_ready(host: &str, addr: SocketAddr, sslmode: &str) -> (Option<i32>, String) {
     let mut command = testbed::mortal("KILL", "pg_isready");
     let place = format!(

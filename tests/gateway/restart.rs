@@ -1,4 +1,4 @@
-//! What is left after `kill -9`: everything that `ctl` was told to keep, and nothing else, be it few
+//! Routes after `kill -9`: everything that `ctl` promised to keep, and nothing else, be it few
 //! or very many databases; and a state directory that is damaged or cannot be written.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use crate::testbed;
 const KEPT: &str = "state/exposures.json";
 const UNFINISHED: &str = "state/exposures.json.new";
 
-/// What changed since that file was written, where it is large.
+/// The changes since that file was written, where it is large.
 const JOURNAL: &str = "state/exposures.journal";
 
 /// Exposes that are interrupted.
@@ -94,7 +94,7 @@ fn changed(server: &Server) -> Gateway {
     gateway
 }
 
-/// Which of the names that [`changed`] is about lead to the server.
+/// Those names of [`changed`] that reach the server.
 fn reached(gateway: &Gateway, ca: &Ca) -> [bool; 5] {
     ["pg1", "pg2", "pg3", "pg4", "pg5"].map(|name| {
         let host = format!("{name}.example.test");

@@ -62,7 +62,7 @@ impl Stage {
         stage
     }
 
-    /// How many descriptors and handshakes the gateway holds.
+    /// Descriptors and handshakes that the gateway holds.
     fn held(&self) -> (usize, u64) {
         let handshakes = self.gateway.call("status", &json!({}))["handshakes"].as_u64();
         (self.gateway.descriptors(), handshakes.expect("a number"))

@@ -64,7 +64,7 @@ impl Echo {
     }
 }
 
-/// How a server makes its TLS that shows this certificate.
+/// TLS settings of a server that shows this certificate.
 pub(crate) fn server_config(leaf: &Leaf) -> Arc<ServerConfig> {
     let chain = vec![leaf.der.clone().into()];
     let key = PrivateKeyDer::from_pem_slice(leaf.key_pem.as_bytes()).expect("a key");
@@ -91,7 +91,7 @@ fn echo<S: Read + Write>(mut stream: S) -> io::Result<S> {
     Ok(stream)
 }
 
-/// How many bytes there were, and a checksum that depends on their order.
+/// The number of bytes, and a checksum that depends on their order.
 #[derive(Clone, Copy, Default)]
 struct Total {
     bytes: u64,
@@ -114,7 +114,7 @@ impl Total {
     }
 }
 
-/// How a client makes its TLS: trusting one authority.
+/// TLS settings of a client that trusts one authority.
 #[derive(Clone)]
 pub(crate) struct Trust(Arc<ClientConfig>);
 

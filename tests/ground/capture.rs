@@ -1,4 +1,4 @@
-//! What goes over the loopback device, captured by tcpdump.
+//! Packets of the loopback device, captured by tcpdump.
 //!
 //! Source: the manual page tcpdump(8).
 

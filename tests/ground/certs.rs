@@ -29,7 +29,7 @@ use tempfile::TempDir;
 
 use crate::testbed;
 
-/// When a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Validity {
     /// From 2020 to 2090.
@@ -145,7 +145,7 @@ impl Ca {
         self.openssl_x509(name, key, digest, Some(&extensions))
     }
 
-    /// What `openssl x509 -req` makes when nobody tells it extensions: version 1 of X.509.
+    /// Made by `openssl x509 -req` without extensions: version 1 of X.509.
     pub(crate) fn version_1(&self, name: &str) -> Leaf {
         self.openssl_x509(name, "rsa:2048", "sha256", None)
     }
@@ -199,7 +199,7 @@ impl Ca {
 }
 
 impl NewCa {
-    /// When it is valid; from 2020 to 2090 unless told.
+    /// Its validity; 2020 to 2090 by default.
     pub(crate) fn validity(mut self, validity: Validity) -> Self {
         validity.set(&mut self.params);
         self
@@ -259,7 +259,7 @@ impl NewCa {
 }
 
 impl NewLeaf<'_> {
-    /// When it is valid; from 2020 to 2090 unless told.
+    /// Its validity; 2020 to 2090 by default.
     pub(crate) fn validity(mut self, validity: Validity) -> Self {
         validity.set(&mut self.params);
         self
@@ -283,7 +283,7 @@ impl NewLeaf<'_> {
         self
     }
 
-    /// What it is for; for a server unless told.
+    /// Its purpose; a server by default.
     pub(crate) fn usage(mut self, usage: ExtendedKeyUsagePurpose) -> Self {
         self.params.extended_key_usages = vec![usage];
         self
@@ -326,7 +326,7 @@ impl NewLeaf<'_> {
 }
 
 impl Leaf {
-    /// What `openssl req -x509` makes when nobody tells it better: signed by itself, an authority, the
+    /// Made by `openssl req -x509` with its defaults: signed by itself, an authority, the
     /// name in the subject only.
     pub(crate) fn openssl_req(name: &str) -> Self {
         let serial = new_serial();

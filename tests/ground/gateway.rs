@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::testbed::{self, TIMEOUT};
 
-/// What every configuration here begins with that has no such section; a test adds its databases
+/// The sections that every configuration here begins with unless it has its own; a test adds its databases
 /// and, if it wants others, its listeners.
 const HEAD: &str = "[log]\nformat = \"json\"\n";
 
@@ -302,7 +302,7 @@ impl Gateway {
         );
     }
 
-    /// What is routed now: the revision, and the databases as a configuration.
+    /// The routes now: the revision, and the databases as a configuration.
     pub(crate) fn routes(&self) -> (u64, String) {
         let revision = self.call("status", &json!({}))["revision"].as_u64();
         let export = self.call("export", &json!({}));

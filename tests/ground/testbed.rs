@@ -19,10 +19,10 @@ use std::{
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 
-/// How long anything may take to come up or to answer: far above what a busy machine needs.
+/// Most time for anything to come up or to answer: far above what a busy machine needs.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How often a condition is looked at.
+/// Time between two looks at a condition.
 const POLL: Duration = Duration::from_millis(10);
 
 static TESTBED: LazyLock<PathBuf> = LazyLock::new(|| {

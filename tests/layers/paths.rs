@@ -20,7 +20,7 @@ pub(crate) struct Use {
     pub(crate) exported: bool,
 }
 
-/// What one file says about other files.
+/// References of one file to other files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Module {
     uses: Vec<Use>,

@@ -112,7 +112,7 @@ impl Authority {
     }
 }
 
-/// What `openssl verify` says of a server's certificate, asked for by a name.
+/// The verdict of `openssl verify` on a server's certificate, asked for by a name.
 fn openssl(authority: &Authority, leaf: &Leaf, name: &str) -> String {
     let mut command = Command::new("openssl");
     command.args(["verify", "-x509_strict", "-purpose", "sslserver"]);
@@ -172,7 +172,7 @@ struct Kind {
     host: &'static str,
     start: fn(&Leaf) -> Server,
     clients: &'static [Client],
-    /// Whether they look at the name, too.
+    /// They verify the name, too.
     verify_names: bool,
 }
 
@@ -208,7 +208,7 @@ const KINDS: [Kind; 4] = [
 ];
 
 impl Kind {
-    /// What its clients say.
+    /// The words of its clients.
     fn ask(&self, authority: &Authority, server: &Server) -> Vec<(Client, bool, String)> {
         let target = authority.target(self.host, server).app();
         let target = match self.scheme {

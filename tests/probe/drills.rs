@@ -341,7 +341,7 @@ drills! {
         => 1 "mongodb-unexpected-answer", "HTTP/1.1", "Check the port";
 }
 
-/// Whether the reset comes while connecting or right after is the system's choice, and so are the words:
+/// The reset may come while connecting or right after, as the system chooses, and so vary the words:
 /// there is no file of these.
 #[test]
 fn tcp_reset() {

@@ -26,7 +26,7 @@ struct Listen {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// What it said until it ended.
+/// Its output until it ended.
 #[derive(Debug)]
 struct Heard {
     code: Option<i32>,

@@ -40,13 +40,13 @@ impl Named {
         decisions.turns.join(" ")
     }
 
-    /// Who is granted what they requested once this one is gone.
+    /// Those who are granted their request once this one is gone.
     fn give_back(&mut self, name: &str) -> String {
         let (source, id) = self.1[name];
         granted(self.0.leave(source, id))
     }
 
-    /// Who gave way, whose turn came by that, and who is granted what they requested.
+    /// Those who gave way, those whose turn came by that, and those who are granted their request.
     fn request(&mut self, name: &str, bytes: usize) -> [String; 3] {
         let (source, id) = self.1[name];
         let decisions = self.0.request(source, id, bytes);

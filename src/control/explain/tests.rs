@@ -3,7 +3,7 @@ use std::collections::HashSet;
 use super::*;
 use crate::route::tests::{EVERY_KIND, Ground};
 
-/// What `ctl explain` says of a client is what a session does with it, wherever it comes in.
+/// `ctl explain` and sessions decide alike about a client, on every listener.
 #[test]
 fn an_explanation_ends_as_the_decision_does() {
     let ground = Ground::of_every_kind();

@@ -4,7 +4,7 @@ use super::*;
 use crate::preface::{RefusalKind, Responder as _};
 use crate::tls::Alert;
 
-/// What a MariaDB 10.11 greets with, from a capture.
+/// The greeting of a MariaDB 10.11, from a capture.
 const MARIADB: &[u8] = b"\x64\0\0\0\x0a5.5.5-10.11.19-MariaDB-0+deb12u1\0\x05\0\0\0|68V'_)L\0\
     \xfe\xff\x08\x02\0\xff\x81\x15\0\0\0\0\0\0\x1d\0\0\0%q-)&%#~uOlQ\0mysql_native_password\0";
 

@@ -174,7 +174,7 @@ mod tests {
 
     const FAILED: &str = "SCRAM channel binding check failed";
 
-    /// What a server sends before it judges the client's proof.
+    /// The messages of a server before it verifies the client's proof.
     fn dialogue() -> Vec<u8> {
         [
             frame(b'v', &[0, 3, 0, 0, 0, 0, 0, 0]),

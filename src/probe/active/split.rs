@@ -116,7 +116,7 @@ mod tests {
     use crate::probe::exchange::Side;
     use crate::probe::tap::{Recording, Tap};
 
-    /// What leaves, and in how many pieces, when a record of ten bytes and then more is written
+    /// The bytes that leave, and their pieces, when a record of ten bytes and then more is written
     /// through a pipe that holds three.
     async fn sent(split: Option<Split>) -> (Vec<u8>, usize) {
         let (near, mut far) = duplex(3);

@@ -1,4 +1,4 @@
-//! What clients of a built configuration get: that they may resume.
+//! Clients of a built configuration may resume.
 
 use rustls::{ClientConnection, Connection, HandshakeKind, RootCertStore, ServerConnection};
 

@@ -1,4 +1,4 @@
-//! What becomes of running sessions when their own exposure ends: keep, drain, kill, and the same by
+//! Running sessions when their own exposure ends: keep, drain, kill, and the same by
 //! `ctl kill`, `ctl drain` and the configuration file; always only those that it is about.
 
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ struct Case {
     says: u64,
     /// The reason why a session by the first host and one by the second end; `None` goes on.
     ends: [Option<&'static str>; 2],
-    /// Whether new clients come in by the first host and by the second one.
+    /// Returns whether new clients are served by the first host and by the second one.
     enters: [bool; 2],
 }
 

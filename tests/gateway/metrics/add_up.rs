@@ -1,6 +1,6 @@
 //! Bytes in the access log, in `ctl`, in the metrics and on the wire are the same number.
 //!
-//! What is counted is what the gateway relays: from the client's first byte behind the preface in
+//! Bytes that are counted are those that the gateway relays: from the client's first byte behind the preface in
 //! passthrough (TLS and all), and the plaintext where the gateway ends TLS. Relays that count stand
 //! before the gateway and behind it.
 
@@ -68,12 +68,12 @@ impl Counting {
         relay
     }
 
-    /// Where it listens.
+    /// Its address.
     pub(super) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What went through it in both directions so far.
+    /// Bytes that went through it in both directions so far.
     pub(super) fn count(&self) -> (u64, u64) {
         let read = |n: &AtomicU64| n.load(Ordering::Relaxed);
         (read(&self.towards), read(&self.back))
@@ -146,7 +146,7 @@ impl Scene {
     }
 }
 
-/// What the relays must have seen, for `sessions` that moved so much.
+/// Bytes that the relays must have seen, for `sessions` that moved so much.
 type Wire = fn(sessions: u64, moved: Moved) -> Moved;
 
 /// Runs clients, and compares all numbers: while one is connected, and when all are gone. Each of

@@ -104,7 +104,7 @@ impl Scene {
         Line::open(self.gateway.addr("main"), &host, &trust)
     }
 
-    /// What has gone over the wire to a database, without the prefaces of its sessions.
+    /// Bytes over the wire to a database, without the prefaces of its sessions.
     fn wire(&self, views: &Views, name: &str) -> Option<Moved> {
         let (towards, back) = self.before.get(name)?.count();
         let open = views.open().into_values();

@@ -11,7 +11,7 @@ use crate::testbed::{self, TIMEOUT};
 const DESCRIPTORS: usize = 64;
 const WORDS: &str = "cannot accept clients";
 
-/// What `/readyz` says while clients hold every descriptor that the gateway has.
+/// The answer of `/readyz` while clients hold every descriptor that the gateway has.
 fn asked_without_descriptors(gateway: &Gateway) -> String {
     let told = || gateway.log().matches(WORDS).count();
     let clients_to = gateway.addr("main");

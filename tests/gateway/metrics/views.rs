@@ -13,7 +13,7 @@ use super::Scrape;
 use crate::gateway::{self, Gateway};
 use crate::testbed;
 
-/// What `ctl` is asked.
+/// The questions to `ctl`.
 const READS: [&str; 4] = ["sessions", "list", "rejects", "status"];
 
 /// Bytes from and to clients.
@@ -27,7 +27,7 @@ pub(super) struct Views {
     log: Vec<Value>,
 }
 
-/// Who says it, and what.
+/// The view, and its answer.
 type Said<T> = (&'static str, T);
 
 impl Views {
@@ -171,7 +171,7 @@ impl Views {
         grouped.into_values().collect()
     }
 
-    /// Who was turned away, by listener and reason: the log's lines.
+    /// Rejects by listener and reason: the log's lines.
     pub(super) fn rejects(&self) -> BTreeMap<(String, String), u64> {
         let mut counts = BTreeMap::new();
         let listed = |line: &&Value| line["close"] == "reject" && line["reason"] != "nothing_sent";

@@ -51,7 +51,7 @@ pub(crate) fn tls_client_with(tcp: TcpStream, host: &str, ca: &Ca, leaf: &Leaf) 
     stream
 }
 
-/// What a client sends first: a hello that a server can answer.
+/// A client's first bytes: a hello that a server can answer.
 pub(crate) fn first_flight(host: &str, ca: &Ca) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut session = session(host, ca, &[]);

@@ -73,7 +73,7 @@ fn client_certificates_in_reencrypt() {
     client_certificates("reencrypt");
 }
 
-/// What `openssl s_client` prints when it asks a Redis something, with these arguments.
+/// The output of `openssl s_client` that asks a Redis something, with these arguments.
 fn ask(port: u16, arguments: &[&str], files: &[(&str, &Path)]) -> String {
     let mut command = testbed::mortal("KILL", "timeout");
     command

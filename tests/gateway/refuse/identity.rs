@@ -1,4 +1,4 @@
-//! Who may come by the names in the client's certificate (`client_names`, `client_user`), and how
+//! Clients admitted by the names in their certificates (`client_names`, `client_user`), and how
 //! the certificate is told.
 
 use std::process::Command;

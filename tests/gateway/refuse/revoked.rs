@@ -74,7 +74,7 @@ fn a_list_is_in_force_soon_after_its_file_changed() {
     assert_eq!(told, 1, "{}", gateway.log());
 }
 
-/// What is not known to be good is kept out.
+/// Certificates whose status is unknown are refused.
 #[test]
 fn a_list_that_says_nothing_of_a_certificate_keeps_it_out() {
     let (pki, clients, other) = (Pki::new(), Ca::new("Clients"), Ca::new("Other"));

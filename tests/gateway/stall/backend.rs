@@ -14,13 +14,13 @@ use crate::raw::{
 /// For backends that fall silent: the client has time, and so has the next backend.
 const SHORT_CONNECT: &str = "[timeouts]\nhandshake = \"60s\"\nconnect = \"1s\"\n";
 
-/// What a TLS client reads whose backend fails: the alert `internal_error`.
+/// The answer to a TLS client whose backend fails: the alert `internal_error`.
 const INTERNAL_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x50";
 
-/// What it reads whose backend has no TLS: the alert `handshake_failure`.
+/// The answer to one whose backend has no TLS: the alert `handshake_failure`.
 const HANDSHAKE_FAILURE: &[u8] = b"\x15\x03\x03\0\x02\x02\x28";
 
-/// What a backend does with a connection, instead of serving it.
+/// The behaviour of a backend that does not serve a connection.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// It does not even accept: its queue is full.
@@ -44,7 +44,7 @@ struct Faulty {
     addr: SocketAddr,
     fault: Fault,
     fake: Option<Fake>,
-    /// What makes the address unreachable or keeps it taken.
+    /// The socket that makes the address unreachable or keeps it taken.
     _held: (Option<Socket>, Vec<TcpStream>),
 }
 
@@ -152,7 +152,7 @@ fn faults() -> Vec<(Fault, &'static [&'static str], &'static str)> {
     ]
 }
 
-/// Whether the gateway leads its connection to this database's backend by an SSLRequest.
+/// Returns whether the gateway begins its connection to this database's backend with an SSLRequest.
 fn asks(name: &str) -> bool {
     ["pg1", "pg3"].contains(&name)
 }

@@ -15,7 +15,7 @@ use crate::raw::{
 };
 use crate::testbed::{self, TIMEOUT};
 
-/// What a TLS client reads that is turned away: the alert `internal_error`.
+/// The answer to a TLS client that is turned away: the alert `internal_error`.
 const INTERNAL_ERROR: &[u8] = b"\x15\x03\x03\0\x02\x02\x50";
 
 const HOST: &str = "redis1.example.test";

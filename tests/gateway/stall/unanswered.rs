@@ -17,7 +17,7 @@ const SHORT: &str = "[timeouts]\nhandshake = \"60s\"\nconnect = \"2s\"\n";
 /// For all others: nothing may depend on it.
 const LONG: &str = "[timeouts]\nhandshake = \"60s\"\nconnect = \"60s\"\n";
 
-/// What a backend does once it has the client's first bytes.
+/// The behaviour of a backend once it has the client's first bytes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     /// It closes.
@@ -124,7 +124,7 @@ impl Stage {
     }
 }
 
-/// What is said first in each protocol and mode, and may be said to the next backend.
+/// The first bytes in each protocol and mode, which may be sent to the next backend.
 fn greetings() -> Vec<(&'static str, &'static str, Vec<u8>)> {
     let hello = Hello::to("db.example.test").bytes();
     let redis = b"*2\r\n$5\r\nHELLO\r\n$1\r\n3\r\n".to_vec();
@@ -177,7 +177,7 @@ fn the_next_backend_gets_what_the_first_did_not_answer() {
     }
 }
 
-/// What a client reads that is not served, as text.
+/// The answer to a client that is not served, as text.
 fn told(protocol: &str, mode: &str) -> &'static str {
     match (protocol, mode) {
         (_, "passthrough") => r"\x15\x03\x03\x02\x02P",

@@ -39,7 +39,7 @@ pub(crate) enum Client {
     PgAdmin,
 }
 
-/// What a client does once it is connected; not every client can do all of it.
+/// The action of a client once it is connected; not every client can do all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Asks the server for its name.
@@ -52,14 +52,14 @@ pub(crate) enum Action {
     Idle,
 }
 
-/// What a client said.
+/// The report of a client.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// It did what it should.
     pub(crate) ok: bool,
     /// The name of the server that answered.
     pub(crate) who: Option<String>,
-    /// What the client reported, in its own words; empty when `ok`.
+    /// The error in the client's own words; empty when `ok`.
     pub(crate) error: String,
     /// Everything in the answer: `tls` (such as `TLSv1.3`) and `serial` (of the server's certificate)
     /// where the client can tell, `cancelled`, versions.

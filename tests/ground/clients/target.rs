@@ -1,4 +1,4 @@
-//! Where a client connects to, and how: the argument of every client program.
+//! The target of a client, and how it connects: the argument of every client program.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::certs::{Ca, Leaf};
 
-/// Where a client connects to, and how; a `None` is not passed on to the driver.
+/// The target of a client, and how it connects; a `None` is not passed on to the driver.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Target {
     pub(crate) host: String,
@@ -34,7 +34,7 @@ pub(crate) struct Target {
     pub(crate) legacy_cancel: bool,
     /// Amount of data that `pump` sends, and receives again, in MiB.
     pub(crate) mib: u32,
-    /// How long to wait for a cancel to take effect, and a `MongoDB` driver for a server, in seconds.
+    /// Seconds to wait for a cancel to take effect, and for a server in a `MongoDB` driver.
     pub(crate) timeout: u32,
 }
 

@@ -39,7 +39,7 @@ use crate::{
     testbed::{self, source},
 };
 
-/// How often a start is tried when the port that was free a moment ago is taken.
+/// Most starts that are tried when the port that was free a moment ago is taken.
 const ATTEMPTS: usize = 5;
 
 /// A server that runs, until it is dropped.
@@ -54,10 +54,10 @@ pub(crate) struct Server {
 /// The command that serves on a port, with the server's folder.
 type ServeCommand = dyn Fn(&Path, u16) -> Command + Send + Sync;
 
-/// Whether the server on a port answers as it should; else why not.
+/// Checks that the server on a port answers as it should; the error says why not.
 type Ready = dyn Fn(u16) -> Result<(), String> + Send + Sync;
 
-/// What differs from one kind of server to the other.
+/// The differences from one kind of server to the other.
 struct Recipe {
     command: Box<ServeCommand>,
     ready: Box<Ready>,

@@ -18,7 +18,7 @@ use crate::{
     testbed::{self, part},
 };
 
-/// What lets a page in; it listens on 127.0.0.1 only, and knows no secrets.
+/// The key that lets a page in; it listens on 127.0.0.1 only, and knows no secrets.
 const KEY: &str = "testbed";
 
 /// No login, no password to encrypt other passwords with, no look for a newer version.

@@ -58,7 +58,7 @@ fn ready(port: u16) -> Result<(), String> {
         .ok_or(answer)
 }
 
-/// What a server on 127.0.0.1 answers, from the status line on.
+/// The answer of a server on 127.0.0.1, from the status line on.
 pub(crate) fn get(port: u16, path: &str) -> std::io::Result<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(testbed::TIMEOUT))?;

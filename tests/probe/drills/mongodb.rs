@@ -1,4 +1,4 @@
-//! What answers to a client of `MongoDB`.
+//! Servers that answer to a client of `MongoDB`.
 
 use bson::rawdoc;
 

@@ -1,4 +1,4 @@
-//! What differs from run to run is taken out of what a probe says: ports, times, dates, days, serial
+//! Reports of a probe without what differs from run to run: ports, times, dates, days, serial
 //! numbers, fingerprints, paths, versions of the system's servers.
 
 use serde_json::{Value, json};
@@ -91,7 +91,7 @@ fn scrub(text: &str, words: &[(String, String)]) -> String {
     })
 }
 
-/// Whether what follows a number makes it one that is another tomorrow; "825 days" alone does not.
+/// Returns whether the text behind a number makes it one that changes with the day; "825 days" alone does not.
 fn is_time(after: &str) -> bool {
     let mut words = after.split_whitespace();
     match words.next() {

@@ -1,4 +1,4 @@
-//! What stands on the port of a Postgres, and what it says before TLS.
+//! Servers on the port of a Postgres, and their bytes before TLS.
 
 use super::{
     mock_servers,
@@ -98,7 +98,7 @@ pub(super) fn plain_beside_tls() -> Scene {
     Scene::of(Postgres::named("pg").tls(&leaf).plain().start()).ca(ca)
 }
 
-/// What the postmaster says when it cannot start a process, in the old form of an error, as it always
+/// The postmaster's answer when it cannot start a process, in the old form of an error, as it always
 /// does; a real one cannot be brought to it.
 pub(super) fn cannot_fork() -> Scene {
     Scene::empty().port(mock_servers::answering(

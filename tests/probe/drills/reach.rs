@@ -1,4 +1,4 @@
-//! What keeps a client from getting as far as to the server.
+//! Causes that keep a client from reaching the server.
 
 use super::{
     mock_servers,
@@ -14,7 +14,7 @@ pub(super) fn no_such_name() -> Scene {
     Scene::empty().instead_of("/etc/nsswitch.conf", "hosts: files\n")
 }
 
-/// What is dialled says it all.
+/// Drills whose target alone is the cause.
 pub(super) fn nothing() -> Scene {
     Scene::empty()
 }

@@ -1,4 +1,4 @@
-//! What a drill stands on: servers that run, and the words of the command line that only they know.
+//! The scene of a drill: servers that run, and the words of the command line that only they know.
 
 use std::{
     any::Any,
@@ -119,7 +119,7 @@ impl Scene {
         path
     }
 
-    /// What the placeholders stand for, in the order in which they were set.
+    /// The values of the placeholders, in the order in which they were set.
     pub(crate) fn words(&self) -> &[(String, String)] {
         &self.words
     }

@@ -100,7 +100,7 @@ pub(super) fn signs_by_another_key_unknown() -> Scene {
         .ca(Ca::new("Root"))
 }
 
-/// What stands before a server that asks for a client certificate lets 600 bytes of its answer
+/// A middlebox before a server that asks for a client certificate lets 600 bytes of its answer
 /// through, not the whole of its certificate, and hangs up.
 fn cut_in_a_record(version: &'static str) -> Scene {
     let ca = Ca::new("Root");

@@ -8,7 +8,7 @@ use crate::certs::{Ca, Leaf, Validity};
 
 const NAME: &str = "pg1.example.test";
 
-/// What `openssl verify` says of a server certificate that was asked for by a name.
+/// The verdict of `openssl verify` on a server certificate that was asked for by a name.
 fn verify(root: &Ca, between: &[&Ca], leaf: &Leaf, name: &str) -> String {
     let mut command = Command::new("openssl");
     command.args([
@@ -30,7 +30,7 @@ fn verify(root: &Ca, between: &[&Ca], leaf: &Leaf, name: &str) -> String {
     out + &err
 }
 
-/// What openssl prints of a certificate.
+/// The text of a certificate by openssl.
 fn text(leaf: &Leaf) -> String {
     let mut command = Command::new("openssl");
     command.args(["x509", "-noout", "-text", "-in"]);

@@ -15,7 +15,7 @@ use crate::{
 
 const NAME: &str = "mysql1.example.test";
 
-/// What `openssl s_client` prints, whatever comes of it.
+/// The output of `openssl s_client`, whatever its exit code.
 fn s_client(server: &Server, arguments: &[&str]) -> String {
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &server.addr().to_string()]);

@@ -36,7 +36,7 @@ const SHARED_OF_HELLO: &[&str] = &[
     "post_quantum",
 ];
 
-/// What `probe pcap` says of the one conversation of a capture.
+/// The row of `probe pcap` for the one conversation of a capture.
 #[track_caller]
 fn captured(file: &Path, port: u16, protocol: &str) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_dbgate"))

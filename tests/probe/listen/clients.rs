@@ -1,4 +1,4 @@
-//! What real clients send, and how they take a refusal and a certificate that they cannot know.
+//! Real clients: their first messages, and their reaction to a refusal and to a certificate that they cannot know.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::certs::Ca;
 use crate::clients::{Client, Target};
 use crate::servers::PgAdmin;
 
-/// What each client sends, one row a client: its protocol, how it is told to connect, its messages,
+/// First messages, one row a client: its protocol, how it is made to connect, its messages,
 /// the server name, ALPN, and the code of the leading finding.
 const TABLE: &str = "
 Psql         | postgres | -      | SSLRequest ClientHello | pg1.example.test    | -          | ok

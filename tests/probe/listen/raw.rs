@@ -1,4 +1,4 @@
-//! What no client of a database says, too many of them, and the end.
+//! First bytes of no database's client, too many clients, and the end.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! What is never done unasked, or never at all.
+//! Cases that are never done unasked, or never at all.
 
 use std::fs;
 use std::time::SystemTime;

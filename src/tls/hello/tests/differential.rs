@@ -1,6 +1,6 @@
 //! The hello parser against the one of rustls, over some thousand mutated hellos.
 //!
-//! What rustls accepts, ours must accept, too, with the same name and protocols: a gateway must
+//! Every hello that rustls accepts is accepted, with the same name and protocols: a gateway must
 //! not lock out a client that its backend would serve, nor send it elsewhere. The converse is not
 //! asked, since ours leaves to the server what it does not read. Three differences are meant:
 //!
@@ -20,7 +20,7 @@ use super::build::{extension, records};
 /// The name and the protocols of a hello.
 type Facts = (Option<String>, Vec<Vec<u8>>);
 
-/// What rustls makes of the bytes; `None` when it refuses them or waits for more.
+/// The hello as rustls reads it; `None` when it refuses the bytes or waits for more.
 fn theirs(wire: &[u8]) -> Option<Facts> {
     let mut acceptor = Acceptor::default();
     let mut rest = wire;
@@ -68,7 +68,7 @@ fn agree(wire: &[u8]) -> bool {
     true
 }
 
-/// Whether the list of server names has one of an undefined type before anything else in it is
+/// Returns whether the list of server names has one of an undefined type before anything else in it is
 /// wrong; for hellos that rustls accepts, so all around the list is well formed.
 fn has_undefined_name_type(wire: &[u8]) -> bool {
     let mut message = Vec::new();
@@ -141,7 +141,7 @@ impl Numbers {
     }
 }
 
-/// Where the extensions begin in a message: at their length.
+/// The offset of the extensions' length in a message.
 fn extensions_at(message: &[u8]) -> usize {
     let session_id = 4 + 2 + 32;
     let suites = session_id + 1 + usize::from(message[session_id]);

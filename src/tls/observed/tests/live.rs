@@ -59,7 +59,7 @@ fn server(made: &Made, asks_for_certificate: bool) -> ServerConfig {
     config
 }
 
-/// What the two ends have said until neither had more to say, and whether both were content.
+/// The bytes of both ends until neither had more to send, and whether both handshakes succeeded.
 struct Played {
     said: (Vec<u8>, Vec<u8>),
     client: ClientConnection,

@@ -10,7 +10,7 @@ use crate::gateway::Gateway;
 /// The tabs of `top`.
 const TABS: [&str; 5] = ["sessions", "databases", "backends", "rejects", "events"];
 
-/// How sessions of a database may have ended, as the log and the metrics call it.
+/// Close reasons of a database's sessions, as the log and the metrics call them.
 const CLOSES: [&str; 7] = [
     "client", "backend", "idle", "admin", "shutdown", "error", "reject",
 ];
