@@ -29,7 +29,7 @@ use std::{fs, io};
 use dbgate::config;
 use dbgate::gateway::Gateway;
 use dbgate::net::held::HeldSockets;
-use dbgate::runtime::{self, Options};
+use dbgate::process::{self, Options};
 use dbgate::sessions::{RequestedHost, SessionGuard};
 use dbgate::tls::Sni;
 use ratatui::backend::CrosstermBackend;
@@ -184,7 +184,7 @@ fn start(dir: &Path, socket: &Path) -> (Arc<Gateway>, Thread) {
             .build()
             .expect("a runtime");
         runtime.block_on(async {
-            let server = runtime::start(config, options, HeldSockets::default())
+            let server = process::start(config, options, HeldSockets::default())
                 .await
                 .expect("a gateway");
             let started = (server.gateway().clone(), Thread::this());

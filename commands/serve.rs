@@ -17,7 +17,7 @@ use dbgate::listeners::BindError;
 use dbgate::metrics::MetricsError;
 use dbgate::net::held::HeldSockets;
 use dbgate::net::listen::needs_v6_only;
-use dbgate::runtime::{self, Options, Server, StartError};
+use dbgate::process::{self, Options, Server, StartError};
 use dbgate::service::sockets;
 use dbgate::service::user::{Account, is_privileged, with_user};
 use dbgate::source::state_dir::StateError;
@@ -79,7 +79,7 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
         .build()
         .context("cannot start the control thread")?;
     runtime.block_on(async {
-        let server = runtime::start(config, options.clone(), held)
+        let server = process::start(config, options.clone(), held)
             .await
             .map_err(|error| {
                 let text = with_user(&error.to_string());

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Imports go down only: bytes ([`wire`], [`preface`], [`tls`]), domain ([`route`], [`upstream`]),
-//! I/O ([`net`], [`handshake`], [`session`]), services ([`control`], [`runtime`]).
+//! I/O ([`net`], [`handshake`], [`session`]), services ([`control`], [`process`]).
 
 #![cfg_attr(
     not(test),
@@ -44,11 +44,11 @@ pub mod one_or_many;
 pub mod per_ip;
 pub mod preface;
 pub mod probe;
+pub mod process;
 pub mod protocol;
 pub mod reload;
 pub mod revocation;
 pub mod route;
-pub mod runtime;
 pub mod service;
 pub mod session;
 pub mod sessions;

@@ -139,7 +139,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "runtime",
+        "process",
         &[
             "access_log",
             "cert",

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use dbgate::config::{self, Config};
 use dbgate::control::client::Client;
 use dbgate::net::held::HeldSockets;
-use dbgate::runtime::{self, Options, Server};
+use dbgate::process::{self, Options, Server};
 use rustix::process::{Signal, getpid, kill_process};
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
@@ -141,7 +141,7 @@ fn read(file: &Path) -> Result<Config> {
 /// The life of the gateway's thread: what `dbgate serve` does, with nobody to read the logs.
 fn run(config: Config, options: Options, ready: oneshot::Sender<Result<SocketAddr>>) {
     let life = async {
-        let started = runtime::start(config, options, HeldSockets::default()).await;
+        let started = process::start(config, options, HeldSockets::default()).await;
         match started.map_err(Into::into).and_then(with_address) {
             Ok((server, addr)) => {
                 // Nobody waits for the address only where the demo has failed already.

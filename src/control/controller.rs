@@ -20,7 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::answer::{Answer, BackendWarning, EventsAnswer, WatchAnswer};
-use super::disk::Disk;
+use super::disk_thread::DiskThread;
 use super::error::CommandError;
 use super::params::{RunningSessions, ShowParams};
 use super::reads::{self, millis};
@@ -44,7 +44,7 @@ pub struct Controller {
     gateway: Arc<Gateway>,
     reloader: Reloader,
     state: StateDir,
-    disk: Disk,
+    disk: DiskThread,
     drains: AtomicU64,
     /// The problem of the last reload; empty if it succeeded.
     failed: Mutex<String>,
@@ -64,7 +64,7 @@ impl Controller {
             gateway,
             reloader,
             state,
-            disk: Disk::start()?,
+            disk: DiskThread::start()?,
             drains: AtomicU64::new(1),
             failed: Mutex::default(),
             leases: Notify::new(),

@@ -6,7 +6,7 @@
 pub mod answer;
 pub mod client;
 pub mod controller;
-mod disk;
+mod disk_thread;
 pub mod error;
 mod events;
 mod explain;

@@ -17,9 +17,9 @@ pub enum Stream {
     /// Bytes as they come.
     Tcp(TcpStream),
     /// A client whose TLS the gateway terminates.
-    Server(Box<server::TlsStream<Buffered>>),
+    Terminated(Box<server::TlsStream<Buffered>>),
     /// A backend to which the gateway opened TLS.
-    Client(Box<client::TlsStream<Buffered>>),
+    Originated(Box<client::TlsStream<Buffered>>),
 }
 
 impl Stream {
@@ -30,7 +30,7 @@ impl Stream {
         let (below, session) = tls.get_mut();
         below.lift_allowance();
         session.set_buffer_limit(Some(SCRATCH));
-        Self::Server(tls)
+        Self::Terminated(tls)
     }
 
     /// The socket, if its bytes can be moved as they are.
@@ -38,7 +38,7 @@ impl Stream {
     pub fn bare(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(tcp) => Some(tcp),
-            Self::Server(_) | Self::Client(_) => None,
+            Self::Terminated(_) | Self::Originated(_) => None,
         }
     }
 
@@ -47,8 +47,8 @@ impl Stream {
     pub fn tcp(&self) -> &TcpStream {
         match self {
             Self::Tcp(tcp) => tcp,
-            Self::Server(tls) => tls.get_ref().0.tcp(),
-            Self::Client(tls) => tls.get_ref().0.tcp(),
+            Self::Terminated(tls) => tls.get_ref().0.tcp(),
+            Self::Originated(tls) => tls.get_ref().0.tcp(),
         }
     }
 }
@@ -61,8 +61,8 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let read = match self.get_mut() {
             Self::Tcp(tcp) => return Pin::new(tcp).poll_read(cx, buf),
-            Self::Server(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
-            Self::Client(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Self::Terminated(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
+            Self::Originated(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
         };
         match read {
             // Databases and their clients often close without close_notify: an end all the same.
@@ -80,24 +80,24 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Self::Server(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
-            Self::Client(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+            Self::Terminated(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
+            Self::Originated(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Server(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
-            Self::Client(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Terminated(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
+            Self::Originated(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Server(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
-            Self::Client(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Terminated(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
+            Self::Originated(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The declaration of a database: its keys, and which of them fit together.
 //!
-//! A new key is a field of [`Access`], [`ClientTls`] or [`BackendTls`]; how it is read from a file
-//! is in [`crate::config`]. Not here: what a session needs of a database ([`super::database`]).
+//! A new key is a field of [`Keys`] and [`DatabaseSpec`], or of the group that it belongs to
+//! ([`Access`], [`ClientTls`], [`BackendTls`]); which keys fit together is checked here, too. How
+//! they are read from a file is in [`crate::config`]. Not here: what a session needs of a database
+//! ([`super::database`]).
 
 use std::fmt;
 

@@ -4,8 +4,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::Session;
-use super::answer;
 use super::end::SessionEnd;
+use super::refuse;
 use crate::admission::Slot;
 use crate::net::Buffered;
 use crate::net::hangup::{Gone, hangup};
@@ -74,7 +74,7 @@ impl Session {
         refusal: SessionEnd,
     ) -> SessionEnd {
         let permit = self.gateway.handshakes.refusal_permit();
-        answer::to_first_bytes(client, responder, refusal, permit.is_some()).await
+        refuse::to_first_bytes(client, responder, refusal, permit.is_some()).await
     }
 }
 

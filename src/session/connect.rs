@@ -14,10 +14,10 @@ use tokio_rustls::TlsConnector;
 use tracing::{info, warn};
 
 use super::Session;
-use super::answer;
 use super::end::SessionEnd;
 use super::flight::Flight;
 use super::initiate::initiate;
+use super::refuse;
 use crate::admission::Slot;
 use crate::net::dial::{DialError, dial};
 use crate::net::hangup::hangup;
@@ -89,7 +89,7 @@ impl Session {
             }),
             Err(refusal) => {
                 let channel = flight.channel();
-                let reply = answer::instead_of_backend(client, channel, refusal, &self.context);
+                let reply = refuse::instead_of_backend(client, channel, refusal, &self.context);
                 Err(Box::pin(reply).await)
             }
         }
@@ -366,7 +366,7 @@ pub(super) async fn connect_one(
     };
     let stream =
         connected.map_err(|e| SessionEnd::new(CloseReason::BackendTls, error::words(&e)))?;
-    Ok((Stream::Client(Box::new(stream)), address))
+    Ok((Stream::Originated(Box::new(stream)), address))
 }
 
 /// The name to send to a backend as SNI, and to verify unless `backend_name` says another.

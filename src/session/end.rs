@@ -1,7 +1,7 @@
 //! The end of a session, and for a client that is refused the refusal, which its protocol puts
 //! into bytes ([`crate::preface`]).
 //!
-//! Not here: how these reach the client ([`super::answer`]).
+//! Not here: how these reach the client ([`super::refuse`]).
 
 use crate::net::relay::RelayEnd;
 use crate::preface::{Refusal, RefusalKind};

@@ -4,9 +4,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::admit::gave_way;
-use super::answer;
 use super::context::ProxyVersion;
 use super::end::SessionEnd;
+use super::refuse;
 use crate::admission::Slot;
 use crate::gateway::ListenerSettings;
 use crate::handshake::{HandshakeError, read_opening};
@@ -52,7 +52,7 @@ impl Session {
         let read = self.read_hello(&mut client, &mut responder, deadline);
         match slot.during(read).await {
             Ok(Ok(opening)) => Ok((client, opening, slot)),
-            Ok(Err(end)) => Err(Box::pin(answer::before_tls(client, &responder, end)).await),
+            Ok(Err(end)) => Err(Box::pin(refuse::before_tls(client, &responder, end)).await),
             Err(reason) => {
                 slot.surrender(&mut client);
                 let refused = self.without_slot(client, &responder, gave_way(reason));

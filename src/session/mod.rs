@@ -2,17 +2,17 @@
 
 pub mod accept;
 mod admit;
-mod answer;
 pub mod check;
 mod choose;
 mod connect;
 mod context;
 mod end;
-mod establish;
+mod first_answer;
 mod flight;
 mod greet;
 mod identity;
 mod initiate;
+mod refuse;
 mod run;
 mod upgrade;
 

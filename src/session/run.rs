@@ -10,13 +10,13 @@ use tokio::time::{Instant, timeout_at};
 
 use super::accept::Accepted;
 use super::admit::gave_way;
-use super::answer;
 use super::choose::Choice;
 use super::connect::{ConnectParams, Ready};
 use super::context::SessionContext;
 use super::end::SessionEnd;
-use super::establish::{Opened, counts};
+use super::first_answer::{Opened, counts};
 use super::flight::Flight;
+use super::refuse;
 use super::{Session, unless_cut};
 use crate::admission::Slot;
 use crate::gateway::{Gateway, Listener, ListenerSettings};
@@ -87,7 +87,7 @@ impl Session {
             Ok(choice) => choice,
             Err(refusal) => {
                 let (context, gateway) = (&self.context, &self.gateway);
-                let reply = answer::to_hello(client, &opening, refusal, context, gateway, deadline);
+                let reply = refuse::to_hello(client, &opening, refusal, context, gateway, deadline);
                 let end = Box::pin(slot.during(reply)).await;
                 return Err(end.unwrap_or_else(gave_way));
             }
@@ -186,7 +186,7 @@ impl Session {
             match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
                 Ok(None) => {}
                 Ok(Some(end)) => return Err(Box::pin(self.close(relay, end, false)).await),
-                Err(_) => return Err(Box::pin(answer::stalled_handshake(relay, entry)).await),
+                Err(_) => return Err(Box::pin(refuse::stalled_handshake(relay, entry)).await),
             }
         }
         drop(waits);

@@ -13,10 +13,10 @@ use tokio_rustls::server::TlsStream;
 
 use super::Session;
 use super::admit::gave_way;
-use super::answer;
 use super::choose::Choice;
 use super::end::SessionEnd;
 use super::identity;
+use super::refuse;
 use crate::admission::Slot;
 use crate::net::{Buffered, Stream, linger};
 use crate::preface::{
@@ -66,7 +66,7 @@ impl Session {
         let client = Stream::server(stream);
         if let Err(refusal) = allowed {
             let channel = Channel::Inside(database.spec.protocol);
-            let reply = answer::instead_of_backend(client, channel, refusal, &self.context);
+            let reply = refuse::instead_of_backend(client, channel, refusal, &self.context);
             return Err(Box::pin(reply).await);
         }
         Ok(Upgraded {
@@ -90,7 +90,7 @@ async fn handshake(
     let config = match agree_to_alpn(config, protocol, &opening.hello.alpn) {
         Ok(config) => config,
         Err(refusal) => {
-            answer::reply(client, &refusal.alert().record()).await;
+            refuse::reply(client, &refusal.alert().record()).await;
             return Err(refusal);
         }
     };

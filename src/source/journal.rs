@@ -15,7 +15,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::disk;
+use super::syscalls;
 use crate::file::own;
 use crate::json;
 use crate::route::runtime::{RuntimeChanges, RuntimeEntry};
@@ -56,9 +56,9 @@ impl Journal {
         let mut text = serde_json::to_vec(&Head { generation })?;
         text.push(b'\n');
         text.extend_from_slice(change);
-        let file = disk::create(path)?;
-        disk::write(&file, &text)?;
-        disk::sync(&file)?;
+        let file = syscalls::create(path)?;
+        syscalls::write(&file, &text)?;
+        syscalls::sync(&file)?;
         Ok(Self {
             file,
             kept: length(&text),
@@ -131,21 +131,21 @@ impl Journal {
     /// The disk is full or broken; the change is not kept then, all before it are.
     pub(super) fn append(&mut self, change: &[u8]) -> io::Result<Kept> {
         if self.torn {
-            disk::set_len(&self.file, self.kept)?;
+            syscalls::set_len(&self.file, self.kept)?;
             self.torn = false;
         }
         self.torn = true;
         // What is not written to its end has no line feed, and is not kept whatever comes.
-        disk::write_at(&self.file, change, self.kept)?;
-        let kept = match disk::sync_data(&self.file) {
+        syscalls::write_at(&self.file, change, self.kept)?;
+        let kept = match syscalls::sync_data(&self.file) {
             Ok(()) => Kept::Synced,
             // Whoever reads it after a crash must not find what was refused. A line with a zero is
             // none, either.
-            Err(error) => match disk::set_len(&self.file, self.kept)
-                .or_else(|_| disk::write_at(&self.file, b"\0", self.kept))
+            Err(error) => match syscalls::set_len(&self.file, self.kept)
+                .or_else(|_| syscalls::write_at(&self.file, b"\0", self.kept))
             {
                 Ok(()) => {
-                    let _ = disk::sync_data(&self.file);
+                    let _ = syscalls::sync_data(&self.file);
                     return Err(error);
                 }
                 Err(_) => Kept::Unsynced(error),

@@ -2,6 +2,6 @@
 //!
 //! Not here: which source wins ([`crate::route`]).
 
-mod disk;
 mod journal;
 pub mod state_dir;
+mod syscalls;

@@ -18,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use tracing::warn;
 
-use super::disk;
 use super::journal::{self, Journal, Kept};
+use super::syscalls;
 use crate::file::own::{self, Sharing};
 use crate::json;
 use crate::route::runtime::{Lease, RuntimeEntry, RuntimeRecord};
@@ -221,7 +221,7 @@ impl StateDir {
             Err(source) => return Err(StateError::Read { path, source }),
         }
         // As for the journal: what is confirmed from here on must not be lost to a power cut.
-        disk::directory(&self.path)
+        syscalls::directory(&self.path)
             .and_then(|directory| directory.sync_all())
             .map_err(|source| StateError::Read {
                 path: self.path.clone(),
@@ -283,7 +283,7 @@ impl StateDir {
         let kept;
         (*size, kept) = self.write(*generation, runtime)?;
         // Of no use any more, and of no harm if it stays: it belongs to the file before.
-        let _ = disk::remove(&self.path.join(JOURNAL));
+        let _ = syscalls::remove(&self.path.join(JOURNAL));
         Ok(kept)
     }
 
@@ -295,10 +295,10 @@ impl StateDir {
         journal: &mut Option<Journal>,
     ) -> io::Result<Kept> {
         // Opened first: it must not fail for want of a descriptor when there is something to undo.
-        let directory = disk::directory(&self.path)?;
+        let directory = syscalls::directory(&self.path)?;
         let path = self.path.join(JOURNAL);
         let begun = Journal::begin(&path, generation, line);
-        let error = match begun.and_then(|begun| disk::sync(&directory).map(|()| begun)) {
+        let error = match begun.and_then(|begun| syscalls::sync(&directory).map(|()| begun)) {
             Ok(begun) => {
                 *journal = Some(begun);
                 return Ok(Kept::Synced);
@@ -306,7 +306,7 @@ impl StateDir {
             Err(error) => error,
         };
         // Whoever reads it after a crash must not find what was refused.
-        if disk::remove(&path).is_err() && disk::create(&path).is_err() {
+        if syscalls::remove(&path).is_err() && syscalls::create(&path).is_err() {
             *journal = Journal::replay(
                 &path,
                 MAX_JOURNAL,
@@ -317,7 +317,7 @@ impl StateDir {
                 return Ok(Kept::Unsynced(error));
             }
         }
-        let _ = disk::sync(&directory);
+        let _ = syscalls::sync(&directory);
         Err(error)
     }
 
@@ -342,32 +342,32 @@ impl StateDir {
         }
         let [file, unfinished, before] =
             [FILE, UNFINISHED, BEFORE].map(|name| self.path.join(name));
-        let new = disk::create(&unfinished)?;
-        disk::write(&new, &text)?;
-        disk::sync(&new)?;
+        let new = syscalls::create(&unfinished)?;
+        syscalls::write(&new, &text)?;
+        syscalls::sync(&new)?;
         // Opened before the rename: it must not fail for want of a descriptor after it.
-        let directory = disk::directory(&self.path)?;
+        let directory = syscalls::directory(&self.path)?;
         let was_there = file.exists();
         if was_there {
-            disk::remove(&before)?;
-            disk::link(&file, &before)?;
+            syscalls::remove(&before)?;
+            syscalls::link(&file, &before)?;
         }
-        disk::rename(&unfinished, &file)?;
+        syscalls::rename(&unfinished, &file)?;
         let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        let Err(error) = disk::sync(&directory) else {
-            let _ = disk::remove(&before);
+        let Err(error) = syscalls::sync(&directory) else {
+            let _ = syscalls::remove(&before);
             return Ok((size, Kept::Synced));
         };
         // Whoever reads it after a crash must not find what was refused.
         let undone = if was_there {
-            disk::rename(&before, &file)
+            syscalls::rename(&before, &file)
         } else {
-            disk::remove(&file)
+            syscalls::remove(&file)
         };
         if undone.is_err() {
             return Ok((size, Kept::Unsynced(error)));
         }
-        let _ = disk::sync(&directory);
+        let _ = syscalls::sync(&directory);
         Err(error)
     }
 

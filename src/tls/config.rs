@@ -23,7 +23,7 @@ use super::material::{
     Digest, MAX_CRL, MAX_MATERIAL, Material, MaterialError, MaterialOrigin, ReadMaterial,
     certified_key,
 };
-use super::ticket::NeverResumed;
+use super::never_resumed::NeverResumed;
 use backend::BackendId;
 pub use backend::BackendSettings;
 pub use renewed::{MaterialKind, Renewed};

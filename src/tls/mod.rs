@@ -14,10 +14,10 @@ pub mod key;
 pub mod material;
 pub mod name;
 pub mod names;
+mod never_resumed;
 pub mod observed;
 pub mod offer;
 pub mod pem;
-mod ticket;
 
 use std::fmt;
 use std::str::FromStr;

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::disk::faults::{self, Plan};
+use super::syscalls::faults::{self, Plan};
 use super::*;
 use crate::cert::scratch::Scratch;
 

@@ -12,10 +12,10 @@ use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
-use super::answer;
 use super::connect::{Backends, Ready};
 use super::end::SessionEnd;
 use super::flight::Flight;
+use super::refuse;
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
 use crate::preface::{FlightKind, LoginEvent, LoginWatch, of};
@@ -71,7 +71,7 @@ impl Session {
                 Ok(next) => connected = next,
                 Err(refusal) => {
                     let (channel, context) = (flight.channel(), &self.context);
-                    let reply = answer::instead_of_backend(client, channel, refusal, context);
+                    let reply = refuse::instead_of_backend(client, channel, refusal, context);
                     return Err(Box::pin(reply).await);
                 }
             }

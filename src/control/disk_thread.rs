@@ -16,12 +16,12 @@ use tracing::error;
 type Job = Box<dyn FnOnce() + Send>;
 
 /// The thread, until it is dropped and all that was given is done.
-pub(super) struct Disk {
+pub(super) struct DiskThread {
     /// Bounded by those who give: each waits for its answer before it gives the next.
     jobs: Sender<Job>,
 }
 
-impl Disk {
+impl DiskThread {
     /// Starts the thread. Call it inside a tokio runtime, which is also that of the jobs.
     ///
     /// # Errors
@@ -64,7 +64,7 @@ mod tests {
 
     #[tokio::test]
     async fn jobs_are_done_in_order_and_outlive_a_panic() {
-        let disk = Disk::start().unwrap();
+        let disk = DiskThread::start().unwrap();
         let (go, wait) = mpsc::channel::<()>();
         let first = disk.give(move || wait.recv().is_ok());
         let second = disk.give(|| -> u8 { panic!("on purpose") });
