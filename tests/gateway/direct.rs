@@ -8,7 +8,8 @@ use std::{path::Path, process::Command};
 use crate::{
     certs::Ca,
     clients::{Action, Answer, Client, Target},
-    servers::{Mongo, Postgres, Redis, Server},
+    servers::{Mongo, Postgres, Redis, Server, promote, query},
+    testbed,
 };
 
 /// Clients' words for a certificate whose issuer is unknown to them.
@@ -254,4 +255,25 @@ fn a_certificate_is_the_same_in_memory_and_in_its_files() {
         String::from_utf8_lossy(&names).contains("DNS:pg8.example.test, IP Address:127.0.0.1"),
         "{names:?}"
     );
+}
+
+#[test]
+fn a_standby_follows_its_primary_and_takes_its_place() {
+    let ca = Ca::new("Testbed");
+    let leaf = ca.leaf(&["pg1.example.test"]);
+    let mut primary = Postgres::named("pg-a").tls(&leaf).replicates().start();
+    let standby = Postgres::named("pg-b")
+        .tls(&leaf)
+        .standby_of(&primary)
+        .start();
+    query(&primary, "create table kept as select 7").expect("a primary writes");
+    let follows = || query(&standby, "table kept").as_deref() == Ok("7");
+    assert!(testbed::until(follows), "{}", standby.log());
+    let refused = query(&standby, "insert into kept values (8)").expect_err("it only reads");
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    primary.stop();
+    promote(&standby);
+    query(&standby, "insert into kept values (8)").expect("it is a primary now");
+    let target = Target::postgres("pg1.example.test", standby.port(), &ca);
+    assert_eq!(Client::Psql.whoami(&target).expect_who(), "pg-b");
 }

@@ -26,7 +26,7 @@ pub(crate) use mariadb::MariaDb;
 pub(crate) use mongo::Mongo;
 pub(crate) use openssl::OpensslServer;
 pub(crate) use pgadmin::PgAdmin;
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{Postgres, promote, query};
 pub(crate) use prometheus::{Prometheus, get as prometheus_get};
 pub(crate) use proxies::{HaProxy, Nginx, Stunnel};
 pub(crate) use redis::Redis;

@@ -29,6 +29,8 @@ pub(crate) struct Postgres<'a> {
     password: &'a str,
     hba: Option<&'a str>,
     settings: &'a [&'a str],
+    replicates: bool,
+    standby_of: Option<u16>,
 }
 
 impl<'a> Postgres<'a> {
@@ -53,6 +55,8 @@ impl<'a> Postgres<'a> {
             password: "scram-sha-256",
             hba: None,
             settings: &[],
+            replicates: false,
+            standby_of: None,
         }
     }
 
@@ -107,6 +111,24 @@ impl<'a> Postgres<'a> {
         Self { settings, ..self }
     }
 
+    /// Lets standbys stream from it.
+    pub(crate) fn replicates(self) -> Self {
+        Self {
+            replicates: true,
+            ..self
+        }
+    }
+
+    /// Becomes a standby that streams from this server, which [replicates](Self::replicates); both
+    /// are the system's own Postgres. [`promote`] makes it a primary.
+    pub(crate) fn standby_of(self, primary: &Server) -> Self {
+        Self {
+            replicates: true,
+            standby_of: Some(primary.port()),
+            ..self
+        }
+    }
+
     /// Starts it, and waits until it answers.
     ///
     /// # Panics
@@ -130,12 +152,24 @@ impl<'a> Postgres<'a> {
 
         let folder = testbed::scratch();
         let data = folder.path().join("data");
-        let copied = Command::new("cp")
-            .arg("-a")
-            .args([&template, &data])
-            .status()
-            .expect("cp");
-        assert!(copied.success(), "cannot copy {}", template.display());
+        if let Some(primary) = self.standby_of {
+            own(folder.path());
+            let mut copy = testbed::mortal_as("KILL", &owner, part(programs).join("pg_basebackup"));
+            testbed::undisturbed(&mut copy);
+            copy.args(["-h", "127.0.0.1", "-U", "postgres", "--checkpoint=fast"])
+                .args(["-p", &primary.to_string(), "--write-recovery-conf", "-D"])
+                .arg(&data)
+                .current_dir("/");
+            let copied = copy.output().expect("pg_basebackup");
+            assert!(copied.status.success(), "pg_basebackup: {copied:?}");
+        } else {
+            let copied = Command::new("cp")
+                .arg("-a")
+                .args([&template, &data])
+                .status()
+                .expect("cp");
+            assert!(copied.success(), "cannot copy {}", template.display());
+        }
 
         let mut hba = String::new();
         let mut settings = vec![
@@ -164,6 +198,9 @@ impl<'a> Postgres<'a> {
         }
         if let Some(lines) = self.hba {
             hba = format!("host all postgres 127.0.0.1/32 trust\n{lines}\n");
+        }
+        if self.replicates {
+            hba.insert_str(0, "host replication,postgres postgres 127.0.0.1/32 trust\n");
         }
         install(&data, "pg_hba.conf", &hba, &own);
         settings.extend(self.settings.iter().map(ToString::to_string));
@@ -200,5 +237,34 @@ impl<'a> Postgres<'a> {
             stop: Signal::QUIT,
         };
         Server::start(self.name, folder, recipe)
+    }
+}
+
+/// Makes a standby a primary, and waits until it takes writes.
+///
+/// # Panics
+/// When it does not become one, with its log.
+pub(crate) fn promote(standby: &Server) {
+    let promoted = query(standby, "select pg_promote()");
+    assert_eq!(promoted.as_deref(), Ok("t"), "{}", standby.log());
+}
+
+/// Runs SQL in the database `postgres` of a server that [replicates](Postgres::replicates), as its
+/// superuser and without a gateway: rows by line, columns by `|`.
+///
+/// # Errors
+/// It fails; the text is that of psql.
+pub(crate) fn query(server: &Server, sql: &str) -> Result<String, String> {
+    let mut psql = Command::new("psql");
+    testbed::undisturbed(&mut psql);
+    psql.args(["-XAtq", "-h", "127.0.0.1", "-U", "postgres", "-c", sql])
+        .args(["-p", &server.port().to_string()])
+        .env("PGCONNECT_TIMEOUT", "20");
+    let output = psql.output().expect("psql");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stderr))
     }
 }
