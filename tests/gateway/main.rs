@@ -27,6 +27,7 @@ mod raw;
 mod streams;
 
 mod direct;
+mod failover;
 mod hostile;
 mod idle;
 mod live;

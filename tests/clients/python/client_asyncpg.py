@@ -83,6 +83,51 @@ async def sleep_cancel(target):
     return {"cancelled": True, "transport": "as the session"}
 
 
+async def write(target):
+    """50 connections write, each the next number once the last is acknowledged, until told to stop.
+
+    Whoever fails connects anew and writes the same number again. Answers what was acknowledged, by
+    writer, the longest time between two acknowledgements, and what went wrong how often.
+    """
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    errors = {}
+
+    async def writer(number, writing):
+        acknowledged, longest, connection, last = 0, 0.0, None, loop.time()
+        while not stop.is_set():
+            try:
+                connection = connection or await connect(target)
+                await connection.execute(
+                    "insert into written (writer, number) values ($1, $2) on conflict do nothing", number, acknowledged
+                )
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                kind = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+                errors[kind] = errors.get(kind, 0) + 1
+                if connection:
+                    connection.terminate()
+                connection = None
+                await asyncio.sleep(0.02)
+                continue
+            now = loop.time()
+            longest, last = max(longest, now - last), now
+            acknowledged += 1
+            if acknowledged == 1:
+                last, longest = now, 0.0
+                writing.set()
+            await asyncio.sleep(0.01)
+        if connection:
+            connection.terminate()
+        return {"acknowledged": acknowledged, "longest": longest}
+
+    begun = [asyncio.Event() for _ in range(50)]
+    writers = [asyncio.ensure_future(writer(n, event)) for n, event in enumerate(begun)]
+    for event in begun:
+        await event.wait()
+    await asyncio.to_thread(ready)
+    stop.set()
+    return {"writers": await asyncio.gather(*writers), "errors": errors}
+
+
 def synchronous(action):
     return lambda target: asyncio.run(action(target))
 
@@ -93,4 +138,5 @@ run(
     idle=synchronous(idle),
     pump=synchronous(pump),
     sleep_cancel=synchronous(sleep_cancel),
+    write=synchronous(write),
 )

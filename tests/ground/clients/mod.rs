@@ -50,6 +50,9 @@ pub(crate) enum Action {
     SleepCancel,
     /// Connects and waits for [`Running::go_on`]; then as `Whoami`, on the same connection.
     Idle,
+    /// asyncpg: 50 connections write into the table `written` from [`Running::ready`] on until
+    /// [`Running::go_on`].
+    Write,
 }
 
 /// The report of a client.
@@ -122,6 +125,7 @@ impl Client {
             Action::Pump => "pump",
             Action::SleepCancel => "sleep_cancel",
             Action::Idle => "idle",
+            Action::Write => "write",
         };
         let mut argument = json!(target);
         argument["action"] = json!(name);
@@ -230,7 +234,7 @@ impl Running {
         }
     }
 
-    /// `Idle`: waits until the client is connected.
+    /// `Idle`, `Write`: waits until the client is connected, and has written.
     ///
     /// # Errors
     /// The answer of a client that failed instead.
@@ -245,7 +249,7 @@ impl Running {
         }
     }
 
-    /// `Idle`: lets the client ask its question, and takes the answer.
+    /// `Idle`, `Write`: lets the client ask its question or stop, and takes the answer.
     pub(crate) fn go_on(mut self) -> Answer {
         if let Some(stdin) = &mut self.stdin {
             // A client that has died meanwhile says why in its answer.

@@ -200,7 +200,7 @@ impl<'a> Postgres<'a> {
             hba = format!("host all postgres 127.0.0.1/32 trust\n{lines}\n");
         }
         if self.replicates {
-            hba.insert_str(0, "host replication,postgres postgres 127.0.0.1/32 trust\n");
+            hba.insert_str(0, "host replication,all postgres 127.0.0.1/32 trust\n");
         }
         install(&data, "pg_hba.conf", &hba, &own);
         settings.extend(self.settings.iter().map(ToString::to_string));
@@ -249,7 +249,7 @@ pub(crate) fn promote(standby: &Server) {
     assert_eq!(promoted.as_deref(), Ok("t"), "{}", standby.log());
 }
 
-/// Runs SQL in the database `postgres` of a server that [replicates](Postgres::replicates), as its
+/// Runs SQL in the database `app` of a server that [replicates](Postgres::replicates), as its
 /// superuser and without a gateway: rows by line, columns by `|`.
 ///
 /// # Errors
@@ -257,9 +257,18 @@ pub(crate) fn promote(standby: &Server) {
 pub(crate) fn query(server: &Server, sql: &str) -> Result<String, String> {
     let mut psql = Command::new("psql");
     testbed::undisturbed(&mut psql);
-    psql.args(["-XAtq", "-h", "127.0.0.1", "-U", "postgres", "-c", sql])
-        .args(["-p", &server.port().to_string()])
-        .env("PGCONNECT_TIMEOUT", "20");
+    psql.args([
+        "-XAtq",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "postgres",
+        "-c",
+        sql,
+        "app",
+    ])
+    .args(["-p", &server.port().to_string()])
+    .env("PGCONNECT_TIMEOUT", "20");
     let output = psql.output().expect("psql");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
