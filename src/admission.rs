@@ -164,11 +164,10 @@ fn notify(decisions: Decisions<Arc<SlotState>>) {
 }
 
 impl Slot {
-    /// The client's socket, from which only so much is read as the slot holds; to be read inside
+    /// Binds the client's socket: only so much is read as the slot holds; to be read inside
     /// [`Self::during`].
-    #[must_use]
-    pub fn bound<S>(&self, stream: S) -> Buffered<S> {
-        Buffered::with_allowance(stream, self.allowance.clone())
+    pub fn bind<S>(&self, client: &mut Buffered<S>) {
+        client.bind(self.allowance.clone());
     }
 
     /// Waits for the turn.
@@ -311,6 +310,12 @@ mod tests {
         assert_eq!(handshakes.open(), 0);
     }
 
+    fn bound(slot: &Slot, stream: DuplexStream) -> Buffered<DuplexStream> {
+        let mut client = Buffered::new(stream);
+        slot.bind(&mut client);
+        client
+    }
+
     /// Reads `n` bytes of a hello, as the handshake does.
     async fn read(client: &mut Buffered<DuplexStream>, n: usize) {
         while client.ahead().len() < n {
@@ -325,7 +330,7 @@ mod tests {
         let sent = vec![0; FREE + 2 * BUDGET + 1];
         let stream = |slot: &Slot| {
             let (near, far) = duplex(sent.len());
-            (slot.bound(near), far)
+            (bound(slot, near), far)
         };
         let mut little = enter("192.0.2.1").unwrap();
         let mut much = enter("192.0.2.2").unwrap();
@@ -350,11 +355,11 @@ mod tests {
         let mut first = enter("192.0.2.1").unwrap();
         let mut second = enter("192.0.2.2").unwrap();
         let (near, mut far) = duplex(64 * 1024);
-        let (mut client, sent) = (first.bound(near), FREE + 2 * BUDGET);
+        let (mut client, sent) = (bound(&first, near), FREE + 2 * BUDGET);
         far.write_all(&vec![0; sent]).await.unwrap();
         first.during(read(&mut client, sent)).await.unwrap();
         let (near, mut far) = duplex(64 * 1024);
-        let mut other = second.bound(near);
+        let mut other = bound(&second, near);
         far.write_all(&vec![0; sent]).await.unwrap();
         {
             let mut reading = pin!(second.during(read(&mut other, FREE + STEP)));

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 
 use crate::access_log::AccessLog;
 use crate::admission::Handshakes;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Limits, ProxyProtocol, Timeouts};
 use crate::histogram::Histogram;
 use crate::protocol::ListenerProtocol;
 use crate::route::Store;
@@ -42,6 +42,8 @@ pub struct Gateway {
     pub events: Events,
     /// Clients whose handshake is under way.
     pub handshakes: Arc<Handshakes>,
+    /// Connections of proxies that have not said yet which client they bring.
+    pub proxied: Arc<Handshakes>,
     /// Access log of ended sessions.
     pub access_log: AccessLog,
     /// Start of the process.
@@ -66,6 +68,7 @@ impl Gateway {
             rejects: Rejects::default(),
             events: Events::default(),
             handshakes: Arc::default(),
+            proxied: Arc::default(),
             access_log,
             started: Instant::now(),
             started_at: SystemTime::now(),
@@ -120,4 +123,6 @@ pub struct ListenerSettings {
     pub protocol: ListenerProtocol,
     /// Database of clients without a known name.
     pub default: Option<String>,
+    /// Who may say by the PROXY protocol which client it brings.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }

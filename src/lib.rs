@@ -46,6 +46,7 @@ pub mod preface;
 pub mod probe;
 pub mod process;
 pub mod protocol;
+pub mod proxy_protocol;
 pub mod reload;
 pub mod revocation;
 pub mod route;

@@ -27,6 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("traffic", &[]),
     ("tls", &["file", "wire"]),
     ("preface", &["protocol", "tls", "wire"]),
+    ("proxy_protocol", &["text", "wire"]),
     ("cert", &["file", "tls", "wire"]),
     ("upstream", &["text", "tls", "traffic"]),
     ("net", &["upstream", "tls"]),
@@ -98,12 +99,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "session",
         &[
             "admission",
+            "config",
             "upstream",
             "gateway",
             "handshake",
             "net",
             "preface",
             "protocol",
+            "proxy_protocol",
             "route",
             "sessions",
             "stats",
@@ -164,7 +167,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// and the library has neither a command line nor a screen.
 const ABSENT: &[(&[&str], &[&str])] = &[
     (
-        &["wire", "preface", "tls", "upstream", "route"],
+        &[
+            "wire",
+            "preface",
+            "proxy_protocol",
+            "tls",
+            "upstream",
+            "route",
+        ],
         &[
             "tokio::",
             "Instant::now",

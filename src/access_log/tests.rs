@@ -39,6 +39,7 @@ fn record(id: u64, sent: &[u8]) -> Record {
         id,
         listener: "main".into(),
         client: ([192, 0, 2, 1], 4711).into(),
+        proxy: None,
         protocol: Some("postgres"),
         tls: None,
         sni: sni.sent().map(Into::into),

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::duration::written;
 use super::settings::{
-    AccessTo, Config, Control, JOURNAL, Limits, ListenerSpec, Log, LogFormat, Timeouts, TlsSection,
+    AccessTo, Config, Control, JOURNAL, Limits, ListenerSpec, Log, LogFormat, ProxyProtocol,
+    Timeouts, TlsSection,
 };
 use crate::one_or_many::OneOrMany;
 use crate::route::source::Declared;
@@ -257,13 +258,19 @@ fn of_listener(listener: &ListenerSpec) -> Section {
         bind,
         protocol,
         default,
+        proxy_protocol,
     } = listener;
+    let proxy_protocol = proxy_protocol.as_ref();
+    let proxy_protocol = proxy_protocol.map(
+        |ProxyProtocol { trusted, required }| json!({"trusted": trusted, "required": required}),
+    );
     Section::new(
         format!("listener.{name}"),
         &[
             ("bind", json!(bind)),
             ("protocol", json!(protocol.as_str())),
             ("default", json!(default)),
+            ("proxy_protocol", json!(proxy_protocol)),
         ],
     )
 }

@@ -7,9 +7,10 @@ use toml::Spanned;
 use super::database::ParsedDatabase;
 use super::problem::{Report, Severity};
 use super::section::Section;
-use super::settings::ListenerSpec;
+use super::settings::{ListenerSpec, ProxyProtocol};
 use crate::net::zone;
 use crate::protocol::ListenerProtocol;
+use crate::route::Network;
 use crate::upstream::BackendAddr;
 
 /// A listener of the file, with the places of its addresses and of its default.
@@ -102,6 +103,13 @@ fn listener(name: &str, mut section: Section<'_, '_>) -> ParsedListener {
         );
     }
     let default_at = section.at("default");
+    let proxy_protocol = section.section("proxy_protocol").map(proxy_protocol);
+    if protocol == ListenerProtocol::Tcp && proxy_protocol.as_ref().is_some_and(|p| !p.required) {
+        section.error(
+            "proxy_protocol",
+            "with protocol = \"tcp\" a client may wait for the server's first words, so the gateway cannot wait for a header that may not come: add required = true",
+        );
+    }
     section.finish();
     ParsedListener {
         listener: ListenerSpec {
@@ -109,9 +117,27 @@ fn listener(name: &str, mut section: Section<'_, '_>) -> ParsedListener {
             bind: bind.iter().map(|addr| *addr.get_ref()).collect(),
             protocol,
             default,
+            proxy_protocol,
         },
         bind,
         default_at,
+    }
+}
+
+fn proxy_protocol(mut section: Section<'_, '_>) -> ProxyProtocol {
+    let trusted = section.strings("trusted", "networks", str::parse::<Network>);
+    if trusted.as_ref().is_some_and(Vec::is_empty) || !section.has("trusted") {
+        section.error(
+            "trusted",
+            "proxy_protocol needs the networks of the proxies that are believed, as in trusted = [\"10.0.0.0/8\"]",
+        );
+    }
+    let required = section.bool("required").unwrap_or_default();
+    section.finish();
+    let trusted = trusted.unwrap_or_default().into_iter();
+    ProxyProtocol {
+        trusted: trusted.map(Spanned::into_inner).collect(),
+        required,
     }
 }
 

@@ -1,13 +1,14 @@
 //! The values of a configuration and their defaults: what `dbgate serve` runs with.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::protocol::ListenerProtocol;
+use crate::route::Network;
 use crate::route::source::Declared;
 use crate::tls::config::MinVersion;
 
@@ -84,6 +85,25 @@ pub struct ListenerSpec {
     pub protocol: ListenerProtocol,
     /// The database of clients without a known name.
     pub default: Option<String>,
+    /// Who may say by the PROXY protocol which client it brings; nobody if absent.
+    pub proxy_protocol: Option<ProxyProtocol>,
+}
+
+/// The key `proxy_protocol` of a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Networks of the proxies whose headers are believed; at least one.
+    pub trusted: Vec<Network>,
+    /// True if clients come only through these proxies.
+    pub required: bool,
+}
+
+impl ProxyProtocol {
+    /// True if the headers of this address are believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(peer))
+    }
 }
 
 impl Default for ListenerSpec {
@@ -95,6 +115,7 @@ impl Default for ListenerSpec {
             bind: vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT))],
             protocol: ListenerProtocol::default(),
             default: None,
+            proxy_protocol: None,
         }
     }
 }

@@ -118,6 +118,7 @@ impl Listeners {
             let settings = ListenerSettings {
                 protocol: config.protocol,
                 default: config.default.clone(),
+                proxy_protocol: config.proxy_protocol.clone(),
             };
             let listener = bound
                 .iter()

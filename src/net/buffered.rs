@@ -49,13 +49,10 @@ impl<S> Buffered<S> {
         }
     }
 
-    /// A stream from which nothing was read yet, and no more is than `allowance` has.
-    #[must_use]
-    pub fn with_allowance(stream: S, allowance: Arc<ReadAllowance>) -> Self {
-        Self {
-            allowance: Some(allowance),
-            ..Self::new(stream)
-        }
+    /// Reads no more than `allowance` has from now on; what was read ahead is counted.
+    pub fn bind(&mut self, allowance: Arc<ReadAllowance>) {
+        allowance.count(self.ahead.len());
+        self.allowance = Some(allowance);
     }
 
     /// Reads without a bound from now on.

@@ -1,6 +1,5 @@
 //! Getting a client a handshake slot, and refusing those that get none.
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until};
 
 use super::Session;
@@ -18,7 +17,7 @@ impl Session {
     /// turn until `deadline`, and nothing is read from it.
     pub(super) async fn admit(
         &self,
-        tcp: TcpStream,
+        mut client: Buffered,
         protocol: ListenerProtocol,
         deadline: Instant,
     ) -> Result<(Buffered, Slot), SessionEnd> {
@@ -32,9 +31,7 @@ impl Session {
                     reason,
                     "limits.max_handshakes is reached, mostly by clients of this address that wait already",
                 );
-                return Err(
-                    Box::pin(self.without_slot(Buffered::new(tcp), &responder, refusal)).await,
-                );
+                return Err(Box::pin(self.without_slot(client, &responder, refusal)).await);
             }
         };
         // Bytes as they come may end on one side and go on on the other; TLS cannot.
@@ -45,7 +42,7 @@ impl Session {
         let turn = tokio::select! {
             biased;
             turn = slot.turn() => turn.map_err(gave_way),
-            () = hangup(&tcp, gone) => {
+            () = hangup(client.tcp(), gone) => {
                 return Err(SessionEnd::new(
                     CloseReason::HandshakesPerIp,
                     "the client hung up while it waited for its turn",
@@ -57,9 +54,12 @@ impl Session {
             )),
         };
         match turn {
-            Ok(()) => Ok((slot.bound(tcp), slot)),
+            Ok(()) => {
+                slot.bind(&mut client);
+                Ok((client, slot))
+            }
             Err(refusal) => {
-                let told = self.without_slot(Buffered::new(tcp), &responder, refusal);
+                let told = self.without_slot(client, &responder, refusal);
                 Err(Box::pin(told).await)
             }
         }

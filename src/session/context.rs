@@ -13,6 +13,7 @@ use crate::gateway::{Gateway, Listener};
 use crate::net::Buffered;
 use crate::preface::TlsOpening;
 use crate::protocol::Protocol;
+use crate::proxy_protocol::Version;
 use crate::route::Database;
 use crate::sessions::LiveSession;
 use crate::stats::{CloseReason, Event, Record, Reject};
@@ -24,8 +25,10 @@ pub(super) struct SessionContext {
     pub(super) client: SocketAddr,
     pub(super) accepted: Instant,
     pub(super) protocol: Option<Protocol>,
-    /// The protocol of a proxy that it spoke instead.
-    pub(super) spoke: Option<ProxyVersion>,
+    /// The version of the PROXY protocol that it spoke instead.
+    pub(super) spoke: Option<Version>,
+    /// The proxy that brought the client.
+    pub(super) via: Option<Box<Via>>,
     pub(super) sni: Option<Sni>,
     pub(super) alpn: Option<Box<str>>,
     pub(super) tls_version: Option<TlsVersion>,
@@ -38,20 +41,9 @@ pub(super) struct SessionContext {
     pub(super) connected: Option<Instant>,
 }
 
-/// A version of the PROXY protocol.
-#[derive(Clone, Copy)]
-pub(super) enum ProxyVersion {
-    V1,
-    V2,
-}
-
-impl ProxyVersion {
-    pub(super) fn as_str(self) -> &'static str {
-        match self {
-            Self::V1 => "proxy-v1",
-            Self::V2 => "proxy-v2",
-        }
-    }
+/// The proxy that brought a client.
+pub(super) struct Via {
+    pub(super) proxy: SocketAddr,
 }
 
 /// The version that the gateway and a client whose TLS ends here agreed on.
@@ -78,6 +70,7 @@ impl SessionContext {
             accepted: Instant::now(),
             protocol: None,
             spoke: None,
+            via: None,
             sni: None,
             alpn: None,
             tls_version: None,
@@ -131,7 +124,10 @@ impl SessionContext {
         if let Some(database) = &self.database {
             database.live().count_ending(reason.by() as usize);
         }
-        let spoke = self.spoke.map(ProxyVersion::as_str);
+        let spoke = self.spoke.map(|version| match version {
+            Version::V1 => "proxy-v1",
+            Version::V2 => "proxy-v2",
+        });
         let protocol = spoke.or(self.protocol.map(Protocol::as_str));
         let entry = self.entry.as_ref();
         let (bytes_in, bytes_out) = entry.map_or((0, 0), |entry| entry.moved());
@@ -140,6 +136,7 @@ impl SessionContext {
             id: self.id,
             listener: listener.name.clone(),
             client: self.client,
+            proxy: self.via.as_ref().map(|via| via.proxy),
             protocol,
             tls: self.database.as_ref().map(|d| d.spec.tls.as_str()),
             sni: sni.clone(),

@@ -89,7 +89,7 @@ impl SessionEnd {
             | CloseReason::InvalidSni
             | CloseReason::UnknownHost
             | CloseReason::Withdrawn => Alert::UnrecognizedName,
-            CloseReason::NotAllowed => Alert::AccessDenied,
+            CloseReason::NotAllowed | CloseReason::ProxyMissing => Alert::AccessDenied,
             CloseReason::WrongProtocol | CloseReason::NoApplicationProtocol => {
                 Alert::NoApplicationProtocol
             }
@@ -139,6 +139,11 @@ impl SessionEnd {
                 RefusalKind::Denied,
                 format!("dbgate: your address may not connect to \"{name}\""),
                 None,
+            ),
+            CloseReason::ProxyMissing => (
+                RefusalKind::Denied,
+                "dbgate: this address takes clients only through a proxy".to_owned(),
+                Some("Connect to the proxy in front of the gateway."),
             ),
             CloseReason::ClientName => (
                 RefusalKind::Denied,

@@ -4,16 +4,16 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Session;
 use super::admit::gave_way;
-use super::context::ProxyVersion;
 use super::end::SessionEnd;
 use super::refuse;
 use crate::admission::Slot;
+use crate::config::ProxyProtocol;
 use crate::gateway::ListenerSettings;
 use crate::handshake::{HandshakeError, read_opening};
 use crate::net::Buffered;
-use crate::preface::sniff::{Spoken, speaks};
 use crate::preface::{AnyResponder, MessageKind, Opening, Responder, TlsOpening, of};
 use crate::protocol::Protocol;
+use crate::proxy_protocol;
 use crate::stats::CloseReason;
 
 /// The progress of a client's beginning.
@@ -49,7 +49,8 @@ impl Session {
         deadline: Instant,
     ) -> Result<(Buffered, TlsOpening, Slot), SessionEnd> {
         let mut responder = AnyResponder::for_listener(listener.protocol);
-        let read = self.read_hello(&mut client, &mut responder, deadline);
+        let proxies = listener.proxy_protocol.as_ref();
+        let read = self.read_hello(&mut client, &mut responder, proxies, deadline);
         match slot.during(read).await {
             Ok(Ok(opening)) => Ok((client, opening, slot)),
             Ok(Err(end)) => Err(Box::pin(refuse::before_tls(client, &responder, end)).await),
@@ -65,6 +66,7 @@ impl Session {
         &mut self,
         client: &mut Buffered,
         responder: &mut AnyResponder,
+        proxies: Option<&ProxyProtocol>,
         deadline: Instant,
     ) -> Result<TlsOpening, SessionEnd> {
         match timeout_at(deadline, read_opening(client, responder)).await {
@@ -85,30 +87,14 @@ impl Session {
                 if matches!(error, HandshakeError::Hello(_)) {
                     self.context.protocol = Some(Protocol::Tls);
                 }
-                if let Some(version) = proxy_header(client.ahead()) {
-                    self.context.spoke = Some(version);
-                    return Err(SessionEnd::new(
-                        CloseReason::ProxyUntrusted,
-                        format!(
-                            "a PROXY protocol header ({}), which this listener does not take: not supported yet, so switch it off in front (send-proxy of HAProxy, proxy_protocol of nginx and load balancers)",
-                            version.as_str()
-                        ),
-                    ));
+                if let Some(version) = proxy_protocol::version(client.ahead()) {
+                    return Err(self.unexpected_header(version, proxies));
                 }
                 Err(failed(&error, OpeningStage::of(client, responder)))
             }
             Err(_) => Err(timed_out(OpeningStage::of(client, responder), responder)),
         }
     }
-}
-
-/// The version of the PROXY protocol that a client speaks, if it does: a load balancer that names
-/// the client for which it connects. Source: the PROXY protocol, sections 2.1 and 2.2.
-fn proxy_header(first_bytes: &[u8]) -> Option<ProxyVersion> {
-    (speaks(first_bytes) == Some(Spoken::ProxyHeader)).then(|| match first_bytes.first() {
-        Some(b'P') => ProxyVersion::V1,
-        _ => ProxyVersion::V2,
-    })
 }
 
 fn failed(error: &HandshakeError, stage: OpeningStage) -> SessionEnd {

@@ -12,6 +12,7 @@ mod flight;
 mod greet;
 mod identity;
 mod initiate;
+mod proxied;
 mod refuse;
 mod run;
 mod upgrade;

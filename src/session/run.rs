@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use super::accept::Accepted;
@@ -75,11 +74,15 @@ impl Session {
             .map_err(|e| SessionEnd::new(CloseReason::Resources, e.to_string()))?;
         let deadline = self.context.accepted + self.settings.timeouts.handshake;
         let listener = self.listener.settings.load_full();
-        let (client, slot) = self.admit(tcp, listener.protocol, deadline).await?;
+        let mut client = Buffered::new(tcp);
+        if let Some(proxies) = &listener.proxy_protocol {
+            let brought = self.read_proxy_header(client, listener.protocol, proxies, deadline);
+            client = Box::pin(brought).await?;
+        }
+        let (client, slot) = self.admit(client, listener.protocol, deadline).await?;
         if listener.protocol == ListenerProtocol::Tcp {
             drop(slot);
-            let (tcp, _) = client.into_parts();
-            return Box::pin(self.open_by_port(tcp, &listener, deadline)).await;
+            return Box::pin(self.open_by_port(client, &listener, deadline)).await;
         }
         let greeted = self.greet(client, &listener, slot, deadline);
         let (client, opening, mut slot) = greeted.await?;
@@ -100,20 +103,21 @@ impl Session {
     /// The same at a listener that relays by port: no name, no preface.
     async fn open_by_port(
         &mut self,
-        tcp: TcpStream,
+        client: Buffered,
         listener: &ListenerSettings,
         deadline: Instant,
     ) -> Result<(Choice, Ready), SessionEnd> {
         let choice = match self.choose_by_port(listener) {
             Ok(choice) => choice,
             Err(refusal) => {
-                linger::close(tcp).await;
+                linger::close(client).await;
                 return Err(refusal);
             }
         };
         self.note_ready();
         let database = &choice.entry.database;
-        let flight = Flight::new(Channel::Port(database.spec.protocol), Bytes::new());
+        let (tcp, first) = client.into_parts();
+        let flight = Flight::new(Channel::Port(database.spec.protocol), first);
         let (client, params) = (Stream::Tcp(tcp), ConnectParams::default());
         let ready = self.connect(client, flight, database, params, None, deadline);
         let ready = unless_cut(&choice.entry, ready).await?;

@@ -127,7 +127,11 @@ reasons! {
     StartupTimeout, Reject, "startup_timeout";
     /// Neither TLS nor Postgres.
     BadPreface, Reject, "bad_preface";
-    /// A PROXY protocol header, which this listener does not take.
+    /// No PROXY protocol header, without which this listener takes nobody.
+    ProxyMissing, Reject, "proxy_missing";
+    /// A PROXY protocol header that breaks a rule, or did not come to its end.
+    ProxyInvalid, Reject, "proxy_invalid";
+    /// A PROXY protocol header from somebody whom this listener does not believe.
     ProxyUntrusted, Reject, "proxy_untrusted";
     /// Bytes stuffed behind an SSLRequest (the class of CVE-2021-23214).
     EarlyData, Reject, "early_data";
@@ -210,6 +214,15 @@ impl CloseReason {
     #[must_use]
     pub fn remedy(self) -> Option<&'static str> {
         Some(match self {
+            Self::ProxyMissing => {
+                "a client came around the proxy, or the proxy sends no header: switch it on there (`send-proxy` of HAProxy, `proxy_protocol` of nginx and load balancers), or leave `required` of the listener's `proxy_protocol` out"
+            }
+            Self::ProxyInvalid => {
+                "look at the proxy that sent it: one header, v1 or v2, before anything else"
+            }
+            Self::ProxyUntrusted => {
+                "if it comes from a proxy of yours, add the network to `trusted` of the listener's `proxy_protocol`; else nothing is to do"
+            }
             Self::BackendUnresolved => {
                 "check the backend's name with `getent hosts NAME` on the gateway's machine"
             }

@@ -25,6 +25,9 @@ pub struct Record {
     pub listener: Arc<str>,
     /// The client's address.
     pub client: SocketAddr,
+    /// The proxy that brought it, where it said so by the PROXY protocol.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<SocketAddr>,
     /// Protocol of the client, as far as known.
     pub protocol: Option<&'static str>,
     /// The database's TLS mode.

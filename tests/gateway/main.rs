@@ -34,6 +34,7 @@ mod live;
 mod log;
 mod metrics;
 mod policy;
+mod proxied;
 mod reach;
 mod refuse;
 mod restart;

@@ -43,7 +43,11 @@ fn an_explanation_ends_as_the_decision_does() {
             .iter()
             .map(move |default| (protocol, default.clone()))
     }) {
-        let settings = ListenerSettings { protocol, default };
+        let settings = ListenerSettings {
+            protocol,
+            default,
+            proxy_protocol: None,
+        };
         for host in hosts {
             for client in [None, Some("10.0.0.1"), Some("192.0.2.1")] {
                 let client = client.map(|client| client.parse().unwrap());
