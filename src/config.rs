@@ -6,7 +6,6 @@
 mod check;
 mod database;
 pub mod difference;
-mod duration;
 mod listener;
 mod paths;
 mod pieces;
@@ -23,8 +22,8 @@ use std::path::Path;
 
 use toml::de::DeTable;
 
+pub use crate::duration::parse_duration;
 pub use check::check;
-pub use duration::parse_duration;
 pub use listener::bind_addr;
 pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};

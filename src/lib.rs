@@ -32,6 +32,7 @@ pub mod admission;
 pub mod cert;
 pub mod config;
 pub mod control;
+pub mod duration;
 pub mod file;
 pub mod gateway;
 pub mod handshake;

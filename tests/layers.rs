@@ -24,6 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("per_ip", &[]),
     ("file", &[]),
     ("text", &[]),
+    ("duration", &["text"]),
     ("traffic", &[]),
     ("tls", &["file", "wire"]),
     ("preface", &["protocol", "tls", "wire"]),
@@ -34,6 +35,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "route",
         &[
+            "duration",
             "histogram",
             "one_or_many",
             "per_ip",
@@ -48,6 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "duration",
             "upstream",
             "one_or_many",
             "file",

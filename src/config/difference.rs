@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::duration::written;
 use super::settings::{
     AccessTo, Config, Control, JOURNAL, Limits, ListenerSpec, Log, LogFormat, ProxyProtocol,
     Timeouts, TlsSection,
 };
+use crate::duration::written;
 use crate::one_or_many::OneOrMany;
 use crate::route::source::Declared;
 use crate::route::{Host, Snapshot};

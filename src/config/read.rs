@@ -5,11 +5,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::duration::parse_duration;
 use super::problem::Report;
 use super::section::{Section, did_you_mean};
 use super::settings::{AccessTo, Config, Control, JOURNAL, Limits, Log, Timeouts, TlsSection};
 use super::{database, listener};
+use crate::duration::parse_duration;
 
 /// Reads all sections.
 ///

@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod dial;
 pub mod hangup;
 pub mod held;
+pub mod http;
 pub mod linger;
 pub mod listen;
 pub mod pump;

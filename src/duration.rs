@@ -1,7 +1,10 @@
 //! Durations as people write them: `500ms`, `10s`, `5m`, `1h30m`, `30d`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
+use std::str::FromStr;
 use std::time::Duration;
+
+use crate::text::serde_by_text;
 
 /// The longest duration: ten years, so that adding one to any clock cannot overflow.
 const MAX: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
@@ -60,7 +63,8 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// A duration as [`parse_duration`] reads it, in as few units as there need be.
-pub(super) fn written(duration: Duration) -> String {
+#[must_use]
+pub fn written(duration: Duration) -> String {
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     let mut text = String::new();
     for (unit, millis) in UNITS.iter().rev() {
@@ -75,6 +79,26 @@ pub(super) fn written(duration: Duration) -> String {
     }
     text
 }
+
+/// A duration that is written as text, such as `"30s"`, in JSON as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanDuration(pub Duration);
+
+impl fmt::Display for HumanDuration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&written(self.0))
+    }
+}
+
+impl FromStr for HumanDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse_duration(text).map(Self)
+    }
+}
+
+serde_by_text!(HumanDuration);
 
 #[cfg(test)]
 mod tests {
