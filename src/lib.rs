@@ -29,6 +29,7 @@
 
 pub mod access_log;
 pub mod admission;
+pub mod author;
 pub mod cert;
 pub mod config;
 pub mod control;

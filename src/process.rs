@@ -15,9 +15,11 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::access_log::{AccessLog, OpenError};
+use crate::author::Author;
 use crate::cert::CertError;
 use crate::config::Config;
-use crate::control::controller::{Caller, Controller};
+use crate::control::caller::Caller;
+use crate::control::controller::Controller;
 use crate::control::server::{self, ControlSocket};
 use crate::gateway::{Gateway, Settings};
 use crate::listeners::workers::Workers;
@@ -218,7 +220,7 @@ impl Server {
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => {
-                    let caller = Caller { who: "SIGHUP".into() };
+                    let caller = Caller::from(Author::own("SIGHUP"));
                     // What is wrong is in the log.
                     drop(controller.on_disk(move |controller| controller.reload(&caller)));
                 }

@@ -26,6 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("duration", &["text"]),
     ("traffic", &[]),
+    ("author", &["wire"]),
     ("tls", &["file", "wire"]),
     ("preface", &["protocol", "tls", "wire"]),
     ("proxy_protocol", &["text", "wire"]),
@@ -35,6 +36,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "route",
         &[
+            "author",
             "duration",
             "histogram",
             "one_or_many",
@@ -61,9 +63,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("source", &["file", "json", "route"]),
+    ("source", &["author", "file", "json", "route"]),
     ("service", &["net", "wire"]),
-    ("stats", &["per_ip", "route", "tls", "wire"]),
+    ("stats", &["author", "per_ip", "route", "tls", "wire"]),
     (
         "sessions",
         &["upstream", "per_ip", "route", "stats", "tls", "traffic"],
@@ -140,14 +142,15 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "config", "file", "gateway", "json", "protocol", "reload", "route", "service",
-            "session", "sessions", "similar", "source", "stats", "tls", "upstream",
+            "author", "config", "file", "gateway", "json", "protocol", "reload", "route",
+            "service", "session", "sessions", "similar", "source", "stats", "tls", "upstream",
         ],
     ),
     (
         "process",
         &[
             "access_log",
+            "author",
             "cert",
             "config",
             "control",

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::answer::{Answer, BackendWarning, EventsAnswer, WatchAnswer};
+use super::caller::Caller;
 use super::disk_thread::DiskThread;
 use super::error::CommandError;
 use super::params::{RunningSessions, ShowParams};
@@ -31,13 +32,6 @@ use crate::route::RouteChange;
 use crate::session::check;
 use crate::source::state_dir::StateDir;
 use crate::stats::Event;
-
-/// The origin of a change, for the audit log.
-#[derive(Clone, Debug)]
-pub struct Caller {
-    /// Such as `uid=0 gid=0 pid=4711`, or `SIGHUP`.
-    pub who: String,
-}
 
 /// Carries out commands.
 pub struct Controller {

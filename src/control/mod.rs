@@ -4,6 +4,7 @@
 //! `socat - UNIX-CONNECT:/run/dbgate/control.sock` as well.
 
 pub mod answer;
+pub mod caller;
 pub mod client;
 pub mod controller;
 mod disk_thread;

@@ -4,7 +4,8 @@
 //! `{"id":7,"ok":false,"error":{"kind":"conflict","message":"…"}}`. Events of a subscription are
 //! `{"id":7,"event":{…}}` with the id of the request that subscribed, so that everything can
 //! share one connection: `events` sends each as it happens, `watch` sends changes at intervals
-//! ([`super::watch`]). Durations are in milliseconds.
+//! ([`super::watch`]). Durations are in milliseconds. A change may have a `"reason"` beside its
+//! `id`, which goes to the audit log, events and `show` with its author.
 
 use std::time::Duration;
 

@@ -47,11 +47,38 @@ pub enum Command {
     Watch(WatchParams),
 }
 
+impl Command {
+    /// True if it changes something, and so has an author.
+    #[must_use]
+    pub fn is_change(&self) -> bool {
+        match self {
+            Self::Expose(_)
+            | Self::Hide(_)
+            | Self::Delete(_)
+            | Self::Kill(_)
+            | Self::Drain(_)
+            | Self::Reload => true,
+            Self::List
+            | Self::Show(_)
+            | Self::Explain(_)
+            | Self::Sessions(_)
+            | Self::Rejects
+            | Self::Status
+            | Self::Diff
+            | Self::Export
+            | Self::Events
+            | Self::Watch(_) => false,
+        }
+    }
+}
+
 /// A request.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// Chosen by the client, given back in the answer.
     pub id: Value,
+    /// The reason for the change that it asks for (`--reason`).
+    pub reason: Option<String>,
     /// The command.
     pub command: Command,
 }
@@ -115,8 +142,27 @@ pub fn parse(line: &[u8]) -> Result<Request, BadRequest> {
             return Err(bad(&id, text));
         }
     };
+    let reason = match fields.remove("reason") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(reason)) => Some(reason),
+        Some(other) => {
+            let text = format!(
+                "{cmd}: reason: expected a text, found {}",
+                json::kind(&other)
+            );
+            return Err(bad(&id, text));
+        }
+    };
     match command(&cmd, &Value::Object(fields)) {
-        Ok(command) => Ok(Request { id, command }),
+        Ok(command) if reason.is_some() && !command.is_change() => Err(bad(
+            &id,
+            format!("{cmd}: a reason goes with a change, and this is none"),
+        )),
+        Ok(command) => Ok(Request {
+            id,
+            reason,
+            command,
+        }),
         Err(what) => Err(bad(&id, what)),
     }
 }
@@ -193,7 +239,7 @@ mod tests {
             ..ExposeParams::default()
         };
         let line = request(7, "expose", &expose);
-        let Request { id, command } = parse(line.as_bytes()).unwrap();
+        let Request { id, command, .. } = parse(line.as_bytes()).unwrap();
         assert_eq!(id, Value::from(7));
         let Command::Expose(read) = command else {
             panic!("{line}");
@@ -234,6 +280,14 @@ mod tests {
             (
                 r#"{"v":1,"cmd":"hide","name":"a","hosts":["a.example",7]}"#,
                 "hide: hosts[1]: expected a text, found 7",
+            ),
+            (
+                r#"{"v":1,"cmd":"list","reason":"to see"}"#,
+                "list: a reason goes with a change, and this is none",
+            ),
+            (
+                r#"{"v":1,"cmd":"reload","reason":7}"#,
+                "reload: reason: expected a text, found 7",
             ),
             (
                 r#"{"v":1,"cmd":"hide","name":"a","running":"stop"}"#,

@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::answer::answer_line;
-use super::controller::{Caller, Controller};
+use super::caller::{self, Caller};
+use super::controller::Controller;
 use super::error::CommandError;
 use super::events;
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
+use crate::author::Author;
 use crate::config::Control;
 use crate::file::own::{self, Sharing};
 use crate::service::user::group_id;
@@ -163,20 +165,16 @@ async fn handle_connection(
     limits: Limits,
 ) -> io::Result<()> {
     let cred = stream.peer_cred()?;
-    let pid = cred.pid().map_or_else(|| "-".into(), |p| p.to_string());
-    let caller = Caller {
-        who: format!("uid={} gid={} pid={pid}", cred.uid(), cred.gid()),
-    };
     let (reader, writer) = stream.into_split();
     let (answers, waiting) = mpsc::channel(MAX_QUEUED_LINES);
     let mut write = tokio::spawn(write_lines(
         writer,
         waiting,
-        caller.who.clone(),
+        caller::numbers(cred).to_string(),
         limits.write_timeout,
     ));
     tokio::select! {
-        read = read_requests(reader, &controller, &caller, answers, limits) => {
+        read = read_requests(reader, &controller, cred, answers, limits) => {
             // The writer ends when everything that waits is written, or the caller is gone.
             let _ = write.await;
             read
@@ -226,11 +224,13 @@ fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandEr
 async fn read_requests(
     reader: OwnedReadHalf,
     controller: &Arc<Controller>,
-    caller: &Caller,
+    cred: UCred,
     answers: mpsc::Sender<String>,
     limits: Limits,
 ) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
+    // Asked for with the first change.
+    let mut author: Option<Author> = None;
     let mut line = Vec::new();
     // Subscriptions end with the caller's sending side: nothing else shows that it is gone while no
     // event happens, and each would hold a descriptor.
@@ -253,7 +253,11 @@ async fn read_requests(
         if line.trim_ascii().is_empty() {
             continue;
         }
-        let Request { id, command } = match request::parse(line.trim_ascii()) {
+        let Request {
+            id,
+            reason,
+            command,
+        } = match request::parse(line.trim_ascii()) {
             Ok(request) => request,
             Err(BadRequest { id, error }) => {
                 if answers.send(answer_line(&id, &Err(error))).await.is_err() {
@@ -279,7 +283,15 @@ async fn read_requests(
         {
             Err(error)
         } else {
-            controller.execute(command, caller).await
+            let mut by = match &author {
+                Some(author) => author.clone(),
+                None if command.is_change() => author.insert(caller::named(cred).await).clone(),
+                None => caller::numbers(cred),
+            };
+            if let Some(reason) = &reason {
+                by = by.because(reason);
+            }
+            controller.execute(command, &Caller::from(by)).await
         };
         let refused = done.is_err();
         if answers.send(answer_line(&id, &done)).await.is_err() {

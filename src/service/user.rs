@@ -224,6 +224,13 @@ pub fn group_id(group: &str) -> io::Result<u32> {
     }
 }
 
+/// The name of a user, if it has one on this machine.
+#[must_use]
+pub fn name_of(uid: u32) -> Option<String> {
+    let user = User::from_uid(Uid::from_raw(uid)).ok()?;
+    user.map(|user| user.name)
+}
+
 /// User of this process, such as `user dbgate (uid 987)`.
 #[must_use]
 pub fn running_as() -> String {

@@ -4,6 +4,7 @@
 //! Not here: databases and their clients (`tests/gateway`).
 
 mod answers;
+mod author;
 mod cert;
 mod changes;
 mod diff;
