@@ -138,27 +138,10 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CtlCommand {
-    // These two are described at their arguments.
+    // These are described at their arguments.
     Expose(Box<ExposeArgs>),
     Hide(HideArgs),
-    /// Delete what ctl made of a database: its names are no longer refused
-    ///
-    /// A name that was hidden or whose time was over is refused, so that its clients never reach
-    /// another database by a wildcard or a default; delete ends that. Running sessions get
-    /// timeouts.drain. A database of the configuration is deleted there.
-    Delete {
-        /// The database
-        name: String,
-        /// Close running sessions at once
-        #[arg(long)]
-        kill: bool,
-        /// No error if there is nothing to delete
-        #[arg(long)]
-        if_exists: bool,
-        /// Only print what would be done
-        #[arg(long)]
-        dry_run: bool,
-    },
+    Delete(DeleteArgs),
     /// One row for each database
     List,
     /// One database in full
@@ -228,74 +211,79 @@ pub(crate) enum CtlCommand {
     },
 }
 
-/// Make a database reachable under a host.
+/// Make a database reachable under a host, or change what ctl made of it.
 ///
-/// NAME is declared in the configuration, or new: then --to says where it is. The same command
-/// twice changes nothing. Without --host it takes back what `hide` did to NAME.
+/// NAME is declared in the configuration, or new: then --to says where it is. Of one that ctl made,
+/// the flags that are given are changed and the others stay as they are; --replace states all. The
+/// same command twice changes nothing. Without --host it takes back what `hide` did to NAME; several
+/// may be named then.
 /// The gateway also checks the backends, for two seconds at most, and warns of those that would
 /// not serve a session.
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "dbgate ctl expose <NAME> [--host <HOST>...] [--to <ADDR>...] [OPTIONS]",
+    override_usage = "dbgate ctl expose <NAME>... [--host <HOST>...] [--to <ADDR>...] [OPTIONS]",
     after_long_help = "\
 Examples:
   A new database, kept over restarts:
     dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432
   One more name for it, for two hours:
     dbgate ctl expose pg1 --host staging.example --ttl 2h
+  Another limit; all else stays as it is:
+    dbgate ctl expose pg1 --max-sessions 50
   One with two servers, where the gateway ends TLS with its own certificate:
     dbgate ctl expose pg2 --host b.example --to 10.0.0.6:5432 10.0.0.7:5432 --tls terminate
-  What `hide` took from a database of the configuration:
-    dbgate ctl expose pg3"
+  What `hide` did to two databases:
+    dbgate ctl expose pg3 pg4"
 )]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct ExposeArgs {
     /// The database
-    pub(crate) name: String,
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
     /// DNS name, exact or *.suffix; may be given several times
     #[arg(long = "host", value_name = "HOST", num_args = 1..)]
     pub(crate) hosts: Vec<Host>,
-    /// Backend of a new database, HOST:PORT; several are tried in turn
+    /// Backend, HOST:PORT; several are tried in turn
     #[arg(long, value_name = "ADDR", num_args = 1..)]
     pub(crate) to: Vec<BackendAddr>,
-    /// Its protocol [default: by the backend's port]
-    #[arg(long, value_name = "PROTOCOL", requires = "to", value_parser = protocol())]
+    /// Its protocol [default of a new one: by the backend's port]
+    #[arg(long, value_name = "PROTOCOL", value_parser = protocol())]
     pub(crate) protocol: Option<Protocol>,
-    /// TLS mode [default: passthrough]
-    #[arg(long, value_name = "MODE", requires = "to", value_parser = tls_mode())]
+    /// TLS mode [default of a new one: passthrough]
+    #[arg(long, value_name = "MODE", value_parser = tls_mode())]
     pub(crate) tls: Option<TlsMode>,
     /// Certificate shown to clients
-    #[arg(long, value_name = "FILE", requires = "to", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
     /// Its key
-    #[arg(long, value_name = "FILE", requires = "to", requires = "cert")]
+    #[arg(long, value_name = "FILE", requires = "cert")]
     pub(crate) key: Option<PathBuf>,
     /// Ask clients for a certificate signed by these authorities
-    #[arg(long, value_name = "FILE", requires = "to")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) client_ca: Option<PathBuf>,
     /// Refuse the certificates on these revocation lists
-    #[arg(long, value_name = "FILE", requires = "client_ca")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) client_crl: Option<PathBuf>,
     /// Names that client certificates may have, exact or *.suffix [default: all]
-    #[arg(long, value_name = "NAME", requires = "client_ca", num_args = 1..)]
+    #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) client_names: Vec<ClientName>,
     /// The user that a Postgres client may be: certificate, the name (CN) in its own
-    #[arg(long, value_name = "WHO", requires = "client_ca", value_parser = client_user())]
+    #[arg(long, value_name = "WHO", value_parser = client_user())]
     pub(crate) client_user: Option<ClientUser>,
     /// Authorities of the backends' certificates (reencrypt)
-    #[arg(long, value_name = "FILE", requires = "to")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) backend_ca: Option<PathBuf>,
     /// The name in the backends' certificates (reencrypt)
-    #[arg(long, value_name = "NAME", requires = "to", value_parser = server_name)]
+    #[arg(long, value_name = "NAME", value_parser = server_name)]
     pub(crate) backend_name: Option<ServerName>,
     /// Networks that may connect [default: all]
-    #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
     pub(crate) allow: Vec<Network>,
     /// Networks that may not connect
-    #[arg(long, value_name = "CIDR", requires = "to", num_args = 1.., value_parser = network)]
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
     pub(crate) deny: Vec<Network>,
     /// Most sessions at a time
-    #[arg(long, value_name = "N", requires = "to", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions: Option<u32>,
     /// End the exposure after this time, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
@@ -303,7 +291,8 @@ pub(crate) struct ExposeArgs {
     /// Do not keep it over a restart
     #[arg(long)]
     pub(crate) ephemeral: bool,
-    /// Replace what ctl declared before, or take over a host that ctl gave to another database
+    /// State all: settings that are not given return to their defaults; also take over a host that
+    /// ctl gave to another database
     #[arg(long)]
     pub(crate) replace: bool,
     /// Only print what would be done
@@ -314,18 +303,20 @@ pub(crate) struct ExposeArgs {
     pub(crate) no_check: bool,
 }
 
-/// End an exposure.
+/// End an exposure; the database stays, with all settings.
 ///
-/// No new sessions come in; running ones get timeouts.drain, then they are closed. A host of the
-/// configuration stays hidden over reload and restart, until `expose` takes it back. Whoever asks
-/// for a hidden name is refused, also where a wildcard or a default would take it, until it is
-/// exposed again, given to another database, or deleted.
+/// No new sessions come in; running ones get timeouts.drain, then they are closed. It is listed as
+/// hidden, over reload and restart, until `expose NAME` takes it back or `delete` removes it.
+/// Whoever asks for a hidden name is refused, also where a wildcard or a default would take it, until
+/// it is exposed again, given to another database, or deleted. Of several databases all are hidden,
+/// or none.
 #[derive(Debug, Args)]
-#[command(override_usage = "dbgate ctl hide <NAME> [--host <HOST>...] [OPTIONS]")]
+#[command(override_usage = "dbgate ctl hide <NAME>... [--host <HOST>...] [OPTIONS]")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct HideArgs {
     /// The database
-    pub(crate) name: String,
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
     /// Only this host [default: all hosts of the database]
     #[arg(long = "host", value_name = "HOST", num_args = 1..)]
     pub(crate) hosts: Vec<Host>,
@@ -339,6 +330,26 @@ pub(crate) struct HideArgs {
     #[arg(long)]
     pub(crate) kill: bool,
     /// No error if there is nothing to hide
+    #[arg(long)]
+    pub(crate) if_exists: bool,
+    /// Only print what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Remove what ctl made of a database, hidden or not.
+///
+/// Its names are free then: they are no longer refused. Running sessions get timeouts.drain. A
+/// database of the configuration is deleted there. Of several databases all are removed, or none.
+#[derive(Debug, Args)]
+pub(crate) struct DeleteArgs {
+    /// The database
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
+    /// Close running sessions at once
+    #[arg(long)]
+    pub(crate) kill: bool,
+    /// No error if there is nothing to delete
     #[arg(long)]
     pub(crate) if_exists: bool,
     /// Only print what would be done

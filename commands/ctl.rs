@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use dbgate::control::answer::{ExposeAnswer, ShowAnswer, StatusAnswer};
+use dbgate::control::answer::{ExposeAnswer, PerDatabase, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
-use dbgate::control::params::{self, RunningSessions};
+use dbgate::control::params::{self, Names, RunningSessions};
 use dbgate::route::spec::{Access, BackendTls, ClientTls};
 use dbgate::tls::material::MaterialOrigin;
 use serde::Serialize;
@@ -62,7 +62,9 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
     let (mut page, outcome) = print::answer(&command, &answer, output).map_err(failed)?;
     if let (CtlCommand::Expose(args), Output::Table | Output::Wide) = (&command, output) {
         let exposed = print::read(&answer).map_err(failed)?;
-        page.out += &try_it(&mut client, &exposed, args);
+        if let PerDatabase::One(exposed) = exposed {
+            page.out += &try_it(&mut client, &exposed, args);
+        }
     }
     write(&page.out)?;
     out::print_err(&page.err);
@@ -105,10 +107,10 @@ fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
 
 /// The line that tries a Postgres database just exposed, from this machine.
 fn try_it(client: &mut Client, exposed: &ExposeAnswer, args: &ExposeArgs) -> String {
-    if !exposed.changed || args.dry_run {
+    if !exposed.changed || args.dry_run || !exposed.changes.is_empty() {
         return String::new();
     }
-    let name = args.name.clone();
+    let name = exposed.database.clone();
     let show = client.call::<ShowAnswer>("show", &params::ShowParams { name });
     let status = client.call::<StatusAnswer>("status", &params::NoParams {});
     match (show, status) {
@@ -124,17 +126,12 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
     Ok(match command {
         CtlCommand::Expose(args) => ("expose", expose(args)?),
         CtlCommand::Hide(args) => ("hide", hide(args)?),
-        CtlCommand::Delete {
-            name,
-            kill,
-            if_exists,
-            dry_run,
-        } => {
+        CtlCommand::Delete(args) => {
             let delete = params::DeleteParams {
-                name: name.clone(),
-                kill: *kill,
-                if_exists: *if_exists,
-                dry_run: *dry_run,
+                name: Names(args.name.clone()),
+                kill: args.kill,
+                if_exists: args.if_exists,
+                dry_run: args.dry_run,
             };
             ("delete", params(&delete)?)
         }
@@ -175,7 +172,7 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
 
 fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
     params(&params::ExposeParams {
-        name: args.name.clone(),
+        name: Names(args.name.clone()),
         hosts: args.hosts.clone(),
         to: args.to.clone(),
         protocol: args.protocol,
@@ -210,7 +207,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
 
 fn hide(args: &HideArgs) -> Result<Value, Failure> {
     params(&params::HideParams {
-        name: args.name.clone(),
+        name: Names(args.name.clone()),
         hosts: args.hosts.clone(),
         running: match (args.keep, args.kill) {
             (true, _) => RunningSessions::Keep,

@@ -48,7 +48,7 @@ fn each_argument_has_its_kind() {
         ("dbgate ctl hide --keep ", Some(ValueKind::Databases)),
         ("dbgate ctl -o json hide ", Some(ValueKind::Databases)),
         ("dbgate ctl -ojson hide ", Some(ValueKind::Databases)),
-        ("dbgate ctl hide pg1 ", None),
+        ("dbgate ctl hide pg1 ", Some(ValueKind::Databases)),
         ("dbgate ctl hide pg1 --drain ", None),
         ("dbgate ctl hide -", None),
         ("dbgate ctl hide --ho", None),

@@ -77,7 +77,7 @@ fn text_of(command: &CtlCommand, line: &str, wide: bool) -> Result<Page, ClientE
     Ok(match command {
         CtlCommand::Expose(args) => changes::expose(&read(line)?, args),
         CtlCommand::Hide(_) => changes::hide(&read(line)?),
-        CtlCommand::Delete { .. } => changes::delete(&read(line)?),
+        CtlCommand::Delete(_) => changes::delete(&read(line)?),
         CtlCommand::List => list(&read(line)?, wide),
         CtlCommand::Show { .. } => show(&read(line)?),
         CtlCommand::Explain { .. } => explain(&read(line)?),

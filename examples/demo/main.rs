@@ -142,7 +142,7 @@ async fn tell(gateway: &Gateway, [orders, billing]: &[Database; 2]) -> Result<()
     writeln!(out)?;
 
     let hide = HideParams {
-        name: billing.name.to_owned(),
+        name: billing.name.into(),
         ..HideParams::default()
     };
     gateway.command("hide", &hide)?;
@@ -169,7 +169,7 @@ async fn tell(gateway: &Gateway, [orders, billing]: &[Database; 2]) -> Result<()
     writeln!(out)?;
 
     let expose = ExposeParams {
-        name: billing.name.to_owned(),
+        name: billing.name.into(),
         ..ExposeParams::default()
     };
     gateway.command("expose", &expose)?;

@@ -28,7 +28,7 @@ use super::reads::{self, millis};
 use super::request::Command;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
-use crate::route::RouteChange;
+use crate::route::{ChangeError, RouteChange};
 use crate::session::check;
 use crate::source::state_dir::StateDir;
 use crate::stats::Event;
@@ -117,14 +117,21 @@ impl Controller {
                 let caller = caller.clone();
                 let check = params.check;
                 let done = self.on_disk(move |controller| controller.expose(&params, &caller));
-                let (mut answer, database) = done.await.unwrap_or_else(|_| Err(panicked()))?;
+                let (mut answers, databases) = done.await.unwrap_or_else(|_| Err(panicked()))?;
                 // Neither on the disk's thread nor before the change: only the caller waits for a
                 // backend.
-                if let Some(database) = database.filter(|_| check) {
-                    let warnings = check::warnings(&database).await;
-                    answer.warnings = warnings.into_iter().map(warning).collect();
+                if check {
+                    let checks = databases.into_iter();
+                    let checks = checks.map(|database| {
+                        tokio::spawn(async move { check::warnings(&database).await })
+                    });
+                    let checks: Vec<_> = checks.collect();
+                    for (answer, check) in answers.iter_mut().zip(checks) {
+                        let warnings = check.await.unwrap_or_default();
+                        answer.warnings = warnings.into_iter().map(warning).collect();
+                    }
                 }
-                Ok(Answer::Expose(answer))
+                Ok(Answer::Expose(answers))
             }
             Command::Hide(params) => {
                 self.change(caller, move |controller, caller| {
@@ -190,6 +197,29 @@ impl Controller {
             Ok(_) => {}
             Err(error) => warn!(%error, "cannot end exposures whose time is over"),
         }
+    }
+
+    /// The error for a change that was not made; an unknown database with the nearest there is.
+    fn refusal(&self, error: ChangeError, names: &[&str]) -> CommandError {
+        let mut refusal = match error {
+            ChangeError::NoDatabase { name, hint } => {
+                let near = reads::nearest(&self.gateway, &name);
+                match (near, hint) {
+                    (None, None) => reads::no_database(&self.gateway, &name),
+                    (near, hint) => {
+                        let near =
+                            near.map_or_else(String::new, |n| format!("; did you mean {n}?"));
+                        let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
+                        CommandError::not_found(format!("no database {name}{hint}{near}"))
+                    }
+                }
+            }
+            error => error.into(),
+        };
+        if names.len() > 1 {
+            refusal.message += " (nothing changed)";
+        }
+        refusal
     }
 
     fn emit(&self, change: &RouteChange) {

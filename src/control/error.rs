@@ -61,11 +61,12 @@ impl From<ChangeError> for CommandError {
     fn from(error: ChangeError) -> Self {
         let kind = match &error {
             ChangeError::Conflict(_) => ErrorKind::Conflict,
-            ChangeError::NotFound(_) => ErrorKind::NotFound,
+            ChangeError::NoDatabase { .. } | ChangeError::NotFound(_) => ErrorKind::NotFound,
             ChangeError::Invalid(_) => ErrorKind::Usage,
-            ChangeError::Files { .. } | ChangeError::GatewayFiles(_) | ChangeError::State(_) => {
-                ErrorKind::Refused
-            }
+            ChangeError::Refused(_)
+            | ChangeError::Files { .. }
+            | ChangeError::GatewayFiles(_)
+            | ChangeError::State(_) => ErrorKind::Refused,
         };
         Self::new(kind, error.to_string())
     }

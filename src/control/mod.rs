@@ -15,4 +15,5 @@ pub mod params;
 mod reads;
 pub mod request;
 pub mod server;
+mod undo;
 pub mod watch;

@@ -7,14 +7,17 @@
 //! ([`super::watch`]). Durations are in milliseconds. A change may have a `"reason"` beside its
 //! `id`, which goes to the audit log, events and `show` with its author.
 
+use std::fmt;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::CommandError;
 use crate::protocol::Protocol;
-use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
-use crate::route::{DatabaseSpec, Host};
+use crate::route::Host;
+use crate::route::request::Settings;
+use crate::route::spec::{Access, BackendTls, ClientTls};
 use crate::tls::TlsMode;
 use crate::upstream::BackendAddr;
 
@@ -26,30 +29,30 @@ use crate::upstream::BackendAddr;
     reason = "each is a flag of `ctl expose`"
 )]
 pub struct ExposeParams {
-    /// The database.
-    pub name: String,
-    /// The hosts.
+    /// The databases; those that are new, and those with hosts, one at a time.
+    pub name: Names,
+    /// The hosts; empty takes back all that is hidden.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
     /// Backends; given, they declare a database that the configuration does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to: Vec<BackendAddr>,
-    /// With `to`: the protocol; by the backend's port if absent.
+    /// The protocol; of a new database by the backend's port if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
-    /// With `to`: the TLS mode.
+    /// The TLS mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsMode>,
-    /// With `to`: most sessions at a time.
+    /// Most sessions at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
-    /// With `to`: rules for clients.
+    /// Rules for clients.
     #[serde(flatten)]
     pub access: Access,
-    /// With `to`: TLS settings towards clients.
+    /// TLS settings towards clients.
     #[serde(flatten)]
     pub client: ClientTls,
-    /// With `to`: TLS settings towards backends.
+    /// TLS settings towards backends.
     #[serde(flatten)]
     pub backend: BackendTls,
     /// Ends by itself after this time.
@@ -58,7 +61,8 @@ pub struct ExposeParams {
     /// Not kept over a restart.
     #[serde(default)]
     pub ephemeral: bool,
-    /// Replaces what `ctl` declared before.
+    /// States all: settings and ends that are not given return to their defaults. Also takes over
+    /// hosts that `ctl` exposed.
     #[serde(default)]
     pub replace: bool,
     /// Only reports what would be done.
@@ -70,43 +74,108 @@ pub struct ExposeParams {
 }
 
 impl ExposeParams {
-    /// The declaration that `to` and the settings beside it make; `None` without them.
+    /// The settings that are given.
     ///
     /// # Errors
-    /// Settings without `to`, settings that do not fit together, or an unknown protocol.
-    pub fn spec(&self) -> Result<Option<DatabaseSpec>, CommandError> {
-        let Some(first) = self.to.first() else {
-            let settings = self.protocol.is_some()
-                || self.tls.is_some()
-                || self.max_sessions.is_some()
-                || self.access != Access::default()
-                || self.client != ClientTls::default()
-                || self.backend != BackendTls::default();
-            return if settings {
-                Err(CommandError::usage(format!(
-                    "settings of a database go with --to ADDR; what {} has now is shown by `dbgate ctl show {}`",
-                    self.name, self.name
-                )))
-            } else {
-                Ok(None)
-            };
-        };
-        let Some(protocol) = self.protocol.or_else(|| Protocol::of_port(first.port())) else {
-            return Err(CommandError::usage(format!(
-                "port {} is not that of a known protocol: add --protocol",
-                first.port()
-            )));
-        };
-        let keys = Keys {
-            protocol,
-            backends: self.to.clone().into(),
-            tls: self.tls.unwrap_or_default(),
-            access: self.access.clone(),
+    /// A path is not UTF-8.
+    pub fn settings(&self) -> Result<Settings, CommandError> {
+        #[derive(Serialize)]
+        struct Plain<'a> {
+            #[serde(skip_serializing_if = "<[_]>::is_empty")]
+            backends: &'a [BackendAddr],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            protocol: Option<Protocol>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            tls: Option<TlsMode>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            max_sessions: Option<u32>,
+        }
+        let plain = Plain {
+            backends: &self.to,
+            protocol: self.protocol,
+            tls: self.tls,
             max_sessions: self.max_sessions,
-            client: self.client.clone(),
-            backend: self.backend.clone(),
         };
-        keys.try_into().map(Some).map_err(CommandError::usage)
+        let mut settings = Settings::default();
+        settings
+            .add(&plain)
+            .and_then(|()| settings.add(&self.access))
+            .and_then(|()| settings.add(&self.client))
+            .and_then(|()| settings.add(&self.backend))
+            .map_err(CommandError::usage)?;
+        Ok(settings)
+    }
+}
+
+/// The databases of a command: in JSON a text for one, a list for several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+/// The most databases of one command.
+const MAX_NAMES: usize = 1000;
+
+impl Names {
+    /// The names, each once, in their order; a host belongs to one database.
+    ///
+    /// # Errors
+    /// There is none, there are too many, or several with `hosts`.
+    pub fn checked(&self, hosts: &[Host]) -> Result<Vec<&str>, CommandError> {
+        let mut names: Vec<&str> = Vec::new();
+        for name in &self.0 {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        if !(1..=MAX_NAMES).contains(&names.len()) {
+            let text = format!("name 1 to {MAX_NAMES} databases");
+            return Err(CommandError::usage(text));
+        }
+        if names.len() > 1 && !hosts.is_empty() {
+            let text = "a host leads to one database: name one with --host";
+            return Err(CommandError::usage(text));
+        }
+        Ok(names)
+    }
+}
+
+impl From<&str> for Names {
+    fn from(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+}
+
+impl Serialize for Names {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.as_slice() {
+            [one] => one.serialize(serializer),
+            all => all.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Names {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrSeveral;
+        impl<'de> Visitor<'de> for OneOrSeveral {
+            type Value = Names;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text, or a list of texts")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Names, E> {
+                Ok(name.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Names, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = list.next_element()? {
+                    names.push(name);
+                }
+                Ok(Names(names))
+            }
+        }
+        deserializer.deserialize_any(OneOrSeveral)
     }
 }
 
@@ -139,8 +208,8 @@ impl RunningSessions {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HideParams {
-    /// The database.
-    pub name: String,
+    /// The databases.
+    pub name: Names,
     /// The hosts; all if empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<Host>,
@@ -162,8 +231,8 @@ pub struct HideParams {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DeleteParams {
-    /// The database.
-    pub name: String,
+    /// The databases.
+    pub name: Names,
     /// Closes its sessions at once; else they get `timeouts.drain`.
     #[serde(default)]
     pub kill: bool,
@@ -267,12 +336,22 @@ mod tests {
     use crate::control::error::ErrorKind;
 
     #[test]
-    fn settings_need_a_backend() {
-        let expose = ExposeParams {
-            name: "pg1".into(),
-            tls: Some(TlsMode::Terminate),
-            ..ExposeParams::default()
-        };
-        assert_eq!(expose.spec().unwrap_err().kind, ErrorKind::Usage);
+    fn a_command_names_one_database_or_several() {
+        for (line, names) in [
+            (r#"{"name":"a"}"#, &["a"][..]),
+            (r#"{"name":["b","a","b"]}"#, &["b", "a"]),
+        ] {
+            let params: DeleteParams = serde_json::from_str(line).unwrap();
+            assert_eq!(params.name.checked(&[]).unwrap(), names);
+            let written = serde_json::to_string(&params).unwrap();
+            let again: DeleteParams = serde_json::from_str(&written).unwrap();
+            assert_eq!(again.name, params.name);
+        }
+        let none = Names::default().checked(&[]).unwrap_err();
+        assert_eq!(none.kind, ErrorKind::Usage);
+        let host = ["a.example".parse().unwrap()];
+        assert!(Names::from("a").checked(&host).is_ok());
+        let several = Names(vec!["a".into(), "b".into()]);
+        assert_eq!(several.checked(&host).unwrap_err().kind, ErrorKind::Usage);
     }
 }

@@ -26,7 +26,7 @@ pub(super) struct Building<'a> {
     loader: &'a mut Loader,
     backends: &'a Arc<Backends>,
     before: &'a Snapshot,
-    requested: Option<&'a str>,
+    requested: &'a [&'a str],
 }
 
 impl<'a> Building<'a> {
@@ -42,12 +42,12 @@ impl<'a> Building<'a> {
             loader,
             backends,
             before,
-            requested: None,
+            requested: &[],
         }
     }
 
-    /// The same for a request to expose this database.
-    pub(super) fn asked_for(self, requested: Option<&'a str>) -> Self {
+    /// The same for a request to expose these databases.
+    pub(super) fn asked_for(self, requested: &'a [&'a str]) -> Self {
         Self { requested, ..self }
     }
 
@@ -131,7 +131,7 @@ impl<'a> Building<'a> {
                 Ok(database) => built.push((name, Some(database))),
                 Err(ChangeError::Files { source, .. })
                     if origin != Origin::Config
-                        && self.requested != Some(name)
+                        && !self.requested.contains(name)
                         && !self.before.databases.contains_key(name) =>
                 {
                     of_name.push(format!(

@@ -1,5 +1,6 @@
 //! A change of the routes: the differences between two snapshots.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::renewed::RenewedFile;
@@ -18,14 +19,17 @@ pub struct RouteChange {
     pub exposed: Vec<(Arc<str>, Host)>,
     /// Databases that are gone.
     pub removed: Vec<Arc<str>>,
-    /// Hosts of a database that was deleted, whether they led there or were refused.
-    pub freed: Vec<Host>,
+    /// Databases that it was asked for, as far as anything about them is another now.
+    pub names: BTreeSet<String>,
+    /// (database, host) pairs of databases that were deleted, whether the host led there or was
+    /// refused.
+    pub freed: Vec<(String, Host)>,
     /// Notes of the new snapshot that the one before did not have.
     pub news: Vec<String>,
     /// Files of certificates, keys and authorities that hold something else now.
     pub renewed: Vec<RenewedFile>,
-    /// The database that is exposed, as it is after the change; in a dry run, as it would be.
-    pub database: Option<Arc<Database>>,
+    /// The databases that are exposed, as they are after the change; in a dry run, as they would be.
+    pub databases: Vec<Arc<Database>>,
 }
 
 impl RouteChange {

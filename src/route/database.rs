@@ -94,7 +94,7 @@ impl Exposure {
 pub enum ExposureState {
     /// Clients reach the database under this host.
     Active,
-    /// Declared in the configuration, switched off by `ctl hide`.
+    /// Switched off by `ctl hide`.
     Hidden,
     /// Another database has the host; the configuration wins over `ctl`.
     Shadowed,

@@ -46,7 +46,7 @@ impl<'a> Merge<'a> {
     pub(super) fn database(&self, name: &str) -> Option<Merged> {
         let (origin, spec) = self.declaration(name)?;
         let exposures = self.claims(name).map(|(source, host, lease)| {
-            let state = if self.is_hidden(source, name, host) {
+            let state = if self.is_hidden(name, host) {
                 ExposureState::Hidden
             } else if self.owner(host) == Some(name) {
                 ExposureState::Active
@@ -87,14 +87,14 @@ impl<'a> Merge<'a> {
             let waits = |source: &&&dyn Source| source.claims(name).next().is_some();
             notes.extend(self.sources.iter().filter(waits).map(|source| {
                 format!(
-                    "database {name} is no longer declared: what {} exposed of it waits until it is, or until `dbgate ctl hide {name}`",
+                    "database {name} is no longer declared: what {} exposed of it waits until it is, or until `dbgate ctl delete {name}`",
                     source.origin().name()
                 )
             }));
             return notes;
         }
         for (source, host, _) in self.claims(name) {
-            if !self.is_hidden(source, name, host)
+            if !self.is_hidden(name, host)
                 && let Some(owner) = self.owner(host).filter(|owner| *owner != name)
             {
                 notes.push(format!(
@@ -166,11 +166,9 @@ impl<'a> Merge<'a> {
         })
     }
 
-    /// True if another source switches off a host that this one gives to a database.
-    fn is_hidden(&self, source: &dyn Source, name: &str, host: &Host) -> bool {
-        let others = |other: &&&dyn Source| other.origin() != source.origin();
-        let mut others = self.sources.iter().filter(others);
-        others.any(|other| other.hides(name, host))
+    /// True if a source switches off a host of a database.
+    fn is_hidden(&self, name: &str, host: &Host) -> bool {
+        self.sources.iter().any(|source| source.hides(name, host))
     }
 
     /// The database that a host leads to, among those that lay claim to it.
@@ -179,7 +177,7 @@ impl<'a> Merge<'a> {
             let claimants = source.claimants(host).filter(|name| {
                 self.counts(source, name)
                     && !self.is_given_before(source, name, host)
-                    && !self.is_hidden(source, name, host)
+                    && !self.is_hidden(name, host)
             });
             let origin = |name| self.declaration(name).map(|(origin, _)| origin);
             claimants.min_by_key(|name| (origin(name), *name))

@@ -2,13 +2,18 @@
 //!
 //! Not here: building and swapping routes ([`super::store`]).
 
+mod expose;
+mod settings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+pub(super) use expose::expose;
+pub use settings::Settings;
+
 use super::runtime::{Lease, RuntimeChanges, RuntimeEntry};
-use super::source::{Origin, Source};
-use super::spec::DatabaseSpec;
+use super::source::Origin;
 use super::{Database, Host, Snapshot};
 use crate::tls::material::MaterialError;
 
@@ -18,12 +23,23 @@ pub enum ChangeError {
     /// The request contradicts what is there.
     #[error("{0}")]
     Conflict(String),
-    /// The named database or host is not there.
+    /// The named database is not there.
+    #[error("no database {name}")]
+    NoDatabase {
+        /// Its name.
+        name: String,
+        /// A step that would help, if it was meant to be there.
+        hint: Option<&'static str>,
+    },
+    /// The named host is not there.
     #[error("{0}")]
     NotFound(String),
     /// The request makes no sense by itself.
     #[error("{0}")]
     Invalid(String),
+    /// It is not for `ctl` to do.
+    #[error("{0}")]
+    Refused(String),
     /// A file of a database cannot be used.
     #[error("database {database}: {source}")]
     Files {
@@ -45,17 +61,18 @@ pub enum ChangeError {
 pub struct ExposeRequest {
     /// The database.
     pub name: String,
-    /// The hosts; empty takes back what `hide` did to the hosts of the configuration.
+    /// The hosts; empty takes back what `hide` did to all of its hosts.
     pub hosts: Vec<Host>,
-    /// The declaration of a new database; `None` for one that exists.
-    pub spec: Option<DatabaseSpec>,
-    /// The end of the exposure.
+    /// The settings of a new database, or those to change of one that `ctl` made.
+    pub settings: Settings,
+    /// The end of the exposure; of hosts that are exposed already, what is given of it.
     pub lease: Lease,
-    /// Replaces a declaration made by `ctl` before, and takes over hosts exposed by `ctl`.
+    /// States everything: settings and ends that are not given return to their defaults. Also takes
+    /// over hosts exposed by `ctl`.
     pub replace: bool,
 }
 
-/// A request to end an exposure.
+/// A request to end an exposure. The declaration stays, and what `ctl` exposed stays known.
 #[derive(Clone, Debug)]
 pub struct HideRequest {
     /// The database.
@@ -66,111 +83,17 @@ pub struct HideRequest {
     pub if_exists: bool,
 }
 
+/// A request to remove what `ctl` made of a database.
+#[derive(Clone, Debug)]
+pub struct DeleteRequest {
+    /// The database.
+    pub name: String,
+    /// A database that is not there is no error.
+    pub if_exists: bool,
+}
+
 /// New entries of the databases that a change is about.
 pub(super) type Changed = BTreeMap<String, RuntimeEntry>;
-
-/// Exposes a database; `runtime` is in force in `now`.
-///
-/// # Errors
-/// A conflict with what is declared, or an unknown database.
-pub(super) fn expose(
-    now: &Snapshot,
-    runtime: &RuntimeChanges,
-    request: &ExposeRequest,
-) -> Result<Changed, ChangeError> {
-    let name = &request.name;
-    let declared = now.declared(name);
-    let mut entry = runtime.get(name).cloned().unwrap_or_default();
-    match (&request.spec, declared, &entry.database) {
-        (None, None, None) => {
-            return Err(ChangeError::NotFound(format!(
-                "no database {name}: declare it in the configuration, or say where it is with --to"
-            )));
-        }
-        (Some(spec), Some(declared), _) if *spec != declared.spec => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} is declared in the configuration with other settings: change them there and reload, or expose it with --host alone"
-            )));
-        }
-        (Some(spec), None, Some(old)) if spec != old && !request.replace => {
-            return Err(ChangeError::Conflict(format!(
-                "database {name} exists with other settings ({}): use --replace to change them",
-                difference(old, spec)
-            )));
-        }
-        (Some(spec), None, _) => {
-            entry.database = Some(spec.clone());
-        }
-        _ => {}
-    }
-    let spec = declared.map(|d| &d.spec).or(entry.database.as_ref());
-    if spec.is_some_and(|s| s.protocol.server_first()) && !request.hosts.is_empty() {
-        return Err(ChangeError::Invalid(format!(
-            "database {name} speaks first, before its client can name it: reach it through a listener with protocol = \"tcp\" and default = \"{name}\""
-        )));
-    }
-    if request.hosts.is_empty() {
-        // Hosts that `ctl` exposed stay hidden: how long they would last is not known any more.
-        let hidden = entry.hidden.len();
-        let given = |host: &Host| declared.is_some_and(|d| given_hosts(d).any(|h| h == host));
-        entry.hidden.retain(|host| !given(host));
-        let takes_back = entry.hidden.len() < hidden;
-        let makes = request.spec.is_some() && declared.is_none();
-        if makes || !takes_back && declared.is_none_or(|d| given_hosts(d).next().is_none()) {
-            return Err(ChangeError::Invalid(format!(
-                "say under which name {name} is to be reached, with --host"
-            )));
-        }
-        return Ok(BTreeMap::from([(name.clone(), entry)]));
-    }
-    let mut changed = Changed::new();
-    for host in &request.hosts {
-        let giver = now.table.given_by(host, is_not_runtime).map(|d| &*d.name);
-        if let Some(owner) = giver
-            && owner != name
-            && !runtime.hides(owner, host)
-        {
-            return Err(ChangeError::Conflict(format!(
-                "host {host} leads to database {owner}, declared in the configuration: `dbgate ctl hide {owner} --host {host}` first"
-            )));
-        }
-        for owner in runtime.claimants(host).filter(|owner| owner != name) {
-            if !request.replace {
-                return Err(ChangeError::Conflict(format!(
-                    "host {host} leads to database {owner}: use --replace to move it"
-                )));
-            }
-            let others = changed
-                .entry(owner.to_owned())
-                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
-            others.exposed.remove(host);
-        }
-        // Given away by name, it is no longer withdrawn from whoever had it.
-        for owner in runtime.withdrawers(host).filter(|owner| owner != name) {
-            let declared = now.declared(owner);
-            if declared.is_some_and(|d| given_hosts(d).any(|h| h == host)) {
-                continue;
-            }
-            let others = changed
-                .entry(owner.to_owned())
-                .or_insert_with(|| runtime.get(owner).cloned().unwrap_or_default());
-            others.exposed.remove(host);
-            others.hidden.remove(host);
-        }
-        if giver == Some(name) {
-            if !request.lease.lasts() {
-                return Err(ChangeError::Invalid(format!(
-                    "host {host} is declared in the configuration, so its exposure has no end: leave out --ttl and --ephemeral"
-                )));
-            }
-        } else {
-            entry.exposed.insert(host.clone(), request.lease);
-        }
-        entry.hidden.remove(host);
-    }
-    changed.insert(name.clone(), entry);
-    Ok(changed)
-}
 
 /// Ends an exposure.
 ///
@@ -180,50 +103,45 @@ pub(super) fn hide(
     now: &Snapshot,
     runtime: &RuntimeChanges,
     request: &HideRequest,
-) -> Result<Changed, ChangeError> {
+    changed: &mut Changed,
+) -> Result<(), ChangeError> {
     let name = &request.name;
     let declared = now.declared(name);
     let entry = runtime.get(name);
-    let known = declared.is_some() || entry.is_some();
-    if !known && request.if_exists {
-        return Ok(Changed::new());
-    }
-    if !known {
-        return Err(ChangeError::NotFound(format!("no database {name}")));
+    if declared.is_none() && entry.is_none() {
+        return if request.if_exists {
+            Ok(())
+        } else {
+            Err(no_database(name, None))
+        };
     }
     let given: BTreeSet<&Host> = declared.iter().flat_map(|d| given_hosts(d)).collect();
     let mut entry = entry.cloned().unwrap_or_default();
     let hosts: Vec<Host> = if request.hosts.is_empty() {
-        given
-            .iter()
-            .map(|h| (*h).clone())
-            .chain(entry.exposed.keys().cloned())
-            .collect()
+        let given = given.iter().map(|host| (*host).clone());
+        given.chain(entry.exposed.keys().cloned()).collect()
     } else {
         request.hosts.clone()
     };
     for host in hosts {
-        let exposed = entry.exposed.remove(&host);
-        // A name that clients know must not lead them elsewhere, so it is kept: as long as it was.
-        if let Some(lease) = exposed.filter(|lease| !lease.lasts() && !given.contains(&host)) {
-            entry.exposed.insert(
-                host,
-                Lease {
-                    ended: true,
-                    ..lease
-                },
-            );
-        } else if exposed.is_some() || given.contains(&host) || entry.hidden.contains(&host) {
+        if given.contains(&host) {
+            // Whoever declares it exposes it, too.
+            entry.exposed.remove(&host);
             entry.hidden.insert(host);
-        } else if !request.if_exists {
+        } else if let Some(lease) = entry.exposed.get(&host) {
+            // A name that clients know must not lead them elsewhere: it is refused as itself. One
+            // whose time is over is so already.
+            if !lease.ended {
+                entry.hidden.insert(host);
+            }
+        } else if !entry.hidden.contains(&host) && !request.if_exists {
             return Err(ChangeError::NotFound(format!(
                 "database {name} is not exposed under {host}"
             )));
         }
     }
-    let mut changed = BTreeMap::from([(name.clone(), entry)]);
-    runtime.forget_first(&mut changed);
-    Ok(changed)
+    changed.insert(name.clone(), entry);
+    Ok(())
 }
 
 /// Removes all runtime changes to a database.
@@ -233,33 +151,28 @@ pub(super) fn hide(
 pub(super) fn delete(
     now: &Snapshot,
     runtime: &RuntimeChanges,
-    name: &str,
-) -> Result<Changed, ChangeError> {
+    request: &DeleteRequest,
+    changed: &mut Changed,
+) -> Result<(), ChangeError> {
+    let name = &request.name;
     if now.declared(name).is_some() {
-        return Err(ChangeError::Conflict(format!(
+        return Err(ChangeError::Refused(format!(
             "database {name} is declared in the configuration: delete it there and reload, or end its exposure with `dbgate ctl hide {name}`"
         )));
     }
-    if runtime.get(name).is_none() {
-        return Err(ChangeError::NotFound(format!("no database {name}")));
+    if runtime.get(name).is_some() {
+        changed.insert(name.clone(), RuntimeEntry::default());
+    } else if !request.if_exists {
+        return Err(no_database(name, None));
     }
-    Ok(BTreeMap::from([(name.to_owned(), RuntimeEntry::default())]))
+    Ok(())
 }
 
-/// The keys in which two declarations differ, for a conflict's message.
-fn difference(old: &DatabaseSpec, new: &DatabaseSpec) -> String {
-    let fields = |spec: &DatabaseSpec| match serde_json::to_value(spec) {
-        Ok(serde_json::Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
-    };
-    let (old, new) = (fields(old), fields(new));
-    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let text = |v: Option<&serde_json::Value>| v.map_or("unset".to_owned(), ToString::to_string);
-    keys.into_iter()
-        .filter(|key| old.get(*key) != new.get(*key))
-        .map(|key| format!("{key}: {} → {}", text(old.get(key)), text(new.get(key))))
-        .collect::<Vec<_>>()
-        .join(", ")
+fn no_database(name: &str, hint: Option<&'static str>) -> ChangeError {
+    ChangeError::NoDatabase {
+        name: name.to_owned(),
+        hint,
+    }
 }
 
 /// The hosts that a source other than `ctl` gives to a database.

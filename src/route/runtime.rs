@@ -25,7 +25,7 @@ pub struct Lease {
     /// Gone after a restart.
     #[serde(skip)]
     pub ephemeral: bool,
-    /// Has ended, by itself or by `hide`: all that is left of it is that the host is refused.
+    /// Its time is over: all that is left of it is that the host is refused.
     #[serde(skip)]
     pub ended: bool,
 }
@@ -52,7 +52,8 @@ pub struct RuntimeEntry {
     /// Hosts that `ctl` exposed, whoever declared the database; with those whose lease has ended.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed: BTreeMap<Host, Lease>,
-    /// Hosts that `ctl` switched off, whoever gave them to the database.
+    /// Hosts that `ctl` switched off, whoever gave them to the database: `ctl`, if they are among
+    /// `exposed`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hidden: BTreeSet<Host>,
 }
@@ -61,29 +62,34 @@ impl RuntimeEntry {
     /// The part that is kept over a restart: neither ephemeral nor limited in time.
     #[must_use]
     pub fn lasting(&self) -> Self {
+        let goes = |host: &Host| self.exposed.get(host).is_some_and(|lease| !lease.lasts());
         let exposed = self.exposed.iter().filter(|(_, lease)| lease.lasts());
-        let exposed = exposed.map(|(host, lease)| (host.clone(), *lease));
-        let kept = Self {
-            database: self.database.clone(),
-            exposed: exposed.collect(),
-            hidden: self.hidden.clone(),
-        };
-        kept.tidy()
+        let exposed: BTreeMap<_, _> = exposed
+            .map(|(host, lease)| (host.clone(), *lease))
+            .collect();
+        let hidden = self.hidden.iter().filter(|host| !goes(host));
+        // It goes with the last of its hosts, but for one that has lost them to others.
+        let stays = self.exposed.is_empty() || !exposed.is_empty();
+        Self {
+            database: self.database.clone().filter(|_| stays),
+            hidden: hidden.cloned().collect(),
+            exposed,
+        }
     }
 
-    /// The same without a declaration that has lost its last host.
+    /// The same without a declaration whose last host has ended.
     fn tidy(mut self) -> Self {
-        let lives = self.claims().next().is_some();
-        self.database.take_if(|_| !lives);
+        let over = !self.exposed.is_empty() && self.claims().next().is_none();
+        self.database.take_if(|_| over);
         self
     }
 
-    /// The hosts that it exposes, with their leases.
+    /// The hosts that it exposes, hidden ones included, with their leases.
     pub fn claims(&self) -> impl Iterator<Item = (&Host, &Lease)> {
         self.exposed.iter().filter(|(_, lease)| !lease.ended)
     }
 
-    /// The hosts that `ctl` exposed once and that have been hidden since, or are over.
+    /// The hosts that are hidden, or whose time is over.
     pub fn refused(&self) -> impl Iterator<Item = &Host> {
         let over = self.exposed.iter().filter(|(_, lease)| lease.ended);
         self.hidden.iter().chain(over.map(|(host, _)| host))
@@ -95,15 +101,14 @@ impl RuntimeEntry {
     }
 
     fn is_nothing(&self) -> bool {
-        self.exposed.is_empty() && self.hidden.is_empty()
+        self.database.is_none() && self.exposed.is_empty() && self.hidden.is_empty()
     }
 
     fn expiries(&self) -> impl Iterator<Item = SystemTime> {
         self.claims().filter_map(|(_, lease)| lease.expires)
     }
 
-    /// The leases that have ended, with the time; those that were hidden before they ended by themselves come
-    /// first where they had no end.
+    /// The leases that have ended, with the time.
     fn ended(&self) -> impl Iterator<Item = (SystemTime, &Host)> {
         let over = self.exposed.iter().filter(|(_, lease)| lease.ended);
         over.map(|(host, lease)| (lease.expires.unwrap_or(SystemTime::UNIX_EPOCH), host))
@@ -204,8 +209,14 @@ impl RuntimeChanges {
                 continue;
             };
             let mut entry = entry.clone();
-            for lease in entry.exposed.values_mut() {
-                lease.ended |= lease.expires.is_some_and(|at| at <= now);
+            let RuntimeEntry {
+                exposed, hidden, ..
+            } = &mut entry;
+            for (host, lease) in exposed {
+                if lease.expires.is_some_and(|at| at <= now) {
+                    lease.ended = true;
+                    hidden.remove(host);
+                }
             }
             left.insert(name.to_string(), entry);
         }
@@ -290,8 +301,8 @@ impl From<RuntimeRecord> for RuntimeChanges {
             mut hidden,
             ended: _,
         } = record;
-        // A database that `ctl` made lasts as long as its last host.
-        let names: BTreeSet<Arc<str>> = exposed.keys().chain(hidden.keys()).cloned().collect();
+        let names = databases.keys().chain(exposed.keys()).chain(hidden.keys());
+        let names: BTreeSet<Arc<str>> = names.cloned().collect();
         let mut runtime = Self::default();
         for name in names {
             let entry = RuntimeEntry {

@@ -94,7 +94,7 @@ pub trait Source {
         false
     }
 
-    /// True if it switches off a host that another source gives to the database.
+    /// True if it switches off a host of the database, whoever gives it.
     fn hides(&self, _name: &str, _host: &Host) -> bool {
         false
     }

@@ -6,7 +6,7 @@
 //! new snapshot shares all others with the one before. A newly read configuration is built as a
 //! whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -17,8 +17,8 @@ use super::change::RouteChange;
 use super::database::GatewayTls;
 use super::edit::{Edit, Persist};
 use super::renewed;
-use super::request::{self, ChangeError, Changed, ExposeRequest, HideRequest};
-use super::runtime::{RuntimeChanges, RuntimeEntry, RuntimeRecord};
+use super::request::{self, ChangeError, Changed, DeleteRequest, ExposeRequest, HideRequest};
+use super::runtime::{RuntimeChanges, RuntimeRecord};
 use super::source::{Declarations, Declared, Origin, Source};
 use super::{Host, Snapshot};
 use crate::tls::client::ClientVerifier;
@@ -176,52 +176,70 @@ impl Store {
         Ok(change)
     }
 
-    /// Makes a database reachable.
+    /// Makes databases reachable: all of them or, where one fails, none.
     ///
     /// # Errors
     /// A conflict with what is declared, an unknown database, unusable files, or a state
     /// directory that cannot be written.
     pub fn expose(
         &self,
-        request: &ExposeRequest,
+        requests: &[ExposeRequest],
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
+        let names: Vec<&str> = requests.iter().map(|request| &*request.name).collect();
         let mut inner = self.lock();
-        let changed = request::expose(&self.current.load(), &inner.runtime, request)?;
-        self.commit(&mut inner, changed, Some(&request.name), dry_run, persist)
+        let mut changed = Changed::new();
+        for request in requests {
+            request::expose(&self.current.load(), &inner.runtime, request, &mut changed)?;
+        }
+        self.commit(&mut inner, changed, &names, dry_run, persist)
     }
 
-    /// Ends an exposure.
+    /// Ends exposures: all of them or, where one fails, none.
     ///
     /// # Errors
     /// An unknown database or host, or a state directory that cannot be written.
     pub fn hide(
         &self,
-        request: &HideRequest,
+        requests: &[HideRequest],
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = request::hide(&self.current.load(), &inner.runtime, request)?;
-        self.commit(&mut inner, changed, None, dry_run, persist)
+        let mut changed = Changed::new();
+        for request in requests {
+            request::hide(&self.current.load(), &inner.runtime, request, &mut changed)?;
+        }
+        self.commit(&mut inner, changed, &[], dry_run, persist)
     }
 
-    /// Removes all runtime changes to a database; its hosts are no longer refused.
+    /// Removes all runtime changes to databases; their hosts are no longer refused.
     ///
     /// # Errors
-    /// Another source declares it, it is unknown, or the state directory cannot be written.
+    /// Another source declares one, one is unknown, or the state directory cannot be written.
     pub fn delete(
         &self,
-        name: &str,
+        requests: &[DeleteRequest],
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
-        let changed = request::delete(&self.current.load(), &inner.runtime, name)?;
-        let entry = inner.runtime.get(name).into_iter();
-        let freed: Vec<Host> = entry.flat_map(RuntimeEntry::hosts).cloned().collect();
-        let change = self.commit(&mut inner, changed, None, dry_run, persist)?;
+        let mut changed = Changed::new();
+        for request in requests {
+            request::delete(&self.current.load(), &inner.runtime, request, &mut changed)?;
+        }
+        let mut freed = Vec::new();
+        for name in changed.keys() {
+            let hosts: BTreeSet<&Host> = inner
+                .runtime
+                .get(name)
+                .iter()
+                .flat_map(|e| e.hosts())
+                .collect();
+            freed.extend(hosts.into_iter().map(|host| (name.clone(), host.clone())));
+        }
+        let change = self.commit(&mut inner, changed, &[], dry_run, persist)?;
         Ok(RouteChange { freed, ..change })
     }
 
@@ -241,7 +259,7 @@ impl Store {
     pub fn expire(&self, now: SystemTime) -> Result<RouteChange, ChangeError> {
         let mut inner = self.lock();
         let changed = inner.runtime.expired(now);
-        self.commit(&mut inner, changed, None, false, &|_, _| Ok(()))
+        self.commit(&mut inner, changed, &[], false, &|_, _| Ok(()))
     }
 
     /// The time at which the next lease runs out.
@@ -254,16 +272,21 @@ impl Store {
         &self,
         inner: &mut Inner,
         changed: Changed,
-        requested: Option<&str>,
+        requested: &[&str],
         dry_run: bool,
         persist: Persist<'_>,
     ) -> Result<RouteChange, ChangeError> {
         let edit = Edit::begin(&mut inner.runtime, changed);
         let before = self.current.load_full();
-        let exposed = |snapshot: &Snapshot| snapshot.databases.get(requested?).cloned();
+        let exposed = |snapshot: &Snapshot| {
+            let names = requested.iter();
+            names
+                .filter_map(|name| snapshot.databases.get(name).cloned())
+                .collect()
+        };
         if edit.is_empty() {
             return Ok(RouteChange {
-                database: exposed(&before),
+                databases: exposed(&before),
                 ..self.unchanged()
             });
         }
@@ -275,7 +298,8 @@ impl Store {
                 .asked_for(requested)
                 .part(edit.names(), edit.hosts_before(), &others)?;
         let change = RouteChange {
-            database: exposed(&after),
+            names: edit.names().into_iter().map(str::to_owned).collect(),
+            databases: exposed(&after),
             ..change
         };
         if !dry_run {

@@ -160,7 +160,7 @@ impl<T: Keyed + Clone> Hosts<T> {
 #[derive(Clone, Debug, Default)]
 pub struct Table {
     active: Hosts<Route>,
-    /// Hosts that `ctl` switched off.
+    /// Hosts that `ctl` switched off, but for those that it exposed itself.
     hidden: Hosts<Route>,
     /// Hosts that are refused unless they are active; mostly very few.
     withdrawn: Hosts<Withdrawn>,
@@ -188,7 +188,7 @@ impl Table {
     /// Adds the hosts of a database; the later one wins where two have the same.
     pub fn insert(&mut self, database: &Arc<Database>) {
         for (route, exposure) in Route::all(database) {
-            if let Some(hosts) = self.in_state(&exposure.state) {
+            if let Some(hosts) = self.place_of(exposure) {
                 hosts.of_mut(&exposure.host).insert(route);
             }
         }
@@ -197,7 +197,7 @@ impl Table {
     /// Takes the hosts of a database out.
     pub fn remove(&mut self, database: &Database) {
         for exposure in database.exposures.iter() {
-            if let Some(hosts) = self.in_state(&exposure.state) {
+            if let Some(hosts) = self.place_of(exposure) {
                 hosts
                     .of_mut(&exposure.host)
                     .remove(exposure.host.name().as_str());
@@ -205,9 +205,10 @@ impl Table {
         }
     }
 
-    fn in_state(&mut self, state: &ExposureState) -> Option<&mut Hosts<Route>> {
-        match state {
+    fn place_of(&mut self, exposure: &Exposure) -> Option<&mut Hosts<Route>> {
+        match exposure.state {
             ExposureState::Active => Some(&mut self.active),
+            ExposureState::Hidden if exposure.origin == Origin::Runtime => None,
             ExposureState::Hidden => Some(&mut self.hidden),
             ExposureState::Shadowed => None,
         }

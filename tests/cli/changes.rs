@@ -33,6 +33,7 @@ fn expose_says_what_changed_and_the_second_time_that_nothing_did() {
         gate.ctl(&words).done(),
         format!(
             "pg1 is reachable under my-postgres.example (revision 2)\n\
+             to take it back: dbgate ctl delete pg1\n\
              try it: psql \"host=my-postgres.example hostaddr=127.0.0.1 port={port} sslmode=require\"\n"
         )
     );
@@ -58,7 +59,8 @@ fn expose_says_what_changed_and_the_second_time_that_nothing_did() {
     ];
     assert_eq!(
         gate.ctl(&redis).done(),
-        "r1 is reachable under r.example for 2h (revision 3)\n"
+        "r1 is reachable under r.example for 2h (revision 3)\n\
+         to take it back: dbgate ctl delete r1\n"
     );
 }
 
@@ -101,7 +103,7 @@ fn hosts_and_backends_may_be_given_in_every_order() {
         .ctl(&["expose", "--host", "x.example", "pg1"])
         .failed(2);
     assert!(
-        swallowed.contains("expose <NAME> [--host <HOST>...]"),
+        swallowed.contains("expose <NAME>... [--host <HOST>...]"),
         "{swallowed}"
     );
 }
@@ -146,11 +148,7 @@ fn conflicts_name_the_way_out() {
         .done();
     for (words, said) in [
         (
-            &["expose", "n", "--host", "n.example", "--to", "1.2.3.5:5432"][..],
-            "dbgate: database n exists with other settings (backends: [\"1.2.3.4:5432\"] → [\"1.2.3.5:5432\"]): use --replace to change them\n",
-        ),
-        (
-            &["expose", "m", "--host", "n.example", "--to", "1.2.3.4:5432"],
+            &["expose", "m", "--host", "n.example", "--to", "1.2.3.4:5432"][..],
             "dbgate: host n.example leads to database n: use --replace to move it\n",
         ),
         (
@@ -183,7 +181,13 @@ fn conflicts_name_the_way_out() {
         "--replace",
     ];
     gate.ctl(&replaced).done();
-    gate.ctl(&["show", "n"]).failed(5);
+    // What has lost its last host keeps its settings.
+    let shown = gate.json(&["show", "n"]);
+    assert_eq!(
+        shown["database"]["settings"]["backends"],
+        json!(["1.2.3.4:5432"])
+    );
+    assert_eq!(shown["database"]["exposures"], json!([]));
     let other = [
         "expose",
         "m",
@@ -197,6 +201,190 @@ fn conflicts_name_the_way_out() {
     assert_eq!(
         gate.json(&["show", "m"])["database"]["settings"]["backends"],
         json!(["1.2.3.5:5432"])
+    );
+}
+
+#[test]
+fn what_is_not_given_stays_as_it_is_and_replace_states_all() {
+    let gate = Gate::new(EMPTY);
+    let settings = |name: &str| gate.json(&["show", name])["database"]["settings"].clone();
+    let expose = |more: &[&str]| gate.ctl(&[&["expose", "pg1"], more].concat());
+    expose(&[
+        "--host",
+        "a.example",
+        "--to",
+        "1.2.3.4:5432",
+        "--allow",
+        "10.0.0.0/8",
+    ])
+    .done();
+    let changed = expose(&["--max-sessions", "5"]).done();
+    assert_eq!(
+        changed,
+        "pg1 is reachable under a.example (revision 3)\n  max_sessions: unset → 5 (new sessions)\n\
+         to take it back: dbgate ctl expose pg1 --replace --to 1.2.3.4:5432 --protocol postgres --tls passthrough --allow 10.0.0.0/8\n"
+    );
+    assert!(
+        expose(&["--max-sessions", "5"])
+            .done()
+            .starts_with("unchanged: ")
+    );
+    // One more host, another backend of another port; the protocol stays.
+    expose(&["--host", "b.example", "--to", "1.2.3.5:9999"]).done();
+    let all = json!({"protocol": "postgres", "backends": ["1.2.3.5:9999"], "tls": "passthrough",
+        "allow": ["10.0.0.0/8"], "max_sessions": 5});
+    assert_eq!(settings("pg1"), all);
+    let row = gate.json(&["list"])["databases"][0].clone();
+    assert_eq!(row["hosts"], json!(["a.example", "b.example"]));
+    // A setting without meaning in the new mode is not dropped in silence.
+    expose(&["--tls", "terminate"]).done();
+    gate.ctl(&["expose", "pg1", "--client-ca", "/nonexistent/ca.crt"])
+        .failed(1);
+    let contradicts = expose(&["--backend-name", "db.example"]).failed(2);
+    assert!(
+        contradicts.contains("--replace states all") && contradicts.contains("reencrypt"),
+        "{contradicts}"
+    );
+    let refused = expose(&["--replace", "--max-sessions", "7"]).failed(2);
+    assert!(
+        refused.contains("with --to") && refused.contains("--replace"),
+        "{refused}"
+    );
+    // What is printed to take a change back does.
+    let undo = gate.json(&["expose", "pg1", "--replace", "--to", "1.2.3.4:5432"])["undo"].clone();
+    assert_eq!(
+        settings("pg1"),
+        json!({"protocol": "postgres", "backends": ["1.2.3.4:5432"], "tls": "passthrough"})
+    );
+    let undo = undo.as_str().unwrap().strip_prefix("dbgate ctl ").unwrap();
+    gate.ctl(&undo.split(' ').collect::<Vec<_>>()).done();
+    let mut before = all;
+    before["tls"] = "terminate".into();
+    assert_eq!(settings("pg1"), before);
+}
+
+#[test]
+fn a_hidden_database_stays_and_only_delete_removes_it() {
+    let gate = Gate::new(TWO);
+    let expose = [
+        "expose",
+        "n",
+        "--host",
+        "n.example",
+        "m.example",
+        "--to",
+        "1.2.3.4:5432",
+        "--max-sessions",
+        "7",
+    ];
+    gate.ctl(&expose).done();
+    let row = || {
+        let list = gate.json(&["list"]);
+        let rows = list["databases"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["name"] == "n").unwrap()
+    };
+    // A single host, and then the other.
+    let one = gate.json(&["hide", "n", "--host", "n.example"]);
+    assert_eq!(one["undo"], "dbgate ctl expose n --host n.example");
+    assert_eq!(
+        (&row()["hosts"], &row()["hidden"]),
+        (&json!(["m.example"]), &json!(["n.example"]))
+    );
+    assert_eq!(
+        gate.ctl(&["hide", "n"]).done(),
+        "n is no longer reachable under m.example (revision 4)\n\
+         clients that ask for m.example are refused, also where a wildcard or a default would take them\n\
+         no session runs there\nto take it back: dbgate ctl expose n\n"
+    );
+    assert_eq!(row()["hidden"], json!(["m.example", "n.example"]));
+    assert_eq!(row()["max_sessions"], 7);
+    assert_eq!(
+        gate.ctl(&["hide", "n"]).done(),
+        "unchanged: nothing of n to hide (revision 4)\n"
+    );
+    let back = gate.ctl(&["expose", "n"]).done();
+    assert!(
+        back.starts_with("n is reachable under m.example, n.example (revision 5)\n"),
+        "{back}"
+    );
+    assert_eq!(
+        gate.ctl(&["expose", "n"]).done(),
+        "unchanged: n is reachable under m.example, n.example (revision 5)\n"
+    );
+    assert_eq!(
+        gate.ctl(&["delete", "n"]).done(),
+        "n is deleted, with m.example, n.example (revision 6)\nno session runs there\n\
+         to make it again: dbgate ctl expose n --host m.example n.example --to 1.2.3.4:5432 --protocol postgres --tls passthrough --max-sessions 7\n"
+    );
+    gate.ctl(&["show", "n"]).failed(5);
+    let refused = gate.ctl(&["delete", "pg1"]).failed(1);
+    assert!(
+        refused.contains("declared in the configuration: delete it there"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn several_are_changed_all_or_none() {
+    let gate = Gate::new(TWO);
+    for name in ["x", "y"] {
+        let host = format!("{name}.example");
+        gate.ctl(&["expose", name, "--host", &host, "--to", "1.2.3.4:5432"])
+            .done();
+    }
+    for (words, code, said) in [
+        (
+            &["hide", "x", "yy"][..],
+            5,
+            "dbgate: no database yy; did you mean y? (nothing changed)\n",
+        ),
+        (
+            &["delete", "x", "pg1"],
+            1,
+            "dbgate: database pg1 is declared",
+        ),
+        (&["expose", "x", "z"], 5, "dbgate: no database z"),
+        (
+            &["hide", "x", "y", "--host", "x.example"],
+            2,
+            "dbgate: a host leads to one database",
+        ),
+    ] {
+        let told = gate.ctl(words).failed(code);
+        assert!(told.starts_with(said), "{words:?}: {told}");
+        assert_eq!(gate.revision(), 3, "{words:?}");
+    }
+    let hidden = gate.json(&["hide", "pg1", "x", "y"]);
+    let each = hidden["databases"].as_array().unwrap();
+    let names: Vec<_> = each
+        .iter()
+        .map(|a| (a["database"].as_str().unwrap(), &a["hosts"]))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            ("pg1", &json!(["a.example", "b.example"])),
+            ("x", &json!(["x.example"])),
+            ("y", &json!(["y.example"]))
+        ]
+    );
+    assert_eq!(gate.revision(), 4, "one change");
+    let told = gate.ctl(&["expose", "x", "pg1"]).done();
+    assert!(
+        told.starts_with("x is reachable under x.example (revision 5)\nto take it back: dbgate ctl hide x --host x.example\npg1 is reachable under a.example, b.example (revision 5)\n"),
+        "{told}"
+    );
+    let gone = gate.json(&["delete", "x", "nobody", "y", "--if-exists"]);
+    let changed: Vec<_> = gone["databases"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| &a["changed"])
+        .collect();
+    assert_eq!(changed, [true, false, true]);
+    assert_eq!(
+        gate.json(&["list"])["databases"].as_array().unwrap().len(),
+        2
     );
 }
 
@@ -280,8 +468,8 @@ fn usage_is_told_by_command_line_and_gateway_alike() {
             "protocol = \"tcp\"",
         ),
         (
-            &["expose", "pg1", "--host", "n.example", "--tls", "terminate"],
-            "--to",
+            &["expose", "n", "--host", "n.example", "--max-sessions", "5"],
+            "with --to",
         ),
         (&["hide", "pg1", "--keep", "--kill"], "cannot be used with"),
         (&["kill"], "<ID>"),

@@ -141,6 +141,16 @@ fn what_ctl_did_is_there_again_after_a_kill() {
     gateway.call("hide", &json!({"name": "made"}));
     gateway.crash_and_restart();
     assert_eq!(reached(&gateway, &ca), [true, true, true, false, false]);
+
+    // What is hidden is there with all its settings.
+    gateway.call(
+        "hide",
+        &json!({"name": "pg", "hosts": ["pg3.example.test"]}),
+    );
+    gateway.crash_and_restart();
+    assert_eq!(reached(&gateway, &ca), [true, true, false, false, false]);
+    gateway.call("expose", &json!({"name": ["made", "pg"]}));
+    assert_eq!(reached(&gateway, &ca), [true, true, true, true, false]);
 }
 
 #[test]

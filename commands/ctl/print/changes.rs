@@ -3,8 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use dbgate::control::answer::{
-    DatabaseDetails, DeleteAnswer, DrainAnswer, ExposeAnswer, HideAnswer, KillAnswer, ReloadAnswer,
-    StatusAnswer,
+    DatabaseDetails, DeleteAnswer, DrainAnswer, ExposeAnswer, HideAnswer, KillAnswer, PerDatabase,
+    ReloadAnswer, StatusAnswer,
 };
 
 use super::differences;
@@ -12,8 +12,15 @@ use crate::cli::ExposeArgs;
 use crate::ctl::page::Page;
 use crate::table::{count, escape, span, text, time};
 
-pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
+pub(super) fn expose(answers: &PerDatabase<ExposeAnswer>, args: &ExposeArgs) -> Page {
     let mut page = Page::default();
+    for answer in answers.iter() {
+        exposed(&mut page, answer, args);
+    }
+    page
+}
+
+fn exposed(page: &mut Page, answer: &ExposeAnswer, args: &ExposeArgs) {
     let name = text(&answer.database);
     let hosts = reached(answer, args);
     let under = hosts.join(", ");
@@ -23,7 +30,6 @@ pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
         .map_or_else(String::new, |ttl| format!(" for {}", time(ttl)));
     page.line(&match (answer.changed, answer.dry_run) {
         (false, true) => "dry run: nothing would change".to_owned(),
-        (true, true) if hosts.is_empty() => format!("dry run: {name} would be reachable again"),
         (true, true) => format!("dry run: {name} would be reachable under {under}{lasting}"),
         (false, false) if hosts.is_empty() => {
             format!("unchanged: {name} has no host (revision {revision})")
@@ -38,6 +44,14 @@ pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
             format!("{name} is reachable under {under}{lasting} (revision {revision})")
         }
     });
+    for change in &answer.changes {
+        page.line(&format!("  {change} (new sessions)"));
+    }
+    if answer.sessions > 0 {
+        let drain = ending(answer.sessions, "drain", answer.drain_ms);
+        page.line(&format!("by hosts that led elsewhere: {drain}"));
+    }
+    take_back(page, answer.undo.as_deref());
     page.notes(&answer.notes);
     for warning in &answer.warnings {
         let [backend, detail, remedy] = [
@@ -47,7 +61,13 @@ pub(super) fn expose(answer: &ExposeAnswer, args: &ExposeArgs) -> Page {
         ];
         page.remark(&format!("warning: backend {backend}: {detail}; {remedy}"));
     }
-    page
+}
+
+/// The command that takes a change back.
+fn take_back(page: &mut Page, undo: Option<&str>) {
+    if let Some(undo) = undo {
+        page.line(&format!("to take it back: {undo}"));
+    }
 }
 
 /// Hosts that lead to the database: those of the command, or all.
@@ -84,42 +104,37 @@ pub(crate) fn try_it(
     )) + "\n"
 }
 
-pub(super) fn hide(answer: &HideAnswer) -> Page {
+pub(super) fn hide(answers: &PerDatabase<HideAnswer>) -> Page {
     let mut page = Page::default();
+    for answer in answers.iter() {
+        hidden(&mut page, answer);
+    }
+    page
+}
+
+fn hidden(page: &mut Page, answer: &HideAnswer) {
     let name = text(&answer.database);
     let revision = text(&answer.revision);
     let dry = answer.dry_run;
-    if !answer.changed {
-        // Sessions that an earlier hide kept, this one may end.
-        let touches = answer.sessions != 0 && answer.running != "keep";
-        page.line(&match (touches, dry) {
-            (true, true) => format!("dry run: {name} is hidden already"),
-            (true, false) => format!("{name} is hidden already (revision {revision})"),
-            (false, true) => "dry run: nothing would change".to_owned(),
-            (false, false) => format!("unchanged: nothing of {name} to hide (revision {revision})"),
-        });
-        if touches {
-            page.line(&ending(answer.sessions, &answer.running, answer.drain_ms));
-        }
-        return page;
-    }
+    // Sessions that an earlier hide kept, this one may end.
+    let touches = answer.sessions != 0 && answer.running != "keep";
     let under = if answer.hosts.is_empty() {
         "any host".to_owned()
     } else {
         text(&answer.hosts)
     };
-    page.line(&if dry {
-        format!("dry run: {name} would no longer be reachable under {under}")
-    } else {
-        format!("{name} is no longer reachable under {under} (revision {revision})")
+    page.line(&match (answer.changed, touches, dry) {
+        (true, _, true) => format!("dry run: {name} would no longer be reachable under {under}"),
+        (true, _, false) => {
+            format!("{name} is no longer reachable under {under} (revision {revision})")
+        }
+        (false, true, true) => format!("dry run: {name} is hidden already"),
+        (false, true, false) => format!("{name} is hidden already (revision {revision})"),
+        (false, false, true) => "dry run: nothing would change".to_owned(),
+        (false, false, false) => {
+            format!("unchanged: nothing of {name} to hide (revision {revision})")
+        }
     });
-    if answer.removed {
-        page.line(&if dry {
-            format!("{name} was made by ctl: it would be removed with its last host")
-        } else {
-            format!("{name} was made by ctl: it is removed with its last host")
-        });
-    }
     if !answer.refused.is_empty() {
         page.line(&format!(
             "clients that ask for {} {} refused, also where a wildcard or a default would take them",
@@ -127,13 +142,22 @@ pub(super) fn hide(answer: &HideAnswer) -> Page {
             if dry { "would be" } else { "are" }
         ));
     }
+    if answer.changed || answer.sessions > 0 {
+        page.line(&ending(answer.sessions, &answer.running, answer.drain_ms));
+    }
+    take_back(page, answer.undo.as_deref());
     page.notes(&answer.notes);
-    page.line(&ending(answer.sessions, &answer.running, answer.drain_ms));
+}
+
+pub(super) fn delete(answers: &PerDatabase<DeleteAnswer>) -> Page {
+    let mut page = Page::default();
+    for answer in answers.iter() {
+        deleted(&mut page, answer);
+    }
     page
 }
 
-pub(super) fn delete(answer: &DeleteAnswer) -> Page {
-    let mut page = Page::default();
+fn deleted(page: &mut Page, answer: &DeleteAnswer) {
     let name = text(&answer.database);
     let revision = text(&answer.revision);
     let freed = if answer.hosts.is_empty() {
@@ -152,7 +176,9 @@ pub(super) fn delete(answer: &DeleteAnswer) -> Page {
     if answer.changed {
         page.line(&ending(answer.sessions, &answer.running, answer.drain_ms));
     }
-    page
+    if let Some(undo) = &answer.undo {
+        page.line(&format!("to make it again: {undo}"));
+    }
 }
 
 /// The fate of running sessions.

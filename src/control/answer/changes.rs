@@ -2,6 +2,50 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The answer to a command on one database, or on several: then an answer for each, in the order
+/// in which they were named.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PerDatabase<A> {
+    /// Of several.
+    Several {
+        /// An answer for each.
+        databases: Vec<A>,
+    },
+    /// Of one.
+    One(A),
+}
+
+impl<A> PerDatabase<A> {
+    /// The answers of a command; there is at least one.
+    #[must_use]
+    pub fn new(mut answers: Vec<A>) -> Self {
+        match (answers.pop(), answers.is_empty()) {
+            (Some(one), true) => Self::One(one),
+            (last, _) => {
+                answers.extend(last);
+                Self::Several { databases: answers }
+            }
+        }
+    }
+
+    /// The answers, one for each database.
+    pub fn iter(&self) -> impl Iterator<Item = &A> {
+        match self {
+            Self::Several { databases } => databases.iter(),
+            Self::One(one) => std::slice::from_ref(one).iter(),
+        }
+    }
+
+    /// The same, to be completed.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut A> {
+        match self {
+            Self::Several { databases } => databases.iter_mut(),
+            Self::One(one) => std::slice::from_mut(one).iter_mut(),
+        }
+    }
+}
+
 /// The answer to `expose`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -16,8 +60,20 @@ pub struct ExposeAnswer {
     pub revision: u64,
     /// Hosts that lead to the database; in a dry run, those asked for.
     pub hosts: Vec<String>,
+    /// Settings that are others now, for new sessions, a sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<String>,
     /// Sessions that came by hosts which lead elsewhere now.
     pub sessions: u64,
+    /// Time that they get.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_ms: Option<u64>,
+    /// Time at which they are closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// The command that takes the change back, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
     /// Remarks.
     pub notes: Vec<String>,
     /// Backends that would not serve a session now.
@@ -44,7 +100,7 @@ pub struct BackendWarning {
 pub struct HideAnswer {
     /// The database.
     pub database: String,
-    /// False if nothing of it was exposed.
+    /// False if it was hidden before.
     pub changed: bool,
     /// True if nothing was done.
     pub dry_run: bool,
@@ -54,16 +110,20 @@ pub struct HideAnswer {
     pub hosts: Vec<String>,
     /// Those of them that lead nowhere now, and are refused.
     pub refused: Vec<String>,
-    /// True if `ctl` had made the database, and it is gone with its last host.
-    pub removed: bool,
     /// Remarks.
     pub notes: Vec<String>,
     /// Fate of the running sessions: `drain`, `keep` or `kill`.
     pub running: String,
     /// Time that they get, if they are drained.
     pub drain_ms: Option<u64>,
-    /// Their number.
+    /// Time at which they are closed, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// Number of sessions that it touches.
     pub sessions: u64,
+    /// The command that takes the change back, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
 }
 
 /// The answer to `delete`.
@@ -84,8 +144,14 @@ pub struct DeleteAnswer {
     pub running: String,
     /// Time that they get, if they are drained.
     pub drain_ms: Option<u64>,
-    /// Their number.
+    /// Time at which they are closed, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// Number of sessions that it touches.
     pub sessions: u64,
+    /// The command that takes the change back, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
 }
 
 /// The answer to `kill`.

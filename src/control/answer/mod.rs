@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub use changes::{
     BackendWarning, DeleteAnswer, DrainAnswer, ExposeAnswer, ExposedHost, HideAnswer, KillAnswer,
+    PerDatabase,
 };
 pub use differences::{DiffAnswer, DifferenceRow, ReloadAnswer};
 pub use event::{ClosedSession, Event, KnownEvent, OtherEvent};
@@ -36,9 +37,9 @@ use super::error::CommandError;
 #[serde(untagged)]
 #[expect(missing_docs, reason = "each answers the command of that name")]
 pub enum Answer {
-    Expose(ExposeAnswer),
-    Hide(HideAnswer),
-    Delete(DeleteAnswer),
+    Expose(PerDatabase<ExposeAnswer>),
+    Hide(PerDatabase<HideAnswer>),
+    Delete(PerDatabase<DeleteAnswer>),
     List(ListAnswer),
     Show(Box<ShowAnswer>),
     Explain(Box<ExplainAnswer>),

@@ -60,12 +60,12 @@ fn lines_keep_their_bytes() {
         r#"{"id":7,"ok":true,"killed":1,"missing":[3]}"#
     );
     assert_eq!(
-        line(Answer::Hide(HideAnswer {
+        line(Answer::Hide(PerDatabase::One(HideAnswer {
             database: "a".to_owned(),
             running: "keep".to_owned(),
             ..HideAnswer::default()
-        })),
-        r#"{"id":7,"ok":true,"database":"a","changed":false,"dry_run":false,"revision":0,"hosts":[],"refused":[],"removed":false,"notes":[],"running":"keep","drain_ms":null,"sessions":0}"#
+        }))),
+        r#"{"id":7,"ok":true,"database":"a","changed":false,"dry_run":false,"revision":0,"hosts":[],"refused":[],"notes":[],"running":"keep","drain_ms":null,"sessions":0}"#
     );
     assert_eq!(
         line(Answer::Show(Box::new(ShowAnswer {

@@ -2,35 +2,40 @@
 
 use tracing::info;
 
+use super::sessions::ends;
 use super::{Caller, Controller, join};
-use crate::control::answer::DeleteAnswer;
+use crate::control::answer::{DeleteAnswer, PerDatabase};
 use crate::control::error::CommandError;
 use crate::control::params::{DeleteParams, RunningSessions};
-use crate::control::reads::{self, millis, number, texts};
-use crate::route::request::ChangeError;
+use crate::control::reads::{millis, number, texts};
+use crate::control::undo;
+use crate::route::Host;
+use crate::route::request::DeleteRequest;
 
 impl Controller {
-    /// Deletes what `ctl` made of a database.
+    /// Deletes what `ctl` made of databases.
     ///
     /// # Errors
-    /// The configuration declares it, there is nothing of it, or it cannot be kept on disk.
+    /// The configuration declares one, there is nothing of it, or it cannot be kept on disk.
     pub(super) fn delete(
         &self,
         params: &DeleteParams,
         caller: &Caller,
-    ) -> Result<DeleteAnswer, CommandError> {
+    ) -> Result<PerDatabase<DeleteAnswer>, CommandError> {
         let store = &self.gateway.store;
-        let done = store.delete(&params.name, params.dry_run, &|changed, runtime| {
+        let names = params.name.checked(&[])?;
+        let requests: Vec<_> = names
+            .iter()
+            .map(|name| DeleteRequest {
+                name: (*name).to_owned(),
+                if_exists: params.if_exists,
+            })
+            .collect();
+        let before = store.snapshot().clone();
+        let done = store.delete(&requests, params.dry_run, &|changed, runtime| {
             self.state.save(changed, runtime)
         });
-        let change = match done {
-            Ok(change) => change,
-            Err(ChangeError::NotFound(_)) if params.if_exists => store.unchanged(),
-            Err(ChangeError::NotFound(_)) => {
-                return Err(reads::no_database(&self.gateway, &params.name));
-            }
-            Err(error) => return Err(error.into()),
-        };
+        let change = done.map_err(|error| self.refusal(error, &names))?;
         let sessions = self.affected(&change);
         let running = if params.kill {
             RunningSessions::Kill
@@ -38,23 +43,39 @@ impl Controller {
             RunningSessions::Drain
         };
         let drain_time = self.drain_time(None);
+        let ends = ends(running, drain_time);
         if change.changed && !params.dry_run {
             self.emit(&change);
             self.end_sessions(&sessions, running, drain_time);
             self.leases.notify_one();
-            info!(target: "audit", who = %caller.who, database = %params.name, freed = %join(&change.freed),
+            let freed: Vec<_> = change.freed.iter().map(|(_, host)| host).collect();
+            info!(target: "audit", who = %caller.who, database = %join(&names), freed = %join(&freed),
                 running = running.as_str(), sessions = sessions.len(), revision = change.revision, "delete");
         }
-        let drained = running == RunningSessions::Drain;
-        Ok(DeleteAnswer {
-            database: params.name.clone(),
-            changed: change.changed,
-            dry_run: params.dry_run,
-            revision: change.revision,
-            hosts: texts(&change.freed),
-            running: running.as_str().to_owned(),
-            drain_ms: drained.then(|| millis(drain_time)),
-            sessions: number(sessions.len()),
-        })
+        let answers = names.iter().map(|name| {
+            let changed = change.names.contains(*name);
+            let freed = change.freed.iter().filter(|(of, _)| changed && of == name);
+            let hosts: Vec<&Host> = freed.map(|(_, host)| host).collect();
+            let touched = sessions.iter().filter(|e| *e.database.name == **name);
+            let touched = touched.count();
+            let made = before.databases.get(name);
+            let made = made.filter(|_| changed && !params.dry_run && !hosts.is_empty());
+            DeleteAnswer {
+                database: (*name).to_owned(),
+                changed,
+                dry_run: params.dry_run,
+                revision: change.revision,
+                hosts: texts(&hosts),
+                running: running.as_str().to_owned(),
+                drain_ms: (running == RunningSessions::Drain).then(|| millis(drain_time)),
+                ends: ends.clone().filter(|_| touched > 0),
+                sessions: number(touched),
+                undo: made.and_then(|made| {
+                    let line = undo::with_hosts(undo::command("expose", &[name]), hosts);
+                    undo::with_settings(line, &made.spec)
+                }),
+            }
+        });
+        Ok(PerDatabase::new(answers.collect()))
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::info;
 
 use super::{Caller, Controller, join};
 use crate::control::answer::{DrainAnswer, KillAnswer};
 use crate::control::error::CommandError;
-use crate::control::params::{DrainParams, HideParams, KillParams, RunningSessions};
+use crate::control::params::{DrainParams, KillParams, RunningSessions};
 use crate::control::reads::{self, millis, number};
 use crate::route::Host;
 use crate::route::RouteChange;
@@ -87,20 +87,19 @@ impl Controller {
             .select(|entry| removed.contains(&*entry.database.name) || withdrawn.contains(entry))
     }
 
-    /// Sessions that came in by hosts of these parameters which no longer lead to the database: an
-    /// earlier `hide` kept them, and another may end them.
-    pub(super) fn still_running(&self, params: &HideParams) -> Vec<Arc<LiveSession>> {
+    /// Sessions of a database that came in by one of these hosts, or by any if empty, which no longer
+    /// leads there: an earlier `hide` kept them, and another may end them.
+    pub(super) fn still_running(&self, name: &str, hosts: &[Host]) -> Vec<Arc<LiveSession>> {
         let snapshot = self.gateway.store.snapshot();
         let active: Vec<Host> = snapshot
             .databases
-            .get(params.name.as_str())
+            .get(name)
             .map(|d| d.active_hosts().cloned().collect())
             .unwrap_or_default();
         self.gateway.sessions.select(|entry| {
-            *entry.database.name == params.name
+            *entry.database.name == *name
                 && entry.host().is_some_and(|host| {
-                    !active.contains(host)
-                        && (params.hosts.is_empty() || params.hosts.contains(host))
+                    !active.contains(host) && (hosts.is_empty() || hosts.contains(host))
                 })
         })
     }
@@ -164,6 +163,16 @@ impl Controller {
             Duration::from_millis,
         )
     }
+}
+
+/// The time at which sessions are closed that are treated like this from now on.
+pub(super) fn ends(running: RunningSessions, drain_time: Duration) -> Option<String> {
+    let after = match running {
+        RunningSessions::Keep => return None,
+        RunningSessions::Kill => Duration::ZERO,
+        RunningSessions::Drain => drain_time,
+    };
+    Some(reads::time(SystemTime::now().checked_add(after)?))
 }
 
 /// Hosts with their databases, hashed: a reload can name very many, and sessions must not wait

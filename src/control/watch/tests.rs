@@ -9,7 +9,7 @@ use crate::access_log::AccessLog;
 use crate::config;
 use crate::reload::{gateway_tls, settings};
 use crate::route::Store;
-use crate::route::request::{ExposeRequest, HideRequest};
+use crate::route::request::{DeleteRequest, ExposeRequest, Settings};
 use crate::sessions::{RequestedHost, SessionGuard};
 use crate::stats::{CloseReason, Event, Reject};
 
@@ -185,34 +185,27 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
     let expose = ExposeRequest {
         name: "c".into(),
         hosts: vec!["c.example".parse().unwrap()],
-        spec: Some(
-            gateway
-                .store
-                .snapshot()
-                .databases
-                .get("b")
-                .unwrap()
-                .spec
-                .clone(),
-        ),
+        settings: Settings::from(&gateway.store.snapshot().databases.get("b").unwrap().spec),
         lease: crate::route::runtime::Lease::default(),
         replace: false,
     };
     gateway
         .store
-        .expose(&expose, false, &|_, _| Ok(()))
+        .expose(&[expose], false, &|_, _| Ok(()))
         .unwrap();
     let mut watcher = Watcher::new(&gateway);
     let session = enter(&gateway, "c");
     session.count_in(5);
     drop(session);
     assert_eq!(refresh(&mut watcher, &gateway).databases.len(), 3);
-    let hide = HideRequest {
+    let delete = DeleteRequest {
         name: "c".into(),
-        hosts: Vec::new(),
         if_exists: false,
     };
-    gateway.store.hide(&hide, false, &|_, _| Ok(())).unwrap();
+    gateway
+        .store
+        .delete(&[delete], false, &|_, _| Ok(()))
+        .unwrap();
     let update = refresh(&mut watcher, &gateway);
     assert_eq!(update.gone, ["c"]);
     assert_eq!(update.totals.unwrap().bytes_in, 5);

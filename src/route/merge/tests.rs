@@ -12,7 +12,7 @@ use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 use super::*;
 use crate::route::Lookup;
 use crate::route::RouteChange;
-use crate::route::request::{ChangeError, ExposeRequest, HideRequest};
+use crate::route::request::{ChangeError, DeleteRequest, ExposeRequest, HideRequest, Settings};
 use crate::route::runtime::{Lease, RuntimeChanges, RuntimeEntry, RuntimeRecord};
 use crate::route::source::Declared;
 use crate::route::tests::{Config, Ground, broken, host, spec};
@@ -106,11 +106,11 @@ fn what_a_change_is_not_about_is_not_touched() {
     let request = ExposeRequest {
         name: "a".into(),
         hosts: vec![host("c.example")],
-        spec: None,
+        settings: Settings::default(),
         lease: Lease::default(),
         replace: false,
     };
-    store.expose(&request, false, &|_, _| Ok(())).unwrap();
+    store.expose(&[request], false, &|_, _| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&b, &of("b")));
     // What sessions count on goes on where the database is another one.
     assert!(Arc::ptr_eq(a.live(), of("a").live()));
@@ -193,7 +193,7 @@ mod model {
 
         fn is_hidden(&self, claim: &Claim<'_>) -> bool {
             let hidden = self.runtime.hidden.get(claim.database);
-            claim.source != Origin::Runtime && hidden.is_some_and(|h| h.contains(claim.host))
+            hidden.is_some_and(|h| h.contains(claim.host))
         }
     }
 
@@ -211,7 +211,7 @@ mod model {
             let declarations = sources.declarations(name);
             let Some((&(origin, spec), losers)) = declarations.split_first() else {
                 notes.insert(format!(
-                    "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl hide {name}`"
+                    "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl delete {name}`"
                 ));
                 continue;
             };
@@ -437,7 +437,8 @@ fn some_operation() -> impl Strategy<Value = Operation> {
     let hide = (some_name(), some_hosts(), any::<bool>(), dry_run());
     prop_oneof![
         6 => expose.prop_map(|(name, hosts, spec, lease, replace, dry_run)| {
-            let request = ExposeRequest { name, hosts, spec, lease, replace };
+            let settings = spec.as_ref().map(Settings::from).unwrap_or_default();
+            let request = ExposeRequest { name, hosts, settings, lease, replace };
             Operation::Expose(request, dry_run)
         }),
         4 => hide.prop_map(|(name, hosts, if_exists, dry_run)| {
@@ -448,6 +449,13 @@ fn some_operation() -> impl Strategy<Value = Operation> {
         1 => some_config().prop_map(Operation::Reload),
         3 => some_declarations().prop_map(Operation::Declare),
     ]
+}
+
+fn deletion(name: &str) -> DeleteRequest {
+    DeleteRequest {
+        name: name.into(),
+        if_exists: false,
+    }
 }
 
 proptest! {
@@ -467,9 +475,9 @@ proptest! {
             let revision = store.snapshot().revision;
             let keep = &|_: &BTreeMap<&str, RuntimeEntry>, _: &RuntimeChanges| Ok(());
             let (done, dry_run): (Result<RouteChange, ChangeError>, bool) = match &operation {
-                Operation::Expose(request, dry_run) => (store.expose(request, *dry_run, keep), *dry_run),
-                Operation::Hide(request, dry_run) => (store.hide(request, *dry_run, keep), *dry_run),
-                Operation::Delete(name, dry_run) => (store.delete(name, *dry_run, keep), *dry_run),
+                Operation::Expose(request, dry_run) => (store.expose(std::slice::from_ref(request), *dry_run, keep), *dry_run),
+                Operation::Hide(request, dry_run) => (store.hide(std::slice::from_ref(request), *dry_run, keep), *dry_run),
+                Operation::Delete(name, dry_run) => (store.delete(&[deletion(name)], *dry_run, keep), *dry_run),
                 Operation::Expire(at) => (store.expire(time(*at)), false),
                 Operation::Reload(next) => {
                     let done = ground.reload(next.clone());
@@ -582,7 +590,7 @@ fn the_state_of_a_backend_outlives_changes() {
     let third = ExposeRequest {
         name: "third".into(),
         hosts: vec![host("c.example")],
-        spec: Some(declared(&[2]).spec),
+        settings: Settings::from(&declared(&[2]).spec),
         lease: Lease::default(),
         replace: false,
     };
@@ -597,14 +605,23 @@ fn the_state_of_a_backend_outlives_changes() {
 
     ground.reload(config(&[2, 3, 1], &[2])).unwrap();
     assert_eq!(failing("one"), [true, false, false]);
-    ground.store.expose(&third, false, &|_, _| Ok(())).unwrap();
+    ground
+        .store
+        .expose(std::slice::from_ref(&third), false, &|_, _| Ok(()))
+        .unwrap();
     assert_eq!(failing("third"), [true]);
     drop(last_candidate("third"));
     ground.reload(config(&[1], &[3])).unwrap();
     assert_eq!([failing("one"), failing("other")], [[false], [false]]);
     assert_eq!(failing("third"), [true], "used by it alone");
 
-    ground.store.delete("third", false, &|_, _| Ok(())).unwrap();
-    ground.store.expose(&third, false, &|_, _| Ok(())).unwrap();
+    ground
+        .store
+        .delete(&[deletion("third")], false, &|_, _| Ok(()))
+        .unwrap();
+    ground
+        .store
+        .expose(std::slice::from_ref(&third), false, &|_, _| Ok(()))
+        .unwrap();
     assert_eq!(failing("third"), [false], "nothing used it in between");
 }

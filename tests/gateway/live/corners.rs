@@ -74,22 +74,33 @@ fn the_same_hide_again_does_not_put_a_drain_off() {
     line.expect_closed();
 }
 
-/// `hide --keep` and then `hide --kill` of a database that only `ctl` made, and that the first one
-/// has removed.
+/// `hide --keep` of a database that only `ctl` made, and then `hide` again or `delete`: both say how
+/// many sessions they touch, and end them.
 #[test]
-fn what_a_removed_database_left_running_can_be_ended() {
+fn what_a_hidden_database_left_running_can_be_ended() {
     let ground = Ground::with("", &[("other", &["other"])]);
     let expose = json!({"name": "made", "hosts": ["made.example.test"], "to": [ground.echo.addr().to_string()], "protocol": "tls"});
-    ground.gateway.call("expose", &expose);
-    let (line, id) = ground.open("made");
-    let hide = |running| {
-        let params = json!({"name": "made", "running": running});
-        ground.gateway.call("hide", &params)
-    };
-    assert_eq!(hide("keep")["removed"], true);
-    assert_eq!(hide("kill")["sessions"], 1);
-    ground.expect_ended(&[id], "killed");
-    line.expect_closed();
+    for (cmd, second) in [
+        ("hide", json!({"name": "made", "running": "kill"})),
+        ("delete", json!({"name": "made", "kill": true})),
+    ] {
+        ground.gateway.call("expose", &expose);
+        let (line, id) = ground.open("made");
+        let keep = json!({"name": "made", "running": "keep"});
+        assert_eq!(ground.gateway.call("hide", &keep)["sessions"], 1);
+        let listed = ground.gateway.call("list", &json!({}));
+        assert_eq!(
+            listed["databases"][0]["hidden"],
+            json!(["made.example.test"]),
+            "{listed}"
+        );
+        assert_eq!(listed["databases"][0]["sessions"], 1, "{listed}");
+        let ended = ground.gateway.call(cmd, &second);
+        assert_eq!(ended["sessions"], 1, "{cmd}: {ended}");
+        assert!(ended["ends"].is_string(), "{cmd}: {ended}");
+        ground.expect_ended(&[id], "killed");
+        line.expect_closed();
+    }
 }
 
 /// A host that `expose --replace` gives to another database takes its sessions into a drain.
@@ -136,6 +147,8 @@ fn a_database_whose_files_are_gone_blocks_nobody() {
     gateway.call("reload", &json!({}));
     let hidden = gateway.call("hide", &json!({"name": "gone"}));
     assert_eq!(hidden["changed"], true, "{hidden}");
+    let gone = gateway.call("delete", &json!({"name": "gone"}));
+    assert_eq!(gone["changed"], true, "{gone}");
     assert_eq!(gateway.call("list", &json!({}))["notes"], json!([]));
 }
 

@@ -111,7 +111,7 @@ fn a_name_that_is_given_away_or_deleted_is_free() {
     assert_eq!(deleted["hosts"], json!(["made.example.test"]), "{deleted}");
     assert_eq!(ground.reaches("made"), "wild");
     for (words, code) in [
-        (&["delete", "mine"][..], 4),
+        (&["delete", "mine"][..], 1),
         (&["delete", "made"], 5),
         (&["delete", "made", "--if-exists"], 0),
     ] {

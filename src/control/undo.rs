@@ -1,0 +1,112 @@
+//! The command that takes a change back, as it is typed.
+
+use serde_json::Value;
+
+use crate::route::{DatabaseSpec, Host};
+
+/// The keys of a database that `ctl expose` has flags for, with the flag.
+const FLAGS: &[(&str, &str)] = &[
+    ("backends", "--to"),
+    ("protocol", "--protocol"),
+    ("tls", "--tls"),
+    ("cert", "--cert"),
+    ("key", "--key"),
+    ("client_ca", "--client-ca"),
+    ("client_crl", "--client-crl"),
+    ("client_names", "--client-names"),
+    ("client_user", "--client-user"),
+    ("backend_ca", "--backend-ca"),
+    ("backend_name", "--backend-name"),
+    ("allow", "--allow"),
+    ("deny", "--deny"),
+    ("max_sessions", "--max-sessions"),
+];
+
+/// A command of `ctl` on these databases.
+pub(super) fn command(verb: &str, names: &[&str]) -> String {
+    let mut line = format!("dbgate ctl {verb}");
+    for name in names {
+        line += " ";
+        line += &quoted(name);
+    }
+    line
+}
+
+/// The same with hosts, where there are any.
+pub(super) fn with_hosts<'h>(
+    mut line: String,
+    hosts: impl IntoIterator<Item = &'h Host>,
+) -> String {
+    let mut flag = " --host";
+    for host in hosts {
+        line += flag;
+        line += " ";
+        line += &quoted(&host.to_string());
+        flag = "";
+    }
+    line
+}
+
+/// The same with all settings of a database; `None` where one of them has no flag.
+pub(super) fn with_settings(mut line: String, spec: &DatabaseSpec) -> Option<String> {
+    let Ok(Value::Object(mut keys)) = serde_json::to_value(spec) else {
+        return None;
+    };
+    for (key, flag) in FLAGS {
+        let Some(value) = keys.remove(*key) else {
+            continue;
+        };
+        line += " ";
+        line += flag;
+        let values = match value {
+            Value::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            line += " ";
+            line += &match value {
+                Value::String(text) => quoted(&text),
+                Value::Number(number) => number.to_string(),
+                _ => return None,
+            };
+        }
+    }
+    keys.is_empty().then_some(line)
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-:/@%+=,[]".contains(c);
+    if !word.is_empty() && word.chars().all(plain) && !word.starts_with('[') {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deleted_database_can_be_made_again_by_what_is_printed() {
+        let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
+            "protocol": "postgres", "backends": ["10.0.0.5:5432", "[::1]:5433"], "tls": "terminate",
+            "cert": "/a b/c.crt", "key": "/k", "max_sessions": 5,
+        }))
+        .unwrap();
+        let hosts: Vec<Host> = ["a.example", "*.b.example"]
+            .map(|h| h.parse().unwrap())
+            .into();
+        let line = with_hosts(command("expose", &["pg1"]), &hosts);
+        assert_eq!(
+            with_settings(line, &spec).unwrap(),
+            "dbgate ctl expose pg1 --host a.example '*.b.example' --to 10.0.0.5:5432 '[::1]:5433' \
+             --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5"
+        );
+        let mut keys = serde_json::to_value(&spec).unwrap();
+        keys["max_sessions_per_ip"] = 1.into();
+        let spec = serde_json::from_value(keys).unwrap();
+        assert_eq!(with_settings(String::new(), &spec), None);
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}
