@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use dbgate::config::parse_duration;
 use dbgate::protocol::Protocol;
+use dbgate::proxy_protocol::Version;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use dbgate::upstream::BackendAddr;
@@ -285,6 +286,12 @@ pub(crate) struct ExposeArgs {
     /// Most sessions at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions: Option<u32>,
+    /// Most sessions at a time from one address (IPv6: one /64)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_sessions_per_ip: Option<u32>,
+    /// Tell backends by the PROXY protocol who the client is; they have to expect it
+    #[arg(long, value_name = "VERSION", value_parser = proxy_version())]
+    pub(crate) send_proxy: Option<Version>,
     /// End the exposure after this time, such as 2h
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) ttl: Option<Duration>,
@@ -380,6 +387,11 @@ fn protocol() -> impl TypedValueParser<Value = Protocol> {
 fn tls_mode() -> impl TypedValueParser<Value = TlsMode> {
     let all = [TlsMode::Passthrough, TlsMode::Terminate, TlsMode::Reencrypt];
     PossibleValuesParser::new(all.map(TlsMode::as_str)).try_map(|word| word.parse::<TlsMode>())
+}
+
+fn proxy_version() -> impl TypedValueParser<Value = Version> {
+    let all = [Version::V1, Version::V2];
+    PossibleValuesParser::new(all.map(Version::as_str)).try_map(|word| word.parse::<Version>())
 }
 
 fn client_user() -> impl TypedValueParser<Value = ClientUser> {

@@ -180,9 +180,10 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         access: Access {
             allow: args.allow.clone(),
             deny: args.deny.clone(),
-            ..Access::default()
+            max_sessions_per_ip: args.max_sessions_per_ip,
         },
         max_sessions: args.max_sessions,
+        send_proxy: args.send_proxy,
         client: ClientTls {
             cert: material(args.cert.as_deref())?,
             key: material(args.key.as_deref())?,

@@ -738,7 +738,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__expose)
-            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --ttl --ephemeral --replace --dry-run --no-check --socket --output --help --version"
+            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --max-sessions-per-ip --send-proxy --ttl --ephemeral --replace --dry-run --no-check --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -802,6 +802,14 @@ _dbgate() {
                     ;;
                 --max-sessions)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-sessions-per-ip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --send-proxy)
+                    COMPREPLY=($(compgen -W "v1 v2" -- "${cur}"))
                     return 0
                     ;;
                 --ttl)

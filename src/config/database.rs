@@ -9,6 +9,7 @@ use super::problem::Report;
 use super::section::Section;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
+use crate::proxy_protocol::Version;
 use crate::route::source::Declared;
 use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
 use crate::route::{Host, Network};
@@ -80,6 +81,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         backends,
         tls: section.string("tls", str::parse).unwrap_or_default(),
         max_sessions: section.integer("max_sessions"),
+        send_proxy: section.string("send_proxy", str::parse::<Version>),
         access: Access {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),

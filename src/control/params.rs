@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::error::CommandError;
 use crate::protocol::Protocol;
+use crate::proxy_protocol::Version;
 use crate::route::Host;
 use crate::route::request::Settings;
 use crate::route::spec::{Access, BackendTls, ClientTls};
@@ -46,6 +47,9 @@ pub struct ExposeParams {
     /// Most sessions at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
+    /// The PROXY protocol header that backends get.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send_proxy: Option<Version>,
     /// Rules for clients.
     #[serde(flatten)]
     pub access: Access,
@@ -89,12 +93,15 @@ impl ExposeParams {
             tls: Option<TlsMode>,
             #[serde(skip_serializing_if = "Option::is_none")]
             max_sessions: Option<u32>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            send_proxy: Option<Version>,
         }
         let plain = Plain {
             backends: &self.to,
             protocol: self.protocol,
             tls: self.tls,
             max_sessions: self.max_sessions,
+            send_proxy: self.send_proxy,
         };
         let mut settings = Settings::default();
         settings

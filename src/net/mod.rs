@@ -5,6 +5,7 @@
 
 mod allowance;
 pub mod buffered;
+pub mod cork;
 pub mod descriptors;
 pub mod dial;
 pub mod hangup;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::Network;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
+use crate::proxy_protocol::Version;
 use crate::sparse::{Sparse, static_default};
 use crate::tls::config::{MaterialKind, MinVersion};
 use crate::tls::material::MaterialOrigin;
@@ -54,6 +55,8 @@ pub struct DatabaseSpec {
     pub max_sessions: Option<u32>,
     /// Rules for clients.
     pub access: Sparse<Access>,
+    /// The PROXY protocol header that backends get before anything else.
+    pub send_proxy: Option<Version>,
 }
 
 /// The TLS mode of a database, with the settings that belong to it.
@@ -239,6 +242,9 @@ pub struct Keys {
     /// Most sessions at a time.
     #[serde(default, skip_serializing_if = "is_default")]
     pub max_sessions: Option<u32>,
+    /// The PROXY protocol header that backends get before anything else.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub send_proxy: Option<Version>,
     /// TLS settings towards clients.
     #[serde(flatten)]
     pub client: ClientTls,
@@ -342,6 +348,7 @@ impl Keys {
             },
             max_sessions: self.max_sessions,
             access: self.access.into(),
+            send_proxy: self.send_proxy,
         }
     }
 }
@@ -374,6 +381,7 @@ impl From<DatabaseSpec> for Keys {
             tls,
             access: spec.access.into_inner(),
             max_sessions: spec.max_sessions,
+            send_proxy: spec.send_proxy,
             client,
             backend,
         }

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::connect::{ConnectParams, ConnectStage, connect_one, tls_name};
 use super::end::SessionEnd;
+use super::proxy_header::ProxyHeader;
 use crate::net::Stream;
 use crate::preface::of;
 use crate::route::{Database, Host};
@@ -99,6 +100,7 @@ async fn serve(
     let params = ConnectParams {
         before_tls: of(protocol).initiator(mode, None),
         sni: database.active_hosts().find_map(client_name),
+        proxy: database.spec.send_proxy.map(ProxyHeader::own),
         ..ConnectParams::default()
     };
     let tls = database.backend_tls.as_ref();

@@ -17,8 +17,10 @@ use super::Session;
 use super::end::SessionEnd;
 use super::flight::Flight;
 use super::initiate::initiate;
+use super::proxy_header::ProxyHeader;
 use super::refuse;
 use crate::admission::Slot;
+use crate::net::cork;
 use crate::net::dial::{DialError, dial};
 use crate::net::hangup::hangup;
 use crate::net::{Buffered, Stream};
@@ -125,6 +127,8 @@ pub(super) struct ConnectParams {
     pub(super) login: Option<AnyInitiator>,
     /// The length of that login.
     pub(super) login_len: usize,
+    /// Sent before anything else.
+    pub(super) proxy: Option<ProxyHeader>,
 }
 
 impl ConnectParams {
@@ -142,6 +146,7 @@ impl ConnectParams {
                 .flatten(),
             login: login.and_then(|login| preface.login(tls, opening, login)),
             login_len: login.map_or(0, Bytes::len),
+            proxy: None,
         }
     }
 }
@@ -347,6 +352,17 @@ pub(super) async fn connect_one(
         SessionEnd::new(reason, e.to_string())
     })?;
     stage.connected = true;
+    if let Some(header) = &params.proxy {
+        let more = header.more || tls.is_some() || !matches!(params.before_tls, AnyInitiator::None);
+        let sent = cork::write(&mut tcp, &header.bytes, more).await;
+        sent.map_err(|e| {
+            let words = format!(
+                "the connection broke at the PROXY header: {}",
+                error::words(&e)
+            );
+            SessionEnd::new(CloseReason::BackendClosedEarly, words)
+        })?;
+    }
     initiate(&mut tcp, params.before_tls.clone()).await?;
     let Some(config) = tls else {
         return Ok((Stream::Tcp(tcp), address));

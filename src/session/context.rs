@@ -41,9 +41,10 @@ pub(super) struct SessionContext {
     pub(super) connected: Option<Instant>,
 }
 
-/// The proxy that brought a client.
+/// The proxy that brought a client, and the address of it that the client knows.
 pub(super) struct Via {
     pub(super) proxy: SocketAddr,
+    pub(super) to: SocketAddr,
 }
 
 /// The version that the gateway and a client whose TLS ends here agreed on.

@@ -13,6 +13,7 @@ mod greet;
 mod identity;
 mod initiate;
 mod proxied;
+mod proxy_header;
 mod refuse;
 mod run;
 mod upgrade;

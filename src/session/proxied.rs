@@ -86,7 +86,8 @@ impl Session {
             let mut client = ends.client;
             client.set_ip(client.ip().to_canonical());
             let proxy = std::mem::replace(&mut self.context.client, client);
-            self.context.via = Some(Box::new(Via { proxy }));
+            let to = ends.to;
+            self.context.via = Some(Box::new(Via { proxy, to }));
         }
     }
 

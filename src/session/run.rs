@@ -15,6 +15,7 @@ use super::context::SessionContext;
 use super::end::SessionEnd;
 use super::first_answer::{Opened, counts};
 use super::flight::Flight;
+use super::proxy_header::ProxyHeader;
 use super::refuse;
 use super::{Session, unless_cut};
 use crate::admission::Slot;
@@ -118,7 +119,12 @@ impl Session {
         let database = &choice.entry.database;
         let (tcp, first) = client.into_parts();
         let flight = Flight::new(Channel::Port(database.spec.protocol), first);
-        let (client, params) = (Stream::Tcp(tcp), ConnectParams::default());
+        let client = Stream::Tcp(tcp);
+        let more = !flight.bytes().is_empty();
+        let params = ConnectParams {
+            proxy: ProxyHeader::of(&self.context, database, &client, more),
+            ..ConnectParams::default()
+        };
         let ready = self.connect(client, flight, database, params, None, deadline);
         let ready = unless_cut(&choice.entry, ready).await?;
         Ok((choice, ready))
@@ -153,7 +159,10 @@ impl Session {
         let slot = slot
             .settle()
             .filter(|_| !database.spec.tls.ends_client_tls());
-        let params = ConnectParams::new(database, &opening, has_login.then_some(&first));
+        let params = ConnectParams {
+            proxy: ProxyHeader::of(&self.context, database, &client, !first.is_empty()),
+            ..ConnectParams::new(database, &opening, has_login.then_some(&first))
+        };
         if params.login.is_some() {
             first = Bytes::new();
         }

@@ -38,5 +38,6 @@ mod proxied;
 mod reach;
 mod refuse;
 mod restart;
+mod send_proxy;
 mod stall;
 mod wire;
