@@ -50,7 +50,7 @@ pub mod process;
 pub mod protocol;
 pub mod proxy_protocol;
 pub mod reload;
-pub mod revocation;
+pub mod renewal;
 pub mod route;
 pub mod service;
 pub mod session;

@@ -28,7 +28,7 @@ use crate::metrics::{Metrics, MetricsError};
 use crate::net::descriptors;
 use crate::net::held::HeldSockets;
 use crate::reload::{Reloader, gateway_tls, settings};
-use crate::revocation;
+use crate::renewal;
 use crate::route::{ChangeError, Store};
 use crate::service;
 use crate::source::state_dir::{StateDir, StateError};
@@ -163,9 +163,10 @@ pub async fn start(
         held,
         config,
     );
-    revocation::watch(&gateway)?;
+    let controller = Arc::new(Controller::new(gateway, reloader, state)?);
+    renewal::watch(&controller)?;
     Ok(Server {
-        controller: Arc::new(Controller::new(gateway, reloader, state)?),
+        controller,
         workers,
         socket,
         terminate: signal(SignalKind::terminate())?,

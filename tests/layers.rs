@@ -140,7 +140,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "tls",
         ],
     ),
-    ("revocation", &["gateway", "tls"]),
     (
         "control",
         &[
@@ -148,6 +147,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "service", "session", "sessions", "similar", "source", "stats", "tls", "upstream",
         ],
     ),
+    ("renewal", &["control", "route", "tls"]),
     (
         "process",
         &[
@@ -161,7 +161,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "metrics",
             "net",
             "reload",
-            "revocation",
+            "renewal",
             "route",
             "service",
             "source",

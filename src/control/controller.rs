@@ -8,6 +8,7 @@ mod diff;
 mod expose;
 mod hide;
 mod reload;
+mod renewal;
 mod sessions;
 
 use std::fmt::Display;

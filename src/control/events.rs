@@ -5,7 +5,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
 use super::answer::{self, ClosedSession, KnownEvent, event_line};
-use super::reads::time;
+use super::reads::{number, time};
 use crate::stats::{Event, Record, Reject};
 
 /// Sends events until the caller is gone.
@@ -80,6 +80,29 @@ pub(super) fn answer(event: &Event) -> answer::Event {
             ok: *ok,
             revision: *revision,
             problems: problems.clone(),
+        },
+        Event::Certificate {
+            ts,
+            revision,
+            name,
+            more,
+            file,
+            content,
+            subject_names,
+            not_after,
+            old_fingerprint,
+            new_fingerprint,
+        } => KnownEvent::Certificate {
+            ts: time(*ts),
+            revision: *revision,
+            name: name.clone(),
+            more: number(*more),
+            file: file.clone(),
+            content: (*content).to_owned(),
+            subject_names: subject_names.clone(),
+            not_after: not_after.map(time),
+            old_fingerprint: old_fingerprint.clone(),
+            new_fingerprint: new_fingerprint.clone(),
         },
     })
 }

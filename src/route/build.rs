@@ -27,6 +27,8 @@ pub(super) struct Building<'a> {
     backends: &'a Arc<Backends>,
     before: &'a Snapshot,
     requested: &'a [&'a str],
+    /// True where only what is asked for changes, and no file is read again.
+    keep: bool,
 }
 
 impl<'a> Building<'a> {
@@ -43,6 +45,7 @@ impl<'a> Building<'a> {
             backends,
             before,
             requested: &[],
+            keep: true,
         }
     }
 
@@ -57,6 +60,7 @@ impl<'a> Building<'a> {
         config: BTreeMap<Arc<str>, Declared>,
         others: &[&dyn Source],
     ) -> Result<Snapshot, ChangeError> {
+        self.keep = false;
         self.backends.prune();
         let tls = self
             .loader
@@ -183,6 +187,7 @@ impl<'a> Building<'a> {
             gateway: self.gateway,
             loader: self.loader,
             backends: self.backends,
+            keep: self.keep,
         };
         Database::build(name, spec, origin, exposures, shared, before).map_err(|source| {
             ChangeError::Files {

@@ -3,6 +3,8 @@
 //! Not here: its declaration ([`super::spec`]), finding it by name ([`super::table`]) and where declarations come from
 //! ([`super::store`]).
 
+mod material;
+
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,13 +15,13 @@ use serde::Serialize;
 use super::runtime::Lease;
 use super::shards::Keyed;
 use super::source::{Declared, Origin};
-use super::spec::{BackendTls, ClientTls, DatabaseSpec};
+use super::spec::DatabaseSpec;
 use super::{Host, Network};
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
-use crate::protocol::{ALPN_POSTGRES, Protocol};
-use crate::tls::config::{BackendSettings, Loader, MinVersion, ServerSettings, ServerTls};
+use crate::protocol::ALPN_POSTGRES;
+use crate::tls::config::{Loader, MinVersion, ServerSettings, ServerTls};
 use crate::tls::material::{MaterialError, MaterialOrigin};
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
@@ -120,6 +122,9 @@ pub struct Database {
     /// The backends in use by any database.
     backends: Arc<Backends>,
     used: OnceLock<Box<Used>>,
+    /// The same database with other certificates, whose counters and backends are its own; it is
+    /// kept only where there had been no session yet.
+    earlier: Option<Arc<Self>>,
 }
 
 /// The parts that all databases are built with.
@@ -131,10 +136,13 @@ pub struct Shared<'a> {
     pub loader: &'a mut Loader,
     /// The backends in use.
     pub backends: &'a Arc<Backends>,
+    /// True to leave the certificates of a database that names the same files as before as they
+    /// are.
+    pub keep: bool,
 }
 
 /// The part that outlives a change of the declaration.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Used {
     live: Arc<Live>,
     pool: Arc<Pool>,
@@ -160,15 +168,25 @@ impl Database {
             gateway,
             loader,
             backends,
+            keep,
         } = shared;
-        let client = spec.tls.client();
-        let server_tls = client
-            .map(|client| loader.server(&server_settings(client, spec.protocol, gateway)))
-            .transpose()?;
-        let backend = spec.tls.backend();
-        let backend_tls = backend
-            .map(|backend| loader.backend(&backend_settings(backend, spec.protocol)))
-            .transpose()?;
+        let server = material::server(&spec, gateway);
+        let backend = material::backend(&spec);
+        // What is in force stays in force, whatever its files hold by now: they are for a reload
+        // and for `renewal`, which take what fits together.
+        let kept = before.filter(|before| {
+            keep && material::server(&before.spec, gateway) == server
+                && material::backend(&before.spec) == backend
+        });
+        let (server_tls, backend_tls) = match kept {
+            Some(before) => (before.server_tls.clone(), before.backend_tls.clone()),
+            None => (
+                server.map(|server| loader.server(&server)).transpose()?,
+                backend
+                    .map(|backend| loader.backend(&backend))
+                    .transpose()?,
+            ),
+        };
         let used = OnceLock::new();
         if let Some(before) = before {
             if before.spec == spec
@@ -197,16 +215,27 @@ impl Database {
             exposures,
             backends: backends.clone(),
             used,
+            earlier: None,
         }))
     }
 
     fn used(&self) -> &Used {
         self.used.get_or_init(|| {
-            Box::new(Used {
-                live: Arc::default(),
-                pool: Arc::new(Pool::new(&self.backends, &self.spec.backends)),
+            Box::new(match &self.earlier {
+                Some(earlier) => earlier.used().clone(),
+                None => Used {
+                    live: Arc::default(),
+                    pool: Arc::new(Pool::new(&self.backends, &self.spec.backends)),
+                },
             })
         })
+    }
+
+    /// The part that the first session made, if there has been one.
+    fn used_so_far(&self) -> Option<&Used> {
+        let earlier = self.earlier.as_ref();
+        let used = self.used.get().or_else(|| earlier?.used.get());
+        used.map(|used| &**used)
     }
 
     /// Its counters.
@@ -218,7 +247,7 @@ impl Database {
     /// Its counters; `None` before the first session.
     #[must_use]
     pub fn counted(&self) -> Option<&Arc<Live>> {
-        self.used.get().map(|used| &used.live)
+        self.used_so_far().map(|used| &used.live)
     }
 
     /// Sessions open now.
@@ -236,7 +265,7 @@ impl Database {
     /// The backends, in the order declared; none while there has been no session.
     #[must_use]
     pub fn members(&self) -> &[Arc<Member>] {
-        self.used.get().map_or(&[], |used| used.pool.members())
+        self.used_so_far().map_or(&[], |used| used.pool.members())
     }
 
     /// Every backend, in the order declared, and why it fails.
@@ -301,33 +330,6 @@ impl Keyed for Arc<Database> {
 
 fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
     one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
-}
-
-fn server_settings(client: &ClientTls, protocol: Protocol, gateway: &GatewayTls) -> ServerSettings {
-    let (cert, key) = match (&client.cert, &client.key) {
-        (Some(cert), Some(key)) => (cert.clone(), key.clone()),
-        _ => (gateway.cert.clone(), gateway.key.clone()),
-    };
-    ServerSettings {
-        cert,
-        key,
-        client_ca: client.client_ca.clone(),
-        client_crl: client.client_crl.clone(),
-        min_version: client.min_version.unwrap_or(gateway.min_version),
-        alpn: protocol.alpn(),
-    }
-}
-
-fn backend_settings(backend: &BackendTls, protocol: Protocol) -> BackendSettings {
-    BackendSettings {
-        ca: backend.backend_ca.clone(),
-        name: backend.backend_name.clone(),
-        identity: backend
-            .backend_cert
-            .clone()
-            .zip(backend.backend_key.clone()),
-        alpn: protocol.alpn(),
-    }
 }
 
 /// The number of kinds of session ends that are counted apart.

@@ -16,13 +16,15 @@ pub struct RenewedFile {
     pub database: Option<Arc<str>>,
     /// The key.
     pub key: &'static str,
+    /// Its value.
+    pub origin: MaterialOrigin,
     /// The content before, and now.
     pub content: Renewed,
 }
 
 type Renewals = HashMap<MaterialOrigin, (Material, Material)>;
 
-type Keys<'a> = Vec<(&'static str, MaterialKind, &'a MaterialOrigin)>;
+pub(super) type Keys<'a> = Vec<(&'static str, MaterialKind, &'a MaterialOrigin)>;
 
 /// The keys that name one of these origins, before and after a change alike.
 pub(super) fn named(
@@ -43,6 +45,7 @@ pub(super) fn named(
                 found.push(RenewedFile {
                     database: database.cloned(),
                     key,
+                    origin: origin.clone(),
                     content: Renewed::new(kind, old, new),
                 });
             }
@@ -58,7 +61,7 @@ pub(super) fn named(
     found
 }
 
-fn of_gateway(gateway: &GatewayTls) -> Keys<'_> {
+pub(super) fn of_gateway(gateway: &GatewayTls) -> Keys<'_> {
     vec![
         ("cert", MaterialKind::Chain, &gateway.cert),
         ("key", MaterialKind::Key, &gateway.key),

@@ -6,7 +6,7 @@
 //! new snapshot shares all others with the one before. A newly read configuration is built as a
 //! whole.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -16,14 +16,14 @@ use super::build::Building;
 use super::change::RouteChange;
 use super::database::GatewayTls;
 use super::edit::{Edit, Persist};
+use super::renewal::{self, Renewal};
 use super::renewed;
 use super::request::{self, ChangeError, Changed, DeleteRequest, ExposeRequest, HideRequest};
 use super::runtime::{RuntimeChanges, RuntimeRecord};
 use super::source::{Declarations, Declared, Origin, Source};
 use super::{Host, Snapshot};
-use crate::tls::client::ClientVerifier;
 use crate::tls::config::Loader;
-use crate::tls::material::ReadMaterial;
+use crate::tls::material::{MaterialOrigin, ReadMaterial};
 use crate::upstream::Backends;
 
 struct Inner {
@@ -94,12 +94,6 @@ impl Store {
         self.lock().runtime.record()
     }
 
-    /// The verifiers of client certificates that have revocation lists, in use or kept for a
-    /// change that may come.
-    pub fn client_verifiers(&self) -> Vec<Arc<ClientVerifier>> {
-        self.lock().loader.client_verifiers()
-    }
-
     /// The certificate of the gateway, for databases that name none.
     pub fn gateway_tls(&self) -> GatewayTls {
         self.lock().gateway.clone()
@@ -140,6 +134,29 @@ impl Store {
             self.current.store(Arc::new(after));
         }
         Ok(change)
+    }
+
+    /// The files of certificates, keys and revocation lists in use, but for those that dbgate made
+    /// itself.
+    pub fn origins(&self) -> HashSet<MaterialOrigin> {
+        let gateway = self.gateway_tls();
+        renewal::origins(&self.snapshot(), &gateway)
+    }
+
+    /// Reads this material again, and puts in force what fits together: a configuration has all of
+    /// its material as it is now, or as it was. Nothing else about any database changes.
+    pub fn renew(&self, origins: &HashSet<MaterialOrigin>) -> Renewal {
+        let mut inner = self.lock();
+        let Inner {
+            gateway, loader, ..
+        } = &mut *inner;
+        loader.prune();
+        let before = self.current.load_full();
+        let (after, renewal) = renewal::renew(&before, gateway, loader, origins);
+        if let Some(after) = after {
+            self.current.store(Arc::new(after));
+        }
+        renewal
     }
 
     /// Replaces the declarations of these databases in a source that only declares; `None` removes

@@ -26,6 +26,7 @@ fn database(backends: &str) -> Arc<Database> {
         gateway: &gateway,
         loader: &mut Loader::new(Arc::new(Files)),
         backends: &Arc::<Backends>::default(),
+        keep: false,
     };
     let hosts = OneOrMany::default();
     let database = Database::build(

@@ -11,7 +11,7 @@ use serde::Serialize;
 use tokio::sync::broadcast;
 
 use super::Record;
-use super::record::rfc3339;
+use super::record::{rfc3339, rfc3339_optional};
 use super::rejects::Reject;
 
 /// Events kept for a follower that is behind.
@@ -77,6 +77,33 @@ pub enum Event {
         revision: u64,
         /// Problems found in it.
         problems: Vec<String>,
+    },
+    /// A file of certificates or revocation lists holds something else, which is in force for new
+    /// sessions.
+    Certificate {
+        /// Time of the event.
+        #[serde(serialize_with = "rfc3339")]
+        ts: SystemTime,
+        /// The revision since then.
+        revision: u64,
+        /// The section that names it, `tls` or `database.NAME`; the first of several.
+        name: String,
+        /// The number of further keys that name it.
+        more: usize,
+        /// The file.
+        file: String,
+        /// Its content: `certificate`, `authorities` or `revocation_lists`.
+        content: &'static str,
+        /// Names that the certificate is for; of authorities their subjects.
+        subject_names: Vec<String>,
+        /// The end of the certificate, of authorities that of the first to end.
+        #[serde(serialize_with = "rfc3339_optional")]
+        not_after: Option<SystemTime>,
+        /// The fingerprint before, SHA-256 in hexadecimal: of the certificate, or of the file where
+        /// it holds several.
+        old_fingerprint: String,
+        /// The fingerprint now.
+        new_fingerprint: String,
     },
 }
 

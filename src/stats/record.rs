@@ -63,6 +63,20 @@ pub struct Record {
     pub reason: CloseReason,
 }
 
+/// Serialises a time as [`rfc3339`] does, if there is one.
+///
+/// # Errors
+/// Only those of the serializer.
+pub fn rfc3339_optional<S: Serializer>(
+    time: &Option<SystemTime>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => rfc3339(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// Serialises a time as RFC 3339 in UTC with milliseconds.
 ///
 /// # Errors

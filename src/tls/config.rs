@@ -1,8 +1,10 @@
 //! The rustls configurations of terminate and reencrypt, built from material and shared by every
 //! database whose material is the same.
 //!
-//! Not here: when material is read again; the store asks for that at a reload.
+//! Not here: when material is read again; the store asks for that at a reload, and when files have
+//! changed ([`again`]).
 
+mod again;
 mod backend;
 mod renewed;
 
@@ -24,6 +26,7 @@ use super::material::{
     certified_key,
 };
 use super::never_resumed::NeverResumed;
+pub use again::Again;
 use backend::BackendId;
 pub use backend::BackendSettings;
 pub use renewed::{MaterialKind, Renewed};
@@ -72,7 +75,7 @@ impl MinVersion {
 }
 
 /// The material and settings of one configuration towards clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerSettings {
     /// Certificate chain, leaf first, PEM.
     pub cert: MaterialOrigin,
@@ -223,7 +226,7 @@ impl Loader {
         let tls = if let Some(tls) = take(&mut self.old_servers, &id) {
             // Other lists need no other configuration.
             if let (Some(clients), Some(lists)) = (&tls.clients, &lists) {
-                self.changed |= clients.replace(lists)?;
+                self.changed |= clients.replace(lists)?.is_some();
             }
             tls
         } else {
@@ -235,15 +238,6 @@ impl Loader {
         };
         Arc::make_mut(&mut self.servers).insert(id, tls.clone());
         Ok(tls)
-    }
-
-    /// The verifiers of client certificates that have revocation lists.
-    #[must_use]
-    pub fn client_verifiers(&self) -> Vec<Arc<ClientVerifier>> {
-        let all = self.servers.values();
-        all.filter_map(|tls| tls.clients.clone())
-            .filter(|clients| clients.crl().is_some())
-            .collect()
     }
 
     /// The configuration towards backends with these settings.

@@ -7,6 +7,7 @@ mod hide;
 mod listeners;
 mod pumps;
 mod reload;
+mod renewal;
 mod stop;
 mod withdrawn;
 

@@ -24,7 +24,7 @@ use crate::streams::{Echo, Line, Trust};
 use crate::testbed::{self, TIMEOUT};
 
 /// The section for a test that does not care for the port.
-const METRICS: &str = "[metrics]\nbind = \"127.0.0.1:0\"\n";
+pub(crate) const METRICS: &str = "[metrics]\nbind = \"127.0.0.1:0\"\n";
 
 /// The address at which a gateway serves its metrics.
 fn address(gateway: &Gateway) -> SocketAddr {
@@ -49,11 +49,11 @@ fn get(to: SocketAddr, path: &str) -> String {
 }
 
 /// Everything that `/metrics` says now: series with their labels as they are written, and values.
-struct Scrape(BTreeMap<String, String>);
+pub(crate) struct Scrape(BTreeMap<String, String>);
 
 impl Scrape {
     #[track_caller]
-    fn of(gateway: &Gateway) -> Self {
+    pub(crate) fn of(gateway: &Gateway) -> Self {
         Self::at(address(gateway))
     }
 
@@ -75,7 +75,7 @@ impl Scrape {
 
     /// The value of a series that counts something.
     #[track_caller]
-    fn value(&self, series: &str) -> u64 {
+    pub(crate) fn value(&self, series: &str) -> u64 {
         let value = self.0.get(series).and_then(|value| value.parse().ok());
         value.unwrap_or_else(|| panic!("no {series}: {:#?}", self.0))
     }

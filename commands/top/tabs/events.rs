@@ -101,6 +101,17 @@ impl Event {
                     let detail = format!("refused: {}", problems.join("; "));
                     row("reload", ts, None, None, detail)
                 }
+                KnownEvent::Certificate {
+                    ts,
+                    name,
+                    file,
+                    not_after,
+                    ..
+                } => {
+                    let until = not_after.map(|end| format!(", until {end}"));
+                    let detail = format!("{name}: {file}{}", until.unwrap_or_default());
+                    row("certificate", ts, None, None, detail)
+                }
                 KnownEvent::Missed { count } => Self::missed(number, String::new(), count),
             },
         }

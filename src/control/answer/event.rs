@@ -69,6 +69,34 @@ pub enum KnownEvent {
         #[serde(default)]
         problems: Vec<String>,
     },
+    /// A file of certificates or revocation lists holds something else, which is in force for new
+    /// sessions.
+    Certificate {
+        /// Time.
+        ts: String,
+        /// The revision since then.
+        revision: u64,
+        /// The section that names it, `tls` or `database.NAME`; the first of several.
+        name: String,
+        /// The number of further keys that name it.
+        #[serde(default)]
+        more: u64,
+        /// The file.
+        file: String,
+        /// Its content: `certificate`, `authorities` or `revocation_lists`.
+        content: String,
+        /// Names that the certificate is for; of authorities their subjects.
+        #[serde(default)]
+        subject_names: Vec<String>,
+        /// The end of the certificate, of authorities that of the first to end.
+        #[serde(default)]
+        not_after: Option<String>,
+        /// The fingerprint before, SHA-256 in hexadecimal: of the certificate, or of the file where
+        /// it holds several.
+        old_fingerprint: String,
+        /// The fingerprint now.
+        new_fingerprint: String,
+    },
     /// Events that the caller was too slow for.
     Missed {
         /// Their number.

@@ -72,6 +72,7 @@ impl Controller {
                         .iter()
                         .any(|row| row.effect != Effect::Restart.as_str());
                 self.emit(change);
+                self.tell_renewed(revision, &change.renewed);
                 self.cancel_drains(change);
                 let drain_time = self.drain_time(None);
                 self.end_sessions(&sessions, RunningSessions::Drain, drain_time);

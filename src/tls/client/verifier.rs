@@ -105,24 +105,24 @@ impl ClientVerifier {
         self.lists.as_ref().map(|lists| &lists.origin)
     }
 
-    /// Puts revocation lists in force; false where they are in force already.
+    /// Puts revocation lists in force, and returns the digest of those before; `None` where they
+    /// are in force already.
     ///
     /// # Errors
     /// They cannot be used; those in force remain.
-    pub fn replace(&self, crl: &Material) -> Result<bool, MaterialError> {
+    pub fn replace(&self, crl: &Material) -> Result<Option<Digest>, MaterialError> {
         let Some(lists) = &self.lists else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut in_force = lists
             .in_force
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         if *in_force == crl.digest() {
-            return Ok(false);
+            return Ok(None);
         }
         self.current.store(Arc::new(with_lists(&self.roots, crl)?));
-        *in_force = crl.digest();
-        Ok(true)
+        Ok(Some(std::mem::replace(&mut *in_force, crl.digest())))
     }
 }
 

@@ -14,7 +14,7 @@ use super::super::material::{Digest, Material, MaterialError, MaterialOrigin, ce
 use super::{NO_VERSION, PROVIDER};
 
 /// The material and settings of one configuration towards backends.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BackendSettings {
     /// Authorities that may have signed the backend's certificate; `None` means the system's.
     pub ca: Option<MaterialOrigin>,

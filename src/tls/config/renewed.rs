@@ -9,11 +9,14 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::X509Certificate;
 
 use super::super::client::{address, ascii, hex};
-use super::super::material::{Material, MaterialOrigin};
+use super::super::material::{Digest, Material, MaterialOrigin};
 use super::Loader;
 
 /// Most names of a certificate, and certificates of a file, that are shown; the others are counted.
 const SHOWN: usize = 4;
+
+/// Most names that are kept for an event.
+const MAX_NAMES: usize = 100;
 
 /// Hexadecimal digits of a fingerprint that are shown.
 const DIGITS: usize = 16;
@@ -27,15 +30,39 @@ pub enum MaterialKind {
     Key,
     /// Certificates of authorities.
     Authorities,
+    /// Revocation lists.
+    Lists,
+}
+
+impl MaterialKind {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Chain => "certificate",
+            Self::Key => "key",
+            Self::Authorities => "authorities",
+            Self::Lists => "revocation_lists",
+        }
+    }
 }
 
 /// The content of an origin that is in force, and its content now. Nothing of a key is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Renewed {
-    /// Before.
+    /// Its use.
+    pub kind: MaterialKind,
+    /// Before, in words.
     pub running: String,
-    /// Now.
+    /// Now, in words.
     pub file: String,
+    /// Names that the certificate is for now; of authorities their subjects.
+    pub names: Vec<String>,
+    /// The end of the certificate, of authorities that of the first to end.
+    pub not_after: Option<SystemTime>,
+    /// Fingerprints before and now, SHA-256 in lower-case hexadecimal: of the leaf of a chain, of
+    /// the file of anything else; empty for a key.
+    pub fingerprints: (String, String),
 }
 
 impl Loader {
@@ -55,23 +82,79 @@ impl Renewed {
     /// Describes two contents of one origin.
     #[must_use]
     pub fn new(kind: MaterialKind, was: &Material, now: &Material) -> Self {
+        let certificates = match kind {
+            MaterialKind::Key | MaterialKind::Lists => Vec::new(),
+            MaterialKind::Chain | MaterialKind::Authorities => {
+                now.certificates().unwrap_or_default()
+            }
+        };
+        let shown = certificates.iter().take(shown(kind));
+        let parsed = shown.filter_map(|(_, der)| match x509_parser::parse_x509_certificate(der) {
+            Ok(([], x509)) => Some(x509),
+            _ => None,
+        });
+        let parsed: Vec<_> = parsed.collect();
+        let names = parsed.iter().flat_map(|x509| match kind {
+            MaterialKind::Chain => names(x509),
+            _ => vec![ascii(&x509.subject().to_string())],
+        });
+        let ends = parsed.iter().map(|x509| end(x509));
         Self {
+            kind,
             running: describe(kind, was, "the key in force"),
             file: describe(kind, now, "another key"),
+            names: names.take(MAX_NAMES).collect(),
+            not_after: ends.flatten().min(),
+            fingerprints: (fingerprint(kind, was), fingerprint(kind, now)),
+        }
+    }
+
+    /// Describes revocation lists, of those before by their digest.
+    #[must_use]
+    pub fn of_lists(was: Digest, now: &Material) -> Self {
+        Self {
+            kind: MaterialKind::Lists,
+            running: "the lists in force".to_owned(),
+            file: "other lists".to_owned(),
+            names: Vec::new(),
+            not_after: None,
+            fingerprints: (hex(&was), hex(&now.digest())),
+        }
+    }
+}
+
+/// Most certificates of material that are shown.
+fn shown(kind: MaterialKind) -> usize {
+    match kind {
+        MaterialKind::Chain => 1,
+        _ => SHOWN,
+    }
+}
+
+fn fingerprint(kind: MaterialKind, material: &Material) -> String {
+    match kind {
+        MaterialKind::Key => String::new(),
+        MaterialKind::Authorities | MaterialKind::Lists => hex(&material.digest()),
+        MaterialKind::Chain => {
+            let all = material.certificates().unwrap_or_default();
+            let leaf = all.first();
+            leaf.map_or_else(String::new, |(_, der)| hex(digest(&SHA256, der).as_ref()))
         }
     }
 }
 
 fn describe(kind: MaterialKind, material: &Material, key: &str) -> String {
-    let shown = match kind {
-        MaterialKind::Key => return key.to_owned(),
-        MaterialKind::Chain => 1,
-        MaterialKind::Authorities => SHOWN,
-    };
+    if kind == MaterialKind::Key {
+        return key.to_owned();
+    }
     let Ok(all) = material.certificates() else {
         return "no certificate".to_owned();
     };
-    let mut shown: Vec<String> = all.iter().take(shown).map(|(_, der)| one(der)).collect();
+    let mut shown: Vec<String> = all
+        .iter()
+        .take(shown(kind))
+        .map(|(_, der)| one(der))
+        .collect();
     if kind == MaterialKind::Authorities && all.len() > shown.len() {
         shown.push(format!("and {} more", all.len() - shown.len()));
     }
@@ -89,33 +172,39 @@ fn one(der: &[u8]) -> String {
         "" => "(no subject)".to_owned(),
         subject => ascii(subject),
     };
-    let names = names(&x509);
+    let names = some(&names(&x509));
     if !names.is_empty() {
         // Writing to a String cannot fail.
         let _ = write!(told, " ({names})");
     }
-    let end = u64::try_from(x509.validity().not_after.timestamp()).unwrap_or_default();
-    if let Some(end) = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(end)) {
+    if let Some(end) = end(&x509) {
         let _ = write!(told, ", until {}", humantime::format_rfc3339_seconds(end));
     }
     let _ = write!(told, ", sha256:{fingerprint}");
     told
 }
 
-fn names(x509: &X509Certificate<'_>) -> String {
+fn end(x509: &X509Certificate<'_>) -> Option<SystemTime> {
+    let end = u64::try_from(x509.validity().not_after.timestamp()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(end))
+}
+
+fn names(x509: &X509Certificate<'_>) -> Vec<String> {
     let Ok(Some(extension)) = x509.subject_alternative_name() else {
-        return String::new();
+        return Vec::new();
     };
     let all = extension.value.general_names.iter();
-    let names: Vec<String> = all
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
-                Some(ascii(name))
-            }
-            GeneralName::IPAddress(bytes) => address(bytes),
-            _ => None,
-        })
-        .collect();
+    let names = all.filter_map(|name| match name {
+        GeneralName::DNSName(name) | GeneralName::RFC822Name(name) | GeneralName::URI(name) => {
+            Some(ascii(name))
+        }
+        GeneralName::IPAddress(bytes) => address(bytes),
+        _ => None,
+    });
+    names.collect()
+}
+
+fn some(names: &[String]) -> String {
     match names.split_at_checked(SHOWN) {
         Some((shown, more @ [_, ..])) => {
             format!("{} and {} more", shown.join(", "), more.len())

@@ -53,12 +53,12 @@ fn a_list_is_in_force_soon_after_its_file_changed() {
 
     symlink(file("second"), file("link")).unwrap();
     fs::rename(file("link"), &crl).unwrap();
-    gateway.wait_log("client_crl: read again");
+    gateway.wait_log("client_crl: changed, in force for new sessions");
     assert!(comes(&pki, &gateway, &app) && !comes(&pki, &gateway, &bob));
 
     // A broken file changes nothing, and is told once; a reload refuses it.
     fs::write(file("second"), "-----BEGIN X509 CRL-----\n").unwrap();
-    gateway.wait_log("client_crl cannot be read again");
+    gateway.wait_log("changed files cannot be used");
     assert!(comes(&pki, &gateway, &app) && !comes(&pki, &gateway, &bob));
     let reload = gateway.ctl(&["reload"]);
     assert_eq!(reload.status.code(), Some(1), "{reload:?}");
@@ -69,7 +69,7 @@ fn a_list_is_in_force_soon_after_its_file_changed() {
     assert!(!comes(&pki, &gateway, &app) && comes(&pki, &gateway, &bob));
     let told = gateway
         .log()
-        .matches("client_crl cannot be read again")
+        .matches("changed files cannot be used")
         .count();
     assert_eq!(told, 1, "{}", gateway.log());
 }

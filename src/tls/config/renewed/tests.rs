@@ -85,10 +85,16 @@ fn what_a_file_holds_now_is_told_with_names_end_and_fingerprint() {
         "{told:?}"
     );
     assert!(told.file.ends_with(&new[..DIGITS]), "{told:?}");
+    assert_eq!(told.names.len(), 5, "{told:?}");
+    assert_eq!(told.fingerprints, (old, new));
     // Nothing of the key itself.
     let told = Renewed {
+        kind: MaterialKind::Key,
         running: "the key in force".to_owned(),
         file: "another key".to_owned(),
+        names: Vec::new(),
+        not_after: None,
+        fingerprints: Default::default(),
     };
     assert_eq!(content(key, MaterialKind::Key), told);
     assert_eq!(renewed.len(), 2);
