@@ -1,6 +1,6 @@
 //! `dbgate cert`: certificates and keys in files.
 //!
-//! Exit codes of `ca` and `new`: 0 done or as it was before, 1 not done, 2 usage, 3 a file cannot be
+//! Exit codes of `ca` and `new`: 0 done or as it was before (10 renewed, with `--exit-code`), 1 not done, 2 usage, 3 a file cannot be
 //! read as what it should be, 4 something else is there already.
 
 mod check;
@@ -72,21 +72,44 @@ fn new(args: NewArgs) -> Result<u8, Failure> {
         out: args.out.unwrap_or_else(|| PathBuf::from(".")),
         if_due: args.if_due,
         force: args.force,
+        new_key: args.new_key,
     };
     let made = cert::make_leaf(&wanted, SystemTime::now())?;
+    let did = if args.if_due.is_some() {
+        due(&made)
+    } else {
+        told(&made)
+    };
+    let code = match made.change {
+        PairChange::Unchanged => 0,
+        _ if args.exit_code => RENEWED,
+        _ => 0,
+    };
     remark(&made);
     if let Some(name) = &args.secret {
-        out::print_err(&told(&made));
+        out::print_err(&did);
         print(&secret::manifest(name, args.namespace.as_deref(), &made)?)?;
-        return Ok(0);
+        return Ok(code);
     }
     let after = if made.change == PairChange::Unchanged {
         String::new()
     } else {
         lines::after_leaf(&wanted.subject, &made)
     };
-    print(&(told(&made) + &after))?;
-    Ok(0)
+    print(&(did + &after))?;
+    Ok(code)
+}
+
+/// Exit code of `--exit-code` for a new certificate.
+const RENEWED: u8 = 10;
+
+/// As [`told`], which begins with one of two words.
+fn due(made: &IssuedPair) -> String {
+    let told = told(made);
+    match made.change {
+        PairChange::Unchanged | PairChange::Renewed => told,
+        _ => format!("renewed: {told}"),
+    }
 }
 
 fn subject(args: &NewArgs) -> Result<Subject, Failure> {
@@ -122,9 +145,15 @@ fn remark(made: &IssuedPair) {
 /// Describes the change and the pair as it is now.
 fn told(made: &IssuedPair) -> String {
     let files = format!("{} and {}", made.cert.display(), made.key.display());
+    let key = if made.new_key {
+        ", with a new key"
+    } else {
+        ", with the same key"
+    };
     let did = match made.change {
         PairChange::Made => format!("made {files}"),
-        PairChange::Renewed => format!("renewed {}, with the same key", made.cert.display()),
+        PairChange::Renewed => format!("renewed {}{key}", made.cert.display()),
+        PairChange::Extended => format!("added names to {}{key}", made.cert.display()),
         PairChange::Repaired => format!("repaired {files}: they did not belong together"),
         PairChange::Replaced => format!("replaced {files}"),
         PairChange::Unchanged => format!("unchanged: {files}, {} days left", made.view.days_left),

@@ -462,7 +462,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__cert__subcmd__new)
-            opts="-n -h -V --ca --self-signed --days --client --out --secret --namespace --if-due --force --help --version"
+            opts="-n -h -V --ca --self-signed --days --client --out --secret --namespace --if-due --exit-code --new-key --force --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -299,6 +299,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l if-due -d 'Renew it when less than this is left [default: 30d, or a third of a shorter life]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l self-signed -d 'Sign it with its own key: clients have to trust this very certificate'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l client -d 'For a client; Postgres takes the name for the user\'s'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l exit-code -d 'Exit with 10 if it was renewed, and with 0 if nothing changed'
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l new-key -d 'Make a new key, too, whenever the certificate is renewed or gets further names'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l force -d 'Make certificate and key anew, whatever is there'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s V -l version -d 'Print version'

@@ -68,6 +68,7 @@ fn for_server(names: &[HostName], made: &IssuedPair) -> String {
   mysql      mysql -h {host} --ssl-mode=VERIFY_IDENTITY --ssl-ca={file}
   mariadb    mariadb -h {host} --ssl-verify-server-cert --ssl-ca={file}
 
+{}
 Where dbgate ends the clients' TLS (dbgate.toml):
   [database.NAME]
   tls = \"terminate\"
@@ -76,9 +77,39 @@ Where dbgate ends the clients' TLS (dbgate.toml):
   key = {}
 ",
         word(&conninfo),
+        for_servers(made),
         hosts(names),
         toml(&text(&made.cert)),
         toml(&text(&made.key)),
+    )
+}
+
+/// The steps by which each kind of server takes the pair, the first time and after each renewal.
+fn for_servers(made: &IssuedPair) -> String {
+    let (cert, key) = (text(&made.cert), text(&made.key));
+    let (cert_file, key_file) = (word(&cert), word(&key));
+    let set = |name: &str, value: &str| {
+        let command = format!("ALTER SYSTEM SET {name} = '{}'", value.replace('\'', "''"));
+        if command.contains(['$', '`', '"', '\\', '!']) {
+            word(&command)
+        } else {
+            format!("\"{command}\"")
+        }
+    };
+    format!(
+        "Next, where the server ends TLS itself, now and after each renewal:
+  PostgreSQL  chown postgres {cert_file} {key_file} && chmod 600 {key_file}
+              psql -U postgres -c {} -c {} -c {} -c \"SELECT pg_reload_conf()\"
+  MySQL       in my.cnf: ssl_cert={cert} and ssl_key={key}, readable for its user; then ALTER INSTANCE RELOAD TLS
+  MariaDB     the same in my.cnf; then FLUSH SSL
+  Redis       redis-cli CONFIG SET tls-cert-file {cert_file} tls-key-file {key_file}
+  MongoDB     cat {cert_file} {key_file} > mongod.pem, which net.tls.certificateKeyFile names; then
+              mongosh --eval \"db.adminCommand({{rotateCertificates: 1}})\"
+  dbgate      nothing: it notices changed files within half a minute
+",
+        set("ssl", "on"),
+        set("ssl_cert_file", &cert),
+        set("ssl_key_file", &key),
     )
 }
 

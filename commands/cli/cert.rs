@@ -25,8 +25,9 @@ Examples:
     dbgate cert new pg1.db.example
   One for a client: the database user \"app\", by certificate instead of password:
     dbgate cert new app --client
-  Once a day; renews when 30 days are left:
-    dbgate cert new pg1.db.example --if-due 30d
+  Once a day; renews when 30 days are left, and reloads the server then:
+    dbgate cert new pg1.db.example --if-due 30d --exit-code
+    [ $? -ne 10 ] || systemctl reload postgresql
   Straight into Kubernetes:
     dbgate cert new pg1.db.example --secret pg1-tls -n databases | kubectl apply -f -
   What a server shows, and whether it is trusted:
@@ -68,9 +69,11 @@ pub(crate) struct CaArgs {
 ///
 /// Names are DNS names, wildcards (*.db.example, any one label) and IP addresses. A second run
 /// keeps what is there, renews what is due (with the same key), and repairs what an interrupted run
-/// left behind.
+/// left behind. Further names are added to the certificate of the first name, with the same key; to
+/// take one away is up to --force. With --if-due the first word printed is "renewed" or "unchanged".
 #[derive(Debug, Args)]
 #[command(override_usage = "dbgate cert new <NAME>... [OPTIONS]")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct NewArgs {
     /// Names of the server; with --client the one name of the client
     #[arg(required = true)]
@@ -99,6 +102,12 @@ pub(crate) struct NewArgs {
     /// Renew it when less than this is left [default: 30d, or a third of a shorter life]
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     pub(crate) if_due: Option<Duration>,
+    /// Exit with 10 if it was renewed, and with 0 if nothing changed
+    #[arg(long, requires = "if_due")]
+    pub(crate) exit_code: bool,
+    /// Make a new key, too, whenever the certificate is renewed or gets further names
+    #[arg(long)]
+    pub(crate) new_key: bool,
     /// Make certificate and key anew, whatever is there
     #[arg(long, conflicts_with = "if_due")]
     pub(crate) force: bool,

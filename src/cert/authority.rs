@@ -51,6 +51,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<IssuedPair, Ce
     }
     let locked = Locked::open(&wanted.dir)?;
     let mut remarks = Vec::new();
+    let mut new_key = false;
     let change = match (files::read_chain(&cert)?, read_pair(&key)?) {
         (Some(chain), Some((_, der))) => {
             unchanged(wanted, &cert, &chain, &der)?;
@@ -77,6 +78,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<IssuedPair, Ce
             } else {
                 let pair = mint::new_key()?;
                 locked.put(&key, &pair.serialize_pem(), SECRET)?;
+                new_key = true;
                 pair
             };
             let until = mint::end(now, wanted.lifetime)?;
@@ -104,6 +106,7 @@ pub fn make_root(wanted: &RootRequest, now: SystemTime) -> Result<IssuedPair, Ce
         key,
         view,
         change,
+        new_key,
         remarks,
     })
 }

@@ -58,6 +58,8 @@ pub struct LeafRequest {
     pub if_due: Option<Duration>,
     /// Make certificate and key anew, whatever is there.
     pub force: bool,
+    /// Make a new key with each new certificate.
+    pub new_key: bool,
 }
 
 /// Makes a certificate and its key, or keeps those that are there and still good.
@@ -99,6 +101,7 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<IssuedPair, Ce
         key: &key_path,
     };
     let (change, key) = pair.plan(until, now)?;
+    let new_key = change != PairChange::Unchanged && key.is_none();
     if change != PairChange::Unchanged {
         let key = if let Some(key) = key {
             key
@@ -133,6 +136,7 @@ pub fn make_leaf(wanted: &LeafRequest, now: SystemTime) -> Result<IssuedPair, Ce
         cert: cert_path,
         key: key_path,
         change,
+        new_key,
         remarks,
     })
 }
@@ -175,53 +179,65 @@ impl Pair<'_> {
             return Ok((PairChange::Made, key.map(|(pair, _)| pair)));
         };
         let cert = Cert::read(der).map_err(|e| or_force(content(self.cert, e.to_string())))?;
-        if let Some(difference) = self.difference(&cert) {
-            return Err(CertError::Conflict(format!(
-                "{} {difference}; --force replaces certificate and key",
-                self.cert.display()
-            )));
-        }
-        Ok(match key {
-            Some((_, key)) if files::fits(der, &key) && !self.is_due(&cert, until, now) => {
-                (PairChange::Unchanged, None)
+        let extended = match self.difference(&cert) {
+            None => false,
+            Some(Difference::MoreNames) => true,
+            Some(Difference::Other(difference)) => {
+                return Err(CertError::Conflict(format!(
+                    "{} {difference}; --force replaces certificate and key",
+                    self.cert.display()
+                )));
             }
-            Some((pair, key)) if files::fits(der, &key) => (PairChange::Renewed, Some(pair)),
-            Some((pair, _)) => (PairChange::Repaired, Some(pair)),
+        };
+        let kept = |pair: KeyPair| (!self.wanted.new_key).then_some(pair);
+        Ok(match key {
+            Some((pair, key)) if files::fits(der, &key) => {
+                if extended {
+                    (PairChange::Extended, kept(pair))
+                } else if self.is_due(&cert, until, now) {
+                    (PairChange::Renewed, kept(pair))
+                } else {
+                    (PairChange::Unchanged, None)
+                }
+            }
+            Some((pair, _)) => (PairChange::Repaired, kept(pair)),
             None => (PairChange::Repaired, None),
         })
     }
 
     /// In what the certificate that is there is another one than that asked for.
-    fn difference(&self, cert: &Cert<'_>) -> Option<String> {
+    fn difference(&self, cert: &Cert<'_>) -> Option<Difference> {
+        let other = |text: String| Some(Difference::Other(text));
         let wanted = &self.wanted.subject;
         match (client(cert), wanted) {
             (Some(there), Subject::Client(asked)) if there != *asked => {
-                return Some(format!("is for the client \"{there}\""));
+                return other(format!("is for the client \"{there}\""));
             }
-            (Some(_), Subject::Server(_)) => return Some("is for a client".into()),
-            (None, Subject::Client(_)) => return Some("is for a server".into()),
+            (Some(_), Subject::Server(_)) => return other("is for a client".into()),
+            (None, Subject::Client(_)) => return other("is for a server".into()),
             _ => {}
         }
         let asked: BTreeSet<String> = wanted.names().iter().map(ToString::to_string).collect();
-        let names = view::names(&cert.x509);
-        if names.iter().cloned().collect::<BTreeSet<_>>() != asked {
-            let asked: Vec<String> = asked.into_iter().collect();
-            return Some(format!(
+        let names: BTreeSet<String> = view::names(&cert.x509).into_iter().collect();
+        if !names.is_subset(&asked) {
+            let (names, asked): (Vec<_>, Vec<_>) =
+                (names.into_iter().collect(), asked.into_iter().collect());
+            return other(format!(
                 "is for {}, not for {}",
                 or_nobody(&names),
                 asked.join(", ")
             ));
         }
         match self.authority {
-            Some(authority) if !authority.has_signed(cert) => Some(format!(
+            Some(authority) if !authority.has_signed(cert) => other(format!(
                 "is signed by \"{}\", not by {}",
                 cert.issuer(),
                 authority.path.display()
             )),
             None if !cert.is_self_signed() => {
-                Some(format!("is signed by \"{}\", not by itself", cert.issuer()))
+                other(format!("is signed by \"{}\", not by itself", cert.issuer()))
             }
-            _ => None,
+            _ => (names != asked).then_some(Difference::MoreNames),
         }
     }
 
@@ -238,6 +254,14 @@ impl Pair<'_> {
         };
         to.saturating_sub(view::seconds(now)) < due && to < view::seconds(until)
     }
+}
+
+/// The difference between the certificate that is there and that asked for.
+enum Difference {
+    /// There are further names; a new one for all can take its place.
+    MoreNames,
+    /// It is for something else, in words.
+    Other(String),
 }
 
 fn or_nobody(names: &[String]) -> String {

@@ -11,6 +11,8 @@ pub enum PairChange {
     Made,
     /// The certificate was due; the key is the same.
     Renewed,
+    /// The certificate got further names; the key is the same.
+    Extended,
     /// Certificate and key did not fit each other, or one was missing.
     Repaired,
     /// The old ones were overwritten, as asked.
@@ -32,6 +34,8 @@ pub struct IssuedPair {
     pub view: View,
     /// The change.
     pub change: PairChange,
+    /// True if the key was made now.
+    pub new_key: bool,
     /// Remarks for the user, one sentence each.
     pub remarks: Vec<String>,
 }

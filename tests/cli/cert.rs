@@ -162,6 +162,87 @@ fn a_second_run_says_that_nothing_changed() {
 }
 
 #[test]
+fn a_further_name_keeps_the_key_unless_a_new_one_is_wanted() {
+    let desk = Desk::with_ca();
+    desk.cert("new pg1.db.example").done();
+    let key = desk.read("pg1.db.example.key");
+    let told = desk.cert("new pg1.db.example pg2.db.example").done();
+    assert!(
+        told.starts_with("added names to ") && told.contains("with the same key\n"),
+        "{told}"
+    );
+    assert!(
+        told.contains("names      pg1.db.example, pg2.db.example"),
+        "{told}"
+    );
+    assert_eq!(desk.read("pg1.db.example.key"), key);
+    desk.cert("check pg1.db.example.crt").done();
+    let again = desk
+        .cert("new pg1.db.example pg2.db.example --new-key")
+        .done();
+    assert!(again.starts_with("unchanged: "), "{again}");
+    let told = desk
+        .cert("new pg1.db.example pg2.db.example 10.0.0.5 --new-key")
+        .done();
+    assert!(told.contains("with a new key\n"), "{told}");
+    assert_ne!(desk.read("pg1.db.example.key"), key);
+    let told = desk.cert("new pg1.db.example").failed(4);
+    assert!(told.contains("--force"), "{told}");
+}
+
+#[test]
+fn a_script_tells_renewed_from_unchanged() {
+    let desk = Desk::with_ca();
+    for (words, code, first) in [
+        (
+            "new a.example --days 90 --if-due 30d --exit-code",
+            10,
+            "renewed: made ",
+        ),
+        ("new a.example --if-due 30d --exit-code", 0, "unchanged: "),
+        ("new a.example --if-due 398d --exit-code", 10, "renewed "),
+        (
+            "new a.example b.example --days 90 --if-due 30d --exit-code",
+            10,
+            "renewed: added ",
+        ),
+        ("new a.example b.example --if-due 398d", 0, "renewed "),
+        (
+            "new a.example b.example c.example --if-due 30d --exit-code --secret s",
+            10,
+            "apiVersion",
+        ),
+    ] {
+        let ran = desk.cert(words);
+        assert_eq!(ran.code, Some(code), "{words}: {ran:?}");
+        assert!(ran.out.starts_with(first), "{words}: {ran:?}");
+    }
+    desk.cert("new a.example --exit-code").failed(2);
+}
+
+#[test]
+fn what_to_do_next_is_said_for_each_server() {
+    let desk = Desk::with_ca();
+    let told = desk.cert("new pg1.db.example").done();
+    let crt = desk.path("pg1.db.example.crt").canonicalize().unwrap();
+    for part in [
+        "chown postgres /",
+        &format!("\"ALTER SYSTEM SET ssl_cert_file = '{}'\"", crt.display()),
+        "pg_reload_conf()",
+        "ALTER INSTANCE RELOAD TLS",
+        "FLUSH SSL",
+        &format!("CONFIG SET tls-cert-file {}", crt.display()),
+        "rotateCertificates: 1",
+        "dbgate      nothing",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // Nothing is to be done where nothing has changed.
+    let told = desk.cert("new pg1.db.example").done();
+    assert!(!told.contains("Next"), "{told}");
+}
+
+#[test]
 fn what_differs_is_a_conflict() {
     let desk = Desk::with_ca();
     desk.cert("new pg1.db.example pg2.db.example").done();

@@ -96,6 +96,7 @@ impl Authority {
             out: authority.folder.path().to_owned(),
             if_due: None,
             force: false,
+            new_key: false,
         };
         cert::make_leaf(&leaf, then).expect("a certificate");
         let leaf = authority.found(name);

@@ -59,6 +59,7 @@ impl Bench {
             out: self.dir().to_owned(),
             if_due: None,
             force: false,
+            new_key: false,
         }
     }
 
