@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use dbgate::author::MAX_REASON;
 use dbgate::config::parse_duration;
 use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
@@ -179,19 +180,18 @@ pub(crate) enum CtlCommand {
         /// All sessions of this database
         #[arg(long, value_name = "NAME")]
         database: Option<String>,
+        #[command(flatten)]
+        why: ReasonArgs,
     },
-    /// Give the running sessions of a database some time, then close them; new ones may come
-    Drain {
-        /// The database
-        name: String,
-        /// Time for running sessions [default: timeouts.drain]
-        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
-        drain: Option<Duration>,
-    },
+    Drain(DrainArgs),
+    Resume(ResumeArgs),
     /// The gateway itself: version, uptime, listeners, counts
     Status,
     /// Read the configuration again, all of it or nothing, and print the changes
-    Reload,
+    Reload {
+        #[command(flatten)]
+        why: ReasonArgs,
+    },
     /// Differences between the running gateway and its files: every section, and renewed
     /// certificates
     ///
@@ -308,6 +308,8 @@ pub(crate) struct ExposeArgs {
     /// Do not check whether the backends answer
     #[arg(long)]
     pub(crate) no_check: bool,
+    #[command(flatten)]
+    pub(crate) why: ReasonArgs,
 }
 
 /// End an exposure; the database stays, with all settings.
@@ -342,6 +344,8 @@ pub(crate) struct HideArgs {
     /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) why: ReasonArgs,
 }
 
 /// Remove what ctl made of a database, hidden or not.
@@ -362,6 +366,66 @@ pub(crate) struct DeleteArgs {
     /// Only print what would be done
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) why: ReasonArgs,
+}
+
+/// Let no new sessions in; those that run go on.
+///
+/// New clients are refused with words that say so. With --within the sessions that still run then
+/// are closed. It holds over reload and restart, until `resume`. Of several databases all are
+/// drained, or none.
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "dbgate ctl drain <NAME>... [OPTIONS]",
+    after_long_help = "\
+Examples:
+  Before the maintenance of a database: whoever works there has ten minutes:
+    dbgate ctl drain pg1 --within 10m --reason 'update to 17'
+  One of its two servers; clients are served by the other:
+    dbgate ctl drain pg1 --backend 10.0.0.5:5432
+  Take it back, also in the middle:
+    dbgate ctl resume pg1"
+)]
+pub(crate) struct DrainArgs {
+    /// The database
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
+    /// Only this backend of it, as `show` has it
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) backend: Option<BackendAddr>,
+    /// Close the sessions that still run after this time [default: never]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) within: Option<Duration>,
+    /// Only print what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) why: ReasonArgs,
+}
+
+/// Let new sessions in again: the end of a drain, also in the middle.
+#[derive(Debug, Args)]
+#[command(override_usage = "dbgate ctl resume <NAME>... [OPTIONS]")]
+pub(crate) struct ResumeArgs {
+    /// The database
+    #[arg(required = true)]
+    pub(crate) name: Vec<String>,
+    /// Only this backend of it
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) backend: Option<BackendAddr>,
+    /// Only print what would be done
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) why: ReasonArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReasonArgs {
+    /// Why, for whoever looks at it later: in `show`, in events and in the log
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub(crate) reason: Option<String>,
 }
 
 /// Print shell completions.
@@ -377,6 +441,13 @@ pub(crate) struct ManArgs {
     /// Directory to write to
     #[arg(default_value = ".")]
     pub(crate) dir: PathBuf,
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    if text.chars().count() > MAX_REASON {
+        return Err(format!("longer than {MAX_REASON} characters"));
+    }
+    Ok(text.to_owned())
 }
 
 fn protocol() -> impl TypedValueParser<Value = Protocol> {

@@ -51,7 +51,8 @@ fn with_live(shell: Shell, script: &str) -> String {
             );
             include_str!("completions/live.bash").to_owned() + &asked
         }
-        Shell::Zsh => script.replacen(
+        // Two colons would take all that follows for further values, options included.
+        Shell::Zsh => script.replace("'*::", "'*:").replacen(
             "_dbgate() {\n",
             &format!(
                 "{}_dbgate() {{\n    _dbgate_live && return 0\n",

@@ -51,7 +51,10 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
         output,
         command,
     } = args;
-    let (cmd, params) = request(&command)?;
+    let (cmd, mut params) = request(&command)?;
+    if let (Some(reason), Some(params)) = (reason(&command), params.as_object_mut()) {
+        params.insert("reason".to_owned(), reason.into());
+    }
     let socket = socket.unwrap_or_else(socket::find);
     let failed = |error| Failure::from_client(error, &socket);
     let mut client = Client::connect(&socket).map_err(failed)?;
@@ -120,6 +123,20 @@ fn try_it(client: &mut Client, exposed: &ExposeAnswer, args: &ExposeArgs) -> Str
     }
 }
 
+/// The reason for a change.
+fn reason(command: &CtlCommand) -> Option<&str> {
+    let why = match command {
+        CtlCommand::Expose(args) => &args.why,
+        CtlCommand::Hide(args) => &args.why,
+        CtlCommand::Delete(args) => &args.why,
+        CtlCommand::Drain(args) => &args.why,
+        CtlCommand::Resume(args) => &args.why,
+        CtlCommand::Kill { why, .. } | CtlCommand::Reload { why } => why,
+        _ => return None,
+    };
+    why.reason.as_deref()
+}
+
 /// The request for a command: its name and parameters.
 fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
     let nothing = || params(&params::NoParams {});
@@ -154,16 +171,29 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
             ("sessions", params(&params::SessionsParams { database })?)
         }
         CtlCommand::Rejects => ("rejects", nothing()?),
-        CtlCommand::Kill { id, database } => {
+        CtlCommand::Kill { id, database, .. } => {
             let (ids, database) = (id.clone(), database.clone());
             ("kill", params(&params::KillParams { ids, database })?)
         }
-        CtlCommand::Drain { name, drain } => {
-            let (name, drain_ms) = (name.clone(), drain.map(millis));
-            ("drain", params(&params::DrainParams { name, drain_ms })?)
+        CtlCommand::Drain(args) => {
+            let drain = params::DrainParams {
+                name: Names(args.name.clone()),
+                backend: args.backend.clone(),
+                within_ms: args.within.map(millis),
+                dry_run: args.dry_run,
+            };
+            ("drain", params(&drain)?)
+        }
+        CtlCommand::Resume(args) => {
+            let resume = params::ResumeParams {
+                name: Names(args.name.clone()),
+                backend: args.backend.clone(),
+                dry_run: args.dry_run,
+            };
+            ("resume", params(&resume)?)
         }
         CtlCommand::Status => ("status", nothing()?),
-        CtlCommand::Reload => ("reload", nothing()?),
+        CtlCommand::Reload { .. } => ("reload", nothing()?),
         CtlCommand::Diff => ("diff", nothing()?),
         CtlCommand::Export => ("export", nothing()?),
         CtlCommand::Events { .. } => ("events", nothing()?),

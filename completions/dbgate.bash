@@ -124,6 +124,9 @@ _dbgate() {
             dbgate__subcmd__ctl,reload)
                 cmd="dbgate__subcmd__ctl__subcmd__reload"
                 ;;
+            dbgate__subcmd__ctl,resume)
+                cmd="dbgate__subcmd__ctl__subcmd__resume"
+                ;;
             dbgate__subcmd__ctl,sessions)
                 cmd="dbgate__subcmd__ctl__subcmd__sessions"
                 ;;
@@ -171,6 +174,9 @@ _dbgate() {
                 ;;
             dbgate__subcmd__ctl__subcmd__help,reload)
                 cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__reload"
+                ;;
+            dbgate__subcmd__ctl__subcmd__help,resume)
+                cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__resume"
                 ;;
             dbgate__subcmd__ctl__subcmd__help,sessions)
                 cmd="dbgate__subcmd__ctl__subcmd__help__subcmd__sessions"
@@ -252,6 +258,9 @@ _dbgate() {
                 ;;
             dbgate__subcmd__help__subcmd__ctl,reload)
                 cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__reload"
+                ;;
+            dbgate__subcmd__help__subcmd__ctl,resume)
+                cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__resume"
                 ;;
             dbgate__subcmd__help__subcmd__ctl,sessions)
                 cmd="dbgate__subcmd__help__subcmd__ctl__subcmd__sessions"
@@ -544,7 +553,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl)
-            opts="-o -h -V --socket --output --help --version expose hide delete list show explain sessions rejects kill drain status reload diff export events help"
+            opts="-o -h -V --socket --output --help --version expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -570,12 +579,16 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__delete)
-            opts="-o -h -V --kill --if-exists --dry-run --socket --output --help --version"
+            opts="-o -h -V --kill --if-exists --dry-run --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -622,13 +635,21 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__drain)
-            opts="-o -h -V --drain --socket --output --help --version"
+            opts="-o -h -V --backend --within --dry-run --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
-                --drain)
+                --backend)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --within)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -738,7 +759,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__expose)
-            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --max-sessions-per-ip --send-proxy --ttl --ephemeral --replace --dry-run --no-check --socket --output --help --version"
+            opts="-o -h -V --host --to --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --max-sessions-per-ip --send-proxy --ttl --ephemeral --replace --dry-run --no-check --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -816,6 +837,10 @@ _dbgate() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -836,7 +861,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__help)
-            opts="expose hide delete list show explain sessions rejects kill drain status reload diff export events help"
+            opts="expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1031,6 +1056,20 @@ _dbgate() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        dbgate__subcmd__ctl__subcmd__help__subcmd__resume)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         dbgate__subcmd__ctl__subcmd__help__subcmd__sessions)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -1074,7 +1113,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__hide)
-            opts="-o -h -V --host --drain --keep --kill --if-exists --dry-run --socket --output --help --version"
+            opts="-o -h -V --host --drain --keep --kill --if-exists --dry-run --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1085,6 +1124,10 @@ _dbgate() {
                     return 0
                     ;;
                 --drain)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1108,13 +1151,17 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__kill)
-            opts="-o -h -V --database --socket --output --help --version"
+            opts="-o -h -V --database --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1190,12 +1237,50 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__reload)
-            opts="-o -h -V --socket --output --help --version"
+            opts="-o -h -V --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "table wide json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "table wide json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__ctl__subcmd__resume)
+            opts="-o -h -V --backend --dry-run --reason --socket --output --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --backend)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --reason)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1396,7 +1481,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__help__subcmd__ctl)
-            opts="expose hide delete list show explain sessions rejects kill drain status reload diff export events"
+            opts="expose hide delete list show explain sessions rejects kill drain resume status reload diff export events"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1564,6 +1649,20 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__help__subcmd__ctl__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        dbgate__subcmd__help__subcmd__ctl__subcmd__resume)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

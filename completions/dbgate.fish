@@ -49,28 +49,29 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Work
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "expose" -d 'Make a database reachable under a host, or change what ctl made of it'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "hide" -d 'End an exposure; the database stays, with all settings'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "delete" -d 'Remove what ctl made of a database, hidden or not'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "list" -d 'One row for each database'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "show" -d 'One database in full'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "sessions" -d 'Live sessions'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "events" -d 'Events, one JSON object a line'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "expose" -d 'Make a database reachable under a host, or change what ctl made of it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "hide" -d 'End an exposure; the database stays, with all settings'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "delete" -d 'Remove what ctl made of a database, hidden or not'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "list" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "show" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "sessions" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "drain" -d 'Let no new sessions in; those that run go on'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "resume" -d 'Let new sessions in again: the end of a drain, also in the middle'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "events" -d 'Events, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in turn' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'Its protocol [default of a new one: by the backend\'s port]' -r -f -a "postgres\t''
@@ -97,6 +98,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l send-proxy -d 'Tell backends by the PROXY protocol who the client is; they have to expect it' -r -f -a "v1\t''
 v2\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -109,6 +111,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -119,6 +122,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -162,25 +166,39 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l backend -d 'Only this backend of it, as `show` has it' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l within -d 'Close the sessions that still run after this time [default: never]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l backend -d 'Only this backend of it' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l dry-run -d 'Only print what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -215,7 +233,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "sessions" -d 'Live sessions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "rejects" -d 'The last clients that were turned away, and why'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Close sessions at once'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "drain" -d 'Let no new sessions in; those that run go on'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "resume" -d 'Let new sessions in again: the end of a drain, also in the middle'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
@@ -358,7 +377,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "sessions" -d 'Live sessions'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "rejects" -d 'The last clients that were turned away, and why'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "kill" -d 'Close sessions at once'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Give the running sessions of a database some time, then close them; new ones may come'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "drain" -d 'Let no new sessions in; those that run go on'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "resume" -d 'Let new sessions in again: the end of a drain, also in the middle'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'

@@ -12,7 +12,7 @@ use crate::wire;
 const MAX_COMMAND: usize = 300;
 
 /// The longest reason that is kept, in characters.
-const MAX_REASON: usize = 300;
+pub const MAX_REASON: usize = 300;
 
 /// Who made a change, and why.
 ///

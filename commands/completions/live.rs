@@ -63,7 +63,7 @@ impl ValueKind {
     /// The kind of an argument of a `ctl` command.
     pub(super) fn of(command: &str, argument: &str) -> Option<Self> {
         match (command, argument) {
-            ("expose" | "hide" | "delete" | "show" | "drain", "name")
+            ("expose" | "hide" | "delete" | "show" | "drain" | "resume", "name")
             | ("sessions" | "kill", "database") => Some(Self::Databases),
             ("hide", "hosts") | ("explain", "host") => Some(Self::Hosts),
             ("kill", "id") => Some(Self::Sessions),

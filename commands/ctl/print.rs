@@ -3,10 +3,11 @@
 mod changes;
 mod differences;
 
+use dbgate::author::Author;
 use dbgate::control::answer::{
-    BackendDetails, DatabaseSummary, DiffAnswer, ExplainAnswer, ExportAnswer, ExposureDetails,
-    KillAnswer, ListAnswer, ListenerStatus, RejectCount, RejectGroup, RejectsAnswer,
-    SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+    BackendDetails, DatabaseSummary, DiffAnswer, DrainDetails, ExplainAnswer, ExportAnswer,
+    ExposureDetails, KillAnswer, ListAnswer, ListenerStatus, RejectCount, RejectGroup,
+    RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
 };
 use dbgate::control::client::ClientError;
 use serde::de::DeserializeOwned;
@@ -84,9 +85,10 @@ fn text_of(command: &CtlCommand, line: &str, wide: bool) -> Result<Page, ClientE
         CtlCommand::Sessions { .. } => sessions(&read(line)?, wide),
         CtlCommand::Rejects => rejects(&read(line)?, wide),
         CtlCommand::Kill { .. } => changes::kill(&read(line)?),
-        CtlCommand::Drain { .. } => changes::drain(&read(line)?),
+        CtlCommand::Drain(_) => changes::drain(&read(line)?),
+        CtlCommand::Resume(_) => changes::resume(&read(line)?),
         CtlCommand::Status => status(&read(line)?),
-        CtlCommand::Reload => changes::reload(&read(line)?),
+        CtlCommand::Reload { .. } => changes::reload(&read(line)?),
         CtlCommand::Diff => differences::diff(&read(line)?, wide),
         CtlCommand::Export => export(&read(line)?),
         // Followed, not answered.
@@ -97,6 +99,7 @@ fn text_of(command: &CtlCommand, line: &str, wide: bool) -> Result<Page, ClientE
 fn list(answer: &ListAnswer, wide: bool) -> Page {
     const COLUMNS: &[Column<DatabaseSummary>] = &[
         Column::new("NAME", |d| text(&d.name)),
+        Column::new("STATE", |d| text(&d.state)),
         Column::new("PROTOCOL", |d| text(&d.protocol)),
         Column::new("TLS", |d| text(&d.tls)),
         Column::new("HOSTS", hosts),
@@ -112,6 +115,28 @@ fn list(answer: &ListAnswer, wide: bool) -> Page {
     page.rows(&answer.databases, COLUMNS, wide, "No databases.");
     page.notes(&answer.notes);
     page
+}
+
+/// A drain in force, such as `since 2026-11-27T10:00:00Z by root: update to 17`.
+fn drained(drain: &DrainDetails) -> String {
+    let of = drain
+        .backend
+        .iter()
+        .map(|backend| format!("backend {backend} "));
+    let ends = drain
+        .ends
+        .iter()
+        .map(|ends| format!(", sessions end {ends}"));
+    let (of, ends): (String, String) = (of.collect(), ends.collect());
+    format!("{of}since {}{ends}{}", drain.since, said(&drain.by))
+}
+
+/// An operator, and the reason, behind what was done.
+fn said(by: &Author) -> String {
+    match &by.reason {
+        Some(reason) => format!(" by {}: {reason}", by.who),
+        None => format!(" by {}", by.who),
+    }
 }
 
 /// The hosts of a database, with a mark where they do not lead there.
@@ -149,6 +174,7 @@ fn show(answer: &ShowAnswer) -> Page {
     let database = &answer.database;
     let mut known = vec![
         ("name", text(&database.name)),
+        ("state", text(&database.state)),
         ("origin", text(&database.origin)),
         ("sessions", text(&database.sessions)),
     ];
@@ -156,6 +182,15 @@ fn show(answer: &ShowAnswer) -> Page {
     let settings = database.settings.iter();
     for (key, value) in settings.filter(|(key, _)| *key != "backends") {
         known.push((key, text(value)));
+    }
+    let drains: Vec<String> = database.drains.iter().map(drained).collect();
+    known.extend(drains.into_iter().map(|drain| ("drained", drain)));
+    if let Some(reason) = &database.reason {
+        let by = said(&reason.by);
+        known.push((
+            "last change",
+            format!("{} {}{by}", reason.change, reason.ts),
+        ));
     }
     if let Some(certificate) = &database.certificate {
         known.push(("cert until", text(&certificate.expires)));

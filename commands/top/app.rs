@@ -22,7 +22,7 @@ use super::keys::{self, Action};
 use super::mirror::Mirror;
 use super::row::{AnyRow, HIDDEN, Id};
 use super::tabs::Tab;
-use crate::table::{count, span, time};
+use crate::table::{count, time};
 
 /// Rows that a page key moves by, whatever the height.
 const PAGE: usize = 10;
@@ -188,12 +188,20 @@ impl App {
             }
             Ok(Answer::Draining(answer)) => {
                 let DrainAnswer {
-                    database, sessions, ..
+                    database,
+                    sessions,
+                    state,
+                    ..
                 } = answer;
-                let time = span(answer.drain_ms);
                 let them = count(sessions, "session");
-                let get = if sessions == 1 { "gets" } else { "get" };
-                (format!("draining {database}: {them} {get} {time}"), false)
+                let go = if sessions == 1 { "goes" } else { "go" };
+                let text = match state.as_str() {
+                    "draining" | "drained" => {
+                        format!("{database} takes no new sessions; {them} {go} on")
+                    }
+                    state => format!("{database} is {state}"),
+                };
+                (text, false)
             }
             Err(error) => (error.message, true),
         });

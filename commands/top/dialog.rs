@@ -1,6 +1,6 @@
 //! The question before an operation: the sessions affected, and Cancel as its first answer.
 
-use dbgate::control::params::{DrainParams, KillParams};
+use dbgate::control::params::{DrainParams, KillParams, ResumeParams};
 
 use super::mirror::Mirror;
 use super::row::{AnyRow, Id};
@@ -16,8 +16,10 @@ pub(crate) enum Operation {
     KillBackend(Id),
     /// Close the sessions of a database.
     KillDatabase(String),
-    /// Give the sessions of a database some time, then close them.
+    /// Let no new sessions in to a database.
     Drain(String),
+    /// Let new sessions in to it again.
+    Resume(String),
 }
 
 /// A question that waits for its answer.
@@ -34,8 +36,10 @@ pub(crate) struct Dialog {
 pub(crate) enum Request {
     /// Closes sessions at once.
     Kill(KillParams),
-    /// Closes the sessions of a database after some time.
+    /// Lets no new sessions in.
     Drain(DrainParams),
+    /// Lets new sessions in again.
+    Resume(ResumeParams),
 }
 
 impl Operation {
@@ -49,7 +53,7 @@ impl Operation {
         }
     }
 
-    /// The drain of the selected row of a tab.
+    /// The drain of the database of the selected row of a tab, or where it is drained its end.
     pub(crate) fn drain(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         let name = match (tab, id) {
             (Tab::Sessions, Id::Number(id)) => mirror.session(*id)?.row.database.clone(),
@@ -57,13 +61,18 @@ impl Operation {
             (Tab::Backends, id) => mirror.backend(id)?.database.clone(),
             _ => return None,
         };
-        Some(Self::Drain(name))
+        Some(if mirror.is_drained(&name) {
+            Self::Resume(name)
+        } else {
+            Self::Drain(name)
+        })
     }
 
     /// The word on the button.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
             Self::Drain(_) => "Drain",
+            Self::Resume(_) => "Resume",
             _ => "Kill",
         }
     }
@@ -81,7 +90,7 @@ impl Operation {
                     .map(|s| s.row.id)
                     .collect(),
             },
-            Self::KillDatabase(name) | Self::Drain(name) => all
+            Self::KillDatabase(name) | Self::Drain(name) | Self::Resume(name) => all
                 .filter(|s| s.row.database == *name)
                 .map(|s| s.row.id)
                 .collect(),
@@ -126,20 +135,24 @@ impl Operation {
             ],
             Self::Drain(name) => vec![
                 format!("Drain {name}?"),
+                "no new sessions come in".to_owned(),
                 match hit {
-                    0 => closed,
-                    1 => format!("{them} gets timeouts.drain, then it is closed"),
-                    _ => format!("{them} get timeouts.drain, then they are closed"),
+                    0 => "no session runs there now".to_owned(),
+                    1 => format!("{them} goes on"),
+                    _ => format!("{them} go on"),
                 },
-                "new ones may come".to_owned(),
+            ],
+            Self::Resume(name) => vec![
+                format!("Resume {name}?"),
+                "new sessions come in again".to_owned(),
             ],
         }
     }
 
-    /// The request to the gateway; none if no session is affected.
+    /// The request to the gateway; none for a kill if no session is affected.
     pub(crate) fn request(&self, mirror: &Mirror) -> Option<Request> {
         let ids = self.ids(mirror);
-        if ids.is_empty() {
+        if ids.is_empty() && !matches!(self, Self::Drain(_) | Self::Resume(_)) {
             return None;
         }
         Some(match self {
@@ -152,8 +165,12 @@ impl Operation {
                 database: Some(name.clone()),
             }),
             Self::Drain(name) => Request::Drain(DrainParams {
-                name: name.clone(),
-                drain_ms: None,
+                name: name.as_str().into(),
+                ..DrainParams::default()
+            }),
+            Self::Resume(name) => Request::Resume(ResumeParams {
+                name: name.as_str().into(),
+                ..ResumeParams::default()
             }),
         })
     }

@@ -71,6 +71,7 @@ fn session(id: u64) -> SessionRow {
 fn database(name: &str, addr: &str, bytes: (u64, u64)) -> DatabaseRow {
     DatabaseRow {
         name: name.into(),
+        state: if name == "cache" { "down" } else { "open" }.into(),
         protocol: if name == "cache" { "redis" } else { "postgres" }.into(),
         tls: "passthrough".into(),
         hosts: vec![format!("{name}.db.example"), format!("*.{name}.db.example")],

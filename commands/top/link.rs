@@ -140,6 +140,7 @@ impl Sender {
         let line = match request {
             Request::Kill(params) => request::request(id, "kill", params),
             Request::Drain(params) => request::request(id, "drain", params),
+            Request::Resume(params) => request::request(id, "resume", params),
         } + "\n";
         stream.write_all(line.as_bytes()).map_err(|e| e.to_string())
     }

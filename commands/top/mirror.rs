@@ -265,6 +265,12 @@ impl Mirror {
         self.sessions.values()
     }
 
+    /// True if a database takes no new sessions.
+    pub(crate) fn is_drained(&self, name: &str) -> bool {
+        let database = self.databases.get(name);
+        database.is_some_and(|d| matches!(d.row.state.as_str(), "draining" | "drained"))
+    }
+
     /// A backend.
     pub(crate) fn backend(&self, id: &Id) -> Option<&Backend> {
         self.backends.iter().find(|backend| backend.key() == *id)

@@ -5,6 +5,7 @@
 
 mod delete;
 mod diff;
+mod drain;
 mod expose;
 mod hide;
 mod reload;
@@ -41,6 +42,7 @@ pub struct Controller {
     state: StateDir,
     disk: DiskThread,
     drains: AtomicU64,
+    pending: Arc<drain::Pending>,
     /// The problem of the last reload; empty if it succeeded.
     failed: Mutex<String>,
     /// Notified when leases may have changed.
@@ -61,6 +63,7 @@ impl Controller {
             state,
             disk: DiskThread::start()?,
             drains: AtomicU64::new(1),
+            pending: Arc::default(),
             failed: Mutex::default(),
             leases: Notify::new(),
             watches: Arc::default(),
@@ -113,7 +116,6 @@ impl Controller {
                 interval_ms: millis(params.interval()?),
             })),
             Command::Kill(params) => self.kill(&params, caller).map(Answer::Kill),
-            Command::Drain(params) => self.drain(&params, caller).map(Answer::Drain),
             Command::Expose(params) => {
                 let caller = caller.clone();
                 let check = params.check;
@@ -143,6 +145,18 @@ impl Controller {
             Command::Delete(params) => {
                 self.change(caller, move |controller, caller| {
                     controller.delete(&params, caller).map(Answer::Delete)
+                })
+                .await
+            }
+            Command::Drain(params) => {
+                self.change(caller, move |controller, caller| {
+                    controller.drain(&params, caller).map(Answer::Drain)
+                })
+                .await
+            }
+            Command::Resume(params) => {
+                self.change(caller, move |controller, caller| {
+                    controller.resume(&params, caller).map(Answer::Drain)
                 })
                 .await
             }

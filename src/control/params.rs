@@ -294,15 +294,35 @@ pub struct KillParams {
     pub database: Option<String>,
 }
 
-/// Closes the sessions of a database that still run after some time.
+/// Lets no new sessions in to databases, or to one backend of theirs; those that run go on.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DrainParams {
-    /// The database.
-    pub name: String,
-    /// Time for running sessions; `timeouts.drain` if absent.
+    /// The databases.
+    pub name: Names,
+    /// Only this backend, as declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub drain_ms: Option<u64>,
+    pub backend: Option<BackendAddr>,
+    /// Time after which those that still run end; never if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within_ms: Option<u64>,
+    /// Only reports what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Lets new sessions in again, and those that run go on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeParams {
+    /// The databases.
+    pub name: Names,
+    /// Only this backend, as declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendAddr>,
+    /// Only reports what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// Asks for everything that `top` shows: first all of it, then changes at each interval

@@ -8,15 +8,17 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value};
 
 use super::answer::{
-    BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, ExplainAnswer,
-    ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, RejectCount, RejectGroup,
-    RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+    BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
+    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, ReasonDetails,
+    RejectCount, RejectGroup, RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer,
+    StatusAnswer,
 };
 use super::error::CommandError;
 use super::params::{ExplainParams, SessionsParams};
 use super::{events, explain};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
+use crate::route::admin::Drain;
 use crate::route::database::ExposureState;
 use crate::route::{Database, DatabaseSpec, Host};
 use crate::sessions::{BackendUse, SessionView};
@@ -42,6 +44,7 @@ fn summary(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> DatabaseSu
     let spec = &database.spec;
     DatabaseSummary {
         name: database.name.to_string(),
+        state: database.state().as_str().to_owned(),
         protocol: spec.protocol.to_string(),
         tls: spec.tls.as_str().to_owned(),
         hosts: hosts(database, &ExposureState::Active),
@@ -83,7 +86,11 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
         .backends()
         .enumerate()
         .map(|(place, (addr, failure))| {
-            backend(addr, failure, uses.get(place).copied().unwrap_or_default())
+            let mut row = backend(addr, failure, uses.get(place).copied().unwrap_or_default());
+            if database.is_drained(place) {
+                "draining".clone_into(&mut row.state);
+            }
+            row
         });
     let certificate = database.server_tls.as_ref().and_then(|tls| {
         let expires = since_epoch(u64::try_from(tls.not_after).ok()?)?;
@@ -94,7 +101,10 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
     Ok(ShowAnswer {
         database: DatabaseDetails {
             name: name.to_owned(),
+            state: database.state().as_str().to_owned(),
             origin: database.origin.as_str().to_owned(),
+            drains: drains(database),
+            reason: reason(database),
             settings: settings(&database.spec)?,
             exposures: exposures.collect(),
             backends: backends.collect(),
@@ -102,6 +112,40 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
             sessions: database.sessions().into(),
         },
     })
+}
+
+/// The drains of a database in force: of all of it, and of its backends.
+fn drains(database: &Database) -> Vec<DrainDetails> {
+    let Some(admin) = &database.admin else {
+        return Vec::new();
+    };
+    let whole = admin.drain.iter().map(|drain| (None, drain));
+    let backends = admin.backends.iter();
+    let backends = backends.map(|(backend, drain)| (Some(backend.clone()), drain));
+    let details = |(backend, drain): (Option<String>, &Drain)| DrainDetails {
+        backend,
+        since: at_ms(drain.since_ms),
+        ends: drain.ends_ms.map(at_ms),
+        by: drain.by.clone(),
+    };
+    whole.chain(backends).map(details).collect()
+}
+
+fn reason(database: &Database) -> Option<ReasonDetails> {
+    let reason = database.admin.as_ref()?.reason.as_ref()?;
+    Some(ReasonDetails {
+        change: reason.change.clone(),
+        ts: at_ms(reason.at_ms),
+        by: reason.by.clone(),
+    })
+}
+
+/// A time in milliseconds of Unix time as text; empty where it is beyond what can be written.
+fn at_ms(ms: u64) -> String {
+    let at = SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms));
+    at.filter(|_| ms < 253_402_300_800_000)
+        .map(time)
+        .unwrap_or_default()
 }
 
 fn state_word(state: &ExposureState) -> &'static str {

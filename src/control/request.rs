@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::error::CommandError;
 use super::params::{
     DeleteParams, DrainParams, ExplainParams, ExposeParams, HideParams, KillParams, NoParams,
-    SessionsParams, ShowParams, WatchParams,
+    ResumeParams, SessionsParams, ShowParams, WatchParams,
 };
 use crate::json;
 
@@ -39,6 +39,7 @@ pub enum Command {
     Rejects,
     Kill(KillParams),
     Drain(DrainParams),
+    Resume(ResumeParams),
     Status,
     Reload,
     Diff,
@@ -57,6 +58,7 @@ impl Command {
             | Self::Delete(_)
             | Self::Kill(_)
             | Self::Drain(_)
+            | Self::Resume(_)
             | Self::Reload => true,
             Self::List
             | Self::Show(_)
@@ -183,6 +185,7 @@ fn command(cmd: &str, fields: &Value) -> Result<Command, String> {
         "rejects" => plain(Command::Rejects),
         "kill" => params(cmd, fields).map(Command::Kill),
         "drain" => params(cmd, fields).map(Command::Drain),
+        "resume" => params(cmd, fields).map(Command::Resume),
         "status" => plain(Command::Status),
         "reload" => plain(Command::Reload),
         "diff" => plain(Command::Diff),

@@ -20,6 +20,8 @@ const FLAGS: &[(&str, &str)] = &[
     ("allow", "--allow"),
     ("deny", "--deny"),
     ("max_sessions", "--max-sessions"),
+    ("max_sessions_per_ip", "--max-sessions-per-ip"),
+    ("send_proxy", "--send-proxy"),
 ];
 
 /// A command of `ctl` on these databases.
@@ -45,6 +47,11 @@ pub(super) fn with_hosts<'h>(
         flag = "";
     }
     line
+}
+
+/// The same with one backend.
+pub(super) fn with_backend(line: String, backend: &str) -> String {
+    line + " --backend " + &quoted(backend)
 }
 
 /// The same with all settings of a database; `None` where one of them has no flag.
@@ -104,7 +111,7 @@ mod tests {
              --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5"
         );
         let mut keys = serde_json::to_value(&spec).unwrap();
-        keys["max_sessions_per_ip"] = 1.into();
+        keys["min_version"] = "1.3".into();
         let spec = serde_json::from_value(keys).unwrap();
         assert_eq!(with_settings(String::new(), &spec), None);
         assert_eq!(quoted("it's"), r"'it'\''s'");

@@ -7,12 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::database::{Database, Exposure, ExposureState, GatewayTls, Shared};
-use super::merge::Merge;
+use super::merge::{Merge, Merged};
 use super::shards::Shards;
 use super::source::{Declared, Origin, Source};
-use super::spec::DatabaseSpec;
 use super::{ChangeError, Host, RouteChange, Snapshot, Table};
-use crate::one_or_many::OneOrMany;
 use crate::tls::config::Loader;
 use crate::upstream::Backends;
 
@@ -75,7 +73,13 @@ impl<'a> Building<'a> {
         };
         for (name, Declared { spec, hosts }) in config {
             let exposures = hosts.map(|host| Exposure::of_config(host, ExposureState::Active));
-            let database = self.database(&name, spec, Origin::Config, exposures)?;
+            let wanted = Merged {
+                spec,
+                origin: Origin::Config,
+                exposures,
+                admin: None,
+            };
+            let database = self.database(&name, wanted)?;
             after.table.insert(&database);
             after.databases.insert(database);
         }
@@ -131,7 +135,7 @@ impl<'a> Building<'a> {
                 continue;
             };
             let origin = wanted.origin;
-            match self.database(&Arc::from(*name), wanted.spec, origin, wanted.exposures) {
+            match self.database(&Arc::from(*name), wanted) {
                 Ok(database) => built.push((name, Some(database))),
                 Err(ChangeError::Files { source, .. })
                     if origin != Origin::Config
@@ -175,13 +179,7 @@ impl<'a> Building<'a> {
         Ok(after)
     }
 
-    fn database(
-        &mut self,
-        name: &Arc<str>,
-        spec: DatabaseSpec,
-        origin: Origin,
-        exposures: OneOrMany<Exposure>,
-    ) -> Result<Arc<Database>, ChangeError> {
+    fn database(&mut self, name: &Arc<str>, wanted: Merged) -> Result<Arc<Database>, ChangeError> {
         let before = self.before.databases.get(name);
         let shared = Shared {
             gateway: self.gateway,
@@ -189,7 +187,13 @@ impl<'a> Building<'a> {
             backends: self.backends,
             keep: self.keep,
         };
-        Database::build(name, spec, origin, exposures, shared, before).map_err(|source| {
+        let Merged {
+            spec,
+            origin,
+            exposures,
+            admin,
+        } = wanted;
+        Database::build(name, spec, (origin, exposures, admin), shared, before).map_err(|source| {
             ChangeError::Files {
                 database: name.to_string(),
                 source,

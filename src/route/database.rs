@@ -12,6 +12,7 @@ use std::sync::{Arc, OnceLock};
 use rustls::ClientConfig;
 use serde::Serialize;
 
+use super::admin::Admin;
 use super::runtime::Lease;
 use super::shards::Keyed;
 use super::source::{Declared, Origin};
@@ -102,6 +103,35 @@ pub enum ExposureState {
     Shadowed,
 }
 
+/// The state of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DatabaseState {
+    /// Clients reach it.
+    Open,
+    /// No host leads to it.
+    Hidden,
+    /// It takes no new sessions, and has some.
+    Draining,
+    /// It takes no new sessions, and has none.
+    Drained,
+    /// No backend is ready.
+    Down,
+}
+
+impl DatabaseState {
+    /// The word for tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Hidden => "hidden",
+            Self::Draining => "draining",
+            Self::Drained => "drained",
+            Self::Down => "down",
+        }
+    }
+}
+
 /// A database, ready to serve: immutable, shared by the snapshot and by every session on it.
 ///
 /// There may be very many without sessions, so counters are made for the first session.
@@ -119,6 +149,8 @@ pub struct Database {
     pub backend_tls: Option<Arc<ClientConfig>>,
     /// Its hosts.
     pub exposures: OneOrMany<Exposure>,
+    /// What an operator has ordered; `None` where nothing was.
+    pub admin: Option<Arc<Admin>>,
     /// The backends in use by any database.
     backends: Arc<Backends>,
     used: OnceLock<Box<Used>>,
@@ -159,8 +191,7 @@ impl Database {
     pub fn build(
         name: &Arc<str>,
         spec: DatabaseSpec,
-        origin: Origin,
-        exposures: OneOrMany<Exposure>,
+        (origin, exposures, admin): (Origin, OneOrMany<Exposure>, Option<Arc<Admin>>),
         shared: Shared<'_>,
         before: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, MaterialError> {
@@ -192,6 +223,7 @@ impl Database {
             if before.spec == spec
                 && before.origin == origin
                 && before.exposures == exposures
+                && before.admin == admin
                 && same(before.server_tls.as_ref(), server_tls.as_ref())
                 && same(before.backend_tls.as_ref(), backend_tls.as_ref())
             {
@@ -213,6 +245,7 @@ impl Database {
             server_tls,
             backend_tls,
             exposures,
+            admin,
             backends: backends.clone(),
             used,
             earlier: None,
@@ -278,6 +311,47 @@ impl Database {
             };
             (addr, failure)
         })
+    }
+
+    /// True if the backend of this place, in the order declared, takes no new sessions.
+    #[must_use]
+    pub fn is_drained(&self, place: usize) -> bool {
+        let Some(admin) = self.admin.as_ref().filter(|a| !a.backends.is_empty()) else {
+            return false;
+        };
+        let addr = self.spec.backends.get(place);
+        addr.is_some_and(|addr| admin.backends.contains_key(&addr.to_string()))
+    }
+
+    /// True if it takes no new sessions: it is drained, or each of its backends is.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        let Some(admin) = &self.admin else {
+            return false;
+        };
+        let backends = self.spec.backends.len();
+        admin.drain.is_some() || backends > 0 && (0..backends).all(|place| self.is_drained(place))
+    }
+
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> DatabaseState {
+        let of_ctl = self.origin == Origin::Runtime;
+        let has_hidden = |e: &Exposure| e.state == ExposureState::Hidden;
+        if self.active_hosts().next().is_none() && (of_ctl || self.exposures.iter().any(has_hidden))
+        {
+            DatabaseState::Hidden
+        } else if self.is_draining() {
+            if self.sessions() == 0 {
+                DatabaseState::Drained
+            } else {
+                DatabaseState::Draining
+            }
+        } else if self.backends().all(|(_, failure)| failure.is_some()) {
+            DatabaseState::Down
+        } else {
+            DatabaseState::Open
+        }
     }
 
     /// One of its exposures, counted from 0.

@@ -51,6 +51,8 @@ pub enum Refusal<'a> {
     WrongProtocol(&'a Arc<Database>),
     /// The listener relays by port, which would go around the TLS that ends at the gateway.
     EndsTls(&'a Arc<Database>),
+    /// The database is drained: it takes no new sessions.
+    Draining(&'a Arc<Database>),
     /// `allow` and `deny` keep the address out.
     NotAllowed(&'a Arc<Database>, IpAddr),
 }
@@ -81,6 +83,7 @@ impl<'a> Refusal<'a> {
         match self {
             Self::WrongProtocol(database)
             | Self::EndsTls(database)
+            | Self::Draining(database)
             | Self::NotAllowed(database, _) => Some(database),
             Self::NoName(_) | Self::UnknownHost(_) | Self::Withdrawn(_) | Self::NoDefault(_) => {
                 None
@@ -113,6 +116,21 @@ impl fmt::Display for Refusal<'_> {
                 "database {} is for tls = \"{}\", which a listener with protocol = \"tcp\" cannot do",
                 database.name, database.spec.tls
             ),
+            Self::Draining(database) => {
+                let name = &database.name;
+                let whole = database.admin.as_ref().is_some_and(|a| a.drain.is_some());
+                if whole {
+                    write!(
+                        f,
+                        "database {name} is drained: `dbgate ctl resume {name}` takes it back"
+                    )
+                } else {
+                    write!(
+                        f,
+                        "each backend of database {name} is drained: `dbgate ctl resume {name} --backend ADDR` takes one back"
+                    )
+                }
+            }
             Self::NotAllowed(database, address) => {
                 write!(f, "allow and deny of {} keep {address} out", database.name)
             }
@@ -136,7 +154,10 @@ pub fn decide<'a>(
 ) -> Result<Decision<'a>, Refusal<'a>> {
     let decision = find(snapshot, default, shown, step)?;
     let database = decision.database;
-    if let Err(refusal) = serves(database, shown).and_then(|()| admits(database, address)) {
+    let served = serves(database, shown)
+        .and_then(|()| admits(database, address))
+        .and_then(|()| is_open(database));
+    if let Err(refusal) = served {
         step(Step::Refused(refusal));
         return Err(refusal);
     }
@@ -208,6 +229,14 @@ fn serves<'a>(database: &'a Arc<Database>, shown: Shown<'_>) -> Result<(), Refus
             Ok(())
         }
     }
+}
+
+/// Checks that a database takes new sessions.
+fn is_open(database: &Arc<Database>) -> Result<(), Refusal<'_>> {
+    if database.is_draining() {
+        return Err(Refusal::Draining(database));
+    }
+    Ok(())
 }
 
 /// Checks that a database lets an address in.

@@ -8,6 +8,9 @@
 //!
 //! Not here: building databases ([`super::build`]) and replacing routes ([`super::store`]).
 
+use std::sync::Arc;
+
+use super::admin::Admin;
 use super::database::{Exposure, ExposureState};
 use super::runtime::Lease;
 use super::source::{Origin, Source};
@@ -25,6 +28,8 @@ pub(super) struct Merged {
     pub(super) origin: Origin,
     /// Its hosts in the order of the sources, active or not.
     pub(super) exposures: OneOrMany<Exposure>,
+    /// What was ordered beside.
+    pub(super) admin: Option<Arc<Admin>>,
 }
 
 /// The sources, in the order in which they win.
@@ -64,6 +69,7 @@ impl<'a> Merge<'a> {
             spec: spec.clone(),
             origin,
             exposures: exposures.collect(),
+            admin: self.admin(name).cloned(),
         })
     }
 
@@ -84,10 +90,13 @@ impl<'a> Merge<'a> {
             }
         }
         if declaration.is_none() {
-            let waits = |source: &&&dyn Source| source.claims(name).next().is_some();
+            let waits = |source: &&&dyn Source| {
+                let drained = source.admin(name).is_some_and(|admin| !admin.is_idle());
+                drained || source.claims(name).next().is_some()
+            };
             notes.extend(self.sources.iter().filter(waits).map(|source| {
                 format!(
-                    "database {name} is no longer declared: what {} exposed of it waits until it is, or until `dbgate ctl delete {name}`",
+                    "database {name} is no longer declared: what {} did about it waits until it is, or until `dbgate ctl delete {name}`",
                     source.origin().name()
                 )
             }));
@@ -137,6 +146,12 @@ impl<'a> Merge<'a> {
     fn declaration(&self, name: &str) -> Option<(Origin, &'a DatabaseSpec)> {
         let mut sources = self.sources.iter();
         sources.find_map(|source| Some((source.origin(), source.spec(name)?)))
+    }
+
+    /// What was ordered for a database.
+    fn admin(&self, name: &str) -> Option<&'a Arc<Admin>> {
+        let mut sources = self.sources.iter();
+        sources.find_map(|source| source.admin(name))
     }
 
     /// True if the hosts that a source gives to a database count: it gives them to its own

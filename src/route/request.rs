@@ -2,6 +2,7 @@
 //!
 //! Not here: building and swapping routes ([`super::store`]).
 
+mod drain;
 mod expose;
 mod settings;
 
@@ -9,13 +10,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use thiserror::Error;
 
+pub(super) use drain::drain;
 pub(super) use expose::expose;
 pub use settings::Settings;
 
+use super::admin::{Drain, Reason};
 use super::runtime::{Lease, RuntimeChanges, RuntimeEntry};
 use super::source::Origin;
 use super::{Database, Host, Snapshot};
 use crate::tls::material::MaterialError;
+use crate::upstream::BackendAddr;
 
 /// The reason why a change was not made; nothing has changed.
 #[derive(Debug, Error)]
@@ -70,6 +74,8 @@ pub struct ExposeRequest {
     /// States everything: settings and ends that are not given return to their defaults. Also takes
     /// over hosts exposed by `ctl`.
     pub replace: bool,
+    /// The reason that was given for it.
+    pub reason: Option<Reason>,
 }
 
 /// A request to end an exposure. The declaration stays, and what `ctl` exposed stays known.
@@ -81,6 +87,19 @@ pub struct HideRequest {
     pub hosts: Vec<Host>,
     /// A database or host that is not there is no error.
     pub if_exists: bool,
+    /// The reason that was given for it.
+    pub reason: Option<Reason>,
+}
+
+/// A request to let no new sessions in, or to let them in again.
+#[derive(Clone, Debug)]
+pub struct DrainRequest {
+    /// The database.
+    pub name: String,
+    /// One of its backends, instead of all of it.
+    pub backend: Option<BackendAddr>,
+    /// The drain; `None` ends it.
+    pub drain: Option<Drain>,
 }
 
 /// A request to remove what `ctl` made of a database.
@@ -140,6 +159,7 @@ pub(super) fn hide(
             )));
         }
     }
+    entry.explain(runtime.get(name), request.reason.as_ref());
     changed.insert(name.clone(), entry);
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::Host;
+use super::admin::{Admin, Reason};
 use super::source::{ByHost, Items, Origin, Source};
 use super::spec::DatabaseSpec;
 
@@ -56,6 +57,9 @@ pub struct RuntimeEntry {
     /// `exposed`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub hidden: BTreeSet<Host>,
+    /// What was ordered beside; `None` where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Arc<Admin>>,
 }
 
 impl RuntimeEntry {
@@ -70,18 +74,46 @@ impl RuntimeEntry {
         let hidden = self.hidden.iter().filter(|host| !goes(host));
         // It goes with the last of its hosts, but for one that has lost them to others.
         let stays = self.exposed.is_empty() || !exposed.is_empty();
-        Self {
+        let kept = Self {
             database: self.database.clone().filter(|_| stays),
             hidden: hidden.cloned().collect(),
             exposed,
-        }
+            // A drain ends with the database that it is of.
+            admin: self
+                .admin
+                .clone()
+                .filter(|_| stays || self.database.is_none()),
+        };
+        kept.tidy()
     }
 
     /// The same without a declaration whose last host has ended.
     fn tidy(mut self) -> Self {
         let over = !self.exposed.is_empty() && self.claims().next().is_none();
         self.database.take_if(|_| over);
+        let is_bare = self.database.is_none() && self.hosts().next().is_none();
+        self.admin
+            .take_if(|admin| admin.is_idle() && (is_bare || admin.reason.is_none()));
         self
+    }
+
+    /// Changes what was ordered.
+    pub fn order(&mut self, change: impl FnOnce(&mut Admin)) {
+        change(Arc::make_mut(self.admin.get_or_insert_default()));
+        self.admin.take_if(|admin| **admin == Admin::default());
+    }
+
+    /// Keeps the reason of a change, in the place of that of the change before. Where it changes
+    /// nothing of `old`, only another reason is one.
+    pub(super) fn explain(&mut self, old: Option<&Self>, reason: Option<&Reason>) {
+        let text = |reason: Option<&Reason>| reason.and_then(|reason| reason.by.reason.clone());
+        let before = old.and_then(|old| old.admin.as_ref()?.reason.clone());
+        if Some(&*self) == old && (reason.is_none() || text(reason) == text(before.as_ref())) {
+            return;
+        }
+        if before.is_some() || reason.is_some() {
+            self.order(|admin| admin.reason = reason.cloned());
+        }
     }
 
     /// The hosts that it exposes, hidden ones included, with their leases.
@@ -101,7 +133,10 @@ impl RuntimeEntry {
     }
 
     fn is_nothing(&self) -> bool {
-        self.database.is_none() && self.exposed.is_empty() && self.hidden.is_empty()
+        self.database.is_none()
+            && self.exposed.is_empty()
+            && self.hidden.is_empty()
+            && self.admin.is_none()
     }
 
     fn expiries(&self) -> impl Iterator<Item = SystemTime> {
@@ -126,6 +161,8 @@ pub struct RuntimeRecord {
     pub hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
     /// Hosts whose lease has ended, by database.
     pub ended: BTreeMap<Arc<str>, BTreeSet<Host>>,
+    /// What was ordered beside, by database.
+    pub admin: BTreeMap<Arc<str>, Arc<Admin>>,
 }
 
 /// All runtime changes that are in force.
@@ -274,6 +311,7 @@ impl RuntimeRecord {
             database,
             mut exposed,
             hidden,
+            admin,
         } = entry;
         let ended = exposed.iter().filter(|(_, lease)| lease.ended);
         let over: BTreeSet<Host> = ended.map(|(host, _)| host.clone()).collect();
@@ -290,6 +328,9 @@ impl RuntimeRecord {
         if !hidden.is_empty() {
             self.hidden.insert(name.clone(), hidden);
         }
+        if let Some(admin) = admin {
+            self.admin.insert(name.clone(), admin);
+        }
     }
 }
 
@@ -300,8 +341,10 @@ impl From<RuntimeRecord> for RuntimeChanges {
             mut exposed,
             mut hidden,
             ended: _,
+            mut admin,
         } = record;
-        let names = databases.keys().chain(exposed.keys()).chain(hidden.keys());
+        let names = databases.keys().chain(exposed.keys());
+        let names = names.chain(hidden.keys()).chain(admin.keys());
         let names: BTreeSet<Arc<str>> = names.cloned().collect();
         let mut runtime = Self::default();
         for name in names {
@@ -309,6 +352,7 @@ impl From<RuntimeRecord> for RuntimeChanges {
                 database: databases.remove(&name),
                 exposed: exposed.remove(&name).unwrap_or_default(),
                 hidden: hidden.remove(&name).unwrap_or_default(),
+                admin: admin.remove(&name),
             };
             runtime.put(&name, entry);
         }
@@ -345,6 +389,10 @@ impl Source for RuntimeChanges {
     fn hides(&self, name: &str, host: &Host) -> bool {
         let entry = self.get(name);
         entry.is_some_and(|entry| entry.hidden.contains(host))
+    }
+
+    fn admin(&self, name: &str) -> Option<&Arc<Admin>> {
+        self.get(name)?.admin.as_ref()
     }
 
     fn withdrawn(&self, name: &str) -> Items<'_, &Host> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::admin::Admin;
 use super::runtime::Lease;
 use super::spec::DatabaseSpec;
 use super::{Host, Snapshot};
@@ -97,6 +98,11 @@ pub trait Source {
     /// True if it switches off a host of the database, whoever gives it.
     fn hides(&self, _name: &str, _host: &Host) -> bool {
         false
+    }
+
+    /// What it orders for a database, whoever declares that.
+    fn admin(&self, _name: &str) -> Option<&Arc<Admin>> {
+        None
     }
 
     /// The hosts of a database that it hides, or does not expose any more.

@@ -18,7 +18,9 @@ use super::database::GatewayTls;
 use super::edit::{Edit, Persist};
 use super::renewal::{self, Renewal};
 use super::renewed;
-use super::request::{self, ChangeError, Changed, DeleteRequest, ExposeRequest, HideRequest};
+use super::request::{
+    self, ChangeError, Changed, DeleteRequest, DrainRequest, ExposeRequest, HideRequest,
+};
 use super::runtime::{RuntimeChanges, RuntimeRecord};
 use super::source::{Declarations, Declared, Origin, Source};
 use super::{Host, Snapshot};
@@ -258,6 +260,25 @@ impl Store {
         }
         let change = self.commit(&mut inner, changed, &[], dry_run, persist)?;
         Ok(RouteChange { freed, ..change })
+    }
+
+    /// Lets no new sessions in to databases or backends, or lets them in again: all of them or,
+    /// where one fails, none.
+    ///
+    /// # Errors
+    /// An unknown database or backend, or the state directory cannot be written.
+    pub fn drain(
+        &self,
+        requests: &[DrainRequest],
+        dry_run: bool,
+        persist: Persist<'_>,
+    ) -> Result<RouteChange, ChangeError> {
+        let mut inner = self.lock();
+        let mut changed = Changed::new();
+        for request in requests {
+            request::drain(&self.current.load(), &inner.runtime, request, &mut changed)?;
+        }
+        self.commit(&mut inner, changed, &[], dry_run, persist)
     }
 
     /// The result of a change that changes nothing.

@@ -209,7 +209,9 @@ impl Backends {
     /// The reason why the last one tried was not ready.
     pub(super) async fn next(&mut self) -> Result<Connected, SessionEnd> {
         while self.current.is_none() || self.in_time() {
-            let Some((place, member)) = self.candidates.next() else {
+            let database = &self.database;
+            let next = self.candidates.find(|(at, _)| !database.is_drained(*at));
+            let Some((place, member)) = next else {
                 break;
             };
             let member = &*self.current.insert(member);

@@ -94,7 +94,9 @@ impl SessionEnd {
                 Alert::NoApplicationProtocol
             }
             CloseReason::BackendNoTls => Alert::HandshakeFailure,
-            CloseReason::DatabaseFull | CloseReason::GatewayFull => Alert::UserCanceled,
+            CloseReason::Draining | CloseReason::DatabaseFull | CloseReason::GatewayFull => {
+                Alert::UserCanceled
+            }
             _ => Alert::InternalError,
         }
     }
@@ -135,6 +137,7 @@ impl SessionEnd {
                 format!("dbgate: the database published under \"{name}\" speaks another protocol"),
                 None,
             ),
+            CloseReason::Draining => draining(name),
             CloseReason::NotAllowed => (
                 RefusalKind::Denied,
                 format!("dbgate: your address may not connect to \"{name}\""),
@@ -220,6 +223,15 @@ impl SessionEnd {
         };
         Some(text.to_owned())
     }
+}
+
+/// The refusal of a client whose database is drained.
+fn draining(name: &str) -> (RefusalKind, String, Option<&'static str>) {
+    (
+        RefusalKind::Unavailable,
+        format!("dbgate: the database behind \"{name}\" takes no new sessions now"),
+        Some("It is being drained; try again later, or ask whoever runs the gateway."),
+    )
 }
 
 impl From<RelayEnd> for SessionEnd {

@@ -40,6 +40,8 @@ pub struct LiveSession {
     user_cert: OnceLock<Box<str>>,
     /// The drain that this session is under; 0 for none.
     drain: AtomicU64,
+    /// True if the operator's drain that it is under ends it.
+    ending: AtomicBool,
     pub(super) open: AtomicBool,
     /// True once it counts towards the limits.
     pub(super) counted: AtomicBool,
@@ -68,6 +70,7 @@ impl LiveSession {
             backend: Mutex::new(None),
             user_cert: OnceLock::new(),
             drain: AtomicU64::new(0),
+            ending: AtomicBool::new(false),
             open: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             cut_reason: AtomicU8::new(NO_REASON),
@@ -125,10 +128,11 @@ impl LiveSession {
     /// `connecting`, `open` or `draining`.
     #[must_use]
     pub fn state(&self) -> &'static str {
-        match (self.open.load(Ordering::Relaxed), self.drain()) {
-            (_, 1..) => "draining",
-            (true, 0) => "open",
-            (false, 0) => "connecting",
+        let ends = self.drain() != 0 || self.is_ending();
+        match (self.open.load(Ordering::Relaxed), ends) {
+            (_, true) => "draining",
+            (true, false) => "open",
+            (false, false) => "connecting",
         }
     }
 
@@ -163,6 +167,17 @@ impl LiveSession {
     /// Marks it as draining under `drain`, or as not draining with 0.
     pub fn set_drain(&self, drain: u64) {
         self.drain.store(drain, Ordering::Relaxed);
+    }
+
+    /// Marks it as one that the drain of its database or backend ends, or not.
+    pub fn set_ending(&self, ending: bool) {
+        self.ending.store(ending, Ordering::Relaxed);
+    }
+
+    /// True if the drain of its database or backend ends it.
+    #[must_use]
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
     }
 
     /// The drain it is under; 0 for none.

@@ -32,8 +32,7 @@ fn database(backends: &str) -> Arc<Database> {
     let database = Database::build(
         &"a".into(),
         declared.spec,
-        Origin::Config,
-        hosts,
+        (Origin::Config, hosts, None),
         shared,
         None,
     );

@@ -22,14 +22,17 @@ use super::journal::{self, Journal, Kept};
 use super::syscalls;
 use crate::file::own::{self, Sharing};
 use crate::json;
+use crate::route::admin::Admin;
 use crate::route::runtime::{Lease, RuntimeEntry, RuntimeRecord};
 use crate::route::spec::DatabaseSpec;
 use crate::route::{Host, RuntimeChanges};
 
 /// The layout of [`FILE`]. A gateway that needs another layout counts on and reads both.
 ///
-/// 1 had no journal, and thereby no generation.
-const VERSION: u64 = 2;
+/// 1 had no journal, and thereby no generation; 2 had no orders beside declarations and hosts. What
+/// an earlier gateway wrote is written anew with the first change, so that none takes it for its own
+/// and stumbles over it.
+const VERSION: u64 = 3;
 
 /// The file that holds the runtime changes.
 const FILE: &str = "exposures.json";
@@ -137,6 +140,8 @@ struct Whole {
     exposed: BTreeMap<Arc<str>, BTreeMap<Host, Lease>>,
     #[serde(default)]
     hidden: BTreeMap<Arc<str>, BTreeSet<Host>>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    admin: BTreeMap<Arc<str>, Arc<Admin>>,
 }
 
 impl StateDir {
@@ -196,12 +201,14 @@ impl StateDir {
                     without: WITHOUT_FILE,
                 })?;
                 files.generation = whole.generation;
-                files.size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                let size = u64::try_from(text.len()).unwrap_or(u64::MAX);
+                files.size = if whole.version == VERSION { size } else { 0 };
                 runtime = RuntimeChanges::from(RuntimeRecord {
                     databases: whole.databases,
                     exposed: whole.exposed,
                     hidden: whole.hidden,
                     ended: BTreeMap::new(),
+                    admin: whole.admin,
                 });
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -328,6 +335,7 @@ impl StateDir {
             exposed,
             hidden,
             ended: _,
+            admin,
         } = runtime.lasting();
         let mut text = serde_json::to_vec_pretty(&Whole {
             version: VERSION,
@@ -335,6 +343,7 @@ impl StateDir {
             databases,
             exposed,
             hidden,
+            admin,
         })?;
         text.push(b'\n');
         if u64::try_from(text.len()).is_ok_and(|size| size > MAX_SIZE) {

@@ -160,6 +160,8 @@ reasons! {
     NoApplicationProtocol, Reject, "no_application_protocol";
     /// The client's address is not allowed.
     NotAllowed, Reject, "not_allowed";
+    /// The database takes no new sessions: it is drained.
+    Draining, Reject, "draining";
     /// The database has `max_sessions` sessions.
     DatabaseFull, Reject, "database_full";
     /// The gateway has `limits.max_sessions` sessions.
@@ -241,6 +243,7 @@ impl CloseReason {
             Self::BackendTls => {
                 "compare `backend_ca` and `backend_name` with the server's certificate: `dbgate cert show HOST:PORT`"
             }
+            Self::Draining => "`dbgate ctl resume NAME` lets clients in again",
             Self::DatabaseFull => {
                 "raise `max_sessions` of the database, or find who holds them: `dbgate ctl sessions NAME`"
             }
@@ -281,6 +284,7 @@ impl From<&Refusal<'_>> for CloseReason {
             Refusal::NoDefault(_) => Self::NoDefault,
             Refusal::WrongProtocol(_) | Refusal::EndsTls(_) => Self::WrongProtocol,
             Refusal::NotAllowed(..) => Self::NotAllowed,
+            Refusal::Draining(_) => Self::Draining,
         }
     }
 }

@@ -50,10 +50,11 @@ fn list_marks_what_leads_nowhere() {
         lines(&gate.ctl(&["list"]).done()),
         [
             vec![
-                "NAME", "PROTOCOL", "TLS", "HOSTS", "BACKENDS", "SESSIONS", "ORIGIN"
+                "NAME", "STATE", "PROTOCOL", "TLS", "HOSTS", "BACKENDS", "SESSIONS", "ORIGIN"
             ],
             vec![
                 "pg1",
+                "open",
                 "tls",
                 "passthrough",
                 "a.example, b.example (hidden)",
@@ -63,6 +64,7 @@ fn list_marks_what_leads_nowhere() {
             ],
             vec![
                 "pg2",
+                "open",
                 "postgres",
                 "passthrough",
                 "*.c.example",
@@ -74,7 +76,7 @@ fn list_marks_what_leads_nowhere() {
     );
     let wide = gate.ctl(&["list", "-o", "wide"]).done();
     assert_eq!(
-        lines(&wide)[1][6..],
+        lines(&wide)[1][7..],
         ["7", "-", "127.0.0.0/8", "-", "config"],
         "{wide}"
     );

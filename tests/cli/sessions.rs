@@ -46,7 +46,8 @@ fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
         gate.ctl(&["hide", "db", "--host", "a.example"]).done(),
         "db is no longer reachable under a.example (revision 3)\n\
          clients that ask for a.example are refused, also where a wildcard or a default would take them\n\
-         2 sessions get 5m, then they are closed\n"
+         2 sessions get 5m, then they are closed\n\
+         to take it back: dbgate ctl expose db --host a.example\n"
     );
     let states: Vec<_> = gate.json(&["sessions"])["sessions"]
         .as_array()
@@ -66,16 +67,17 @@ fn hide_says_how_many_sessions_it_touches_and_what_becomes_of_them() {
         gate.ctl(&["hide", "db", "--host", "a.example", "--keep"])
             .done(),
         "db is no longer reachable under a.example (revision 5)\n\
-         clients that ask for a.example are refused, also where a wildcard or a default would take them\n2 sessions run on\n"
+         clients that ask for a.example are refused, also where a wildcard or a default would take them\n2 sessions run on\n\
+         to take it back: dbgate ctl expose db --host a.example\n"
     );
     alive(&mut a2);
 
     assert_eq!(
         gate.ctl(&["hide", "db", "--kill"]).done(),
         "db is no longer reachable under b.example (revision 6)\n\
-         db was made by ctl: it is removed with its last host\n\
          clients that ask for b.example are refused, also where a wildcard or a default would take them\n\
-         3 sessions are closed at once\n"
+         3 sessions are closed at once\n\
+         to take it back: dbgate ctl expose db\n"
     );
     for client in [&mut a1, &mut a2, &mut b] {
         closed(client);
@@ -87,11 +89,16 @@ fn a_drain_ends() {
     let gate = gate();
     let mut client = gate.session("a.example");
     assert_eq!(
-        gate.ctl(&["drain", "db", "--drain", "50ms"]).done(),
-        "db: 1 session gets 50ms, then it is closed\n"
+        gate.ctl(&["drain", "db", "--within", "50ms"]).done(),
+        "db takes no new sessions (revision 3)\n1 session gets 50ms, then it is closed\n\
+         to take it back: dbgate ctl resume db\n"
     );
     closed(&mut client);
-    // New ones may come all the time.
+    closed(&mut gate.client("a.example"));
+    assert_eq!(
+        gate.ctl(&["resume", "db"]).done(),
+        "db takes new sessions again (revision 4)\nto take it back: dbgate ctl drain db\n"
+    );
     let mut client = gate.session("a.example");
     gate.ctl(&["hide", "db", "--drain", "50ms"]).done();
     closed(&mut client);
@@ -135,7 +142,7 @@ fn a_hide_after_a_hide_says_how_many_sessions_it_touches() {
     hide(&["--keep"]);
     assert_eq!(
         hide(&["--keep"]),
-        "unchanged: nothing of db to hide (revision 3)\n"
+        "unchanged: nothing of db to hide (revision 3)\n1 session runs on\n"
     );
     assert_eq!(
         hide(&["--kill", "--dry-run"]),

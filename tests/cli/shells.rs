@@ -211,7 +211,8 @@ fn each_shell_gets_names_of_the_running_gateway() {
         for (typed, more) in [
             ("dbgate ctl hide ze", "bra-1"),
             ("dbgate ctl show ze", "bra-1"),
-            ("dbgate ctl drain --drain 5s ze", "bra-1"),
+            ("dbgate ctl drain --within 5s ze", "bra-1"),
+            ("dbgate ctl drain zebra-2 ze", "bra-1"),
             ("dbgate ctl expose ze", "bra-1"),
             ("dbgate ctl kill --database ze", "bra-1"),
             ("dbgate ctl kill --database=ze", "bra-1"),

@@ -3,6 +3,7 @@
 
 mod callers;
 mod corners;
+mod drain;
 mod hide;
 mod listeners;
 mod pumps;

@@ -204,14 +204,58 @@ pub(super) fn kill(answer: &KillAnswer) -> Page {
     page
 }
 
-pub(super) fn drain(answer: &DrainAnswer) -> Page {
+pub(super) fn drain(answers: &PerDatabase<DrainAnswer>) -> Page {
     let mut page = Page::default();
-    page.line(&format!(
-        "{}: {}",
-        text(&answer.database),
-        ending(answer.sessions, "drain", Some(answer.drain_ms))
-    ));
+    for answer in answers.iter() {
+        let what = drained(answer);
+        let revision = text(&answer.revision);
+        page.line(&match (answer.changed, answer.dry_run) {
+            (false, true) => "dry run: nothing would change".to_owned(),
+            (true, true) => format!("dry run: {what} would take no new sessions"),
+            (false, false) => {
+                format!("unchanged: {what} takes no new sessions (revision {revision})")
+            }
+            (true, false) => format!("{what} takes no new sessions (revision {revision})"),
+        });
+        page.line(&ending(answer.sessions, &answer.running, answer.drain_ms));
+        take_back(&mut page, answer.undo.as_deref());
+        page.notes(&answer.notes);
+    }
     page
+}
+
+pub(super) fn resume(answers: &PerDatabase<DrainAnswer>) -> Page {
+    let mut page = Page::default();
+    for answer in answers.iter() {
+        let what = drained(answer);
+        let revision = text(&answer.revision);
+        page.line(&match (answer.changed, answer.dry_run) {
+            (false, true) => "dry run: nothing would change".to_owned(),
+            (true, true) => format!("dry run: {what} would take new sessions again"),
+            (false, false) => format!("unchanged: {what} is not drained (revision {revision})"),
+            (true, false) if answer.state == "hidden" => {
+                format!("{what} is not drained any more, but hidden (revision {revision})")
+            }
+            (true, false) => format!("{what} takes new sessions again (revision {revision})"),
+        });
+        if answer.sessions > 0 {
+            let them = count(answer.sessions, "session");
+            let go = if answer.sessions == 1 { "goes" } else { "go" };
+            page.line(&format!("{them} that would have been closed {go} on"));
+        }
+        take_back(&mut page, answer.undo.as_deref());
+        page.notes(&answer.notes);
+    }
+    page
+}
+
+/// A database, or a backend of it.
+fn drained(answer: &DrainAnswer) -> String {
+    let database = text(&answer.database);
+    match &answer.backend {
+        Some(backend) => format!("backend {} of {database}", text(backend)),
+        None => database,
+    }
 }
 
 pub(super) fn reload(answer: &ReloadAnswer) -> Page {

@@ -273,20 +273,24 @@ fn a_database_is_killed_or_drained_as_a_whole() {
         panic!("{:?}", app.mode);
     };
     assert_eq!(
-        dialog.operation.question(app.live())[..2],
+        dialog.operation.question(app.live()),
         [
             "Drain orders?",
-            "13 sessions get timeouts.drain, then they are closed"
+            "no new sessions come in",
+            "13 sessions go on"
         ]
     );
     let drain = KeyOutcome::Ask(Request::Drain(DrainParams {
-        name: "orders".to_owned(),
-        drain_ms: None,
+        name: "orders".into(),
+        ..DrainParams::default()
     }));
     assert_eq!(type_in(&mut app, "y"), drain);
-    let line = r#"{"ok":true,"database":"orders","sessions":13,"drain_ms":30000}"#;
+    let line = r#"{"ok":true,"database":"orders","sessions":13,"state":"draining"}"#;
     app.answered(Ok(read(line)));
-    assert_eq!(message(&app), "draining orders: 13 sessions get 30s");
+    assert_eq!(
+        message(&app),
+        "orders takes no new sessions; 13 sessions go on"
+    );
     let kill = KeyOutcome::Ask(Request::Kill(KillParams {
         ids: Vec::new(),
         database: Some("orders".to_owned()),

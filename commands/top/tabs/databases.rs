@@ -83,6 +83,7 @@ impl Row for Database {
         Column::name("database", "DATABASE", 0, (12, 24), |d| {
             Value::Text(&d.row.name)
         }),
+        Column::name("state", "STATE", 4, (8, 8), |d| Value::Text(&d.row.state)),
         Column::name("protocol", "PROTOCOL", 6, (9, 9), |d| {
             Value::Text(&d.row.protocol)
         }),

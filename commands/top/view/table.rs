@@ -192,8 +192,9 @@ fn reasons(paint: &mut Paint, line: Rect, app: &App) {
 /// Words that are to be looked at.
 fn tone(column: &str, text: &str) -> Tone {
     match (column, text) {
-        ("state", "draining" | "connecting") | ("event", "rejected" | "missed") => Tone::Warn,
-        ("state", "failing" | "gone") => Tone::Bad,
+        ("state", "draining" | "drained" | "hidden" | "connecting")
+        | ("event", "rejected" | "missed") => Tone::Warn,
+        ("state", "failing" | "down" | "gone") => Tone::Bad,
         _ => Tone::Normal,
     }
 }

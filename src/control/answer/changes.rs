@@ -164,15 +164,37 @@ pub struct KillAnswer {
     pub missing: Vec<u64>,
 }
 
-/// The answer to `drain`.
+/// The answer to `drain` and to `resume`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct DrainAnswer {
     /// The database.
     pub database: String,
-    /// Number of its sessions.
+    /// Its backend, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// False if it was as asked for before.
+    pub changed: bool,
+    /// True if nothing was done.
+    pub dry_run: bool,
+    /// The revision of the routes.
+    pub revision: u64,
+    /// The state of the database since then.
+    pub state: String,
+    /// Remarks.
+    pub notes: Vec<String>,
+    /// Fate of the running sessions: `drain` or `keep`.
+    pub running: String,
+    /// Time that they get, if they are drained.
+    pub drain_ms: Option<u64>,
+    /// Time at which they are closed, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// Number of sessions that it touches.
     pub sessions: u64,
-    /// Time that they get.
-    pub drain_ms: u64,
+    /// The command that takes the change back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
 }
 
 /// A host and its database.

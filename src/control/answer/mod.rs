@@ -24,9 +24,10 @@ pub use changes::{
 pub use differences::{DiffAnswer, DifferenceRow, ReloadAnswer};
 pub use event::{ClosedSession, Event, KnownEvent, OtherEvent};
 pub use reads::{
-    BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, ExplainAnswer,
-    ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, Reject, RejectCount, RejectGroup,
-    RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+    BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
+    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, ReasonDetails,
+    Reject, RejectCount, RejectGroup, RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer,
+    StatusAnswer,
 };
 pub use update::{BackendRow, DatabaseRow, RejectRow, SessionRow, Totals, Update};
 
@@ -46,7 +47,7 @@ pub enum Answer {
     Sessions(SessionsAnswer),
     Rejects(RejectsAnswer),
     Kill(KillAnswer),
-    Drain(DrainAnswer),
+    Drain(PerDatabase<DrainAnswer>),
     Status(Box<StatusAnswer>),
     Reload(ReloadAnswer),
     Diff(DiffAnswer),

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::author::Author;
+
 /// The answer to `list`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -21,6 +23,8 @@ pub struct ListAnswer {
 pub struct DatabaseSummary {
     /// Its name.
     pub name: String,
+    /// `open`, `hidden`, `draining`, `drained` or `down`.
+    pub state: String,
     /// The protocol that it speaks.
     pub protocol: String,
     /// The TLS mode.
@@ -65,8 +69,16 @@ pub struct ShowAnswer {
 pub struct DatabaseDetails {
     /// Its name.
     pub name: String,
+    /// `open`, `hidden`, `draining`, `drained` or `down`.
+    pub state: String,
     /// `config` or `runtime`.
     pub origin: String,
+    /// The drains in force, of all of it and of its backends.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drains: Vec<DrainDetails>,
+    /// The reason of the last change of its hosts or settings, where one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<ReasonDetails>,
     /// Its keys as in the configuration.
     pub settings: Map<String, Value>,
     /// Its hosts.
@@ -85,6 +97,34 @@ impl DatabaseDetails {
     pub fn protocol(&self) -> Option<&str> {
         self.settings.get("protocol")?.as_str()
     }
+}
+
+/// A drain in force.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DrainDetails {
+    /// The backend, where it is of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// Time since when no new sessions come in.
+    pub since: String,
+    /// Time at which those that still run then are closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// The operator, and the reason.
+    pub by: Author,
+}
+
+/// The reason of a change.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ReasonDetails {
+    /// The command.
+    pub change: String,
+    /// Time of the change.
+    pub ts: String,
+    /// The operator, and the reason.
+    pub by: Author,
 }
 
 /// A host of a database.
@@ -109,7 +149,7 @@ pub struct ExposureDetails {
 pub struct BackendDetails {
     /// Its address as declared.
     pub addr: String,
-    /// `ok` or `failing`.
+    /// `ok`, `failing` or `draining`.
     pub state: String,
     /// Time since when it fails.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -80,7 +80,7 @@ fn lines_keep_their_bytes() {
                 ..DatabaseDetails::default()
             },
         }))),
-        r#"{"id":7,"ok":true,"database":{"name":"a","origin":"config","settings":{},"exposures":[],"backends":[{"addr":"b:1","state":"ok","sessions":0,"bytes_in":0,"bytes_out":0}],"certificate":null,"sessions":0}}"#
+        r#"{"id":7,"ok":true,"database":{"name":"a","state":"","origin":"config","settings":{},"exposures":[],"backends":[{"addr":"b:1","state":"ok","sessions":0,"bytes_in":0,"bytes_out":0}],"certificate":null,"sessions":0}}"#
     );
     assert_eq!(
         answer_line(&json!("x"), &Err(CommandError::not_found("no session 9"))),

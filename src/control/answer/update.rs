@@ -114,6 +114,7 @@ pub struct SessionRow {
 #[expect(missing_docs, reason = "each is the field of `ctl list` of that name")]
 pub struct DatabaseRow {
     pub name: String,
+    pub state: String,
     pub protocol: String,
     pub tls: String,
     pub hosts: Vec<String>,

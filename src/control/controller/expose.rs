@@ -14,6 +14,7 @@ use crate::control::error::CommandError;
 use crate::control::params::{ExposeParams, RunningSessions};
 use crate::control::reads::{millis, number, texts};
 use crate::control::undo;
+use crate::route::admin::Reason;
 use crate::route::request::ExposeRequest;
 use crate::route::runtime::Lease;
 use crate::route::spec::check_name;
@@ -34,7 +35,7 @@ impl Controller {
         caller: &Caller,
     ) -> Result<(PerDatabase<ExposeAnswer>, Vec<Arc<Database>>), CommandError> {
         let names = params.name.checked(&params.hosts)?;
-        let requests = requests(&names, params)?;
+        let requests = requests(&names, params, caller)?;
         let before = self.gateway.store.snapshot().clone();
         let exposed = self
             .gateway
@@ -102,7 +103,11 @@ impl Controller {
     }
 }
 
-fn requests(names: &[&str], params: &ExposeParams) -> Result<Vec<ExposeRequest>, CommandError> {
+fn requests(
+    names: &[&str],
+    params: &ExposeParams,
+    caller: &Caller,
+) -> Result<Vec<ExposeRequest>, CommandError> {
     let too_long = |ms: u64| ms == 0 || ms > LONGEST_TTL_MS;
     if params.ttl_ms.is_some_and(too_long) {
         return Err(CommandError::usage(
@@ -124,6 +129,7 @@ fn requests(names: &[&str], params: &ExposeParams) -> Result<Vec<ExposeRequest>,
             settings: settings.clone(),
             lease,
             replace: params.replace,
+            reason: Reason::of("expose", SystemTime::now(), &caller.author),
         })
     });
     requests.collect()

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tracing::info;
 
@@ -12,6 +13,7 @@ use crate::control::error::CommandError;
 use crate::control::params::{HideParams, RunningSessions};
 use crate::control::reads::{millis, number, texts};
 use crate::control::undo;
+use crate::route::admin::Reason;
 use crate::route::request::HideRequest;
 use crate::route::{Host, RouteChange};
 use crate::sessions::LiveSession;
@@ -39,6 +41,7 @@ impl Controller {
                 hosts: params.hosts.clone(),
                 // What is gone may have sessions that still run, and can be ended.
                 if_exists: params.if_exists || !running.is_empty(),
+                reason: Reason::of("hide", SystemTime::now(), &caller.author),
             })
             .collect();
         let hidden = self

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 use tracing::info;
 
 use super::{Caller, Controller, join};
-use crate::control::answer::{DrainAnswer, KillAnswer};
+use crate::control::answer::KillAnswer;
 use crate::control::error::CommandError;
-use crate::control::params::{DrainParams, KillParams, RunningSessions};
-use crate::control::reads::{self, millis, number};
+use crate::control::params::{KillParams, RunningSessions};
+use crate::control::reads::{self, number};
 use crate::route::Host;
 use crate::route::RouteChange;
 use crate::sessions::LiveSession;
@@ -56,22 +56,6 @@ impl Controller {
         Ok(KillAnswer {
             killed: number(sessions.len()),
             missing,
-        })
-    }
-
-    pub(super) fn drain(
-        &self,
-        params: &DrainParams,
-        caller: &Caller,
-    ) -> Result<DrainAnswer, CommandError> {
-        let sessions = self.sessions_of(&params.name)?;
-        let drain_time = self.drain_time(params.drain_ms);
-        self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
-        info!(target: "audit", who = %caller.who, database = %params.name, sessions = sessions.len(), "drain");
-        Ok(DrainAnswer {
-            database: params.name.clone(),
-            sessions: number(sessions.len()),
-            drain_ms: millis(drain_time),
         })
     }
 

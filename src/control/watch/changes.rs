@@ -340,7 +340,11 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
         .backends()
         .enumerate()
         .map(|(place, (addr, failure))| {
-            let state = if failure.is_some() { "failing" } else { "ok" };
+            let state = match failure {
+                _ if database.is_drained(place) => "draining",
+                Some(_) => "failing",
+                None => "ok",
+            };
             let at = uses.get(place).copied().unwrap_or_default();
             BackendRow {
                 addr: addr.to_string(),
@@ -352,6 +356,7 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
         });
     DatabaseRow {
         name: database.name.to_string(),
+        state: database.state().as_str().to_owned(),
         protocol: database.spec.protocol.to_string(),
         tls: database.spec.tls.as_str().to_owned(),
         hosts: hosts(&ExposureState::Active),

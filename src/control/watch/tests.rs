@@ -188,6 +188,7 @@ fn a_database_that_goes_keeps_its_bytes_in_the_sum() {
         settings: Settings::from(&gateway.store.snapshot().databases.get("b").unwrap().spec),
         lease: crate::route::runtime::Lease::default(),
         replace: false,
+        reason: None,
     };
     gateway
         .store

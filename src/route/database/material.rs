@@ -70,6 +70,7 @@ impl Database {
             server_tls,
             backend_tls,
             exposures: self.exposures.clone(),
+            admin: self.admin.clone(),
             backends: self.backends.clone(),
             used: used.map_or_else(OnceLock::new, OnceLock::from),
             earlier,

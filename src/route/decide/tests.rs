@@ -25,6 +25,7 @@ fn words(decided: &Result<Decision<'_>, Refusal<'_>>) -> String {
                 Refusal::WrongProtocol(_) => "wrong protocol",
                 Refusal::EndsTls(_) => "ends TLS",
                 Refusal::NotAllowed(..) => "not allowed",
+                Refusal::Draining(_) => "draining",
             };
             let of = refusal
                 .database()

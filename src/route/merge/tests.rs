@@ -10,13 +10,18 @@ use proptest::sample::{select, subsequence};
 use proptest::{prop_assert, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
+use crate::author::Author;
 use crate::route::Lookup;
 use crate::route::RouteChange;
-use crate::route::request::{ChangeError, DeleteRequest, ExposeRequest, HideRequest, Settings};
+use crate::route::admin::Drain;
+use crate::route::request::{
+    ChangeError, DeleteRequest, DrainRequest, ExposeRequest, HideRequest, Settings,
+};
 use crate::route::runtime::{Lease, RuntimeChanges, RuntimeEntry, RuntimeRecord};
 use crate::route::source::Declared;
 use crate::route::tests::{Config, Ground, broken, host, spec};
 use crate::tls::ServerName;
+use crate::upstream::BackendAddr;
 
 fn config(entries: &[(&str, u16, &[&str])]) -> Config {
     entries
@@ -109,6 +114,7 @@ fn what_a_change_is_not_about_is_not_touched() {
         settings: Settings::default(),
         lease: Lease::default(),
         replace: false,
+        reason: None,
     };
     store.expose(&[request], false, &|_, _| Ok(())).unwrap();
     assert!(Arc::ptr_eq(&b, &of("b")));
@@ -156,6 +162,9 @@ mod model {
             let config = self.config.keys().chain(self.third.keys());
             let runtime = self.runtime.databases.keys();
             let all = config.chain(runtime).chain(self.runtime.exposed.keys());
+            let drained = self.runtime.admin.iter();
+            let drained = drained.filter(|(_, admin)| !admin.is_idle());
+            let all = all.chain(drained.map(|(name, _)| name));
             all.map(|name| &**name).collect()
         }
 
@@ -211,7 +220,7 @@ mod model {
             let declarations = sources.declarations(name);
             let Some((&(origin, spec), losers)) = declarations.split_first() else {
                 notes.insert(format!(
-                    "database {name} is no longer declared: what ctl exposed of it waits until it is, or until `dbgate ctl delete {name}`"
+                    "database {name} is no longer declared: what ctl did about it waits until it is, or until `dbgate ctl delete {name}`"
                 ));
                 continue;
             };
@@ -249,6 +258,7 @@ mod model {
                 spec: spec.clone(),
                 origin,
                 exposures: exposures.into(),
+                admin: sources.runtime.admin.get(name).cloned(),
             };
             if merged.spec == broken() {
                 notes.insert(format!(
@@ -312,6 +322,7 @@ fn world(snapshot: &Snapshot) -> model::World {
             spec: database.spec.clone(),
             origin: database.origin,
             exposures: database.exposures.clone(),
+            admin: database.admin.clone(),
         };
         (database.name.to_string(), merged)
     });
@@ -395,6 +406,7 @@ fn some_runtime() -> impl Strategy<Value = RuntimeRecord> {
             exposed,
             hidden,
             ended: BTreeMap::new(),
+            admin: BTreeMap::new(),
         })
 }
 
@@ -414,9 +426,24 @@ enum Operation {
     Expose(ExposeRequest, bool),
     Hide(HideRequest, bool),
     Delete(String, bool),
+    Drain(DrainRequest, bool),
     Expire(u64),
     Reload(Config),
     Declare(BTreeMap<Arc<str>, Option<Declared>>),
+}
+
+/// The drain of a database or of a backend that it may have, or the end of one.
+fn some_drain() -> impl Strategy<Value = (Option<BackendAddr>, Option<Drain>)> {
+    let drain = (0..2_u64, any::<bool>()).prop_map(|(since_ms, ends)| Drain {
+        since_ms,
+        ends_ms: ends.then_some(9),
+        by: Author::default(),
+    });
+    let backend = (1..3_u16).prop_map(|port| format!("10.0.0.1:{port}").parse().unwrap());
+    (
+        prop_oneof![1 => Just(None), 1 => backend.prop_map(Some)],
+        prop_oneof![3 => drain.prop_map(Some), 1 => Just(None)],
+    )
 }
 
 fn some_operation() -> impl Strategy<Value = Operation> {
@@ -438,13 +465,16 @@ fn some_operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         6 => expose.prop_map(|(name, hosts, spec, lease, replace, dry_run)| {
             let settings = spec.as_ref().map(Settings::from).unwrap_or_default();
-            let request = ExposeRequest { name, hosts, settings, lease, replace };
+            let request = ExposeRequest { name, hosts, settings, lease, replace, reason: None };
             Operation::Expose(request, dry_run)
         }),
         4 => hide.prop_map(|(name, hosts, if_exists, dry_run)| {
-            Operation::Hide(HideRequest { name, hosts, if_exists }, dry_run)
+            Operation::Hide(HideRequest { name, hosts, if_exists, reason: None }, dry_run)
         }),
         1 => (some_name(), dry_run()).prop_map(|(name, dry_run)| Operation::Delete(name, dry_run)),
+        2 => (some_name(), some_drain(), dry_run()).prop_map(|(name, (backend, drain), dry_run)| {
+            Operation::Drain(DrainRequest { name, backend, drain }, dry_run)
+        }),
         1 => (0..5_u64).prop_map(Operation::Expire),
         1 => some_config().prop_map(Operation::Reload),
         3 => some_declarations().prop_map(Operation::Declare),
@@ -478,6 +508,17 @@ proptest! {
                 Operation::Expose(request, dry_run) => (store.expose(std::slice::from_ref(request), *dry_run, keep), *dry_run),
                 Operation::Hide(request, dry_run) => (store.hide(std::slice::from_ref(request), *dry_run, keep), *dry_run),
                 Operation::Delete(name, dry_run) => (store.delete(&[deletion(name)], *dry_run, keep), *dry_run),
+                Operation::Drain(request, dry_run) => {
+                    let done = store.drain(std::slice::from_ref(request), *dry_run, keep);
+                    if done.is_ok() && !dry_run {
+                        let of = request.backend.as_ref().map(ToString::to_string);
+                        let snapshot = store.snapshot();
+                        let now = snapshot.databases.get(request.name.as_str());
+                        let now = now.and_then(|d| d.admin.as_ref()?.drain(of.as_deref()).cloned());
+                        prop_assert_eq!(now.is_some(), request.drain.is_some(), "{:?}", request);
+                    }
+                    (done, *dry_run)
+                }
                 Operation::Expire(at) => (store.expire(time(*at)), false),
                 Operation::Reload(next) => {
                     let done = ground.reload(next.clone());
@@ -593,6 +634,7 @@ fn the_state_of_a_backend_outlives_changes() {
         settings: Settings::from(&declared(&[2]).spec),
         lease: Lease::default(),
         replace: false,
+        reason: None,
     };
     let last_candidate = |name: &str| {
         let snapshot = ground.store.snapshot();

@@ -43,6 +43,7 @@ pub(in crate::route) fn expose(
             entry.hidden.remove(host);
         }
     }
+    entry.explain(runtime.get(name), request.reason.as_ref());
     changed.insert(name.clone(), entry);
     Ok(())
 }

@@ -22,6 +22,7 @@ fn exposed(hosts: &[&str], expires: Option<SystemTime>) -> RuntimeEntry {
         database: Some(spec(1)),
         exposed: hosts.iter().map(|text| (host(text), lease)).collect(),
         hidden: BTreeSet::new(),
+        admin: None,
     }
 }
 

@@ -1,10 +1,17 @@
 //! Changes that are kept over a restart, after a crash at any moment, and beside files that are damaged.
 
 use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
 
 use super::syscalls::faults::{self, Plan};
 use super::*;
+use crate::author::Author;
 use crate::cert::scratch::Scratch;
+use crate::route::admin::Drain;
+
+fn host(text: &str) -> Host {
+    text.parse().unwrap()
+}
 
 fn entry(text: &str) -> RuntimeEntry {
     serde_json::from_str(text).unwrap()
@@ -117,7 +124,7 @@ fn a_damaged_file_is_told_and_left_alone() {
         ("{\"version\":1", "incomplete JSON"),
         ("[]", "expected an object"),
         ("{}", "no version"),
-        ("{\"version\":3}", "newer dbgate"),
+        ("{\"version\":4}", "newer dbgate"),
         ("{\"version\":1,\"hiden\":{}}", "hiden"),
         (
             "{\"version\":1,\"hidden\":{\"a\":[\"10.0.0.1\"]}}",
@@ -130,6 +137,53 @@ fn a_damaged_file_is_told_and_left_alone() {
         assert!(told.iter().all(|t| error.contains(t)), "{text}: {error}");
         assert_eq!(fs::read_to_string(&file).unwrap(), text);
     }
+}
+
+/// As the gateway wrote both that knew no drains: the file, and more in the journal. The first
+/// change writes all of it anew, in a layout that the earlier gateway refuses in words.
+#[test]
+fn what_was_written_before_there_were_drains_is_read() {
+    let scratch = Scratch::new();
+    let dir = StateDir::open(scratch.path()).unwrap();
+    let text = r#"{
+  "version": 2,
+  "generation": 5,
+  "databases": {
+    "pg9": {
+      "protocol": "postgres",
+      "backends": ["10.0.0.9:5432"],
+      "tls": "passthrough"
+    }
+  },
+  "exposed": { "pg9": { "9.example": {} } },
+  "hidden": { "pg1": ["a.example"], "gone": ["b.example"] }
+}
+"#;
+    fs::write(scratch.path().join(FILE), text).unwrap();
+    let journal = "{\"generation\":5}\n{\"pg8\":{\"database\":{\"protocol\":\"postgres\",\"backends\":[\"10.0.0.8:5432\"],\"tls\":\"passthrough\"},\"exposed\":{\"8.example\":{}}}}\n{\"pg1\":{\"hidden\":[\"c.example\"]}}\n";
+    fs::write(scratch.path().join(JOURNAL), journal).unwrap();
+    let mut runtime = dir.load().unwrap();
+    let names: Vec<_> = runtime
+        .record()
+        .databases
+        .keys()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(names, ["pg8", "pg9"]);
+    let hidden = runtime.record().hidden;
+    assert_eq!(hidden["pg1"], [host("c.example")].into());
+    assert_eq!(hidden["gone"], [host("b.example")].into());
+
+    let mut entry = runtime.get("pg9").unwrap().clone();
+    let by = Author::own("alice").because("update");
+    entry.order(|admin| admin.drain = Some(Drain::begin(SystemTime::now(), None, &by)));
+    runtime.put("pg9", entry);
+    save(&dir, &runtime);
+    let written = fs::read_to_string(scratch.path().join(FILE)).unwrap();
+    assert!(written.starts_with("{\n  \"version\": 3,"), "{written}");
+    assert!(!scratch.path().join(JOURNAL).exists());
+    drop(dir);
+    assert_eq!(found(scratch.path()), runtime);
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! Running sessions when their own exposure ends: keep, drain, kill, and the same by
-//! `ctl kill`, `ctl drain` and the configuration file; always only those that it is about.
+//! `ctl kill` and the configuration file; always only those that it is about.
 
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ struct Case {
     enters: [bool; 2],
 }
 
-fn cases() -> [Case; 9] {
+fn cases() -> [Case; 8] {
     let hide = |more: Value| {
         let mut params = json!({"name": "mine"});
         let object = params.as_object_mut().expect("an object");
@@ -100,13 +100,6 @@ fn cases() -> [Case; 9] {
             json!({"database": "mine"}),
             2,
             [killed, killed],
-            [true, true],
-        ),
-        case(
-            "drain",
-            json!({"name": "mine", "drain_ms": 100}),
-            2,
-            [drained, drained],
             [true, true],
         ),
     ]
@@ -235,8 +228,9 @@ fn the_command_line_reaches_sessions_too() {
     let (_line, id) = ground.open("mine");
     ground
         .gateway
-        .ctl_ok(&["drain", "mine", "--drain", "100ms"]);
+        .ctl_ok(&["drain", "mine", "--within", "100ms"]);
     ground.expect_ended(&[id], "drained");
+    ground.gateway.ctl_ok(&["resume", "mine"]);
     let (line, id) = ground.open("mine");
     let said = ground.gateway.ctl_ok(&["hide", "mine", "--keep"]);
     assert!(said.contains('1'), "how many sessions go on? {said}");
