@@ -47,11 +47,29 @@ thread_local! {
 pub trait Tap {
     /// Observes the next bytes; returns false once it has seen enough.
     fn see(&mut self, bytes: &[u8]) -> bool;
+
+    /// True if it knows that all bytes so far are whole messages.
+    fn is_between_messages(&self) -> bool {
+        false
+    }
+
+    /// True if it has seen the failure that it watches for.
+    fn saw_failure(&self) -> bool {
+        false
+    }
 }
 
 impl<T: Tap + ?Sized> Tap for Box<T> {
     fn see(&mut self, bytes: &[u8]) -> bool {
         (**self).see(bytes)
+    }
+
+    fn is_between_messages(&self) -> bool {
+        (**self).is_between_messages()
+    }
+
+    fn saw_failure(&self) -> bool {
+        (**self).saw_failure()
     }
 }
 
@@ -62,6 +80,14 @@ impl<T: Tap> Tap for Option<T> {
             *self = None;
         }
         self.is_some()
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.as_ref().is_some_and(T::is_between_messages)
+    }
+
+    fn saw_failure(&self) -> bool {
+        self.as_ref().is_some_and(T::saw_failure)
     }
 }
 
@@ -125,6 +151,17 @@ impl Pump {
             Unsent::Piped(pipe) => pipe.len() > 0,
         };
         self.finished.is_none() && (holds || self.unflushed)
+    }
+
+    /// Delivers what was read before, and reads nothing more.
+    pub(super) fn poll_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        moved: &AtomicU64,
+        target: &mut Stream,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_deliver(cx, moved, target))?;
+        self.poll_flush(cx, target)
     }
 
     /// Moves as many bytes as possible and adds their number to `moved`, which has no other writer;

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::Stream;
@@ -307,6 +308,32 @@ impl Relay {
                 }
             }
         }
+    }
+
+    /// True if the tap has seen the failure that it watches for.
+    #[must_use]
+    pub fn saw_failure(&self) -> bool {
+        self.tap.saw_failure()
+    }
+
+    /// Puts last words behind what the backend has sent, where that ends with a whole message: the
+    /// client's stream then, to be read until the client hangs up. `None` where nothing can be said.
+    ///
+    /// It takes as long as the client takes to receive.
+    pub async fn end_with(mut self, words: &[u8], counts: Counts<'_>) -> Option<Stream> {
+        let can_be_told = self.down.finished.is_none()
+            && !self.down.source_ended
+            && !self.client_lost
+            && self.up.finished.is_none();
+        if words.is_empty() || !can_be_told || !self.tap.is_between_messages() {
+            return None;
+        }
+        let (client, down) = (&mut self.client, &mut self.down);
+        let rest = poll_fn(|cx| down.poll_rest(cx, counts.bytes_out, client));
+        rest.await.ok()?;
+        client.write_all(words).await.ok()?;
+        client.shutdown().await.ok()?;
+        Some(self.client)
     }
 
     /// Returns the client's stream, when the relay is over.

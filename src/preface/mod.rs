@@ -25,7 +25,7 @@ use bytes::Bytes;
 pub use flight::{Channel, FlightKind};
 pub use opening::{Opening, TlsOpening};
 pub use refusal::{Refusal, RefusalKind};
-pub use registry::{AnyInitiator, AnyResponder, LoginWatch, ResponderError, of};
+pub use registry::{AnyInitiator, AnyMessageEnds, AnyResponder, LoginWatch, ResponderError, of};
 
 use crate::protocol::Protocol;
 use crate::tls::TlsMode;
@@ -238,6 +238,12 @@ pub trait Preface: Sync {
         None
     }
 
+    /// The ends of a backend's messages to a client that has logged in; `None` where they are not
+    /// known.
+    fn message_ends(&self) -> Option<AnyMessageEnds> {
+        None
+    }
+
     /// The effect of what a client has sent so far without TLS or inside it; `bytes` is all of it
     /// if `complete`.
     fn classify(&self, _bytes: &[u8], _complete: bool) -> FlightKind {
@@ -250,8 +256,8 @@ pub trait Preface: Sync {
         false
     }
 
-    /// The bytes that refuse a client inside TLS, instead of a backend's first answer; empty where
-    /// the protocol has none.
+    /// The bytes that refuse a client inside TLS, instead of a backend's first answer, or end a
+    /// session between two messages of its backend; empty where the protocol has none.
     fn refuse(&self, _refusal: &Refusal<'_>) -> Vec<u8> {
         Vec::new()
     }

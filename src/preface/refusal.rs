@@ -21,6 +21,8 @@ pub enum RefusalKind {
     Unavailable,
     /// The database closed without an answer to a request that it may have executed.
     Unanswered,
+    /// The session was served, and the gateway ends it.
+    Ended,
 }
 
 /// A refusal for the user of a client. All texts are fixed but for names that were checked.

@@ -155,3 +155,27 @@ impl LoginWatch {
         }
     }
 }
+
+/// The ends of the messages that a backend sends.
+#[derive(Debug)]
+pub enum AnyMessageEnds {
+    /// Of Postgres.
+    Postgres(postgres::MessageEnds),
+}
+
+impl AnyMessageEnds {
+    /// Takes the next bytes from the backend; false once they are not made of messages.
+    pub fn feed(&mut self, input: &[u8]) -> bool {
+        match self {
+            Self::Postgres(ends) => ends.feed(input),
+        }
+    }
+
+    /// True if all that has come are whole messages.
+    #[must_use]
+    pub fn is_between(&self) -> bool {
+        match self {
+            Self::Postgres(ends) => ends.is_between(),
+        }
+    }
+}

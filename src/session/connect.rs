@@ -193,6 +193,11 @@ impl Backends {
         self.timeout
     }
 
+    /// True if the client's login is what they get first.
+    pub(super) fn has_login(&self) -> bool {
+        self.params.login_len > 0
+    }
+
     /// True if there is time for a further one.
     pub(super) fn in_time(&self) -> bool {
         Instant::now() < self.deadline

@@ -3,8 +3,11 @@
 //!
 //! Not here: how these reach the client ([`super::refuse`]).
 
-use crate::net::relay::RelayEnd;
-use crate::preface::{Refusal, RefusalKind};
+use super::first_answer::counts;
+use crate::net::Stream;
+use crate::net::relay::{Relay, RelayEnd};
+use crate::preface::{Refusal, RefusalKind, of};
+use crate::sessions::LiveSession;
 use crate::stats::{CloseReason, Detail};
 use crate::tls::{Alert, error};
 use crate::upstream::BackendAddr;
@@ -203,6 +206,35 @@ impl SessionEnd {
             detail: self.backend_says(),
             hint,
         }
+    }
+
+    /// Tells a client that was served why the gateway ends its session, where its protocol has
+    /// words for that and can hear them now; its stream then.
+    pub(super) async fn tell(&self, relay: Relay, entry: &LiveSession) -> Option<Stream> {
+        let database = &entry.database;
+        let message = match self.reason {
+            CloseReason::Killed => {
+                "dbgate: this session was ended by whoever runs the gateway".to_owned()
+            }
+            CloseReason::Drained => format!(
+                "dbgate: this session was ended because database \"{}\" is taken out of service",
+                database.name
+            ),
+            CloseReason::Shutdown => {
+                "dbgate: this session was ended because the gateway stops".to_owned()
+            }
+            reason => format!("dbgate: this session was ended by the gateway ({reason})"),
+        };
+        let refusal = Refusal {
+            kind: RefusalKind::Ended,
+            alert: self.alert(),
+            name: &database.name,
+            message,
+            detail: None,
+            hint: None,
+        };
+        let words = of(database.spec.protocol).refuse(&refusal);
+        relay.end_with(&words, counts(entry)).await
     }
 
     /// The backend's fault, as far as a client may know it.

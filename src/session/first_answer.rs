@@ -4,9 +4,8 @@
 //! Not here: the effect of bytes on a backend ([`crate::preface::flight`]).
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::SystemTime;
 
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +17,7 @@ use super::flight::Flight;
 use super::refuse;
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
-use crate::preface::{FlightKind, LoginEvent, LoginWatch, of};
+use crate::preface::{AnyMessageEnds, FlightKind, LoginEvent, LoginWatch, of};
 use crate::route::Database;
 use crate::sessions::{LiveSession, SessionGuard};
 use crate::stats::{CloseReason, Event};
@@ -31,7 +30,7 @@ impl Session {
         &self,
         entry: &SessionGuard,
         ready: Ready,
-    ) -> Result<Opened, SessionEnd> {
+    ) -> Result<Relay, SessionEnd> {
         let Ready {
             mut client,
             mut flight,
@@ -42,7 +41,8 @@ impl Session {
         loop {
             entry.opened(connected.address, connected.place);
             let answered = !connected.answer.is_empty();
-            let (watch, refused) = LoginTap::of(&entry.database).unzip();
+            let has_login = backends.has_login();
+            let watch = BackendTap::of(&entry.database, has_login, &connected.answer);
             let first = (flight.bytes(), connected.answer);
             let mut relay = Relay::new(client, connected.stream, first, watch);
             let first = if answered {
@@ -54,10 +54,10 @@ impl Session {
             let refusal = match first {
                 Outcome::Answered => {
                     backends.answered();
-                    return Ok((relay, refused));
+                    return Ok(relay);
                 }
-                Outcome::Undecided => return Ok((relay, refused)),
-                Outcome::Ended(end) => return Err(Box::pin(self.close(relay, end, false)).await),
+                Outcome::Undecided => return Ok(relay),
+                Outcome::Ended(end) => return Err(Box::pin(self.close(relay, end)).await),
                 Outcome::Failed(refusal) => refusal,
             };
             backends.failed(refusal);
@@ -190,37 +190,57 @@ pub(super) fn counts(entry: &LiveSession) -> Counts<'_> {
     }
 }
 
-/// A relay, and the outcome of the login that it watches.
-pub(super) type Opened = (Relay, Option<Arc<AtomicBool>>);
-
-/// Watches a login that passes through reencrypt for the channel-binding failure.
-struct LoginTap {
-    watch: LoginWatch,
-    refused: Arc<AtomicBool>,
+/// Watches what a backend sends: a login that passes through reencrypt for the channel-binding
+/// failure, and where messages end, for whoever has to say last words.
+struct BackendTap {
+    /// Over soon, so that a session that goes on carries little.
+    login: Option<Box<LoginWatch>>,
+    /// The backend has refused the login because of the channel binding.
+    refused: bool,
+    ends: Option<AnyMessageEnds>,
 }
 
-impl LoginTap {
-    /// A watch where the failure can happen: where gateway and backend both do TLS.
-    fn of(database: &Database) -> Option<(Box<dyn Tap + Send>, Arc<AtomicBool>)> {
-        if database.spec.tls != TlsMode::Reencrypt {
+impl BackendTap {
+    /// A watch where there is something to see: where the gateway does TLS with both sides, and
+    /// where it has read the client's login. `answer` is what the backend has sent already.
+    fn of(database: &Database, has_login: bool, answer: &[u8]) -> Option<Box<dyn Tap + Send>> {
+        let preface = of(database.spec.protocol);
+        let both = database.spec.tls == TlsMode::Reencrypt;
+        let login = preface.login_watch().filter(|_| both).map(Box::new);
+        let inside = has_login && database.spec.tls.ends_client_tls();
+        let ends = preface.message_ends().filter(|_| inside);
+        let ends = ends.and_then(|mut ends| ends.feed(answer).then_some(ends));
+        if login.is_none() && ends.is_none() {
             return None;
         }
-        let watch = of(database.spec.protocol).login_watch()?;
-        let refused = Arc::<AtomicBool>::default();
-        let tap = Self {
-            watch,
-            refused: refused.clone(),
-        };
-        Some((Box::new(tap), refused))
+        Some(Box::new(Self {
+            login,
+            refused: false,
+            ends,
+        }))
     }
 }
 
-impl Tap for LoginTap {
+impl Tap for BackendTap {
     fn see(&mut self, bytes: &[u8]) -> bool {
-        let event = self.watch.feed(bytes);
-        if event == LoginEvent::ChannelBindingFailed {
-            self.refused.store(true, Relaxed);
+        if self.ends.as_mut().is_some_and(|ends| !ends.feed(bytes)) {
+            self.ends = None;
         }
-        event == LoginEvent::Watching
+        if let Some(watch) = &mut self.login {
+            let event = watch.feed(bytes);
+            self.refused |= event == LoginEvent::ChannelBindingFailed;
+            if event != LoginEvent::Watching {
+                self.login = None;
+            }
+        }
+        self.login.is_some() || self.ends.is_some() || self.refused
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.ends.as_ref().is_some_and(AnyMessageEnds::is_between)
+    }
+
+    fn saw_failure(&self) -> bool {
+        self.refused
     }
 }

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::Accepted;
 use super::admit::gave_way;
@@ -13,7 +13,7 @@ use super::choose::Choice;
 use super::connect::{ConnectParams, Ready};
 use super::context::SessionContext;
 use super::end::SessionEnd;
-use super::first_answer::{Opened, counts};
+use super::first_answer::counts;
 use super::flight::Flight;
 use super::proxy_header::ProxyHeader;
 use super::refuse;
@@ -26,6 +26,9 @@ use crate::preface::{Channel, TlsOpening};
 use crate::protocol::ListenerProtocol;
 use crate::sessions::SessionGuard;
 use crate::stats::CloseReason;
+
+/// Time for a client to receive why the gateway ends its session.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Serves one client to its end.
 pub(super) fn run(
@@ -175,21 +178,21 @@ impl Session {
     /// end of their handshake.
     async fn establish(&mut self, choice: Choice, ready: Ready) -> Result<Open, SessionEnd> {
         let entry = choice.entry;
-        let opened = unless_cut(&entry, self.until_established(&entry, ready)).await?;
-        Ok(Open { entry, opened })
+        let relay = unless_cut(&entry, self.until_established(&entry, ready)).await?;
+        Ok(Open { entry, relay })
     }
 
     async fn until_established(
         &mut self,
         entry: &SessionGuard,
         mut ready: Ready,
-    ) -> Result<Opened, SessionEnd> {
+    ) -> Result<Relay, SessionEnd> {
         let database = &entry.database;
         self.emit_opened(ready.connected.address, database);
         entry.count_in(ready.backends.login_bytes());
         let hello = u64::try_from(ready.flight.bytes().len()).unwrap_or(0);
         let waits = ready.waits.take();
-        let (mut relay, refused) = self.until_answered(entry, ready).await?;
+        let mut relay = self.until_answered(entry, ready).await?;
         if hello > 0 && !database.spec.tls.ends_client_tls() {
             // The handshake is between client and backend; it is up, as far as can be seen from
             // here, once each has answered the other.
@@ -198,21 +201,17 @@ impl Session {
                 (self.context.accepted + timeouts.handshake).max(Instant::now() + timeouts.connect);
             match timeout_at(deadline, relay.until_moved(counts(entry), hello, 0)).await {
                 Ok(None) => {}
-                Ok(Some(end)) => return Err(Box::pin(self.close(relay, end, false)).await),
+                Ok(Some(end)) => return Err(Box::pin(self.close(relay, end)).await),
                 Err(_) => return Err(Box::pin(refuse::stalled_handshake(relay, entry)).await),
             }
         }
         drop(waits);
-        Ok((relay, refused))
+        Ok(relay)
     }
 
     /// Closes so that the last bytes arrive.
-    pub(super) async fn close(
-        &self,
-        relay: Relay,
-        end: RelayEnd,
-        login_refused: bool,
-    ) -> SessionEnd {
+    pub(super) async fn close(&self, relay: Relay, end: RelayEnd) -> SessionEnd {
+        let login_refused = relay.saw_failure();
         if !relay.client_has_ended() {
             linger::close(relay.into_client()).await;
         }
@@ -226,14 +225,13 @@ impl Session {
 /// A session through which bytes flow.
 struct Open {
     entry: SessionGuard,
-    opened: Opened,
+    relay: Relay,
 }
 
 impl Open {
     /// Moves bytes until one side ends or the session is cut, and delivers the last of them.
     fn relay(self, session: &Session) -> impl Future<Output = SessionEnd> + Send {
-        let Self { entry, opened } = self;
-        let (mut relay, refused) = opened;
+        let Self { entry, mut relay } = self;
         // A block uses in place what it captures; an async fn would keep a second copy of each
         // argument for as long as the session lasts.
         async move {
@@ -244,17 +242,35 @@ impl Open {
                 reason = entry.wait_cut() => Err(reason),
                 end = relay.run(counts, idle) => Ok(end),
             };
-            let end = match end {
-                Ok(end) => {
-                    let refused = refused.is_some_and(|refused| refused.load(Relaxed));
-                    Box::pin(session.close(relay, end, refused)).await
-                }
-                Err(reason) => SessionEnd::new(reason, ""),
-            };
-            // Named as a whole, or the block would capture only what it borrows, and the session's
-            // guard would be dropped before it begins.
+            // All of it goes along: a session that runs carries nothing of its end.
+            Box::pin(finish(session, end, relay, entry)).await
+        }
+    }
+}
+
+/// Delivers the last bytes of a session, or the last words to one that was cut.
+async fn finish(
+    session: &Session,
+    end: Result<RelayEnd, CloseReason>,
+    relay: Relay,
+    entry: SessionGuard,
+) -> SessionEnd {
+    match end {
+        Ok(end) => {
+            let end = session.close(relay, end).await;
             drop(entry);
             end
         }
+        Err(reason) => cut(reason, relay, entry).await,
     }
+}
+
+/// Ends a session that was cut, with last words where the client can hear them.
+async fn cut(reason: CloseReason, relay: Relay, entry: SessionGuard) -> SessionEnd {
+    let end = SessionEnd::new(reason, "");
+    if let Ok(Some(client)) = timeout(LAST_WORDS, end.tell(relay, &entry)).await {
+        // The session is over; only its socket stays until the client has read, for a second at most.
+        tokio::spawn(linger::close(client));
+    }
+    end
 }

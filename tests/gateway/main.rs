@@ -30,6 +30,7 @@ mod direct;
 mod failover;
 mod hostile;
 mod idle;
+mod last_words;
 mod live;
 mod log;
 mod metrics;

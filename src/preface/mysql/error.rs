@@ -17,6 +17,7 @@ pub(super) fn refusal(refusal: &Refusal<'_>) -> ErrPacket {
         RefusalKind::NeedsTls => (SECURE_TRANSPORT_REQUIRED, b"HY000"),
         RefusalKind::Denied => (1045, b"28000"),
         RefusalKind::Busy => (1040, b"08004"),
+        RefusalKind::Ended => (1053, b"08S01"),
         RefusalKind::NoName
         | RefusalKind::Rejected
         | RefusalKind::WrongProtocol

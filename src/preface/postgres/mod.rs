@@ -12,6 +12,7 @@
 mod auth_watch;
 mod initiator;
 mod message;
+mod message_ends;
 mod refuse;
 mod responder;
 mod sasl;
@@ -21,12 +22,13 @@ use bytes::Bytes;
 pub use auth_watch::AuthWatch;
 pub use initiator::Initiator;
 pub use message::{ErrorResponse, ServerError, Startup, StartupError};
+pub use message_ends::MessageEnds;
 pub use responder::{MAX_STARTUP, PrefaceError, Responder};
 pub use sasl::{MAX_ANSWER, without_channel_binding};
 
 use super::{
-    AnyInitiator, AnyResponder, FlightKind, LoginWatch, Message, MessageKind, Preface, Refusal,
-    Requests, Responder as _, ResponderStep, TlsOpening, User,
+    AnyInitiator, AnyMessageEnds, AnyResponder, FlightKind, LoginWatch, Message, MessageKind,
+    Preface, Refusal, Requests, Responder as _, ResponderStep, TlsOpening, User,
 };
 use crate::protocol::Protocol;
 use crate::tls::TlsMode;
@@ -95,6 +97,10 @@ impl Preface for Postgres {
 
     fn login_watch(&self) -> Option<LoginWatch> {
         Some(LoginWatch::Postgres(AuthWatch::default()))
+    }
+
+    fn message_ends(&self) -> Option<AnyMessageEnds> {
+        Some(AnyMessageEnds::Postgres(MessageEnds::default()))
     }
 
     /// A `StartupMessage` or a request for encryption is a greeting: the server acts on nothing

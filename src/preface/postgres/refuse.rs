@@ -13,6 +13,8 @@ pub(super) fn error_response(refusal: &Refusal<'_>) -> Vec<u8> {
         RefusalKind::NoName | RefusalKind::Rejected | RefusalKind::WrongProtocol => "08004",
         RefusalKind::Busy => "53300",
         RefusalKind::Unavailable | RefusalKind::Unanswered => "57P03",
+        // admin_shutdown, as of a server that is stopped.
+        RefusalKind::Ended => "57P01",
     };
     let own = match refusal.kind {
         RefusalKind::NeedsTls => Some(format!(
