@@ -151,6 +151,7 @@ pub(crate) fn first() -> Update {
             revision: 7,
             database: "orders".into(),
             host: "orders.db.example".into(),
+            by: dbgate::author::Author::default(),
         })],
         ..Update::default()
     }

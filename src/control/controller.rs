@@ -28,6 +28,7 @@ use super::error::CommandError;
 use super::params::{RunningSessions, ShowParams};
 use super::reads::{self, millis};
 use super::request::Command;
+use crate::author::Author;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::{ChangeError, RouteChange};
@@ -198,7 +199,7 @@ impl Controller {
         match self.gateway.store.expire(SystemTime::now()) {
             Ok(change) if change.changed => {
                 let sessions = self.affected(&change);
-                self.emit(&change);
+                self.emit(&change, &Arc::new(Author::own("ttl")));
                 self.end_sessions(&sessions, RunningSessions::Drain, self.drain_time(None));
                 let withdrawn: Vec<String> = change
                     .withdrawn
@@ -237,7 +238,7 @@ impl Controller {
         refusal
     }
 
-    fn emit(&self, change: &RouteChange) {
+    fn emit(&self, change: &RouteChange, by: &Arc<Author>) {
         let revision = change.revision;
         for (database, host) in &change.exposed {
             self.gateway.events.emit_change(Event::Exposed {
@@ -245,6 +246,7 @@ impl Controller {
                 revision,
                 database: database.to_string(),
                 host: host.to_string(),
+                by: by.clone(),
             });
         }
         for (database, host) in &change.withdrawn {
@@ -253,6 +255,7 @@ impl Controller {
                 revision,
                 database: database.to_string(),
                 host: host.to_string(),
+                by: by.clone(),
             });
         }
     }

@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use super::answer::{self, ClosedSession, KnownEvent, event_line};
 use super::reads::{number, time};
-use crate::stats::{Event, Record, Reject};
+use crate::author::Author;
+use crate::stats::{Event, Operation, Record, Reject};
 
 /// Sends events until the caller is gone.
 pub(super) async fn serve(
@@ -53,34 +54,44 @@ pub(super) fn answer(event: &Event) -> answer::Event {
             revision,
             database,
             host,
+            by,
         } => KnownEvent::Exposed {
             ts: time(*ts),
             revision: *revision,
             database: database.clone(),
             host: host.clone(),
+            by: Author::clone(by),
         },
         Event::Hidden {
             ts,
             revision,
             database,
             host,
+            by,
         } => KnownEvent::Hidden {
             ts: time(*ts),
             revision: *revision,
             database: database.clone(),
             host: host.clone(),
+            by: Author::clone(by),
         },
         Event::Reload {
             ts,
             ok,
             revision,
             problems,
+            by,
         } => KnownEvent::Reload {
             ts: time(*ts),
             ok: *ok,
             revision: *revision,
             problems: problems.clone(),
+            by: Author::clone(by),
         },
+        Event::Drained(of) => KnownEvent::Drained(operation(of)),
+        Event::Resumed(of) => KnownEvent::Resumed(operation(of)),
+        Event::Deleted(of) => KnownEvent::Deleted(operation(of)),
+        Event::Killed(of) => KnownEvent::Killed(operation(of)),
         Event::Certificate {
             ts,
             revision,
@@ -105,6 +116,18 @@ pub(super) fn answer(event: &Event) -> answer::Event {
             new_fingerprint: new_fingerprint.clone(),
         },
     })
+}
+
+fn operation(of: &Operation) -> answer::Operation {
+    answer::Operation {
+        ts: time(of.ts),
+        revision: of.revision,
+        database: of.database.clone(),
+        backend: of.backend.clone(),
+        sessions: of.sessions,
+        ends: of.ends.clone(),
+        by: Author::clone(&of.by),
+    }
 }
 
 /// A client turned away, as callers receive it.

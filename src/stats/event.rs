@@ -13,6 +13,7 @@ use tokio::sync::broadcast;
 use super::Record;
 use super::record::{rfc3339, rfc3339_optional};
 use super::rejects::Reject;
+use crate::author::Author;
 
 /// Events kept for a follower that is behind.
 const BACKLOG: usize = 1024;
@@ -53,6 +54,8 @@ pub enum Event {
         database: String,
         /// The host.
         host: String,
+        /// The operator, or what ended a lease.
+        by: Arc<Author>,
     },
     /// A host no longer routes to its database.
     Hidden {
@@ -65,6 +68,8 @@ pub enum Event {
         database: String,
         /// The host.
         host: String,
+        /// The operator, or what ended a lease.
+        by: Arc<Author>,
     },
     /// The configuration was read again.
     Reload {
@@ -77,7 +82,17 @@ pub enum Event {
         revision: u64,
         /// Problems found in it.
         problems: Vec<String>,
+        /// The operator, or the signal.
+        by: Arc<Author>,
     },
+    /// A database, or a backend of it, takes no new sessions.
+    Drained(Arc<Operation>),
+    /// It takes new sessions again.
+    Resumed(Arc<Operation>),
+    /// What `ctl` made of a database is removed.
+    Deleted(Arc<Operation>),
+    /// Sessions were closed by `ctl kill`.
+    Killed(Arc<Operation>),
     /// A file of certificates or revocation lists holds something else, which is in force for new
     /// sessions.
     Certificate {
@@ -105,6 +120,26 @@ pub enum Event {
         /// The fingerprint now.
         new_fingerprint: String,
     },
+}
+
+/// An operation on a database, or on sessions.
+#[derive(Debug, Serialize)]
+pub struct Operation {
+    /// Time of the event.
+    #[serde(serialize_with = "rfc3339")]
+    pub ts: SystemTime,
+    /// The revision since then.
+    pub revision: u64,
+    /// The database, where it is about one.
+    pub database: Option<String>,
+    /// Its backend, where it is about one.
+    pub backend: Option<String>,
+    /// Number of sessions that it touches.
+    pub sessions: u64,
+    /// Time at which they end, if they do.
+    pub ends: Option<String>,
+    /// The operator, and the reason.
+    pub by: Arc<Author>,
 }
 
 /// The channel of events, and the last changes of the gateway.

@@ -160,3 +160,46 @@ fn a_hide_after_a_hide_says_how_many_sessions_it_touches() {
         "unchanged: nothing of db to hide (revision 3)\n"
     );
 }
+
+/// Who did what to whom, and why, as a second operator reads it.
+#[test]
+fn each_change_is_an_event_with_its_author_and_reason() {
+    let gate = gate();
+    let follower = gate.follow();
+    let mut client = gate.session("a.example");
+    let uid = rustix::process::geteuid().as_raw();
+    for (words, event, more) in [
+        (
+            &["drain", "db", "--within", "1h"][..],
+            "drained",
+            r#""sessions":1,"ends":""#,
+        ),
+        (&["resume", "db"], "resumed", r#""sessions":1"#),
+        (
+            &["hide", "db", "--host", "b.example"],
+            "hidden",
+            r#""host":"b.example""#,
+        ),
+        (&["expose", "db"], "exposed", r#""host":"b.example""#),
+        (&["kill", "--database", "db"], "killed", r#""sessions":1"#),
+        (&["reload"], "reload", r#""ok":true"#),
+        (&["delete", "db"], "deleted", r#""sessions":0"#),
+    ] {
+        let reason = format!("because of {event}\u{1b}[31m");
+        gate.ctl(&[words, &["--reason", &reason]].concat()).done();
+        let said = format!("\"reason\":\"because of {event}");
+        let kind = format!("\"event\":\"{event}\"");
+        let (mut line, mut from) = follower.out.wait(0, &said);
+        // What is deleted is hidden, too.
+        while !line.contains(&kind) {
+            (line, from) = follower.out.wait(from, &said);
+        }
+        assert!(!line.contains('\u{1b}'), "{line}");
+        for part in [more, &format!("\"uid\":{uid}")] {
+            assert!(line.contains(part), "no {part} in {line}");
+        }
+    }
+    closed(&mut client);
+    let long = "x".repeat(301);
+    gate.ctl(&["hide", "db", "--reason", &long]).failed(2);
+}

@@ -1,5 +1,6 @@
 //! Events: sessions opened, closed and rejected; databases exposed and hidden; reloads.
 
+use dbgate::author::Author;
 use dbgate::control::answer::{self, KnownEvent};
 
 use super::rejects::Reject;
@@ -17,6 +18,55 @@ pub(crate) struct Event {
     database: Option<String>,
     client: Option<String>,
     detail: String,
+}
+
+/// A session that has ended.
+fn closed(number: u64, session: answer::ClosedSession) -> Event {
+    let detail = format!(
+        "session {}: {}, {} in, {} out",
+        session.id,
+        session.reason,
+        size(session.bytes_in),
+        size(session.bytes_out)
+    );
+    Event {
+        number,
+        time: session.ts,
+        kind: "session_closed".to_owned(),
+        database: session.database,
+        client: Some(session.client),
+        detail,
+    }
+}
+
+/// An operation on a database, or on sessions.
+fn operation(number: u64, kind: &str, of: answer::Operation) -> Event {
+    let backend = of.backend.map(|backend| format!("backend {backend}, "));
+    let ends = of.ends.map(|ends| format!(", end {ends}"));
+    let detail = format!(
+        "{}{}{}{}",
+        backend.unwrap_or_default(),
+        count(of.sessions, "session"),
+        ends.unwrap_or_default(),
+        said(&of.by)
+    );
+    Event {
+        number,
+        time: of.ts,
+        kind: kind.to_owned(),
+        database: of.database,
+        client: None,
+        detail,
+    }
+}
+
+/// The operator, and the reason, behind what was done.
+fn said(by: &Author) -> String {
+    match (by.who.as_str(), &by.reason) {
+        ("", _) => String::new(),
+        (who, None) => format!(", by {who}"),
+        (who, Some(reason)) => format!(", by {who}: {reason}"),
+    }
 }
 
 impl Event {
@@ -49,23 +99,7 @@ impl Event {
                     let detail = format!("session {id} to {backend}");
                     row("session_opened", ts, Some(database), Some(client), detail)
                 }
-                KnownEvent::SessionClosed(session) => {
-                    let detail = format!(
-                        "session {}: {}, {} in, {} out",
-                        session.id,
-                        session.reason,
-                        size(session.bytes_in),
-                        size(session.bytes_out)
-                    );
-                    let client = Some(session.client);
-                    row(
-                        "session_closed",
-                        session.ts,
-                        session.database,
-                        client,
-                        detail,
-                    )
-                }
+                KnownEvent::SessionClosed(session) => closed(number, *session),
                 KnownEvent::Rejected(reject) => row(
                     "rejected",
                     reject.ts,
@@ -78,8 +112,9 @@ impl Event {
                     revision,
                     database,
                     host,
+                    by,
                 } => {
-                    let detail = format!("{host} (revision {revision})");
+                    let detail = format!("{host} (revision {revision}){}", said(&by));
                     row("exposed", ts, Some(database), None, detail)
                 }
                 KnownEvent::Hidden {
@@ -87,16 +122,25 @@ impl Event {
                     revision,
                     database,
                     host,
+                    by,
                 } => {
-                    let detail = format!("{host} (revision {revision})");
+                    let detail = format!("{host} (revision {revision}){}", said(&by));
                     row("hidden", ts, Some(database), None, detail)
                 }
                 KnownEvent::Reload {
                     ts,
                     ok: true,
                     revision,
+                    by,
                     ..
-                } => row("reload", ts, None, None, format!("revision {revision}")),
+                } => {
+                    let detail = format!("revision {revision}{}", said(&by));
+                    row("reload", ts, None, None, detail)
+                }
+                KnownEvent::Drained(of) => operation(number, "drained", of),
+                KnownEvent::Resumed(of) => operation(number, "resumed", of),
+                KnownEvent::Deleted(of) => operation(number, "deleted", of),
+                KnownEvent::Killed(of) => operation(number, "killed", of),
                 KnownEvent::Reload { ts, problems, .. } => {
                     let detail = format!("refused: {}", problems.join("; "));
                     row("reload", ts, None, None, detail)

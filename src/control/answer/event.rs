@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::reads::Reject;
+use crate::author::Author;
 
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub enum KnownEvent {
         database: String,
         /// The host.
         host: String,
+        /// The operator, or what ended a lease.
+        #[serde(default)]
+        by: Author,
     },
     /// A host no longer leads to a database.
     Hidden {
@@ -56,6 +60,9 @@ pub enum KnownEvent {
         database: String,
         /// The host.
         host: String,
+        /// The operator, or what ended a lease.
+        #[serde(default)]
+        by: Author,
     },
     /// The configuration was read again.
     Reload {
@@ -68,7 +75,18 @@ pub enum KnownEvent {
         /// Problems, if it is not.
         #[serde(default)]
         problems: Vec<String>,
+        /// The operator, or the signal.
+        #[serde(default)]
+        by: Author,
     },
+    /// A database, or a backend of it, takes no new sessions.
+    Drained(Operation),
+    /// It takes new sessions again.
+    Resumed(Operation),
+    /// What `ctl` made of a database is removed.
+    Deleted(Operation),
+    /// Sessions were closed by `ctl kill`.
+    Killed(Operation),
     /// A file of certificates or revocation lists holds something else, which is in force for new
     /// sessions.
     Certificate {
@@ -102,6 +120,29 @@ pub enum KnownEvent {
         /// Their number.
         count: u64,
     },
+}
+
+/// An operation on a database, or on sessions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Operation {
+    /// Time.
+    pub ts: String,
+    /// The revision since then.
+    pub revision: u64,
+    /// The database, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
+    /// Its backend, where it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// Number of sessions that it touches.
+    pub sessions: u64,
+    /// Time at which they end, if they do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ends: Option<String>,
+    /// The operator, and the reason.
+    pub by: Author,
 }
 
 /// A session that has ended: the fields of the access log.

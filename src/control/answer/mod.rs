@@ -22,7 +22,7 @@ pub use changes::{
     PerDatabase,
 };
 pub use differences::{DiffAnswer, DifferenceRow, ReloadAnswer};
-pub use event::{ClosedSession, Event, KnownEvent, OtherEvent};
+pub use event::{ClosedSession, Event, KnownEvent, Operation, OtherEvent};
 pub use reads::{
     BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
     ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, ReasonDetails,

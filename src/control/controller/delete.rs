@@ -1,5 +1,8 @@
 //! `delete`: the end of all that `ctl` made of a database. Its hosts are free.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use tracing::info;
 
 use super::sessions::ends;
@@ -11,6 +14,7 @@ use crate::control::reads::{millis, number, texts};
 use crate::control::undo;
 use crate::route::Host;
 use crate::route::request::DeleteRequest;
+use crate::stats::{Event, Operation};
 
 impl Controller {
     /// Deletes what `ctl` made of databases.
@@ -45,37 +49,53 @@ impl Controller {
         let drain_time = self.drain_time(None);
         let ends = ends(running, drain_time);
         if change.changed && !params.dry_run {
-            self.emit(&change);
+            self.emit(&change, &caller.author);
             self.end_sessions(&sessions, running, drain_time);
             self.leases.notify_one();
             let freed: Vec<_> = change.freed.iter().map(|(_, host)| host).collect();
             info!(target: "audit", who = %caller.who, database = %join(&names), freed = %join(&freed),
                 running = running.as_str(), sessions = sessions.len(), revision = change.revision, "delete");
         }
-        let answers = names.iter().map(|name| {
-            let changed = change.names.contains(*name);
-            let freed = change.freed.iter().filter(|(of, _)| changed && of == name);
-            let hosts: Vec<&Host> = freed.map(|(_, host)| host).collect();
-            let touched = sessions.iter().filter(|e| *e.database.name == **name);
-            let touched = touched.count();
-            let made = before.databases.get(name);
-            let made = made.filter(|_| changed && !params.dry_run && !hosts.is_empty());
-            DeleteAnswer {
-                database: (*name).to_owned(),
-                changed,
-                dry_run: params.dry_run,
-                revision: change.revision,
-                hosts: texts(&hosts),
-                running: running.as_str().to_owned(),
-                drain_ms: (running == RunningSessions::Drain).then(|| millis(drain_time)),
-                ends: ends.clone().filter(|_| touched > 0),
-                sessions: number(touched),
-                undo: made.and_then(|made| {
-                    let line = undo::with_hosts(undo::command("expose", &[name]), hosts);
-                    undo::with_settings(line, &made.spec)
-                }),
-            }
-        });
-        Ok(PerDatabase::new(answers.collect()))
+        let answers: Vec<_> = names
+            .iter()
+            .map(|name| {
+                let changed = change.names.contains(*name);
+                let freed = change.freed.iter().filter(|(of, _)| changed && of == name);
+                let hosts: Vec<&Host> = freed.map(|(_, host)| host).collect();
+                let touched = sessions.iter().filter(|e| *e.database.name == **name);
+                let touched = touched.count();
+                let made = before.databases.get(name);
+                let made = made.filter(|_| changed && !params.dry_run && !hosts.is_empty());
+                DeleteAnswer {
+                    database: (*name).to_owned(),
+                    changed,
+                    dry_run: params.dry_run,
+                    revision: change.revision,
+                    hosts: texts(&hosts),
+                    running: running.as_str().to_owned(),
+                    drain_ms: (running == RunningSessions::Drain).then(|| millis(drain_time)),
+                    ends: ends.clone().filter(|_| touched > 0),
+                    sessions: number(touched),
+                    undo: made.and_then(|made| {
+                        let line = undo::with_hosts(undo::command("expose", &[name]), hosts);
+                        undo::with_settings(line, &made.spec)
+                    }),
+                }
+            })
+            .collect();
+        for answer in answers.iter().filter(|a| a.changed && !a.dry_run) {
+            self.gateway
+                .events
+                .emit_change(Event::Deleted(Arc::new(Operation {
+                    ts: SystemTime::now(),
+                    revision: answer.revision,
+                    database: Some(answer.database.clone()),
+                    backend: None,
+                    sessions: answer.sessions,
+                    ends: answer.ends.clone(),
+                    by: caller.author.clone(),
+                })));
+        }
+        Ok(PerDatabase::new(answers))
     }
 }

@@ -18,7 +18,7 @@ use crate::gateway::Gateway;
 use crate::route::admin::Drain;
 use crate::route::request::DrainRequest;
 use crate::sessions::LiveSession;
-use crate::stats::CloseReason;
+use crate::stats::{CloseReason, Event, Operation};
 use crate::upstream::BackendAddr;
 
 /// The longest time that may be given: ten years, so that its end can be written as a date.
@@ -140,6 +140,22 @@ impl Controller {
             let sessions: u64 = answers.iter().map(|answer| answer.sessions).sum();
             info!(target: "audit", who = %caller.who, database = %join(&names), backend,
                 sessions, revision = change.revision, "{verb}");
+        }
+        for answer in answers.iter().filter(|a| a.changed && !a.dry_run) {
+            let operation = Arc::new(Operation {
+                ts: SystemTime::now(),
+                revision: answer.revision,
+                database: Some(answer.database.clone()),
+                backend: answer.backend.clone(),
+                sessions: answer.sessions,
+                ends: answer.ends.clone(),
+                by: caller.author.clone(),
+            });
+            self.gateway.events.emit_change(if order.drain.is_some() {
+                Event::Drained(operation)
+            } else {
+                Event::Resumed(operation)
+            });
         }
         Ok(PerDatabase::new(answers))
     }

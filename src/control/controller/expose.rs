@@ -47,7 +47,7 @@ impl Controller {
         let sessions = self.affected(&change);
         let drain_time = self.drain_time(None);
         if change.changed && !params.dry_run {
-            self.emit(&change);
+            self.emit(&change, &caller.author);
             self.cancel_drains(&change);
             // Those that came in by a host which leads elsewhere now.
             self.end_sessions(&sessions, RunningSessions::Drain, drain_time);

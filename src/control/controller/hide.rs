@@ -60,7 +60,7 @@ impl Controller {
             .collect();
         let sessions: Vec<_> = touched.iter().flat_map(|t| t.sessions.clone()).collect();
         if (change.changed || !sessions.is_empty()) && !params.dry_run {
-            self.emit(&change);
+            self.emit(&change, &caller.author);
             self.end_sessions(&sessions, params.running, drain_time);
             self.leases.notify_one();
             info!(target: "audit", who = %caller.who, database = %join(&names), hosts = %join(&params.hosts),

@@ -59,6 +59,7 @@ impl Controller {
             ok,
             revision,
             problems,
+            by: caller.author.clone(),
         });
         match reloaded {
             Ok(reloaded) => {
@@ -71,7 +72,7 @@ impl Controller {
                     || rows
                         .iter()
                         .any(|row| row.effect != Effect::Restart.as_str());
-                self.emit(change);
+                self.emit(change, &caller.author);
                 self.tell_renewed(revision, &change.renewed);
                 self.cancel_drains(change);
                 let drain_time = self.drain_time(None);

@@ -15,7 +15,7 @@ use crate::control::reads::{self, number};
 use crate::route::Host;
 use crate::route::RouteChange;
 use crate::sessions::LiveSession;
-use crate::stats::CloseReason;
+use crate::stats::{CloseReason, Event, Operation};
 
 impl Controller {
     pub(super) fn kill(
@@ -53,6 +53,17 @@ impl Controller {
         }
         info!(target: "audit", who = %caller.who, database = params.database, ids = %join(&params.ids),
             sessions = sessions.len(), "kill");
+        self.gateway
+            .events
+            .emit_change(Event::Killed(Arc::new(Operation {
+                ts: SystemTime::now(),
+                revision: self.gateway.store.snapshot().revision,
+                database: params.database.clone(),
+                backend: None,
+                sessions: number(sessions.len()),
+                ends: None,
+                by: caller.author.clone(),
+            })));
         Ok(KillAnswer {
             killed: number(sessions.len()),
             missing,

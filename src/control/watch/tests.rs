@@ -139,6 +139,7 @@ fn rejects_and_changes_come_once() {
         revision,
         database: "a".into(),
         host: "a.example".into(),
+        by: Arc::default(),
     };
     gateway.events.emit_change(change(1));
     let mut watcher = Watcher::new(&gateway);
