@@ -101,3 +101,23 @@ fn gather(command: &[&str], into: &mut BTreeMap<String, String>) {
     let name = [&["dbgate"], command].concat().join("-");
     into.insert(format!("{name}.txt"), text);
 }
+
+/// The table of `ctl` that sets its commands beside those of others names each of them, and no
+/// other.
+#[test]
+fn each_command_of_ctl_is_set_beside_those_of_others() {
+    let help = run(&["ctl", "--help"]);
+    let section = |from: &str| {
+        let (_, section) = help.split_once(from).expect(from);
+        let words = section.lines().skip(1).take_while(|line| !line.is_empty());
+        // What goes on behind the first line of a description stands further in.
+        let words = words.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+        let words = words.map(|line| line.split_whitespace().next().unwrap().to_owned());
+        words.collect::<BTreeSet<String>>()
+    };
+    let mut commands = section("Commands:");
+    assert!(commands.remove("help"), "{help}");
+    let mut table = section("What it is called elsewhere:");
+    assert!(table.remove("dbgate"), "{help}");
+    assert_eq!(table, commands);
+}
