@@ -58,7 +58,7 @@ fn crowded() -> (Gateway, BTreeSet<String>) {
         .iter()
         .map(|name| (name.as_str(), json!({format!("{name}.example"): {}})))
         .collect();
-    let kept = json!({"version": 2, "generation": 1, "databases": databases, "exposed": exposed});
+    let kept = json!({"version": 3, "generation": 1, "databases": databases, "exposed": exposed});
     fs::write(gateway.path(KEPT), kept.to_string()).expect("the state file");
     gateway.start_again();
     assert_eq!(databases_of(&gateway), names);
