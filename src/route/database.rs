@@ -4,6 +4,7 @@
 //! ([`super::store`]).
 
 mod material;
+mod state;
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -26,6 +27,8 @@ use crate::tls::config::{Loader, MinVersion, ServerSettings, ServerTls};
 use crate::tls::material::{MaterialError, MaterialOrigin};
 use crate::traffic::Traffic;
 use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
+
+pub use state::DatabaseState;
 
 /// The certificate that the gateway shows where a database names none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,35 +104,6 @@ pub enum ExposureState {
     Hidden,
     /// Another database has the host; the configuration wins over `ctl`.
     Shadowed,
-}
-
-/// The state of a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DatabaseState {
-    /// Clients reach it.
-    Open,
-    /// No host leads to it.
-    Hidden,
-    /// It takes no new sessions, and has some.
-    Draining,
-    /// It takes no new sessions, and has none.
-    Drained,
-    /// No backend is ready.
-    Down,
-}
-
-impl DatabaseState {
-    /// The word for tables and JSON.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Open => "open",
-            Self::Hidden => "hidden",
-            Self::Draining => "draining",
-            Self::Drained => "drained",
-            Self::Down => "down",
-        }
-    }
 }
 
 /// A database, ready to serve: immutable, shared by the snapshot and by every session on it.
@@ -311,47 +285,6 @@ impl Database {
             };
             (addr, failure)
         })
-    }
-
-    /// True if the backend of this place, in the order declared, takes no new sessions.
-    #[must_use]
-    pub fn is_drained(&self, place: usize) -> bool {
-        let Some(admin) = self.admin.as_ref().filter(|a| !a.backends.is_empty()) else {
-            return false;
-        };
-        let addr = self.spec.backends.get(place);
-        addr.is_some_and(|addr| admin.backends.contains_key(&addr.to_string()))
-    }
-
-    /// True if it takes no new sessions: it is drained, or each of its backends is.
-    #[must_use]
-    pub fn is_draining(&self) -> bool {
-        let Some(admin) = &self.admin else {
-            return false;
-        };
-        let backends = self.spec.backends.len();
-        admin.drain.is_some() || backends > 0 && (0..backends).all(|place| self.is_drained(place))
-    }
-
-    /// Its state.
-    #[must_use]
-    pub fn state(&self) -> DatabaseState {
-        let of_ctl = self.origin == Origin::Runtime;
-        let has_hidden = |e: &Exposure| e.state == ExposureState::Hidden;
-        if self.active_hosts().next().is_none() && (of_ctl || self.exposures.iter().any(has_hidden))
-        {
-            DatabaseState::Hidden
-        } else if self.is_draining() {
-            if self.sessions() == 0 {
-                DatabaseState::Drained
-            } else {
-                DatabaseState::Draining
-            }
-        } else if self.backends().all(|(_, failure)| failure.is_some()) {
-            DatabaseState::Down
-        } else {
-            DatabaseState::Open
-        }
     }
 
     /// One of its exposures, counted from 0.
