@@ -9,13 +9,13 @@ mod state;
 
 use std::time::{Duration, SystemTime};
 
-use dbgate::control::answer::{DrainAnswer, KillAnswer, Update};
+use dbgate::control::answer::{KillAnswer, Update};
 use dbgate::control::error::CommandError;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 pub(crate) use state::{InputMode, KeyOutcome, LinkState, TabState};
 
-use super::dialog::{Operation, database_of};
+use super::dialog::{Operation, database_of, drained};
 use super::filter::{Filter, column};
 use super::input::Answer;
 use super::keys::{self, Action};
@@ -187,19 +187,13 @@ impl App {
                 (format!("killed {}", count(killed, "session")), false)
             }
             Ok(Answer::Draining(answer)) => {
-                let DrainAnswer {
-                    database,
-                    sessions,
-                    state,
-                    ..
-                } = answer;
-                let them = count(sessions, "session");
-                let go = if sessions == 1 { "goes" } else { "go" };
-                let text = match state.as_str() {
-                    "draining" | "drained" => {
-                        format!("{database} takes no new sessions; {them} {go} on")
-                    }
-                    state => format!("{database} is {state}"),
+                let what = drained(&answer.database, answer.backend.as_deref());
+                let them = count(answer.sessions, "session");
+                let go = if answer.sessions == 1 { "goes" } else { "go" };
+                let text = if answer.drained {
+                    format!("{what} takes no new sessions; {them} {go} on")
+                } else {
+                    format!("{what} takes new sessions again")
                 };
                 (text, false)
             }

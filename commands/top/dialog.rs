@@ -1,6 +1,7 @@
 //! The question before an operation: the sessions affected, and Cancel as its first answer.
 
 use dbgate::control::params::{DrainParams, KillParams, ResumeParams};
+use dbgate::upstream::BackendAddr;
 
 use super::mirror::Mirror;
 use super::row::{AnyRow, Id};
@@ -16,10 +17,10 @@ pub(crate) enum Operation {
     KillBackend(Id),
     /// Close the sessions of a database.
     KillDatabase(String),
-    /// Let no new sessions in to a database.
-    Drain(String),
+    /// Let no new sessions in to a database, or to one backend of it.
+    Drain(String, Option<String>),
     /// Let new sessions in to it again.
-    Resume(String),
+    Resume(String, Option<String>),
 }
 
 /// A question that waits for its answer.
@@ -53,26 +54,35 @@ impl Operation {
         }
     }
 
-    /// The drain of the database of the selected row of a tab, or where it is drained its end.
+    /// The drain of the database or the backend of the selected row of a tab, or where it is
+    /// drained its end.
     pub(crate) fn drain(mirror: &Mirror, tab: Tab, id: &Id) -> Option<Self> {
         let name = match (tab, id) {
             (Tab::Sessions, Id::Number(id)) => mirror.session(*id)?.row.database.clone(),
             (Tab::Databases, Id::Name(name)) => name.to_string(),
-            (Tab::Backends, id) => mirror.backend(id)?.database.clone(),
+            (Tab::Backends, id) => {
+                let at = mirror.backend(id)?;
+                let (name, backend) = (at.database.clone(), Some(at.addr.clone()));
+                return Some(if at.is_draining() {
+                    Self::Resume(name, backend)
+                } else {
+                    Self::Drain(name, backend)
+                });
+            }
             _ => return None,
         };
         Some(if mirror.is_drained(&name) {
-            Self::Resume(name)
+            Self::Resume(name, None)
         } else {
-            Self::Drain(name)
+            Self::Drain(name, None)
         })
     }
 
     /// The word on the button.
     pub(crate) fn verb(&self) -> &'static str {
         match self {
-            Self::Drain(_) => "Drain",
-            Self::Resume(_) => "Resume",
+            Self::Drain(..) => "Drain",
+            Self::Resume(..) => "Resume",
             _ => "Kill",
         }
     }
@@ -90,7 +100,11 @@ impl Operation {
                     .map(|s| s.row.id)
                     .collect(),
             },
-            Self::KillDatabase(name) | Self::Drain(name) | Self::Resume(name) => all
+            Self::Drain(name, Some(backend)) | Self::Resume(name, Some(backend)) => all
+                .filter(|s| s.row.database == *name && s.backend() == Some(backend.as_str()))
+                .map(|s| s.row.id)
+                .collect(),
+            Self::KillDatabase(name) | Self::Drain(name, None) | Self::Resume(name, None) => all
                 .filter(|s| s.row.database == *name)
                 .map(|s| s.row.id)
                 .collect(),
@@ -133,8 +147,8 @@ impl Operation {
                 closed,
                 "new ones may come".to_owned(),
             ],
-            Self::Drain(name) => vec![
-                format!("Drain {name}?"),
+            Self::Drain(name, backend) => vec![
+                format!("Drain {}?", drained(name, backend.as_deref())),
                 "no new sessions come in".to_owned(),
                 match hit {
                     0 => "no session runs there now".to_owned(),
@@ -142,8 +156,8 @@ impl Operation {
                     _ => format!("{them} go on"),
                 },
             ],
-            Self::Resume(name) => vec![
-                format!("Resume {name}?"),
+            Self::Resume(name, backend) => vec![
+                format!("Resume {}?", drained(name, backend.as_deref())),
                 "new sessions come in again".to_owned(),
             ],
         }
@@ -152,7 +166,7 @@ impl Operation {
     /// The request to the gateway; none for a kill if no session is affected.
     pub(crate) fn request(&self, mirror: &Mirror) -> Option<Request> {
         let ids = self.ids(mirror);
-        if ids.is_empty() && !matches!(self, Self::Drain(_) | Self::Resume(_)) {
+        if ids.is_empty() && !matches!(self, Self::Drain(..) | Self::Resume(..)) {
             return None;
         }
         Some(match self {
@@ -164,15 +178,37 @@ impl Operation {
                 ids: Vec::new(),
                 database: Some(name.clone()),
             }),
-            Self::Drain(name) => Request::Drain(DrainParams {
+            Self::Drain(name, backend) => Request::Drain(DrainParams {
                 name: name.as_str().into(),
+                backend: address(backend.as_deref())?,
                 ..DrainParams::default()
             }),
-            Self::Resume(name) => Request::Resume(ResumeParams {
+            Self::Resume(name, backend) => Request::Resume(ResumeParams {
                 name: name.as_str().into(),
+                backend: address(backend.as_deref())?,
                 ..ResumeParams::default()
             }),
         })
+    }
+}
+
+/// A database, or a backend of it.
+pub(crate) fn drained(name: &str, backend: Option<&str>) -> String {
+    match backend {
+        Some(backend) => format!("backend {backend} of {name}"),
+        None => name.to_owned(),
+    }
+}
+
+/// The address of a backend where one is meant; `None` if it is none that this version knows.
+#[expect(
+    clippy::option_option,
+    reason = "no backend is not the same as no address"
+)]
+fn address(backend: Option<&str>) -> Option<Option<BackendAddr>> {
+    match backend {
+        Some(backend) => Some(Some(backend.parse().ok()?)),
+        None => Some(None),
     }
 }
 

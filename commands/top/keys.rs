@@ -45,7 +45,7 @@ pub(crate) const HELP: &[(&str, &str, bool)] = &[
     ("Space", "pause the screen", false),
     ("Esc", "back; then no selection, no filter", false),
     ("K", "kill sessions", true),
-    ("d", "drain a database, or resume it", true),
+    ("d", "drain or resume a database, a backend", true),
     ("Ctrl-L, Ctrl-Z", "draw anew, stop", false),
     ("q, Ctrl-C", "quit", false),
 ];

@@ -285,7 +285,7 @@ fn a_database_is_killed_or_drained_as_a_whole() {
         ..DrainParams::default()
     }));
     assert_eq!(type_in(&mut app, "y"), drain);
-    let line = r#"{"ok":true,"database":"orders","sessions":13,"state":"draining"}"#;
+    let line = r#"{"ok":true,"database":"orders","sessions":13,"drained":true}"#;
     app.answered(Ok(read(line)));
     assert_eq!(
         message(&app),
@@ -302,6 +302,20 @@ fn a_database_is_killed_or_drained_as_a_whole() {
     app.tab = Tab::Backends;
     app.filter_by("10.0.0.6").unwrap();
     type_in(&mut app, "j");
+    let KeyOutcome::Ask(Request::Drain(asked)) = type_in(&mut app, "dy") else {
+        panic!("{:?}", app.message);
+    };
+    let backend = asked.backend.map(|addr| addr.to_string());
+    assert_eq!(
+        (asked.name, backend.as_deref()),
+        ("billing".into(), Some("10.0.0.6:5433"))
+    );
+    let line = r#"{"ok":true,"database":"billing","backend":"10.0.0.6:5433","drained":false}"#;
+    app.answered(Ok(read(line)));
+    assert_eq!(
+        message(&app),
+        "backend 10.0.0.6:5433 of billing takes new sessions again"
+    );
     let KeyOutcome::Ask(Request::Kill(mut asked)) = type_in(&mut app, "Ky") else {
         panic!("{:?}", app.message);
     };

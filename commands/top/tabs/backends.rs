@@ -86,6 +86,13 @@ fn id(database: &str, addr: &str) -> Arc<str> {
     format!("{database} {addr}").into()
 }
 
+impl Backend {
+    /// True if it takes no new sessions.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.state == "draining"
+    }
+}
+
 impl Row for Backend {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::name("backend", "BACKEND", 0, (18, 60), |b| Value::Text(&b.addr)),

@@ -179,6 +179,8 @@ pub struct DrainAnswer {
     pub dry_run: bool,
     /// The revision of the routes.
     pub revision: u64,
+    /// True if it takes no new sessions since then.
+    pub drained: bool,
     /// The state of the database since then.
     pub state: String,
     /// Remarks.

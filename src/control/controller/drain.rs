@@ -240,6 +240,7 @@ impl Controller {
             changed,
             dry_run: order.dry_run,
             revision,
+            drained: order.drain.is_some(),
             state: database.map_or("-", |d| d.state().as_str()).to_owned(),
             notes: notes.collect(),
             running: running.as_str().to_owned(),

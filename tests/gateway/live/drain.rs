@@ -68,6 +68,7 @@ fn a_drain_lets_nobody_in_and_those_inside_go_on() {
         ("running", json!("keep")),
         ("drain_ms", Value::Null),
         ("state", json!("draining")),
+        ("drained", json!(true)),
         ("undo", json!("dbgate ctl resume mine")),
     ] {
         assert_eq!(drained[field], value, "{field}: {drained}");
