@@ -1,6 +1,6 @@
 //! State shared by all sessions and the control side: routes, settings, live sessions, counters.
 //!
-//! Not here: threads, sockets and files ([`crate::runtime`]).
+//! Not here: threads, sockets and files ([`crate::process`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

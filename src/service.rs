@@ -4,7 +4,7 @@
 //! only watch the control thread, on which no session depends, and its restart would end all
 //! sessions because a disk was slow.
 //!
-//! Not here: the moments of notifications ([`crate::runtime`], [`crate::control`]).
+//! Not here: the moments of notifications ([`crate::process`], [`crate::control`]).
 //! Source: `sd_notify(3)`, systemd.service(5) `Type=notify-reload`.
 
 pub mod sockets;

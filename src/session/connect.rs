@@ -1,6 +1,6 @@
 //! A connection with a backend: dial, run the initiator of the protocol, open TLS in reencrypt. The
 //! backends are tried in turn until one is connected; whether it serves the client shows when it
-//! has answered ([`super::establish`]).
+//! has answered ([`super::first_answer`]).
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

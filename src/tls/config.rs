@@ -2,7 +2,7 @@
 //! database whose material is the same.
 //!
 //! Not here: when material is read again; the store asks for that at a reload, and when files have
-//! changed ([`again`]).
+//! changed (`again.rs`).
 
 mod again;
 mod backend;
