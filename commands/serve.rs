@@ -68,7 +68,8 @@ pub(crate) fn run(args: ServeArgs) -> Result<ExitCode> {
     }
     let (log, _log_guard) = queue(std::io::stderr());
     init_log(config.log.format, log);
-    if rustix::process::geteuid().is_root() {
+    // A first look, without a file, needs no lesson.
+    if file.is_some() && rustix::process::geteuid().is_root() {
         tracing::warn!(
             "running as root, which dbgate does not need: start it with --user NAME, or by its systemd unit"
         );
@@ -189,6 +190,26 @@ fn announce(server: &Server, options: &Options, format: LogFormat) {
         threads = options.threads,
         "ready"
     );
+    // A service manager starts no other terminal.
+    let managed = ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM"];
+    if format == LogFormat::Text && managed.iter().all(|name| std::env::var_os(name).is_none()) {
+        tracing::info!("Next, in another terminal: {}", next(server, options));
+    }
+}
+
+/// The next command to type.
+fn next(server: &Server, options: &Options) -> String {
+    let next = if server.gateway().store.snapshot().table.is_empty() {
+        "dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432"
+    } else {
+        "dbgate ctl list"
+    };
+    // A socket that ctl would not find by itself.
+    let socket = match &options.socket {
+        path if *path == config::default_socket() => String::new(),
+        path => format!(" --socket {}", path.display()),
+    };
+    next.replacen(" ctl", &format!(" ctl{socket}"), 1)
 }
 
 fn banner(server: &Server, options: &Options, listening: &str) -> String {
@@ -197,19 +218,9 @@ fn banner(server: &Server, options: &Options, listening: &str) -> String {
         || "none found: built-in defaults".to_owned(),
         |f| f.display().to_string(),
     );
-    let next = if snapshot.table.is_empty() {
-        "dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432"
-    } else {
-        "dbgate ctl list"
-    };
     let metrics = server.metrics().map_or(String::new(), |addr| {
         format!("\n  metrics    http://{addr}/metrics")
     });
-    // A socket that ctl would not find by itself.
-    let socket = match &options.socket {
-        path if *path == config::default_socket() => String::new(),
-        path => format!(" --socket {}", path.display()),
-    };
     format!(
         "
 dbgate {} is ready
@@ -227,7 +238,7 @@ Next, in another terminal:
         options.socket.display(),
         options.state_dir.display(),
         snapshot.databases.len(),
-        next.replacen(" ctl", &format!(" ctl{socket}"), 1),
+        next(server, options),
     )
 }
 
@@ -237,11 +248,14 @@ fn check(file: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let parsed = load(file);
+    let mut found = Vec::new();
+    if let Ok(text) = std::fs::read_to_string(file) {
+        found = config::check(&parsed, &text, file, SystemTime::now());
+    }
     let mut problems = parsed.problems;
-    if let Some(config) = &parsed.config
-        && let Ok(text) = std::fs::read_to_string(file)
-    {
-        problems.extend(config::check(config, &text, file, SystemTime::now()));
+    if !found.is_empty() {
+        problems.extend(found);
+        problems.sort_by_key(|problem| (problem.line, problem.column));
     }
     let count = |severity| problems.iter().filter(|p| p.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));

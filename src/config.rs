@@ -43,6 +43,10 @@ use syntax::Syntax;
 pub struct Parsed {
     /// The configuration; `None` where one of the problems is an error.
     pub config: Option<Config>,
+    /// What was read of a configuration with errors in keys and values, for [`check`] to look at
+    /// the rest; what was reported is missing from it or at its default. `None` where `config` is
+    /// there, or the text is no TOML.
+    pub rest: Option<Config>,
     /// Everything that is wrong with it, by position.
     pub problems: Vec<Problem>,
 }
@@ -86,7 +90,7 @@ fn in_pieces(text: &str, file: &Path, most: usize) -> Option<Parsed> {
         return None;
     }
     root.finish();
-    Some(parsed(config, report, &Syntax::default()))
+    Some(parsed(config, report, &Syntax::default(), true))
 }
 
 fn as_whole(text: &str, file: &Path) -> Parsed {
@@ -97,14 +101,20 @@ fn as_whole(text: &str, file: &Path) -> Parsed {
     let databases = database::read(&mut root);
     let config = read::config(&mut root, databases, &report, errors.is_empty());
     root.finish();
-    parsed(config, report, &syntax)
+    parsed(config, report, &syntax, errors.is_empty())
 }
 
-fn parsed(config: Config, report: Report<'_>, syntax: &Syntax) -> Parsed {
+fn parsed(config: Config, report: Report<'_>, syntax: &Syntax, whole: bool) -> Parsed {
     let problems = report.finish(syntax);
     let usable = problems.iter().all(|p| p.severity != Severity::Error);
+    let (config, rest) = if usable {
+        (Some(config), None)
+    } else {
+        (None, Some(config).filter(|_| whole))
+    };
     Parsed {
-        config: usable.then_some(config),
+        config,
+        rest,
         problems,
     }
 }
@@ -122,6 +132,7 @@ pub fn load(file: &Path) -> Parsed {
     };
     Parsed {
         config: None,
+        rest: None,
         problems: vec![Problem {
             severity: Severity::Error,
             file: file.to_owned(),

@@ -53,9 +53,6 @@ const MIN_EXPIRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Descriptors that sessions may not take: for the control socket, metrics, and files of a reload.
 const RESERVED_DESCRIPTORS: u64 = 64;
 
-/// Descriptors that the process needs in addition to its sessions.
-const OWN_DESCRIPTORS: u64 = 200;
-
 /// Options of the command line.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -139,8 +136,9 @@ pub async fn start(
     let state = StateDir::open(&options.state_dir)?;
     let runtime = state.load()?;
     let gateway_tls = gateway_tls(&config, state.path())?;
+    raise_descriptor_limit(options.threads);
     let settings = settings(&config);
-    raise_descriptor_limit(&settings, options.threads);
+    compare_descriptor_limit(&config, &settings);
     let databases = std::mem::take(&mut config.databases);
     let store = Store::new(databases, gateway_tls, runtime, Arc::new(Files))?;
     for note in store.snapshot().all_notes() {
@@ -318,12 +316,11 @@ async fn next_expiry(controller: &Controller) {
     }
 }
 
-/// Raises the soft limit on open files to the hard one, reserves some for the control side, and
-/// warns if the limit is too low for the configured number of sessions.
-fn raise_descriptor_limit(settings: &Settings, threads: usize) {
+/// Raises the soft limit on open files to the hard one, and reserves some for the control side.
+fn raise_descriptor_limit(threads: usize) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // If it cannot be raised, the check below warns.
+    // If it cannot be raised, the number of sessions is compared with what there is.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -331,19 +328,26 @@ fn raise_descriptor_limit(settings: &Settings, threads: usize) {
             maximum,
         },
     );
-    let wanted = u64::try_from(settings.limits.max_sessions)
-        .unwrap_or(u64::MAX)
-        .saturating_mul(2)
-        .saturating_add(OWN_DESCRIPTORS);
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // Each accept loop may hold one client that it cannot serve yet.
     let held = u64::try_from(threads).unwrap_or(u64::MAX).saturating_mul(2);
-    descriptors::reserve(RESERVED_DESCRIPTORS.saturating_add(held), limit);
-    if limit < wanted {
+    descriptors::reserve(RESERVED_DESCRIPTORS.saturating_add(held));
+}
+
+/// Warns if the limit on open files is too low for the configured number of sessions; the default
+/// has given way already.
+fn compare_descriptor_limit(config: &Config, settings: &Settings) {
+    let fit = descriptors::sessions();
+    let limits = &settings.limits;
+    if limits.max_sessions > fit {
         warn!(
-            limit,
-            wanted,
+            fit,
+            max_sessions = limits.max_sessions,
             "the limit on open files is too low for limits.max_sessions: raise it (LimitNOFILE in the unit) or lower max_sessions"
+        );
+    } else if limits.max_sessions < config.limits.max_sessions {
+        info!(
+            max_sessions = limits.max_sessions,
+            "the limit on open files leaves room for fewer sessions than the default of limits.max_sessions, which gives way"
         );
     }
 }

@@ -13,6 +13,7 @@ use crate::config::{self, AccessTo, Config, Log};
 use crate::gateway::{Gateway, Listener, Settings};
 use crate::listeners::Listeners;
 use crate::metrics::Metrics;
+use crate::net::descriptors;
 use crate::net::held::HeldSockets;
 use crate::route::RouteChange;
 use crate::route::database::GatewayTls;
@@ -260,12 +261,17 @@ pub fn gateway_tls(config: &Config, state_dir: &Path) -> Result<GatewayTls, Cert
     })
 }
 
-/// The part of a configuration that sessions need.
+/// The part of a configuration that sessions need. The default of `max_sessions` gives way where
+/// the limit on open files leaves room for fewer.
 #[must_use]
 pub fn settings(config: &Config) -> Settings {
+    let mut limits = config.limits.clone();
+    if !limits.max_sessions_given {
+        limits.max_sessions = limits.max_sessions.min(descriptors::sessions());
+    }
     Settings {
         timeouts: config.timeouts.clone(),
-        limits: config.limits.clone(),
+        limits,
         access: config.log.access,
     }
 }

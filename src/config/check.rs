@@ -1,6 +1,7 @@
 //! The checks of `dbgate serve --check` beyond the text of a configuration: certificates, keys and
 //! authorities, read as the gateway would read them.
 
+use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +9,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use toml::de::{DeTable, DeValue};
 
+use super::Parsed;
 use super::problem::{Problem, Report, Severity};
-use super::settings::{AccessTo, Config, Log};
+use super::settings::{AccessTo, Log};
 use super::syntax::Syntax;
 use crate::file;
 use crate::route::Host;
@@ -25,16 +27,25 @@ const SOON_DAYS: i64 = 14;
 
 /// Reads every file that a configuration names, and returns the problems of all.
 ///
-/// `text` and `file` are those that `config` was parsed from. `now` decides what has expired.
+/// What is wrong with one key is no reason to say nothing of the others: where the configuration
+/// cannot be used, the rest of it is looked at. `text` and `file` are those that it was parsed from. `now` decides what has expired.
 #[must_use]
-pub fn check(config: &Config, text: &str, file: &Path, now: SystemTime) -> Vec<Problem> {
+pub fn check(parsed: &Parsed, text: &str, file: &Path, now: SystemTime) -> Vec<Problem> {
+    let Some(config) = parsed.config.as_ref().or(parsed.rest.as_ref()) else {
+        return Vec::new();
+    };
     let report = Report::new(text, file);
     let document = DeTable::parse(text).ok();
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| {
         i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     });
+    let written = match (&parsed.rest, &document) {
+        (Some(_), Some(document)) => tables(document.get_ref(), "database"),
+        _ => HashMap::new(),
+    };
     let mut check = Check {
         report: &report,
+        written,
         document: document.as_ref().map(toml::Spanned::get_ref),
         loader: Loader::new(Arc::new(Files)),
         now,
@@ -53,6 +64,8 @@ pub fn check(config: &Config, text: &str, file: &Path, now: SystemTime) -> Vec<P
 struct Check<'a, 't> {
     report: &'a Report<'t>,
     document: Option<&'a DeTable<'t>>,
+    /// The databases as they are written, of a configuration that cannot be used.
+    written: HashMap<&'a str, &'a DeTable<'t>>,
     loader: Loader,
     /// Seconds since 1970.
     now: i64,
@@ -94,6 +107,7 @@ impl Check<'_, '_> {
             );
             let shown = match &client.cert {
                 Some(_) => own.as_deref(),
+                None if self.was_reported(name, "cert") => None,
                 None => gateway,
             };
             let uncovered = |host: &&Host| shown.is_some_and(|shown| !covers(shown, host));
@@ -113,6 +127,7 @@ impl Check<'_, '_> {
         }
         if let Some(backend) = spec.tls.backend() {
             match &backend.backend_ca {
+                None if self.was_reported(name, "backend_ca") => {}
                 None => self.backend(&section, "tls", None),
                 ca => self.authorities(&section, "backend_ca", ca.as_ref()),
             }
@@ -153,8 +168,16 @@ impl Check<'_, '_> {
                     let in_cert = e.origin() == Some(cert);
                     let name = if in_cert { cert_name } else { key_name };
                     self.fail(section, name, e.to_string());
+                    // It is told of the first; the other may be no better.
+                    if let Some(error) = in_cert.then(|| key_fault(key)).flatten() {
+                        self.fail(section, key_name, error.to_string());
+                    }
                 }
             }
+        } else if let (true, Some(error)) = (readable[0], certificate_fault(cert)) {
+            self.fail(section, cert_name, error.to_string());
+        } else if let (true, Some(error)) = (readable[1], key_fault(key)) {
+            self.fail(section, key_name, error.to_string());
         }
         None
     }
@@ -174,8 +197,9 @@ impl Check<'_, '_> {
             return;
         }
         let shut_out = || -> Result<Vec<String>, MaterialError> {
-            let roots = Files.material(ca, MAX_MATERIAL)?.roots()?;
             let lists = Files.material(crl, MAX_CRL)?;
+            lists.crls()?;
+            let roots = Files.material(ca, MAX_MATERIAL)?.roots()?;
             ClientVerifier::new(roots, Some(&lists))?.shut_out(&lists, self.now)
         };
         match shut_out() {
@@ -243,6 +267,12 @@ impl Check<'_, '_> {
         }
     }
 
+    /// True if a key of a database is written, and its value was reported.
+    fn was_reported(&self, name: &str, key: &str) -> bool {
+        let written = self.written.get(name);
+        written.is_some_and(|table| table.iter().any(|(k, _)| k.get_ref() == key))
+    }
+
     fn fail(&self, section: &[&str], key: &str, message: String) {
         self.report
             .note(Severity::Error, self.locate(section, key), message);
@@ -269,6 +299,33 @@ impl Check<'_, '_> {
         }
         place
     }
+}
+
+/// The tables below a key of the top level.
+fn tables<'a, 't>(document: &'a DeTable<'t>, key: &str) -> HashMap<&'a str, &'a DeTable<'t>> {
+    let found = document.iter().find(|(name, _)| name.get_ref() == key);
+    let Some(DeValue::Table(below)) = found.map(|(_, value)| value.get_ref()) else {
+        return HashMap::new();
+    };
+    let tables = below
+        .iter()
+        .filter_map(|(name, value)| match value.get_ref() {
+            DeValue::Table(table) => Some((name.get_ref().as_ref(), table)),
+            _ => None,
+        });
+    tables.collect()
+}
+
+/// The reason why a readable file is of no use as a certificate.
+fn certificate_fault(origin: &MaterialOrigin) -> Option<MaterialError> {
+    let material = Files.material(origin, MAX_MATERIAL);
+    material.and_then(|material| material.certificates()).err()
+}
+
+/// The reason why a readable file is of no use as a key.
+fn key_fault(origin: &MaterialOrigin) -> Option<MaterialError> {
+    let material = Files.material(origin, MAX_MATERIAL);
+    material.and_then(|material| material.usable_key()).err()
 }
 
 /// True if a client that asked for a name under `host` would find it in the certificate.
@@ -299,9 +356,9 @@ mod tests {
         gateway_pair(scratch.path()).unwrap();
         let file = scratch.path().join("dbgate.toml");
         let parsed = parse(text, &file);
-        let config = parsed.config.unwrap();
+        assert!(parsed.config.is_some(), "{:#?}", parsed.problems);
         let now = SystemTime::now() + Duration::from_secs(days * 24 * 60 * 60 + HOUR);
-        let found: Vec<_> = check(&config, text, &file, now)
+        let found: Vec<_> = check(&parsed, text, &file, now)
             .iter()
             .map(ToString::to_string)
             .collect();
@@ -367,6 +424,26 @@ mod tests {
                 ("18:1", "holds no certificate and no key"),
             ],
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_one_file_or_key_hides_no_other() {
+        let scratch = Scratch::new();
+        gateway_pair(scratch.path()).unwrap();
+        fs::write(scratch.path().join("text"), "text").unwrap();
+        let text = "[tls]\ncert = \"text\"\nkey = \"text\"\n[limits]\nmax_session = 1\n\
+             [database.a]\nbackends = [\"a:6379\"]\ntls = \"terminate\"\ncert = 1\nkey = 2\n\
+             hosts = [\"a.example\"]\nclient_ca = \"no.ca\"\nclient_crl = \"text\"\n\
+             [database.b]\nbackends = [\"b\"]\ntls = \"reencrypt\"\nbackend_ca = \"text\"\n\
+             cert = \"gateway.crt\"\nkey = \"no.key\"\nhosts = [\"b.example\"]\n\
+             [database.c]\nbackends = [\"c:6379\"]\ntls = \"terminate\"\ncert = \"no.crt\"\nkey = \"text\"\n";
+        let file = scratch.path().join("dbgate.toml");
+        let parsed = parse(text, &file);
+        let mut lines: Vec<_> = parsed.problems.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [5, 9, 10, 15], "{:#?}", parsed.problems);
+        let found = check(&parsed, text, &file, SystemTime::now());
+        lines = found.iter().map(|p| p.line).collect();
+        assert_eq!(lines, [2, 3, 12, 13, 17, 19, 24, 25], "{found:#?}");
     }
 
     #[test]

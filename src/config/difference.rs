@@ -309,6 +309,7 @@ fn of_timeouts(timeouts: &Timeouts) -> Section {
 fn of_limits(limits: &Limits) -> Section {
     let Limits {
         max_sessions,
+        max_sessions_given: _,
         max_sessions_per_ip,
         max_handshakes,
         max_handshakes_per_ip,

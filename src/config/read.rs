@@ -138,6 +138,7 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
     let defaults = Limits::default();
     let limits = Limits {
         max_sessions: limit(&mut section, "max_sessions", defaults.max_sessions),
+        max_sessions_given: section.has("max_sessions"),
         max_sessions_per_ip: section.integer("max_sessions_per_ip"),
         max_handshakes: limit(&mut section, "max_handshakes", defaults.max_handshakes),
         max_handshakes_per_ip: limit(

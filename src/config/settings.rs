@@ -158,6 +158,8 @@ impl Default for Timeouts {
 pub struct Limits {
     /// Sessions at a time.
     pub max_sessions: usize,
+    /// True if the file says so; the default gives way to the limit on open files.
+    pub max_sessions_given: bool,
     /// The same, from one address.
     pub max_sessions_per_ip: Option<u32>,
     /// Clients whose handshake is under way, and those that wait for their turn, at a time; also the
@@ -171,6 +173,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_sessions: 20_000,
+            max_sessions_given: false,
             max_sessions_per_ip: None,
             max_handshakes: 2_000,
             max_handshakes_per_ip: 64,

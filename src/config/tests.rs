@@ -446,7 +446,9 @@ fn one_syntax_error_is_told_once_and_the_rest_is_still_read() {
 
 #[test]
 fn a_file_that_cannot_be_read_is_a_problem_without_a_place() {
-    let Parsed { config, problems } = load(Path::new("/nowhere/dbgate.toml"));
+    let Parsed {
+        config, problems, ..
+    } = load(Path::new("/nowhere/dbgate.toml"));
     assert!(config.is_none());
     let text = problems[0].to_string();
     assert!(

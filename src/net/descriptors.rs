@@ -17,8 +17,27 @@ static FIRST: AtomicI32 = AtomicI32::new(RawFd::MAX);
 /// another descriptor for their backend, and more to splice.
 const BACKEND_SHARE: RawFd = 8;
 
-/// Reserves the last `count` of `limit` descriptors, and at most a quarter of them.
-pub fn reserve(count: u64, limit: u64) {
+/// Descriptors that the process needs in addition to its sessions.
+const OWN: u64 = 200;
+
+/// The limit on open files of this process.
+fn limit() -> u64 {
+    use rustix::process::{Resource, getrlimit};
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Number of sessions that the limit on open files leaves room for, two descriptors each; under a
+/// very low limit half of all are for sessions.
+#[must_use]
+pub fn sessions() -> usize {
+    let limit = limit();
+    let fit = (limit.saturating_sub(OWN) / 2).max(limit / 4);
+    usize::try_from(fit).unwrap_or(usize::MAX).max(1)
+}
+
+/// Reserves the last `count` descriptors, and at most a quarter of all.
+pub fn reserve(count: u64) {
+    let limit = limit();
     let first = limit - count.min(limit / 4);
     FIRST.store(
         RawFd::try_from(first).unwrap_or(RawFd::MAX),

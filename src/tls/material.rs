@@ -165,6 +165,22 @@ impl Material {
         found.key().map_err(|source| self.wrong(source))
     }
 
+    /// Fails where its private key cannot be used.
+    ///
+    /// # Errors
+    /// As [`Material::private_key`], and for a key of a kind that is not known here.
+    pub fn usable_key(&self) -> Result<(), MaterialError> {
+        let (line, der) = self.private_key()?;
+        match key::signing_key(&der) {
+            Ok(_) => Ok(()),
+            Err(kind) => Err(MaterialError::Key {
+                origin: self.origin.clone(),
+                line,
+                kind,
+            }),
+        }
+    }
+
     /// The revocation lists, each with its line; at least one.
     ///
     /// # Errors

@@ -40,14 +40,81 @@ fn a_terminal_is_greeted_with_what_was_chosen_and_what_to_type_next() {
 }
 
 #[test]
-fn a_log_is_not_greeted() {
-    let mut gate = Gate::new(EMPTY);
-    gate.running().signal(Signal::TERM);
-    gate.running().end();
-    gate.running().err.wait(0, "stopped");
-    let log = gate.running().err.all();
-    assert!(!log.contains("another terminal"), "{log}");
-    assert!(!log.contains('\u{1b}'), "{log}");
+fn a_pipe_gets_the_next_command_and_a_service_manager_does_not() {
+    for managed in [false, true] {
+        let gate = Gate::stopped(EMPTY);
+        let mut serve = gate.serve();
+        for name in ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM"] {
+            serve.env_remove(name);
+        }
+        if managed {
+            serve.env("INVOCATION_ID", "1");
+        }
+        let mut running = Running::start(&mut serve);
+        let (_, at) = running.err.wait(0, " ready ");
+        if !managed {
+            let next = format!(
+                "Next, in another terminal: dbgate ctl --socket {} expose pg1",
+                gate.socket().display()
+            );
+            running.err.wait(at, &next);
+        }
+        running.signal(Signal::TERM);
+        running.end();
+        running.err.wait(0, "stopped");
+        let log = running.err.all();
+        assert_eq!(log.contains("another terminal"), !managed, "{log}");
+        assert!(!log.contains('\u{1b}'), "{log}");
+    }
+}
+
+/// In a network of its own, since the default port is the same for all.
+#[test]
+fn a_first_start_without_configuration_has_no_warning() {
+    let gate = Gate::stopped(EMPTY);
+    for limit in ["512:512", "300:300"] {
+        let mut first = Command::new("unshare");
+        if !rustix::process::geteuid().is_root() {
+            first.args(["--user", "--map-root-user"]);
+        }
+        first.args(["--net", "prlimit", &format!("--nofile={limit}")]);
+        first.arg(dbgate().get_program()).arg("serve");
+        first.arg("--socket").arg(gate.socket());
+        first.arg("--state-dir").arg(gate.state());
+        // There is no dbgate.toml.
+        first
+            .current_dir(gate.socket().parent().unwrap())
+            .env_remove("DBGATE_LOG");
+        fs::remove_file(gate.config()).ok();
+        let mut running = Running::start(&mut first);
+        running.err.wait(0, " ready ");
+        running.signal(Signal::TERM);
+        running.end();
+        running.err.wait(0, "stopped");
+        let log = running.err.all();
+        assert!(!log.contains("WARN"), "{log}");
+        assert!(log.contains("which gives way"), "{log}");
+    }
+    // One that was asked for is another matter, and so is one that fits.
+    for (sessions, warned) in [(100, false), (20_000, true)] {
+        gate.configure(&format!("{EMPTY}[limits]\nmax_sessions = {sessions}\n"));
+        let serve = gate.serve();
+        let mut limited = Command::new("prlimit");
+        limited
+            .arg("--nofile=512:512")
+            .arg(serve.get_program())
+            .args(serve.get_args());
+        let mut running = Running::start(&mut limited);
+        running.err.wait(0, " ready ");
+        running.signal(Signal::TERM);
+        running.end();
+        let log = running.err.all();
+        assert_eq!(
+            log.contains("too low for limits.max_sessions"),
+            warned,
+            "{log}"
+        );
+    }
 }
 
 #[test]
@@ -100,6 +167,44 @@ fn check_looks_at_the_files_that_are_named() {
         "{bad:?}"
     );
     assert!(!gate.state().exists(), "a check leaves nothing behind");
+}
+
+#[test]
+fn check_says_everything_in_one_round() {
+    let gate = Gate::stopped(&format!(
+        "{EMPTY}[tls]\ncert = \"no.crt\"\nkey = \"no.key\"\n\
+         [database.a]\nbackends = [\"a\"]\ntls = \"terminat\"\n\
+         [database.b]\nbackends = [\"b:5432\"]\ntls = \"terminate\"\nclient_ca = \"no.ca\"\nclient_crl = \"no.crl\"\n\
+         [database.c]\nbackends = [\"c:5432\"]\nhosts = [\"x.example\"]\n\
+         [database.d]\nbackends = [\"d:5432\"]\nhosts = [\"x.example\"]\n\
+         [listener.other]\nbind = [\"127.0.0.1:7001\"]\n[listener.same]\nbind = [\"127.0.0.1:7001\"]\n\
+         [log]\naccess_to = \"/nowhere/a.log\"\n"
+    ));
+    let checked = Ran::of(gate.serve().arg("--check"));
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let all = [
+        "no.crt",
+        "no.key",
+        "no TLS mode",
+        "no.ca",
+        "no.crl",
+        "x.example",
+        "127.0.0.1:7001",
+        "/nowhere",
+    ];
+    let mut last = 0;
+    for line in checked
+        .out
+        .lines()
+        .filter(|line| line.contains(": error: "))
+    {
+        let number: usize = line.split(':').nth(1).unwrap().parse().unwrap();
+        assert!(number >= last, "{}", checked.out);
+        last = number;
+    }
+    for words in all {
+        assert!(checked.out.contains(words), "{words}: {}", checked.out);
+    }
 }
 
 #[test]
