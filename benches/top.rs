@@ -216,7 +216,11 @@ fn enter(gateway: &Gateway, count: usize) -> Vec<SessionGuard> {
             (*database).clone(),
             RequestedHost::new(host, &Sni::None),
         );
-        entry.opened(([10, 0, 0, 1], 5432).into(), 0);
+        entry.opened(
+            ([10, 0, 0, 1], 5432).into(),
+            0,
+            entry.database.pool().members()[0].count(),
+        );
         entry
     });
     entries.collect()

@@ -205,6 +205,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         name: Names(args.name.clone()),
         hosts: args.hosts.clone(),
         to: args.to.clone(),
+        balance: args.balance,
         protocol: args.protocol,
         tls: args.tls,
         access: Access {

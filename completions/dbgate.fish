@@ -73,7 +73,11 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_s
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "events" -d 'Events, one JSON object a line'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in turn' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in the order given, or by --balance' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l balance -d 'The choice among several backends [default: first, in the order given]' -r -f -a "first\t''
+round-robin\t''
+least-sessions\t''
+source-ip\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'Its protocol [default of a new one: by the backend\'s port]' -r -f -a "postgres\t''
 mysql\t''
 mariadb\t''

@@ -11,7 +11,7 @@ use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
-use dbgate::upstream::BackendAddr;
+use dbgate::upstream::{BackendAddr, Balance, WeightedAddr};
 
 use super::{network, protocol, server_name};
 
@@ -60,6 +60,9 @@ Examples:
     dbgate ctl expose pg1 --max-sessions 50
   One with two servers, where the gateway ends TLS with its own certificate:
     dbgate ctl expose pg2 --host b.example --to 10.0.0.6:5432 10.0.0.7:5432 --tls terminate
+  Three servers that share the sessions, one of them with half of these:
+    dbgate ctl expose pg4 --host d.example --balance least-sessions \
+      --to 10.0.0.6:5432,weight=2 10.0.0.7:5432 10.0.0.8:5432
   What `hide` did to two databases:
     dbgate ctl expose pg3 pg4"
 )]
@@ -71,9 +74,14 @@ pub(crate) struct ExposeArgs {
     /// DNS name, exact or *.suffix; may be given several times
     #[arg(long = "host", value_name = "HOST", num_args = 1..)]
     pub(crate) hosts: Vec<Host>,
-    /// Backend, HOST:PORT; several are tried in turn
+    /// Backend, HOST:PORT; several are tried in the order given, or by --balance
+    ///
+    /// With a --balance other than first each may have a weight: 10.0.0.5:5432,weight=3.
     #[arg(long, value_name = "ADDR", num_args = 1..)]
-    pub(crate) to: Vec<BackendAddr>,
+    pub(crate) to: Vec<WeightedAddr>,
+    /// The choice among several backends [default: first, in the order given]
+    #[arg(long, value_name = "RULE", value_parser = balance())]
+    pub(crate) balance: Option<Balance>,
     /// Its protocol [default of a new one: by the backend's port]
     #[arg(long, value_name = "PROTOCOL", value_parser = protocol())]
     pub(crate) protocol: Option<Protocol>,
@@ -260,6 +268,11 @@ fn reason(text: &str) -> Result<String, String> {
         return Err(format!("longer than {MAX_REASON} characters"));
     }
     Ok(text.to_owned())
+}
+
+fn balance() -> impl TypedValueParser<Value = Balance> {
+    PossibleValuesParser::new(Balance::ALL.map(Balance::as_str))
+        .try_map(|word| word.parse::<Balance>())
 }
 
 fn tls_mode() -> impl TypedValueParser<Value = TlsMode> {

@@ -12,10 +12,11 @@ use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::route::source::Declared;
 use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
+use crate::route::upstream::Upstream;
 use crate::route::{Host, Network};
 use crate::tls::material::MaterialOrigin;
 use crate::tls::{ClientName, ServerName, TlsMode};
-use crate::upstream::BackendAddr;
+use crate::upstream::{BackendAddr, WeightedAddr};
 
 /// A database of the file, with the places of its hosts.
 pub(super) struct ParsedDatabase {
@@ -68,9 +69,9 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     section.check_name(name);
     let protocol = section.string("protocol", str::parse::<Protocol>);
     let backends = section
-        .strings("backends", "addresses", str::parse::<BackendAddr>)
+        .strings_or_tables("backends", "addresses", str::parse::<BackendAddr>, weighted)
         .unwrap_or_default();
-    let backends: OneOrMany<_> = backends.into_iter().map(Spanned::into_inner).collect();
+    let backends: OneOrMany<WeightedAddr> = backends.into();
     let protocol = protocol.or_else(|| guess_protocol(&section, &backends));
     let hosts = section
         .strings("hosts", "host names", str::parse::<Host>)
@@ -79,6 +80,10 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         // Where it is unknown something was reported, and the whole is not used.
         protocol: protocol.unwrap_or(Protocol::Tls),
         backends,
+        upstream: Upstream {
+            balance: section.string("balance", str::parse).unwrap_or_default(),
+            ..Upstream::default()
+        },
         tls: section.string("tls", str::parse).unwrap_or_default(),
         max_sessions: section.integer("max_sessions"),
         send_proxy: section.string("send_proxy", str::parse::<Version>),
@@ -120,9 +125,28 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     }
 }
 
+/// A backend that is written as a table.
+fn weighted(mut table: Section<'_, '_>) -> Option<WeightedAddr> {
+    let addr = table.string("address", str::parse::<BackendAddr>);
+    let weight = table.integer("weight");
+    if addr.is_none() && !table.failed("address") {
+        table.error(
+            "address",
+            "a backend needs its address, as in { address = \"10.0.0.5:5432\", weight = 3 }",
+        );
+    }
+    let weight = WeightedAddr::check(weight.unwrap_or(1));
+    let weight = weight.map_err(|message| table.error("weight", message));
+    table.finish();
+    Some(WeightedAddr {
+        addr: addr?,
+        weight: weight.ok()?,
+    })
+}
+
 /// The protocol of a database without `protocol`, by the port of its first backend.
-fn guess_protocol(section: &Section<'_, '_>, backends: &[BackendAddr]) -> Option<Protocol> {
-    let port = backends.first()?.port();
+fn guess_protocol(section: &Section<'_, '_>, backends: &[WeightedAddr]) -> Option<Protocol> {
+    let port = backends.first()?.addr.port();
     let guess = Protocol::of_port(port);
     if guess.is_none() && !section.failed("protocol") {
         section.error(

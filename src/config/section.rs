@@ -4,6 +4,8 @@
 //! Not here: which keys there are and what they mean.
 //! Source: TOML 1.1, by the parser of the `toml` crate, which keeps the place of each key.
 
+mod list;
+
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -183,40 +185,6 @@ impl<'a, 't> Section<'a, 't> {
             "" => Err("a path is not empty".to_owned()),
             path => Ok(report.resolve(Path::new(path))),
         })
-    }
-
-    /// A list of strings that `parse` understands, with the place of each; `of` says what they
-    /// are, in the plural.
-    pub(super) fn strings<T>(
-        &mut self,
-        key: &'static str,
-        of: &str,
-        parse: impl Fn(&str) -> Result<T, String>,
-    ) -> Option<Vec<Spanned<T>>> {
-        let value = self.value(key)?;
-        let expected = format!("a list of {of}");
-        let DeValue::Array(items) = value.get_ref() else {
-            let instead = self.bare(value).map(|text| format!("[\"{text}\"]"));
-            self.mistyped(key, value, &expected, instead);
-            return None;
-        };
-        let mut list = Vec::with_capacity(items.len());
-        for item in items {
-            match item.get_ref() {
-                DeValue::String(text) => {
-                    if let Some(parsed) = self.parsed(key, item, text, &parse) {
-                        list.push(Spanned::new(self.place(item), parsed));
-                    }
-                }
-                other => {
-                    let found = kind(other);
-                    let message =
-                        format!("{key} must be {expected} in quotes, but here is {found}");
-                    self.fail(key, item, message);
-                }
-            }
-        }
-        (!self.failed(key)).then_some(list)
     }
 
     /// A whole number, 0 included.

@@ -20,7 +20,7 @@ use crate::route::Host;
 use crate::route::request::Settings;
 use crate::route::spec::{Access, BackendTls, ClientTls};
 use crate::tls::TlsMode;
-use crate::upstream::BackendAddr;
+use crate::upstream::{BackendAddr, Balance, WeightedAddr};
 
 /// Makes a database reachable.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -37,7 +37,10 @@ pub struct ExposeParams {
     pub hosts: Vec<Host>,
     /// Backends; given, they declare a database that the configuration does not have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub to: Vec<BackendAddr>,
+    pub to: Vec<WeightedAddr>,
+    /// The choice among them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
     /// The protocol; of a new database by the backend's port if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -86,7 +89,9 @@ impl ExposeParams {
         #[derive(Serialize)]
         struct Plain<'a> {
             #[serde(skip_serializing_if = "<[_]>::is_empty")]
-            backends: &'a [BackendAddr],
+            backends: &'a [WeightedAddr],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            balance: Option<Balance>,
             #[serde(skip_serializing_if = "Option::is_none")]
             protocol: Option<Protocol>,
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +103,7 @@ impl ExposeParams {
         }
         let plain = Plain {
             backends: &self.to,
+            balance: self.balance,
             protocol: self.protocol,
             tls: self.tls,
             max_sessions: self.max_sessions,

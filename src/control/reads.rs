@@ -54,7 +54,7 @@ fn summary(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> DatabaseSu
         sessions: database.sessions().into(),
         bytes_in,
         bytes_out,
-        max_sessions: spec.max_sessions,
+        max_sessions: spec.max_sessions.map(u32::from),
         max_sessions_per_ip: spec.access.max_sessions_per_ip,
         allow: texts(&spec.access.allow),
         deny: texts(&spec.access.deny),

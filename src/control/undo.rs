@@ -3,10 +3,12 @@
 use serde_json::Value;
 
 use crate::route::{DatabaseSpec, Host};
+use crate::upstream::WeightedAddr;
 
 /// The keys of a database that `ctl expose` has flags for, with the flag.
 const FLAGS: &[(&str, &str)] = &[
     ("backends", "--to"),
+    ("balance", "--balance"),
     ("protocol", "--protocol"),
     ("tls", "--tls"),
     ("cert", "--cert"),
@@ -73,6 +75,10 @@ pub(super) fn with_settings(mut line: String, spec: &DatabaseSpec) -> Option<Str
             line += " ";
             line += &match value {
                 Value::String(text) => quoted(&text),
+                value @ Value::Object(_) => {
+                    let weighted: WeightedAddr = serde_json::from_value(value).ok()?;
+                    quoted(&weighted.to_string())
+                }
                 Value::Number(number) => number.to_string(),
                 _ => return None,
             };

@@ -263,10 +263,20 @@ impl Database {
         self.counted().map_or(0, |live| live.sessions())
     }
 
-    /// The backends in the order in which the next session tries them.
+    /// The backends in the order in which the next session tries them, without drained ones, for a client of this
+    /// address at `now`, in seconds of Unix time.
     #[must_use]
-    pub fn candidates(&self) -> Candidates {
-        self.used().pool.candidates()
+    pub fn candidates(&self, client: IpAddr, now: fn() -> u64) -> Candidates {
+        let balancing = self.spec.upstream.balancing();
+        let drained = |place| self.is_drained(place);
+        self.used().pool.candidates(balancing, client, drained, now)
+    }
+
+    /// The backends, each with its state, in the order declared; made where there has been no
+    /// session.
+    #[must_use]
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.used().pool
     }
 
     /// The backends, in the order declared; none while there has been no session.

@@ -23,6 +23,7 @@ pub mod source;
 pub mod spec;
 pub mod store;
 pub mod table;
+pub mod upstream;
 
 pub use crate::protocol::Protocol;
 pub use change::RouteChange;

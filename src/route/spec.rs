@@ -1,15 +1,17 @@
 //! The declaration of a database: its keys, and which of them fit together.
 //!
 //! A new key is a field of [`Keys`] and [`DatabaseSpec`], or of the group that it belongs to
-//! ([`Access`], [`ClientTls`], [`BackendTls`]); which keys fit together is checked here, too. How
+//! ([`Access`], [`Upstream`], [`ClientTls`], [`BackendTls`]); which keys fit together is checked here, too. How
 //! they are read from a file is in [`crate::config`]. Not here: what a session needs of a database
 //! ([`super::database`]).
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use super::upstream::{self, Upstream};
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
@@ -17,7 +19,7 @@ use crate::sparse::{Sparse, static_default};
 use crate::tls::config::{MaterialKind, MinVersion};
 use crate::tls::material::MaterialOrigin;
 use crate::tls::{ClientName, ClientUser, ServerName, TlsMode};
-use crate::upstream::BackendAddr;
+use crate::upstream::{BackendAddr, WeightedAddr};
 
 /// The longest name of a database or listener, in bytes.
 pub const MAX_NAME: usize = 63;
@@ -47,12 +49,14 @@ pub fn check_name(name: &str) -> Result<(), String> {
 pub struct DatabaseSpec {
     /// The protocol that it speaks.
     pub protocol: Protocol,
-    /// Its backends, tried in turn.
+    /// Its backends.
     pub backends: OneOrMany<BackendAddr>,
+    /// The choice among them.
+    pub upstream: Sparse<Upstream>,
     /// The TLS mode, with its settings.
     pub tls: Tls,
     /// Most sessions at a time.
-    pub max_sessions: Option<u32>,
+    pub max_sessions: Option<NonZeroU32>,
     /// Rules for clients.
     pub access: Sparse<Access>,
     /// The PROXY protocol header that backends get before anything else.
@@ -220,7 +224,7 @@ pub struct BackendTls {
 
 static_default!(Access, ClientTls, Reencrypt);
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -232,7 +236,10 @@ pub struct Keys {
     /// The protocol that the database speaks.
     pub protocol: Protocol,
     /// Its backends.
-    pub backends: OneOrMany<BackendAddr>,
+    pub backends: OneOrMany<WeightedAddr>,
+    /// The choice among them.
+    #[serde(flatten)]
+    pub upstream: Upstream,
     /// The TLS mode.
     #[serde(default)]
     pub tls: TlsMode,
@@ -276,6 +283,9 @@ impl Keys {
                 "backends",
                 "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]",
             );
+        }
+        for (key, what) in upstream::problems(&self.upstream, &self.backends) {
+            add(key, what);
         }
         if self.protocol.server_first() && self.tls.ends_client_tls() {
             add(
@@ -332,9 +342,13 @@ impl Keys {
     /// left out.
     #[must_use]
     pub fn into_spec(self) -> DatabaseSpec {
+        let (backends, weights) = upstream::split(self.backends);
+        let mut upstream = self.upstream;
+        upstream.weights = weights;
         DatabaseSpec {
             protocol: self.protocol,
-            backends: self.backends,
+            backends,
+            upstream: upstream.into(),
             tls: match self.tls {
                 TlsMode::Passthrough => Tls::Passthrough,
                 TlsMode::Terminate => Tls::Terminate(self.client.into()),
@@ -346,7 +360,7 @@ impl Keys {
                     .into(),
                 ),
             },
-            max_sessions: self.max_sessions,
+            max_sessions: self.max_sessions.and_then(NonZeroU32::new),
             access: self.access.into(),
             send_proxy: self.send_proxy,
         }
@@ -375,12 +389,15 @@ impl From<DatabaseSpec> for Keys {
             },
             Tls::Reencrypt(both) => both.into_inner(),
         };
+        let upstream = spec.upstream.into_inner();
+        let backends = upstream::join(spec.backends, upstream.balancing());
         Self {
             protocol: spec.protocol,
-            backends: spec.backends,
+            backends,
+            upstream,
             tls,
             access: spec.access.into_inner(),
-            max_sessions: spec.max_sessions,
+            max_sessions: spec.max_sessions.map(NonZeroU32::get),
             send_proxy: spec.send_proxy,
             client,
             backend,
@@ -433,7 +450,8 @@ mod tests {
     #[test]
     fn every_key_is_read_as_it_was_written_and_no_other() {
         let mut written = serde_json::json!({
-            "protocol": "postgres", "backends": ["a:1"], "tls": "reencrypt", "max_sessions": 9,
+            "protocol": "postgres", "tls": "reencrypt", "max_sessions": 9,
+            "backends": ["a:1", {"address": "b:1", "weight": 3}], "balance": "round-robin",
             "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",
             "backend_ca": "b.ca", "backend_name": "b.example",

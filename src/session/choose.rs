@@ -2,6 +2,7 @@
 //!
 //! Not here: the decision ([`crate::route::decide`]).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::Session;
@@ -121,7 +122,10 @@ impl Session {
         let settings = self.gateway.settings.load();
         let of_database = |database: &Database| {
             let spec = &database.spec;
-            (spec.max_sessions, spec.access.max_sessions_per_ip)
+            (
+                spec.max_sessions.map(NonZeroU32::get),
+                spec.access.max_sessions_per_ip,
+            )
         };
         let chosen = &choice.entry.database;
         let snapshot = self.gateway.store.snapshot();

@@ -29,7 +29,7 @@ use crate::route::Database;
 use crate::route::database::Connecting;
 use crate::stats::CloseReason;
 use crate::tls::{ServerName, error};
-use crate::upstream::{BackendAddr, Candidates, Member};
+use crate::upstream::{BackendAddr, Candidates, Counted, Member};
 
 /// A backend that takes the client's bytes.
 pub(super) struct Connected {
@@ -39,6 +39,8 @@ pub(super) struct Connected {
     pub(super) place: usize,
     /// Bytes that it has sent already for the client.
     pub(super) answer: Bytes,
+    /// The session's count at the backend.
+    pub(super) counted: Counted,
 }
 
 /// A client and a backend that is connected.
@@ -64,7 +66,8 @@ impl Session {
         deadline: Instant,
     ) -> Result<Ready, SessionEnd> {
         let limit = self.settings.timeouts.connect;
-        let mut backends = Backends::new(database.clone(), params, limit, deadline);
+        let client_ip = self.context.client.ip();
+        let mut backends = Backends::new(database.clone(), client_ip, params, limit, deadline);
         let connected = async {
             let connecting = self.begin_connect(database)?;
             Ok((backends.next().await?, connecting))
@@ -151,8 +154,8 @@ impl ConnectParams {
     }
 }
 
-/// The backends of a database, as one session tries them: each at most once, from the one whose
-/// turn it is.
+/// The backends of a database, as one session tries them: each at most once, those that serve
+/// first.
 pub(super) struct Backends {
     database: Arc<Database>,
     params: ConnectParams,
@@ -172,13 +175,14 @@ impl Backends {
     /// kept waiting by a long list of dead backends.
     pub(super) fn new(
         database: Arc<Database>,
+        client: IpAddr,
         params: ConnectParams,
         timeout: Duration,
         deadline: Instant,
     ) -> Self {
-        let none = "the database has no backend";
+        let none = "every backend of the database is draining";
         Self {
-            candidates: database.candidates(),
+            candidates: database.candidates(client, unix_time),
             current: None,
             database,
             params,
@@ -214,12 +218,11 @@ impl Backends {
     /// The reason why the last one tried was not ready.
     pub(super) async fn next(&mut self) -> Result<Connected, SessionEnd> {
         while self.current.is_none() || self.in_time() {
-            let database = &self.database;
-            let next = self.candidates.find(|(at, _)| !database.is_drained(*at));
-            let Some((place, member)) = next else {
+            let Some((place, member)) = self.candidates.next() else {
                 break;
             };
             let member = &*self.current.insert(member);
+            let counted = member.count();
             match reach(&self.database, member.addr(), &self.params, self.timeout).await {
                 Ok((stream, address, answer)) => {
                     return Ok(Connected {
@@ -227,6 +230,7 @@ impl Backends {
                         address,
                         place,
                         answer,
+                        counted,
                     });
                 }
                 Err(refusal) if refusal.reason == CloseReason::Resources => return Err(refusal),
@@ -269,10 +273,15 @@ impl Backends {
     }
 }
 
+/// Seconds of Unix time.
+fn unix_time() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
+}
+
 /// Notes that a backend fails, and gives the refusal to tell.
 fn fails(database: &Database, member: &Member, refusal: SessionEnd) -> SessionEnd {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
+    let now = unix_time();
     let reason = refusal.reason.index();
     let is_news = match refusal.reason {
         CloseReason::BackendUnresolved | CloseReason::BackendUnreachable => {

@@ -39,7 +39,7 @@ impl Session {
             waits: _,
         } = ready;
         loop {
-            entry.opened(connected.address, connected.place);
+            entry.opened(connected.address, connected.place, connected.counted);
             let answered = !connected.answer.is_empty();
             let has_login = backends.has_login();
             let watch = BackendTap::of(&entry.database, has_login, &connected.answer);

@@ -1,10 +1,12 @@
 //! A session's entry among the live ones, removed when the session ends.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
 
+use super::live::Connected;
 use super::{LiveSession, Sessions};
+use crate::upstream::Counted;
 
 /// A session's entry among the live ones, removed when dropped.
 #[derive(Debug)]
@@ -23,16 +25,19 @@ impl SessionGuard {
     /// Says that the backend is connected and bytes flow: where, and which of those declared it
     /// is, counted from 0. Once more where the next backend takes the place of one that did not
     /// answer: what went to that one stays counted there.
-    pub fn opened(&self, backend: SocketAddr, place: usize) {
+    pub fn opened(&self, address: SocketAddr, place: usize, counted: Counted) {
         let entry = &self.entry;
         // Under the lock, so that no total falls meanwhile.
         let shard = self.sessions.shard(entry.id);
         if let Some(before) = entry.member() {
             before.add_ended(Sessions::part(entry.id), entry.moved());
         }
-        let mut connected = entry.backend.lock().unwrap_or_else(PoisonError::into_inner);
-        *connected = Some((backend, place));
-        drop((connected, shard));
+        *entry.connected() = Some(Connected {
+            address,
+            place,
+            counted: Some(counted),
+        });
+        drop(shard);
         entry.open.store(true, Ordering::Relaxed);
     }
 }
@@ -56,6 +61,9 @@ impl Drop for SessionGuard {
         live.ended.add(part, moved);
         if let Some(backend) = entry.member() {
             backend.add_ended(part, moved);
+        }
+        if let Some(backend) = &mut *entry.connected() {
+            backend.counted = None;
         }
         drop(shard);
         self.sessions.count.fetch_sub(1, Ordering::Relaxed);

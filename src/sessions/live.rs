@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -10,10 +10,20 @@ use tokio::sync::Notify;
 use crate::route::{Database, Host};
 use crate::stats::CloseReason;
 use crate::tls::Sni;
-use crate::upstream::{BackendAddr, Member};
+use crate::upstream::{BackendAddr, Counted, Member};
 
 /// Not a reason's number: the session's end was not requested.
 const NO_REASON: u8 = u8::MAX;
+
+/// The backend of a session.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) address: SocketAddr,
+    /// Its place in the order declared.
+    pub(super) place: usize,
+    /// The session's count there; gone once the session has ended.
+    pub(super) counted: Option<Counted>,
+}
 
 /// One live session.
 #[derive(Debug)]
@@ -34,8 +44,7 @@ pub struct LiveSession {
     pub bytes_in: AtomicU64,
     /// Bytes from the backend to the client.
     pub bytes_out: AtomicU64,
-    /// Its address, and its place in the order declared.
-    pub(super) backend: Mutex<Option<(SocketAddr, usize)>>,
+    pub(super) backend: Mutex<Option<Connected>>,
     /// The certificate that its client showed.
     user_cert: OnceLock<Box<str>>,
     /// The drain that this session is under; 0 for none.
@@ -93,7 +102,7 @@ impl LiveSession {
     /// The backend's address, once connected.
     #[must_use]
     pub fn backend(&self) -> Option<SocketAddr> {
-        self.connected().map(|(address, _)| address)
+        self.connected().as_ref().map(|backend| backend.address)
     }
 
     /// Notes the certificate that the client showed: subject and fingerprint, safe to print.
@@ -111,18 +120,18 @@ impl LiveSession {
     /// addresses.
     #[must_use]
     pub fn declared(&self) -> Option<&BackendAddr> {
-        let (_, place) = self.connected()?;
+        let place = self.connected().as_ref()?.place;
         self.database.spec.backends.get(place)
     }
 
     /// The shared state of its backend, once connected.
     pub(super) fn member(&self) -> Option<&Arc<Member>> {
-        let (_, place) = self.connected()?;
+        let place = self.connected().as_ref()?.place;
         self.database.members().get(place)
     }
 
-    fn connected(&self) -> Option<(SocketAddr, usize)> {
-        *self.backend.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn connected(&self) -> MutexGuard<'_, Option<Connected>> {
+        self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `connecting`, `open` or `draining`.

@@ -71,15 +71,19 @@ fn what_went_to_a_backend_stays_counted_there() {
             .map(|used| (used.sessions, used.moved))
             .collect::<Vec<_>>()
     };
-    let _ = database.live();
+    let members = database.pool().members();
+    let counts = || [members[0].sessions(), members[1].sessions()];
     assert_eq!(uses(), [(0, (0, 0)), (0, (0, 0))]);
-    session.opened(client, 0);
+    session.opened(client, 0, members[0].count());
     session.count_in(7);
     assert_eq!(uses(), [(1, (7, 0)), (0, (0, 0))]);
-    session.opened(client, 1);
+    session.opened(client, 1, members[1].count());
     session.count_in(3);
     assert_eq!(uses(), [(0, (7, 0)), (1, (10, 0))]);
+    assert_eq!(counts(), [0, 1]);
+    let entry = session.entry();
     drop(session);
+    assert_eq!((counts(), entry.backend()), ([0, 0], Some(client)));
     assert_eq!(uses(), [(0, (7, 0)), (0, (10, 0))]);
 }
 
@@ -102,7 +106,7 @@ fn a_total_never_falls_and_counts_everybody_once() {
         entry.count_in(1);
         entry.count_in(2);
         entry.bytes_out.store(5, Ordering::Relaxed);
-        entry.opened(client, 0);
+        entry.opened(client, 0, database.pool().members()[0].count());
     };
     let at_backend = || {
         let uses = registry.by_backend(&[&database]).remove(0);

@@ -1,98 +1,19 @@
 //! The backends of one database and the order in which a session tries them.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::vec;
 
-use super::backend::FailureCell;
-use super::{Backend, BackendAddr, Backends, Failure};
-use crate::traffic::{Bytes, Traffic};
-
-/// A backend in the pool of one database: what depends on the database's settings, such as TLS,
-/// and what its sessions have moved.
-#[derive(Debug)]
-pub struct Member {
-    backend: Arc<Backend>,
-    /// Failures since the backend was reached.
-    failure: FailureCell,
-    /// Made at the end of the first session.
-    ended: OnceLock<Box<Traffic>>,
-}
-
-impl Member {
-    fn new(backend: Arc<Backend>) -> Arc<Self> {
-        Arc::new(Self {
-            backend,
-            failure: FailureCell::default(),
-            ended: OnceLock::new(),
-        })
-    }
-
-    /// The backend's address.
-    #[must_use]
-    pub fn addr(&self) -> &BackendAddr {
-        self.backend.addr()
-    }
-
-    /// The failure because of which the backend does not serve this database, unless it has since.
-    #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
-        match (self.backend.failure(), self.failure.get()) {
-            (Some(unreachable), Some(before)) => Some(Failure {
-                since: unreachable.since.min(before.since),
-                ..unreachable
-            }),
-            (unreachable, failure) => unreachable.or(failure),
-        }
-    }
-
-    /// Records that the backend has answered a client, and returns whether it failed before, so
-    /// that a change of state is logged once and not once per client.
-    #[must_use]
-    pub fn answered(&self) -> bool {
-        let was_unreachable = self.backend.failure.clear();
-        self.failure.clear() || was_unreachable
-    }
-
-    /// Records that the backend could not be reached at `now`, in seconds of Unix time: a failure
-    /// for every database that names it. Returns whether it is the first in a row.
-    #[must_use]
-    pub fn unreachable(&self, reason: u8, now: u64) -> bool {
-        let first = self.failure().is_none();
-        let since = self.backend.failure().map_or(now, |before| before.since);
-        self.backend.failure.set(Failure { since, reason });
-        first
-    }
-
-    /// Records that the backend was reached at `now`, in seconds of Unix time, and did not serve
-    /// this database. Returns whether it is the first failure in a row.
-    #[must_use]
-    pub fn failed(&self, reason: u8, now: u64) -> bool {
-        let before = self.failure();
-        let since = before.map_or(now, |before| before.since);
-        self.failure.set(Failure { since, reason });
-        self.backend.failure.clear();
-        before.is_none()
-    }
-
-    /// Adds the bytes of a session of this part that has left the backend.
-    pub fn add_ended(&self, part: usize, bytes: Bytes) {
-        if bytes != (0, 0) {
-            self.ended.get_or_init(Box::default).add(part, bytes);
-        }
-    }
-
-    /// The bytes of the sessions of this part that have left the backend.
-    #[must_use]
-    pub fn ended(&self, part: usize) -> Bytes {
-        self.ended.get().map_or((0, 0), |ended| ended.part(part))
-    }
-}
+use super::balance::{Balance, Balancing, MAX_WEIGHT, distance};
+use super::{BackendAddr, Backends, Member};
 
 /// The members of one database's pool, in the order declared, and whose turn it is.
 #[derive(Debug)]
 pub struct Pool {
     members: Box<[Arc<Member>]>,
-    turn: AtomicUsize,
+    /// With [`Balance::RoundRobin`]: the turns that each member is behind the others, by place; empty
+    /// before the first.
+    credits: Mutex<Vec<i64>>,
 }
 
 impl Pool {
@@ -102,25 +23,31 @@ impl Pool {
         let members = addrs.iter().map(|addr| backends.get_or_create(addr));
         Self {
             members: members.map(Member::new).collect(),
-            turn: AtomicUsize::new(0),
+            credits: Mutex::default(),
         }
     }
 
-    /// Creates a pool of the backends of these addresses, which takes over the turn, and those
-    /// members that are in this pool.
+    /// Creates a pool of the backends of these addresses, which takes over those members that are
+    /// in this pool, and their turns.
     #[must_use]
     pub fn with(&self, backends: &Backends, addrs: &[BackendAddr]) -> Self {
-        let mut left: Vec<_> = self.members.iter().collect();
+        let credits = self.credits();
+        let credit = |place| credits.get(place).copied().unwrap_or(0);
+        let mut left: Vec<_> = self.members.iter().enumerate().collect();
         let members = addrs.iter().map(|addr| {
             // An address that is listed twice is two members.
-            match left.iter().position(|member| member.addr() == addr) {
-                Some(at) => left.remove(at).clone(),
-                None => Member::new(backends.get_or_create(addr)),
+            match left.iter().position(|(_, member)| member.addr() == addr) {
+                Some(at) => {
+                    let (place, member) = left.remove(at);
+                    (member.clone(), credit(place))
+                }
+                None => (Member::new(backends.get_or_create(addr)), 0),
             }
         });
+        let (members, credits): (Vec<_>, Vec<_>) = members.unzip();
         Self {
-            members: members.collect(),
-            turn: AtomicUsize::new(self.turn.load(Ordering::Relaxed)),
+            members: members.into(),
+            credits: Mutex::new(credits),
         }
     }
 
@@ -130,18 +57,120 @@ impl Pool {
         &self.members
     }
 
-    /// The members as the next session tries them: round robin.
+    /// The members as the next session tries them, without those at the places that are `drained`:
+    /// those that serve, by the rule, then those that fail. Of these one comes first where it is to
+    /// be tried again at `now`, in seconds of Unix time; asked for only if that matters.
     #[must_use]
-    pub fn candidates(self: &Arc<Self>) -> Candidates {
-        let first = match self.members.len() {
-            0 | 1 => 0,
-            n => self.turn.fetch_add(1, Ordering::Relaxed) % n,
+    pub fn candidates(
+        self: &Arc<Self>,
+        balancing: Balancing<'_>,
+        client: IpAddr,
+        drained: impl Fn(usize) -> bool,
+        now: fn() -> u64,
+    ) -> Candidates {
+        let (first, rest) = match &*self.members {
+            [] => (None, Vec::new()),
+            [_] => ((!drained(0)).then_some(0), Vec::new()),
+            _ => (None, self.order(balancing, client, drained, now)),
         };
         Candidates {
             pool: self.clone(),
             first,
-            tried: 0,
+            rest: rest.into_iter(),
         }
+    }
+
+    fn order(
+        &self,
+        balancing: Balancing<'_>,
+        client: IpAddr,
+        drained: impl Fn(usize) -> bool,
+        now: fn() -> u64,
+    ) -> Vec<usize> {
+        let (mut serving, mut failing) = (Vec::with_capacity(self.members.len()), Vec::new());
+        let mut again = None;
+        for (place, member) in self.members.iter().enumerate() {
+            if drained(place) {
+                continue;
+            }
+            if member.failure().is_none() {
+                serving.push(place);
+            } else if again.is_none() && member.take_retry(now()) {
+                again = Some(place);
+            } else {
+                failing.push(place);
+            }
+        }
+        self.arrange(&mut serving, balancing, client);
+        self.arrange(&mut failing, balancing, client);
+        let mut order: Vec<_> = again.into_iter().collect();
+        order.append(&mut serving);
+        order.append(&mut failing);
+        order
+    }
+
+    /// Brings the members at these places into the order in which a session tries them.
+    fn arrange(&self, places: &mut [usize], balancing: Balancing<'_>, client: IpAddr) {
+        let weight = |place: usize| balancing.weight(place);
+        match balancing.balance {
+            Balance::First => {}
+            Balance::RoundRobin => {
+                let first = self.take_turn(places, balancing);
+                places.rotate_left(first);
+            }
+            Balance::LeastSessions => places.sort_by_cached_key(|&place| {
+                // In millionths, the largest weight: no two loads look alike that are not.
+                let sessions = self
+                    .members
+                    .get(place)
+                    .map_or(0, |member| member.sessions());
+                u64::from(sessions) * u64::from(MAX_WEIGHT) / u64::from(weight(place))
+            }),
+            Balance::SourceIp => {
+                let distance = |&place: &usize| match self.members.get(place) {
+                    Some(member) => distance(client, member.addr(), weight(place)),
+                    None => f64::INFINITY,
+                };
+                let mut by_distance: Vec<_> = places.iter().map(|p| (distance(p), *p)).collect();
+                by_distance.sort_by(|(one, _), (other, _)| one.total_cmp(other));
+                for (place, (_, sorted)) in places.iter_mut().zip(by_distance) {
+                    *place = sorted;
+                }
+            }
+        }
+    }
+
+    /// Gives the turn to one of the members at these places, and returns its index among them.
+    ///
+    /// Source: the smooth weighted round robin of nginx. Each gains its weight, the first of those
+    /// that have most loses what all have gained.
+    fn take_turn(&self, places: &[usize], balancing: Balancing<'_>) -> usize {
+        if places.len() < 2 {
+            return 0;
+        }
+        let mut credits = self.credits();
+        credits.resize(self.members.len(), 0);
+        let (mut total, mut most) = (0, None);
+        for (index, &place) in places.iter().enumerate() {
+            let gain = i64::from(balancing.weight(place));
+            total += gain;
+            let Some(credit) = credits.get_mut(place) else {
+                continue;
+            };
+            *credit += gain;
+            if most.is_none_or(|(_, _, before)| *credit > before) {
+                most = Some((index, place, *credit));
+            }
+        }
+        let (index, place, _) = most.unwrap_or_default();
+        if let Some(credit) = credits.get_mut(place) {
+            *credit -= total;
+        }
+        index
+    }
+
+    fn credits(&self) -> MutexGuard<'_, Vec<i64>> {
+        self.credits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -149,8 +178,9 @@ impl Pool {
 #[derive(Debug)]
 pub struct Candidates {
     pool: Arc<Pool>,
-    first: usize,
-    tried: usize,
+    /// The only one.
+    first: Option<usize>,
+    rest: vec::IntoIter<usize>,
 }
 
 impl Iterator for Candidates {
@@ -158,19 +188,15 @@ impl Iterator for Candidates {
     type Item = (usize, Arc<Member>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let members = self.pool.members();
-        if self.tried >= members.len() {
-            return None;
-        }
-        let place = (self.first + self.tried).checked_rem(members.len())?;
-        self.tried += 1;
-        Some((place, members.get(place)?.clone()))
+        let place = self.first.take().or_else(|| self.rest.next())?;
+        Some((place, self.pool.members().get(place)?.clone()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::Failure;
 
     fn addrs(list: &str) -> Vec<BackendAddr> {
         let addrs = list.split_whitespace();
@@ -181,26 +207,85 @@ mod tests {
         Arc::new(Pool::new(&Backends::default(), &addrs(list)))
     }
 
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn by(balance: Balance, weights: &[u32]) -> Balancing<'_> {
+        Balancing { balance, weights }
+    }
+
+    fn tried(pool: &Arc<Pool>, balancing: Balancing<'_>, now: fn() -> u64) -> String {
+        let candidates = pool.candidates(balancing, CLIENT, |_| false, now);
+        let tried: Vec<_> = candidates.map(|(_, m)| m.addr().to_string()).collect();
+        tried.join(" ")
+    }
+
+    fn rounds(pool: &Arc<Pool>, balancing: Balancing<'_>) -> Vec<String> {
+        (0..4).map(|_| tried(pool, balancing, || 0)).collect()
+    }
+
     #[test]
-    fn each_session_starts_one_further_and_sees_all() {
-        let pool = pool("a:1 b:1 c:1");
-        let round = || -> String {
-            let candidates = pool.candidates();
-            candidates
-                .map(|(_, m)| m.addr().to_string() + " ")
-                .collect()
-        };
-        let rounds: Vec<String> = (0..4).map(|_| round()).collect();
-        assert_eq!(
-            rounds,
-            [
-                "a:1 b:1 c:1 ",
-                "b:1 c:1 a:1 ",
-                "c:1 a:1 b:1 ",
-                "a:1 b:1 c:1 "
-            ]
+    fn the_first_is_tried_first_and_turns_go_round() {
+        let three = pool("a:1 b:1 c:1");
+        assert_eq!(rounds(&three, Balancing::default()), ["a:1 b:1 c:1"; 4]);
+        let in_turn = by(Balance::RoundRobin, &[]);
+        let expected = ["a:1 b:1 c:1", "b:1 c:1 a:1", "c:1 a:1 b:1", "a:1 b:1 c:1"];
+        assert_eq!(rounds(&three, in_turn), expected);
+        let weighted = by(Balance::RoundRobin, &[3, 1]);
+        let expected = ["a:1 b:1", "a:1 b:1", "b:1 a:1", "a:1 b:1"];
+        assert_eq!(rounds(&pool("a:1 b:1"), weighted), expected);
+        assert!(
+            pool("")
+                .candidates(in_turn, CLIENT, |_| false, || 0)
+                .next()
+                .is_none()
         );
-        assert!(self::pool("").candidates().next().is_none());
+    }
+
+    #[test]
+    fn the_fewest_sessions_for_its_weight() {
+        let pool = pool("a:1 b:1 c:1");
+        let fewest = by(Balance::LeastSessions, &[1, 1, 3]);
+        let mut held = Vec::new();
+        let mut chosen = String::new();
+        for _ in 0..10 {
+            let mut candidates = pool.candidates(fewest, CLIENT, |_| false, || 0);
+            let (place, member) = candidates.next().unwrap();
+            chosen += ["a", "b", "c"][place];
+            held.push(member.count());
+        }
+        assert_eq!(chosen, "abcccabccc");
+        drop(held);
+        assert!(pool.members().iter().all(|member| member.sessions() == 0));
+    }
+
+    #[test]
+    fn what_fails_comes_last_but_for_one_try_now_and_then() {
+        let pool = pool("a:1 b:1 c:1");
+        let rule = Balancing::default();
+        assert!(pool.members()[0].failed(3, 1000));
+        assert_eq!(tried(&pool, rule, || 1009), "b:1 c:1 a:1");
+        assert_eq!(tried(&pool, rule, || 1010), "a:1 b:1 c:1");
+        assert_eq!(tried(&pool, rule, || 1010), "b:1 c:1 a:1");
+        assert_eq!(tried(&pool, rule, || 1020), "a:1 b:1 c:1");
+        assert!(pool.members()[0].answered());
+        assert_eq!(tried(&pool, rule, || 1020), "a:1 b:1 c:1");
+        for member in pool.members() {
+            let _ = member.failed(3, 2000);
+        }
+        assert_eq!(tried(&pool, rule, || 2001), "a:1 b:1 c:1", "as declared");
+    }
+
+    #[test]
+    fn what_is_drained_is_not_tried_not_even_now_and_then() {
+        let rule = Balancing::default();
+        for (list, expected) in [("a:1", ""), ("a:1 b:1 c:1", "b:1 c:1")] {
+            let pool = pool(list);
+            assert!(pool.members()[0].failed(3, 1000));
+            let candidates = pool.candidates(rule, CLIENT, |place| place == 0, || 9000);
+            let tried: Vec<_> = candidates.map(|(_, m)| m.addr().to_string()).collect();
+            assert_eq!(tried.join(" "), expected);
+            assert_eq!(self::tried(&pool, rule, || 9000), list, "still due");
+        }
     }
 
     #[test]
@@ -252,14 +337,15 @@ mod tests {
         };
         assert!(b.failed(3, 1000) && c.unreachable(3, 1000));
         twin.add_ended(3, (1, 2));
-        let pool = Arc::new(pool);
-        let _ = pool.candidates();
-        let changed = Arc::new(pool.with(&registry, &addrs("d:1 c:1 b:1 b:1")));
+        let changed = pool.with(&registry, &addrs("d:1 c:1 b:1 b:1"));
         let failing = changed.members().iter().map(|m| m.failure().is_some());
         assert_eq!(failing.collect::<Vec<_>>(), [false, true, true, false]);
         let ended = changed.members().iter().map(|m| m.ended(3));
         assert_eq!(ended.collect::<Vec<_>>(), [(0, 0), (0, 0), (0, 0), (1, 2)]);
-        let (place, first) = changed.candidates().next().unwrap();
-        assert_eq!((place, first.addr().to_string()), (1, "c:1".into()));
+        let in_turn = by(Balance::RoundRobin, &[]);
+        let pool = self::pool("e:1 f:1 g:1");
+        assert_eq!(tried(&pool, in_turn, || 0), "e:1 f:1 g:1");
+        let changed = Arc::new(pool.with(&registry, &addrs("h:1 g:1 f:1")));
+        assert_eq!(tried(&changed, in_turn, || 0), "g:1 f:1 h:1");
     }
 }

@@ -205,6 +205,40 @@ fn conflicts_name_the_way_out() {
 }
 
 #[test]
+fn a_weight_is_kept_shown_and_exported_as_it_was_given() {
+    let gate = Gate::new(EMPTY);
+    let expose = |more: &[&str]| gate.ctl(&[&["expose", "pg1"], more].concat());
+    let two = ["--to", "10.0.0.5:5432,weight=3", "10.0.0.6:5432"];
+    let first = expose(&[&["--host", "a.example"][..], &two].concat());
+    assert!(
+        first.err.contains("a weight has no meaning with balance"),
+        "{first:?}"
+    );
+    expose(
+        &[
+            &["--host", "a.example", "--balance", "round-robin"][..],
+            &two,
+        ]
+        .concat(),
+    )
+    .done();
+    let settings = gate.json(&["show", "pg1"])["database"]["settings"].clone();
+    let backends = serde_json::json!([{"address": "10.0.0.5:5432", "weight": 3}, "10.0.0.6:5432"]);
+    assert_eq!(settings["backends"], backends);
+    assert_eq!(settings["balance"], "round-robin");
+    let export = gate.ctl(&["export"]).done();
+    let read: toml::Table = toml::from_str(&export).expect("TOML");
+    let read = serde_json::to_value(&read["database"]["pg1"]).expect("JSON");
+    assert_eq!(
+        (&read["backends"], &read["balance"]),
+        (&backends, &settings["balance"])
+    );
+    let changed = expose(&["--balance", "source-ip"]).done();
+    let undo = "--to 10.0.0.5:5432,weight=3 10.0.0.6:5432 --balance round-robin";
+    assert!(changed.contains(undo), "{changed}");
+}
+
+#[test]
 fn what_is_not_given_stays_as_it_is_and_replace_states_all() {
     let gate = Gate::new(EMPTY);
     let settings = |name: &str| gate.json(&["show", name])["database"]["settings"].clone();

@@ -107,7 +107,8 @@ fn backends_take_turns_and_stand_in_for_each_other() {
     let pki = Pki::new();
     let mut servers = ["a", "b"].map(|name| Redis::start(name, &pki.leaf));
     let gateway = Gateway::start(&format!(
-        "[database.both]\nprotocol = \"redis\"\nbackends = [\"{}\", \"{}\"]\nhosts = [\"redis1.example.test\"]\n",
+        "[database.both]\nprotocol = \"redis\"\nbackends = [\"{}\", \"{}\"]\n\
+         balance = \"round-robin\"\nhosts = [\"redis1.example.test\"]\n",
         servers[0].addr(),
         servers[1].addr()
     ));
@@ -133,7 +134,8 @@ fn backends_take_turns_and_stand_in_for_each_other() {
     assert_eq!(states(&failing), ["failing", "ok"], "{failing}");
 
     servers[0].restart();
-    assert_eq!(ask(4), "abab");
+    testbed::until(|| ask(1) == "a");
+    assert_eq!(ask(4), "baba");
     gateway.wait_log("backend answers again");
     let back = gateway.call("show", &json!({"name": "both"}));
     assert_eq!(states(&back), ["ok", "ok"], "{back}");
@@ -146,6 +148,38 @@ fn backends_take_turns_and_stand_in_for_each_other() {
     let answer = Client::RedisPy.whoami(&target);
     assert!(!answer.ok, "{answer:#?}");
     gateway.wait_reject("backend_unreachable");
+}
+
+#[test]
+fn sessions_go_to_the_first_that_serves_and_back_to_it() {
+    let pki = Pki::new();
+    let mut servers = ["a", "b"].map(|name| Redis::start(name, &pki.leaf));
+    let [a, b] = [servers[0].addr(), servers[1].addr()];
+    let hosts = "hosts = [\"redis1.example.test\"]";
+    let gateway = Gateway::start(&format!(
+        "[database.both]\nprotocol = \"redis\"\nbackends = [\"{a}\", \"{b}\"]\n{hosts}\n"
+    ));
+    let ask = |times: usize| -> String {
+        let host = Some("redis1.example.test");
+        let answers = (0..times).map(|_| pki.ask(gateway.addr("main"), host).expect("an answer"));
+        answers.collect()
+    };
+    assert_eq!(ask(3), "aaa");
+    servers[0].stop();
+    assert_eq!(ask(3), "bbb");
+    // What fails is known whatever the list is, and which of it comes first.
+    let listed = format!("backends = [{{ address = \"{b}\", weight = 2 }}, \"{a}\"]");
+    let config = format!(
+        "[database.both]\nprotocol = \"redis\"\n{listed}\nbalance = \"source-ip\"\n{hosts}\n"
+    );
+    gateway.configure(&config);
+    gateway.call("reload", &json!({}));
+    assert_eq!(ask(3), "bbb");
+    servers[0].restart();
+    gateway.configure(&config.replace("source-ip", "round-robin"));
+    gateway.call("reload", &json!({}));
+    testbed::until(|| ask(1) == "a");
+    assert_eq!(ask(6).matches('a').count(), 2, "by weight");
 }
 
 /// The outcome for a client by this name at this listener: a server, or a reject with its reason.

@@ -364,7 +364,7 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
         shadowed: hosts(&ExposureState::Shadowed),
         backends: backends.collect(),
         sessions: database.sessions(),
-        max_sessions: database.spec.max_sessions,
+        max_sessions: database.spec.max_sessions.map(u32::from),
         origin: database.origin.as_str().to_owned(),
         bytes_in: bytes.0,
         bytes_out: bytes.1,

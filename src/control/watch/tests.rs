@@ -84,7 +84,7 @@ fn first_everything_then_what_has_changed() {
 
     // Another state: the row again. Then counters: only these.
     let at: SocketAddr = "10.9.9.9:5432".parse().unwrap();
-    one.opened(at, 0);
+    one.opened(at, 0, one.database.pool().members()[0].count());
     let opened = refresh(&mut watcher, &gateway);
     assert_eq!(opened.sessions[0].state, "open");
     assert_eq!(opened.sessions[0].backend.as_deref(), Some("10.9.9.9:5432"));

@@ -638,7 +638,11 @@ fn the_state_of_a_backend_outlives_changes() {
     };
     let last_candidate = |name: &str| {
         let snapshot = ground.store.snapshot();
-        let candidates = snapshot.databases.get(name).unwrap().candidates();
+        let candidates = snapshot
+            .databases
+            .get(name)
+            .unwrap()
+            .candidates([127, 0, 0, 1].into(), || 0);
         candidates.last().unwrap().1
     };
     assert!(last_candidate("one").unreachable(3, 1000));

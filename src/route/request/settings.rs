@@ -1,11 +1,11 @@
 //! The settings that a request gives a database: each of them, or only some.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::protocol::Protocol;
 use crate::route::spec::{DatabaseSpec, Keys};
-use crate::upstream::BackendAddr;
+use crate::upstream::WeightedAddr;
 
 /// Keys of a database with their values; those that are not given are another's to say.
 ///
@@ -58,8 +58,8 @@ impl Settings {
     fn by_port(&self) -> Result<Protocol, String> {
         let backends = self.0.get("backends");
         let first = backends.and_then(|all| all.get(0).or(Some(all)));
-        let first = first.and_then(Value::as_str);
-        let Some(first) = first.and_then(|text| text.parse::<BackendAddr>().ok()) else {
+        let first = first.and_then(|first| WeightedAddr::deserialize(first).ok());
+        let Some(first) = first.map(|first| first.addr) else {
             return Err("say where it is, with --to".to_owned());
         };
         Protocol::of_port(first.port()).ok_or_else(|| {

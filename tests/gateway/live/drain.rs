@@ -180,7 +180,7 @@ fn one_backend_is_taken_out_and_the_others_serve() {
     let ground = ground();
     let second = Echo::tls(&ground.ca.leaf(&["*.example.test"]));
     let [first, second] = [ground.echo.addr(), second.addr()].map(|addr| addr.to_string());
-    let both = json!({"name": "two", "hosts": ["two.example.test"], "to": [first, second], "protocol": "tls"});
+    let both = json!({"name": "two", "hosts": ["two.example.test"], "to": [first, second], "protocol": "tls", "balance": "round-robin"});
     ground.gateway.call("expose", &both);
     let open = || {
         let (line, id) = ground.open("two");
