@@ -76,7 +76,7 @@ fn a_slow_disk_holds_up_nobody_who_only_looks() {
         for cmd in ["list", "status", "sessions", "rejects", "export"] {
             gateway.call(cmd, &json!({}));
         }
-        gateway.call("drain", &json!({"name": "a"}));
+        gateway.call("kill", &json!({"database": "a"}));
         // The change has its turn after the reload, and neither is done.
         let databases = gateway.call("status", &json!({}))["databases"].clone();
         assert_eq!(databases, 1);
