@@ -18,6 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("similar", &[]),
     ("sparse", &[]),
+    ("held_clients", &[]),
     ("histogram", &[]),
     ("json", &[]),
     ("one_or_many", &[]),
@@ -38,6 +39,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "author",
             "duration",
+            "held_clients",
             "histogram",
             "one_or_many",
             "per_ip",

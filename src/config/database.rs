@@ -7,9 +7,11 @@ use toml::Spanned;
 
 use super::problem::Report;
 use super::section::Section;
+use crate::duration::HumanDuration;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
+use crate::route::hold::{Hold, HttpCall, Wake};
 use crate::route::source::Declared;
 use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
 use crate::route::upstream::Upstream;
@@ -92,6 +94,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
             deny: networks(&mut section, "deny"),
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
         },
+        hold: hold(&mut section),
         client: ClientTls {
             cert: material(&mut section, "cert"),
             key: material(&mut section, "key"),
@@ -193,6 +196,25 @@ fn check(keys: &Keys, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
             "tls",
             "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",
         );
+    }
+}
+
+fn hold(section: &mut Section<'_, '_>) -> Hold {
+    let duration = |text: &str| text.parse::<HumanDuration>();
+    Hold {
+        hold: section.duration("hold", duration),
+        hold_max: section.integer("hold_max"),
+        wake: section.section("wake").and_then(|mut wake| {
+            if !wake.has("http") {
+                wake.error(
+                    "http",
+                    "wake needs a call, as in wake = { http = \"POST http://starter:8080/pg1\" }",
+                );
+            }
+            let http = wake.string("http", str::parse::<HttpCall>);
+            wake.finish();
+            http.map(|http| Wake { http })
+        }),
     }
 }
 

@@ -17,6 +17,7 @@ use super::error::CommandError;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::route::Host;
+use crate::route::hold::Hold;
 use crate::route::request::Settings;
 use crate::route::spec::{Access, BackendTls, ClientTls};
 use crate::tls::TlsMode;
@@ -56,6 +57,9 @@ pub struct ExposeParams {
     /// Rules for clients.
     #[serde(flatten)]
     pub access: Access,
+    /// Waiting for a backend.
+    #[serde(flatten)]
+    pub hold: Hold,
     /// TLS settings towards clients.
     #[serde(flatten)]
     pub client: ClientTls,
@@ -113,6 +117,7 @@ impl ExposeParams {
         settings
             .add(&plain)
             .and_then(|()| settings.add(&self.access))
+            .and_then(|()| settings.add(&self.hold))
             .and_then(|()| settings.add(&self.client))
             .and_then(|()| settings.add(&self.backend))
             .map_err(CommandError::usage)?;

@@ -62,6 +62,14 @@ fn databases(text: &mut Text, gateway: &Gateway) {
             bytes.add(&labels, moved);
         }
     }
+    let mut held = text.gauge(
+        "dbgate_held_clients",
+        "Clients that wait because no backend of their database is ready (hold).",
+    );
+    for database in &all {
+        let held_now = counted(database, &unused).held_now();
+        held.add(&[("database", &database.name)], held_now);
+    }
     let mut connects = text.histogram(
         "dbgate_connect_duration_seconds",
         "Time to reach a backend, of sessions that reached one.",

@@ -19,6 +19,7 @@ use super::shards::Keyed;
 use super::source::{Declared, Origin};
 use super::spec::DatabaseSpec;
 use super::{Host, Network};
+use crate::held_clients::HeldClients;
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
@@ -358,6 +359,8 @@ pub struct Live {
     sessions: AtomicU32,
     per_ip: PerIp,
     connecting: AtomicU32,
+    /// Made for the first client that waits.
+    held: OnceLock<Box<HeldClients>>,
     /// Bytes of sessions that have ended.
     pub ended: Traffic,
     endings: [AtomicU64; ENDINGS],
@@ -391,6 +394,18 @@ impl Live {
             })
             .ok()?;
         Some(Connecting(self.clone()))
+    }
+
+    /// The clients that wait while no backend is ready.
+    #[must_use]
+    pub fn held(&self) -> &HeldClients {
+        self.held.get_or_init(Box::default)
+    }
+
+    /// The number of clients that wait now.
+    #[must_use]
+    pub fn held_now(&self) -> u32 {
+        self.held.get().map_or(0, |held| held.count())
     }
 
     /// Sessions open now, by source.

@@ -10,6 +10,7 @@ pub mod change;
 pub mod database;
 pub mod decide;
 mod edit;
+pub mod hold;
 pub mod host;
 mod merge;
 mod network;

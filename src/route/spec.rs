@@ -11,6 +11,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 
 use super::Network;
+use super::hold::Hold;
 use super::upstream::{self, Upstream};
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
@@ -61,6 +62,8 @@ pub struct DatabaseSpec {
     pub access: Sparse<Access>,
     /// The PROXY protocol header that backends get before anything else.
     pub send_proxy: Option<Version>,
+    /// Waiting for a backend.
+    pub hold: Sparse<Hold>,
 }
 
 /// The TLS mode of a database, with the settings that belong to it.
@@ -252,6 +255,9 @@ pub struct Keys {
     /// The PROXY protocol header that backends get before anything else.
     #[serde(default, skip_serializing_if = "is_default")]
     pub send_proxy: Option<Version>,
+    /// Waiting for a backend.
+    #[serde(flatten)]
+    pub hold: Hold,
     /// TLS settings towards clients.
     #[serde(flatten)]
     pub client: ClientTls,
@@ -310,6 +316,9 @@ impl Keys {
                 add(key, "0 would let nobody in; use hide to end an exposure");
             }
         }
+        for (key, what) in self.hold.problems() {
+            add(key, what);
+        }
         // A key without its certificate is reported above, one beside it goes with it.
         for key in given(client).iter().filter(|key| *key != "key") {
             if !self.tls.ends_client_tls() {
@@ -363,6 +372,7 @@ impl Keys {
             max_sessions: self.max_sessions.and_then(NonZeroU32::new),
             access: self.access.into(),
             send_proxy: self.send_proxy,
+            hold: self.hold.into(),
         }
     }
 }
@@ -399,6 +409,7 @@ impl From<DatabaseSpec> for Keys {
             access: spec.access.into_inner(),
             max_sessions: spec.max_sessions.map(NonZeroU32::get),
             send_proxy: spec.send_proxy,
+            hold: spec.hold.into_inner(),
             client,
             backend,
         }
@@ -456,6 +467,7 @@ mod tests {
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",
             "backend_ca": "b.ca", "backend_name": "b.example",
             "backend_cert": "b.crt", "backend_key": "b.key",
+            "hold": "30s", "hold_max": 10, "wake": {"http": "POST http://starter:8080/pg1"},
         });
         let spec: DatabaseSpec = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(&spec).unwrap(), written);
@@ -468,7 +480,7 @@ mod tests {
     fn a_plain_declaration_is_small() {
         // 100,000 of them are held.
         assert!(
-            size_of::<DatabaseSpec>() <= 64,
+            size_of::<DatabaseSpec>() <= 72,
             "{}",
             size_of::<DatabaseSpec>()
         );

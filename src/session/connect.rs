@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::Session;
 use super::end::SessionEnd;
 use super::flight::Flight;
+use super::hold::hold;
 use super::initiate::initiate;
 use super::proxy_header::ProxyHeader;
 use super::refuse;
@@ -69,25 +70,22 @@ impl Session {
         let client_ip = self.context.client.ip();
         let mut backends = Backends::new(database.clone(), client_ip, params, limit, deadline);
         let connected = async {
-            let connecting = self.begin_connect(database)?;
-            Ok((backends.next().await?, connecting))
+            let waits = (self.begin_connect(database)?, slot);
+            let refusal = match backends.next().await {
+                Ok(connected) => return Ok((connected, waits)),
+                Err(refusal) => refusal,
+            };
+            // Who is held is none of those who wait for an answer, nor in its handshake.
+            drop(waits);
+            let connected = Box::pin(hold(&mut backends, refusal)).await?;
+            Ok((connected, (self.begin_connect(database)?, None)))
         };
-        // Nobody reads from the client meanwhile.
-        let connected = tokio::select! {
-            biased;
-            connected = connected => connected,
-            () = hangup(client.tcp(), flight.gone()) => {
-                return Err(SessionEnd::new(
-                    CloseReason::GoneWhileConnecting,
-                    "the client hung up while its backend was being reached",
-                ));
-            }
-        };
+        let connected = while_client_stays(&client, &flight, connected).await?;
         match connected {
-            Ok((connected, connecting)) => Ok(Ready {
+            Ok((connected, waits)) => Ok(Ready {
                 client,
                 // A client that has said nothing yet may take its time before it does.
-                waits: (!flight.bytes().is_empty()).then_some((connecting, slot)),
+                waits: (!flight.bytes().is_empty()).then_some(waits),
                 flight,
                 connected,
                 backends,
@@ -113,6 +111,25 @@ impl Session {
                 ),
             )
         })
+    }
+}
+
+/// Does something while nobody reads from the client.
+///
+/// # Errors
+/// The client hung up.
+pub(super) async fn while_client_stays<T>(
+    client: &Stream,
+    flight: &Flight,
+    step: impl Future<Output = T>,
+) -> Result<T, SessionEnd> {
+    tokio::select! {
+        biased;
+        done = step => Ok(done),
+        () = hangup(client.tcp(), flight.gone()) => Err(SessionEnd::new(
+            CloseReason::GoneWhileConnecting,
+            "the client hung up while its backend was being reached",
+        )),
     }
 }
 
@@ -190,6 +207,18 @@ impl Backends {
             deadline,
             last: SessionEnd::new(CloseReason::BackendUnreachable, none),
         }
+    }
+
+    /// The database.
+    pub(super) fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Begins anew with all of them, further ones tried until `deadline`.
+    pub(super) fn again(&mut self, deadline: Instant) {
+        self.candidates = self.database.candidates();
+        self.current = None;
+        self.deadline = deadline;
     }
 
     /// Timeout of each, to be connected, and again to answer.

@@ -191,6 +191,16 @@ impl SessionEnd {
                 format!("dbgate: too many clients wait for the database behind \"{name}\""),
                 None,
             ),
+            CloseReason::HoldExpired => (
+                RefusalKind::Unavailable,
+                format!("dbgate: the database behind \"{name}\" did not become ready in time"),
+                Some("It may still be starting; try again in a moment."),
+            ),
+            CloseReason::HoldFull => (
+                RefusalKind::Busy,
+                format!("dbgate: the database behind \"{name}\" is not ready, and too many clients wait for it"),
+                Some("Try again in a moment."),
+            ),
             CloseReason::GatewayFull => (RefusalKind::Busy, "dbgate: too many connections".to_owned(), None),
             _ => (
                 if self.after_request { RefusalKind::Unanswered } else { RefusalKind::Unavailable },

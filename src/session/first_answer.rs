@@ -11,9 +11,10 @@ use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
-use super::connect::{Backends, Ready};
+use super::connect::{Backends, Ready, while_client_stays};
 use super::end::SessionEnd;
 use super::flight::Flight;
+use super::hold::hold;
 use super::refuse;
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
@@ -63,7 +64,13 @@ impl Session {
             backends.failed(refusal);
             client = relay.into_client();
             let next = if flight.kind().can_be_replayed() {
-                Box::pin(backends.next()).await
+                let next = async {
+                    match backends.next().await {
+                        Err(refusal) => hold(&mut backends, refusal).await,
+                        connected => connected,
+                    }
+                };
+                Box::pin(while_client_stays(&client, &flight, next)).await?
             } else {
                 Err(backends.give_up().after_request())
             };

@@ -10,6 +10,7 @@ mod end;
 mod first_answer;
 mod flight;
 mod greet;
+mod hold;
 mod identity;
 mod initiate;
 mod proxied;

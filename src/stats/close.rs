@@ -176,6 +176,10 @@ reasons! {
     HandshakeGaveWay, Reject, "handshake_gave_way";
     /// Too many clients wait for a backend of this database.
     ConnectsFull, Reject, "connects_full";
+    /// The client waited for a backend, and none was ready within `hold`.
+    HoldExpired, Reject, "hold_expired";
+    /// As many clients as `hold_max` wait for a backend already.
+    HoldFull, Reject, "hold_full";
     /// The client's TLS handshake with the gateway failed.
     ClientTls, Reject, "client_tls_failed";
     /// The client showed no certificate, or one that `client_ca` has not signed or `client_crl`
@@ -244,6 +248,12 @@ impl CloseReason {
                 "compare `backend_ca` and `backend_name` with the server's certificate: `dbgate cert show HOST:PORT`"
             }
             Self::Draining => "`dbgate ctl resume NAME` lets clients in again",
+            Self::HoldExpired => {
+                "look at the server: `dbgate ctl show NAME` says why it is not ready; raise `hold` if it only starts slowly"
+            }
+            Self::HoldFull => {
+                "raise `hold_max` of the database, or see why its server is not ready: `dbgate ctl show NAME`"
+            }
             Self::DatabaseFull => {
                 "raise `max_sessions` of the database, or find who holds them: `dbgate ctl sessions NAME`"
             }
