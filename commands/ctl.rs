@@ -15,6 +15,7 @@ use std::time::Duration;
 use dbgate::control::answer::{ExposeAnswer, PerDatabase, ShowAnswer, StatusAnswer};
 use dbgate::control::client::{Client, ClientError};
 use dbgate::control::params::{self, Names, RunningSessions};
+use dbgate::route::hold::{Hold, Wake};
 use dbgate::route::spec::{Access, BackendTls, ClientTls};
 use dbgate::tls::material::MaterialOrigin;
 use serde::Serialize;
@@ -215,6 +216,11 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         },
         max_sessions: args.max_sessions,
         send_proxy: args.send_proxy,
+        hold: Hold {
+            hold: args.hold,
+            hold_max: args.hold_max,
+            wake: args.wake.clone().map(|http| Wake { http }),
+        },
         client: ClientTls {
             cert: material(args.cert.as_deref())?,
             key: material(args.key.as_deref())?,

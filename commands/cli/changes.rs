@@ -7,8 +7,10 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use dbgate::author::MAX_REASON;
 use dbgate::config::parse_duration;
+use dbgate::duration::HumanDuration;
 use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
+use dbgate::route::hold::HttpCall;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
 use dbgate::upstream::{BackendAddr, Balance, WeightedAddr};
@@ -121,6 +123,15 @@ pub(crate) struct ExposeArgs {
     /// Most sessions at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions: Option<u32>,
+    /// Let clients wait so long while no backend is ready, such as 30s
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) hold: Option<HumanDuration>,
+    /// Most clients that wait at a time [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) hold_max: Option<u32>,
+    /// An HTTP call that starts the database when clients wait: "POST http://starter:8080/pg1"
+    #[arg(long, value_name = "CALL")]
+    pub(crate) wake: Option<HttpCall>,
     /// Most sessions at a time from one address (IPv6: one /64)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions_per_ip: Option<u32>,

@@ -24,6 +24,9 @@ const FLAGS: &[(&str, &str)] = &[
     ("max_sessions", "--max-sessions"),
     ("max_sessions_per_ip", "--max-sessions-per-ip"),
     ("send_proxy", "--send-proxy"),
+    ("hold", "--hold"),
+    ("hold_max", "--hold-max"),
+    ("wake", "--wake"),
 ];
 
 /// A command of `ctl` on these databases.
@@ -69,6 +72,8 @@ pub(super) fn with_settings(mut line: String, spec: &DatabaseSpec) -> Option<Str
         line += flag;
         let values = match value {
             Value::Array(values) => values,
+            // `wake = { http = … }`
+            Value::Object(keys) if keys.len() == 1 => keys.into_values().collect(),
             value => vec![value],
         };
         for value in values {
@@ -105,6 +110,7 @@ mod tests {
         let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
             "protocol": "postgres", "backends": ["10.0.0.5:5432", "[::1]:5433"], "tls": "terminate",
             "cert": "/a b/c.crt", "key": "/k", "max_sessions": 5,
+            "hold": "30s", "wake": {"http": "POST http://starter:8080/pg1"},
         }))
         .unwrap();
         let hosts: Vec<Host> = ["a.example", "*.b.example"]
@@ -114,7 +120,8 @@ mod tests {
         assert_eq!(
             with_settings(line, &spec).unwrap(),
             "dbgate ctl expose pg1 --host a.example '*.b.example' --to 10.0.0.5:5432 '[::1]:5433' \
-             --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5"
+             --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5 \
+             --hold 30s --wake 'POST http://starter:8080/pg1'"
         );
         let mut keys = serde_json::to_value(&spec).unwrap();
         keys["min_version"] = "1.3".into();

@@ -16,7 +16,6 @@ use tracing::{info, warn};
 use super::Session;
 use super::end::SessionEnd;
 use super::flight::Flight;
-use super::hold::hold;
 use super::initiate::initiate;
 use super::proxy_header::ProxyHeader;
 use super::refuse;
@@ -77,7 +76,7 @@ impl Session {
             };
             // Who is held is none of those who wait for an answer, nor in its handshake.
             drop(waits);
-            let connected = Box::pin(hold(&mut backends, refusal)).await?;
+            let connected = Box::pin(self.hold(&mut backends, refusal)).await?;
             Ok((connected, (self.begin_connect(database)?, None)))
         };
         let connected = while_client_stays(&client, &flight, connected).await?;

@@ -14,7 +14,6 @@ use super::Session;
 use super::connect::{Backends, Ready, while_client_stays};
 use super::end::SessionEnd;
 use super::flight::Flight;
-use super::hold::hold;
 use super::refuse;
 use crate::net::pump::Tap;
 use crate::net::relay::{Counts, FirstEvent, Relay, RelayEnd};
@@ -66,7 +65,7 @@ impl Session {
             let next = if flight.kind().can_be_replayed() {
                 let next = async {
                     match backends.next().await {
-                        Err(refusal) => hold(&mut backends, refusal).await,
+                        Err(refusal) => self.hold(&mut backends, refusal).await,
                         connected => connected,
                     }
                 };

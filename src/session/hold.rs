@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tracing::{info, warn};
 
+use super::Session;
 use super::connect::{Backends, Connected};
 use super::end::SessionEnd;
 use crate::held_clients::Turn;
@@ -39,15 +40,30 @@ impl SessionEnd {
     }
 }
 
-/// Waits until a backend is connected, for `hold` of its database at most.
-///
-/// # Errors
-/// None was in time, as many clients as may wait do so already, or a backend failed for a reason
-/// that waiting does not mend; `refusal`, the failure so far, where the database holds nobody.
-pub(super) async fn hold(
-    backends: &mut Backends,
-    refusal: SessionEnd,
-) -> Result<Connected, SessionEnd> {
+impl Session {
+    /// Waits until a backend is connected, for `hold` of its database at most.
+    ///
+    /// # Errors
+    /// None was in time, as many clients as may wait do so already, or a backend failed for a
+    /// reason that waiting does not mend; `refusal`, the failure so far, where the database holds
+    /// nobody.
+    pub(super) async fn hold(
+        &self,
+        backends: &mut Backends,
+        refusal: SessionEnd,
+    ) -> Result<Connected, SessionEnd> {
+        if let Some(entry) = &self.context.entry {
+            entry.set_held(true);
+        }
+        let connected = hold(backends, refusal).await;
+        if let Some(entry) = &self.context.entry {
+            entry.set_held(false);
+        }
+        connected
+    }
+}
+
+async fn hold(backends: &mut Backends, refusal: SessionEnd) -> Result<Connected, SessionEnd> {
     let database = backends.database().clone();
     let spec = &*database.spec.hold;
     let Some(limit) = spec.hold.filter(|_| refusal.may_pass()) else {
@@ -124,13 +140,14 @@ async fn try_for_all(
     last: &mut SessionEnd,
 ) -> Result<Connected, SessionEnd> {
     loop {
-        wake_once(turn, database);
         sleep(turn.pause).await;
         backends.again(deadline);
         match backends.next().await {
             Err(refusal) if refusal.may_pass() => *last = refusal,
             connected => return connected,
         }
+        // Not before: whoever waited with the one that succeeded has the turn next.
+        wake_once(turn, database);
         turn.pause = (turn.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
     }
 }

@@ -52,6 +52,7 @@ pub struct LiveSession {
     /// True if the operator's drain that it is under ends it.
     ending: AtomicBool,
     pub(super) open: AtomicBool,
+    held: AtomicBool,
     /// True once it counts towards the limits.
     pub(super) counted: AtomicBool,
     cut_reason: AtomicU8,
@@ -81,6 +82,7 @@ impl LiveSession {
             drain: AtomicU64::new(0),
             ending: AtomicBool::new(false),
             open: AtomicBool::new(false),
+            held: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             cut_reason: AtomicU8::new(NO_REASON),
             cut: Notify::new(),
@@ -134,12 +136,13 @@ impl LiveSession {
         self.backend.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `connecting`, `open` or `draining`.
+    /// `connecting`, `held`, `open` or `draining`.
     #[must_use]
     pub fn state(&self) -> &'static str {
         let ends = self.drain() != 0 || self.is_ending();
         match (self.open.load(Ordering::Relaxed), ends) {
             (_, true) => "draining",
+            (_, false) if self.held.load(Ordering::Relaxed) => "held",
             (true, false) => "open",
             (false, false) => "connecting",
         }
@@ -171,6 +174,11 @@ impl LiveSession {
                 return reason;
             }
         }
+    }
+
+    /// Marks it as waiting because no backend is ready, or as not waiting any more.
+    pub fn set_held(&self, held: bool) {
+        self.held.store(held, Ordering::Relaxed);
     }
 
     /// Marks it as draining under `drain`, or as not draining with 0.

@@ -37,7 +37,7 @@ pub struct SessionView {
     pub bytes_out: u64,
     /// Milliseconds since it was accepted.
     pub age_ms: u64,
-    /// `connecting`, `open` or `draining`.
+    /// `connecting`, `held`, `open` or `draining`.
     pub state: &'static str,
 }
 

@@ -28,6 +28,7 @@ mod streams;
 
 mod direct;
 mod failover;
+mod hold;
 mod hostile;
 mod idle;
 mod last_words;

@@ -1,0 +1,189 @@
+//! `hold` and `wake`: clients wait while no backend of their database is ready, as many and as long as
+//! they may, and the database is called for once.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::clients::{Client, Target};
+use crate::gateway::Gateway;
+use crate::raw::{Fake, Hello, Pki, closed_port, put, take};
+use crate::servers::{Postgres, Redis};
+use crate::testbed;
+
+/// Longer than any test.
+const LONG: &str = "hold = \"10m\"\n";
+
+fn held(gateway: &Gateway) -> usize {
+    let sessions = gateway.sessions();
+    sessions.iter().filter(|s| s["state"] == "held").count()
+}
+
+#[track_caller]
+fn wait_held(gateway: &Gateway, count: usize) {
+    assert!(
+        testbed::until(|| held(gateway) == count),
+        "{} wait, {count} should",
+        held(gateway)
+    );
+}
+
+/// Reads a request, and gives its first line.
+fn request(stream: &mut TcpStream) -> String {
+    let mut text = Vec::new();
+    while !text.ends_with(b"\r\n\r\n") {
+        text.extend(take(stream, 1));
+    }
+    let text = String::from_utf8(text).expect("a request");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn clients_of_every_mode_wait_until_the_server_is_up() {
+    let pki = Pki::new();
+    let leaf = pki.ca.leaf(&["*.example.test"]);
+    let mut postgres = Postgres::named("pg-a").tls(&leaf).plain().start();
+    let mut redis = Redis::start("redis-a", &leaf);
+    let modes = [
+        ("pg1", "postgres", "passthrough"),
+        ("pg2", "postgres", "terminate"),
+        ("redis1", "redis", "passthrough"),
+        ("redis2", "redis", "reencrypt"),
+    ];
+    let mut config = pki.tls();
+    for (name, protocol, mode) in modes {
+        let server = if protocol == "redis" {
+            &redis
+        } else {
+            &postgres
+        };
+        config += &pki.database(name, protocol, mode, &[server.addr()]);
+        config += LONG;
+    }
+    let gateway = Gateway::start(&config);
+    postgres.stop();
+    redis.stop();
+    let ask = |host: &'static str, client: Client| {
+        let target = Target::new(host, gateway.port(), &pki.ca);
+        let target = if host.starts_with("pg") {
+            target.app()
+        } else {
+            target
+        };
+        std::thread::spawn(move || client.whoami(&target))
+    };
+    let clients = [
+        ask("pg1.example.test", Client::Psql),
+        ask("pg2.example.test", Client::Psql),
+        ask("redis1.example.test", Client::RedisPy),
+        ask("redis2.example.test", Client::RedisPy),
+    ];
+    wait_held(&gateway, 4);
+    postgres.restart();
+    redis.restart();
+    for client in clients {
+        let answer = client.join().expect("a client");
+        assert!(answer.ok, "{answer:#?}");
+    }
+    wait_held(&gateway, 0);
+}
+
+#[test]
+fn a_thousand_wait_and_the_database_is_called_for_once() {
+    const CLIENTS: usize = 1000;
+    let pki = Pki::new();
+    let leaf = pki.ca.leaf(&["*.example.test"]);
+    let mut redis = Redis::start("redis-a", &leaf);
+    let starter = Fake::start();
+    let wake = format!(
+        "wake = {{ http = \"POST http://{}/redis1?now=1\" }}\n",
+        starter.addr()
+    );
+    let config = pki.tls()
+        + "[limits]\nmax_handshakes_per_ip = 2000\n[metrics]\nbind = \"127.0.0.1:0\"\n"
+        + &pki.database("redis1", "redis", "passthrough", &[redis.addr()])
+        + LONG
+        + &wake;
+    let gateway = Gateway::start(&config);
+    redis.stop();
+    let hello = Hello::to("redis1.example.test").bytes();
+    let connect = |_| {
+        let mut client = gateway.connect();
+        put(&mut client, &hello);
+        client
+    };
+    let mut clients: Vec<TcpStream> = (0..CLIENTS).map(connect).collect();
+    let mut call = starter.accept();
+    assert_eq!(request(&mut call), "POST /redis1?now=1 HTTP/1.1");
+    wait_held(&gateway, CLIENTS);
+    let metrics = scrape(gateway.call("status", &serde_json::json!({}))["metrics"].as_str());
+    assert!(
+        metrics.contains(&format!(
+            "dbgate_held_clients{{database=\"redis1\"}} {CLIENTS}"
+        )),
+        "{metrics}"
+    );
+    redis.restart();
+    put(
+        &mut call,
+        b"HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n",
+    );
+    for client in &mut clients {
+        // The server's hello, or its alert about one that is no more than a name.
+        let mut first = [0; 1];
+        client
+            .read_exact(&mut first)
+            .expect("an answer of the server");
+    }
+    gateway.wait_log("database woken");
+    assert!(starter.try_accept().is_none(), "it was called twice");
+    assert_eq!(held(&gateway), 0);
+}
+
+fn scrape(metrics: Option<&str>) -> String {
+    let to: SocketAddr = metrics.expect("its address").parse().expect("an address");
+    let mut stream = TcpStream::connect(to).expect("metrics");
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n")
+        .expect("a request");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text
+}
+
+#[test]
+fn who_waited_in_vain_reads_so_and_so_does_who_may_not_wait() {
+    let pki = Pki::new();
+    let (nobody, _kept) = closed_port();
+    let config = pki.tls()
+        + &pki.database("pg1", "postgres", "terminate", &[nobody])
+        + "hold = \"300ms\"\n"
+        + &pki.database("pg2", "postgres", "terminate", &[nobody])
+        + LONG
+        + "hold_max = 1\n";
+    let gateway = Gateway::start(&config);
+    let target = |host| Target::postgres(host, gateway.port(), &pki.ca);
+    let answer = Client::Psql.whoami(&target("pg1.example.test"));
+    let words = "the database behind \"pg1.example.test\" did not become ready in time";
+    assert!(answer.error.contains(words), "{answer:#?}");
+    let reject = gateway.wait_reject("hold_expired");
+    let detail = reject["detail"].as_str().unwrap_or_default();
+    assert!(
+        detail.starts_with("no backend of pg1 was ready within 300ms (hold): backend 127.0.0.1:"),
+        "{reject}"
+    );
+
+    let second = target("pg2.example.test");
+    let first = second.clone();
+    let first = Client::Psql.spawn(crate::clients::Action::Whoami, &first);
+    wait_held(&gateway, 1);
+    let answer = Client::Psql.whoami(&second);
+    let words = "the database behind \"pg2.example.test\" is not ready, and too many clients wait";
+    assert!(answer.error.contains(words), "{answer:#?}");
+    gateway.wait_reject("hold_full");
+    assert_eq!(held(&gateway), 1);
+
+    // Who leaves gives its place back, and the turn to try.
+    first.kill();
+    gateway.wait_reject("gone_while_connecting");
+    wait_held(&gateway, 0);
+}
