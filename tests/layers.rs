@@ -107,6 +107,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "session",
         &[
+            "held_clients",
             "admission",
             "config",
             "upstream",
