@@ -174,6 +174,7 @@ impl ConnectParams {
 /// first.
 pub(super) struct Backends {
     database: Arc<Database>,
+    client: IpAddr,
     params: ConnectParams,
     /// Timeout of each, to be connected, and again to answer.
     timeout: Duration,
@@ -201,6 +202,7 @@ impl Backends {
             candidates: database.candidates(client, unix_time),
             current: None,
             database,
+            client,
             params,
             timeout,
             deadline,
@@ -215,7 +217,7 @@ impl Backends {
 
     /// Begins anew with all of them, further ones tried until `deadline`.
     pub(super) fn again(&mut self, deadline: Instant) {
-        self.candidates = self.database.candidates();
+        self.candidates = self.database.candidates(self.client, unix_time);
         self.current = None;
         self.deadline = deadline;
     }

@@ -107,6 +107,7 @@ impl SessionEnd {
     /// The refusal of a client that asked for `name`. All texts are fixed but for names that were
     /// checked.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "a table: a row a reason")]
     pub fn refusal<'a>(&self, name: Option<&'a str>) -> Refusal<'a> {
         let name = name.unwrap_or("this name");
         let (kind, message, hint) = match self.reason {
