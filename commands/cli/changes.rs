@@ -129,7 +129,7 @@ pub(crate) struct ExposeArgs {
     /// Most clients that wait at a time [default: 1000]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) hold_max: Option<u32>,
-    /// An HTTP call that starts the database when clients wait: "POST http://starter:8080/pg1"
+    /// Start the database when clients wait by this HTTP call: a method and a URL
     #[arg(long, value_name = "CALL")]
     pub(crate) wake: Option<HttpCall>,
     /// Most sessions at a time from one address (IPv6: one /64)
