@@ -759,7 +759,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__expose)
-            opts="-o -h -V --host --to --balance --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --max-sessions-per-ip --send-proxy --ttl --ephemeral --replace --dry-run --no-check --reason --socket --output --help --version"
+            opts="-o -h -V --host --to --balance --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --max-sessions --hold --hold-max --wake --max-sessions-per-ip --send-proxy --ttl --ephemeral --replace --dry-run --no-check --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -826,6 +826,18 @@ _dbgate() {
                     return 0
                     ;;
                 --max-sessions)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hold)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --hold-max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --wake)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
