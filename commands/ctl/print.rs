@@ -164,7 +164,7 @@ fn show(answer: &ShowAnswer) -> Page {
         }),
     ];
     const BACKENDS: &[Column<BackendDetails>] = &[
-        Column::new("BACKEND", |b| text(&b.addr)),
+        Column::new("BACKEND", |b| text(&b.address)),
         Column::new("STATE", |b| text(&b.state)),
         Column::new("SESSIONS", |b| text(&b.sessions)),
         Column::new("IN", |b| size(b.bytes_in)),
@@ -203,7 +203,10 @@ fn show(answer: &ShowAnswer) -> Page {
     for backend in &database.backends {
         if let Some(reason) = &backend.reason {
             let (since, remedy) = (text(&backend.since), text(&backend.remedy));
-            let line = format!("{} fails since {since}: {reason}; {remedy}\n", backend.addr);
+            let line = format!(
+                "{} fails since {since}: {reason}; {remedy}\n",
+                backend.address
+            );
             page.out.push_str(&line);
         }
     }
@@ -219,7 +222,7 @@ fn explain(answer: &ExplainAnswer) -> Page {
     let asked = format!("{host} at listener {listener}");
     page.line(&match (&answer.database, answer.admitted) {
         (Some(name), true) => {
-            let settings = answer.settings.clone().unwrap_or_default();
+            let settings = answer.summary.clone().unwrap_or_default();
             format!(
                 "{asked} reaches database {name} ({}, {}) at {}",
                 text(&settings.protocol),

@@ -96,7 +96,7 @@ impl Operation {
                 None => Vec::new(),
                 Some(at) => all
                     .filter(|s| s.row.database == at.database)
-                    .filter(|s| s.backend() == Some(at.addr.as_str()))
+                    .filter(|s| s.backend() == Some(at.address.as_str()))
                     .map(|s| s.row.id)
                     .collect(),
             },
@@ -135,7 +135,7 @@ impl Operation {
             }
             Self::KillBackend(id) => {
                 let at = mirror.backend(id);
-                let (addr, database) = at.map_or(("-", "-"), |b| (&*b.addr, &*b.database));
+                let (addr, database) = at.map_or(("-", "-"), |b| (&*b.address, &*b.database));
                 vec![
                     format!("Kill the sessions at {addr}?"),
                     format!("database {database}: {closed}"),

@@ -19,7 +19,7 @@ fn totals(sessions: u64, accepted: u64, (bytes_in, bytes_out): (u64, u64)) -> To
     Totals {
         version: "0.1.0".into(),
         pid: 4711,
-        time: humantime::format_rfc3339_millis(noon()).to_string(),
+        ts: humantime::format_rfc3339_millis(noon()).to_string(),
         revision: 7,
         sessions,
         sessions_total: 1234,
@@ -78,7 +78,7 @@ fn database(name: &str, addr: &str, bytes: (u64, u64)) -> DatabaseRow {
         hidden: Vec::new(),
         shadowed: Vec::new(),
         backends: vec![BackendRow {
-            addr: addr.into(),
+            address: addr.into(),
             state: if name == "cache" { "failing" } else { "ok" }.into(),
             sessions: 13,
             bytes_in: bytes.0,

@@ -133,7 +133,8 @@ fn known(key: &str, heads: &[Head]) -> bool {
 pub(crate) fn column(key: &str, heads: &[Head]) -> Result<usize, String> {
     let key = key.to_lowercase();
     let place = |name: &str| heads.iter().position(|head| head.name == name);
-    let found = place(&key).or_else(|| {
+    let field = |name: &str| heads.iter().position(|head| head.field == name);
+    let found = place(&key).or_else(|| field(&key)).or_else(|| {
         let (_, names) = ALIASES.iter().find(|(alias, _)| *alias == key)?;
         names.iter().find_map(|name| place(name))
     });

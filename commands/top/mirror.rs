@@ -140,7 +140,7 @@ impl Mirror {
     /// Dates the rejects from before the first refresh, so that the last minute is known at once.
     fn look_back(&mut self) {
         let time = |text: &str| humantime::parse_rfc3339(text).ok();
-        let Some(sent) = time(&self.totals.time) else {
+        let Some(sent) = time(&self.totals.ts) else {
             return;
         };
         let mut recent: BTreeMap<(String, String), BTreeMap<u64, u64>> = BTreeMap::new();

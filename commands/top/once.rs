@@ -74,11 +74,9 @@ struct GatewaySummary<'a> {
     /// Time over which the rates are taken.
     window_ms: u64,
     /// Bytes a second from clients.
-    #[serde(rename = "in")]
-    rate_in: f64,
+    bytes_in_per_second: f64,
     /// Bytes a second to clients.
-    #[serde(rename = "out")]
-    rate_out: f64,
+    bytes_out_per_second: f64,
     handshakes_per_second: f64,
     rejects_last_minute: u64,
     reject_reasons: BTreeMap<&'a str, ReasonCounts>,
@@ -104,8 +102,8 @@ pub(crate) fn json(app: &mut App, only: Option<Tab>) -> Json {
         totals: &mirror.totals,
         uptime_ms: mirror.now,
         window_ms: mirror.window(),
-        rate_in: rate(bytes_in),
-        rate_out: rate(bytes_out),
+        bytes_in_per_second: rate(bytes_in),
+        bytes_out_per_second: rate(bytes_out),
         handshakes_per_second: rate(mirror.handshakes()),
         rejects_last_minute: mirror.rejects_a_minute(),
         reject_reasons: reasons
@@ -130,7 +128,7 @@ pub(crate) fn json(app: &mut App, only: Option<Tab>) -> Json {
 fn row(row: &dyn AnyRow) -> Json {
     let fields = row.fields().into_iter();
     fields
-        .map(|(head, value)| (head.name.to_owned(), value.json()))
+        .map(|(head, value)| (head.field.to_owned(), value.json()))
         .collect::<Map<_, _>>()
         .into()
 }

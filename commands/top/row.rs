@@ -10,8 +10,11 @@ pub(crate) const HIDDEN: u8 = u8::MAX;
 /// Name, title and width of a column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
-    /// Its name for `--sort`, filters and JSON.
+    /// Its name for `--sort` and filters.
     pub(crate) name: &'static str,
+    /// Its name in JSON, which is that of `ctl` for the same thing; `--sort` and filters know it
+    /// as well.
+    pub(crate) field: &'static str,
     /// Above the column.
     pub(crate) title: &'static str,
     /// Narrow screens drop the columns of the highest priority numbers first; [`HIDDEN`] ones
@@ -42,6 +45,7 @@ impl<R> Column<R> {
     ) -> Self {
         let head = Head {
             name,
+            field: name,
             title,
             priority,
             width,
@@ -61,6 +65,7 @@ impl<R> Column<R> {
     ) -> Self {
         let head = Head {
             name,
+            field: name,
             title,
             priority,
             width,
@@ -68,6 +73,12 @@ impl<R> Column<R> {
             number: true,
         };
         Self { head, value }
+    }
+
+    /// The same under another name in JSON.
+    pub(crate) const fn field(mut self, field: &'static str) -> Self {
+        self.head.field = field;
+        self
     }
 }
 

@@ -169,7 +169,7 @@ fn settings(spec: &DatabaseSpec) -> Result<Map<String, Value>, CommandError> {
 fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> BackendDetails {
     let reason = failure.and_then(|failure| CloseReason::from_index(failure.reason));
     BackendDetails {
-        addr: addr.to_string(),
+        address: addr.to_string(),
         state: if failure.is_some() { "failing" } else { "ok" }.to_owned(),
         since: failure.and_then(|failure| since_epoch(failure.since).map(seconds)),
         reason: reason.map(|reason| reason.to_string()),
@@ -218,7 +218,7 @@ pub(super) fn explain(
     let listener = (&*listener.name, &**settings);
     let explained = explain::explain(&snapshot, listener, &asked.host, asked.client);
     let database = explained.database.as_ref();
-    let settings = database.map(|database| {
+    let summary = database.map(|database| {
         let moved = gateway.sessions.moved(&[database]);
         summary(database, moved.first().copied().unwrap_or_default())
     });
@@ -229,7 +229,7 @@ pub(super) fn explain(
         admitted: explained.refused.is_none(),
         reason: explained.refused.map(|reason| reason.to_string()),
         walk: explained.walk,
-        settings,
+        summary,
     })
 }
 

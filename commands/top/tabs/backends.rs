@@ -16,7 +16,7 @@ pub(crate) struct Backend {
     /// The database.
     pub(crate) database: String,
     /// Its address as declared.
-    pub(crate) addr: String,
+    pub(crate) address: String,
     state: String,
     declared: bool,
     protocol: String,
@@ -36,14 +36,14 @@ pub(crate) fn gather<'a>(
     for database in databases {
         let row = &database.row;
         let backends = row.backends.iter().map(|backend| Backend {
-            id: id(&row.name, &backend.addr),
+            id: id(&row.name, &backend.address),
             database: row.name.clone(),
-            addr: backend.addr.clone(),
+            address: backend.address.clone(),
             state: backend.state.clone(),
             declared: true,
             protocol: row.protocol.clone(),
             sessions: backend.sessions.into(),
-            rates: database.rates_at(&backend.addr, now),
+            rates: database.rates_at(&backend.address, now),
             bytes: (backend.bytes_in, backend.bytes_out),
         });
         found.insert(&row.name, backends.collect());
@@ -54,12 +54,12 @@ pub(crate) fn gather<'a>(
         };
         let backends = found.entry(&session.row.database).or_default();
         // A database has a handful.
-        let at = backends.iter().position(|b| b.addr == addr);
+        let at = backends.iter().position(|b| b.address == addr);
         let at = at.unwrap_or_else(|| {
             backends.push(Backend {
                 id: id(&session.row.database, addr),
                 database: session.row.database.clone(),
-                addr: addr.to_owned(),
+                address: addr.to_owned(),
                 state: "gone".to_owned(),
                 declared: false,
                 protocol: session.row.protocol.clone(),
@@ -95,7 +95,10 @@ impl Backend {
 
 impl Row for Backend {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::name("backend", "BACKEND", 0, (18, 60), |b| Value::Text(&b.addr)),
+        Column::<Self>::name("backend", "BACKEND", 0, (18, 60), |b| {
+            Value::Text(&b.address)
+        })
+        .field("address"),
         Column::name("database", "DATABASE", 1, (12, 24), |b| {
             Value::Text(&b.database)
         }),
@@ -104,8 +107,10 @@ impl Row for Backend {
         }),
         Column::name("state", "STATE", 1, (7, 7), |b| Value::Text(&b.state)),
         Column::number("sessions", "SESSIONS", 2, 9, |b| Value::Number(b.sessions)),
-        Column::number("in", "IN/s", 3, 8, |b| Value::Rate(b.rates.0)),
-        Column::number("out", "OUT/s", 3, 8, |b| Value::Rate(b.rates.1)),
+        Column::<Self>::number("in", "IN/s", 3, 8, |b| Value::Rate(b.rates.0))
+            .field("bytes_in_per_second"),
+        Column::<Self>::number("out", "OUT/s", 3, 8, |b| Value::Rate(b.rates.1))
+            .field("bytes_out_per_second"),
         Column::number("bytes_in", "IN", 6, 8, |b| Value::Bytes(b.bytes.0)),
         Column::number("bytes_out", "OUT", 6, 8, |b| Value::Bytes(b.bytes.1)),
     ];

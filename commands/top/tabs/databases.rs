@@ -43,24 +43,24 @@ impl Database {
         let bytes = (row.bytes_in, row.bytes_out);
         self.meter.record_move(before, now, bytes);
         self.by_backend
-            .retain(|addr, _| row.backends.iter().any(|b| b.addr == *addr));
+            .retain(|addr, _| row.backends.iter().any(|b| b.address == *addr));
         for backend in &row.backends {
             let bytes = (backend.bytes_in, backend.bytes_out);
-            if let Some(meter) = self.by_backend.get_mut(&backend.addr) {
+            if let Some(meter) = self.by_backend.get_mut(&backend.address) {
                 meter.record_move(before, now, bytes);
             } else if bytes != (0, 0) {
                 let mut meter = Meter::default();
                 meter.record(before, (0, 0));
                 meter.record(now, bytes);
-                self.by_backend.insert(backend.addr.clone(), meter);
+                self.by_backend.insert(backend.address.clone(), meter);
             }
         }
         self.backends = row
             .backends
             .iter()
             .map(|b| match b.state.as_str() {
-                "ok" => b.addr.clone(),
-                state => format!("{state} {}", b.addr),
+                "ok" => b.address.clone(),
+                state => format!("{state} {}", b.address),
             })
             .collect();
         self.row = row;
@@ -80,9 +80,10 @@ impl Database {
 
 impl Row for Database {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::name("database", "DATABASE", 0, (12, 24), |d| {
+        Column::<Self>::name("database", "DATABASE", 0, (12, 24), |d| {
             Value::Text(&d.row.name)
-        }),
+        })
+        .field("name"),
         Column::name("state", "STATE", 4, (8, 8), |d| Value::Text(&d.row.state)),
         Column::name("protocol", "PROTOCOL", 6, (9, 9), |d| {
             Value::Text(&d.row.protocol)
@@ -101,13 +102,16 @@ impl Row for Database {
         Column::number("sessions", "SESSIONS", 1, 9, |d| {
             Value::Number(d.row.sessions.into())
         }),
-        Column::number("max", "MAX", 9, 6, |d| {
+        Column::<Self>::number("max", "MAX", 9, 6, |d| {
             d.row
                 .max_sessions
                 .map_or(Value::Nothing, |max| Value::Number(max.into()))
-        }),
-        Column::number("in", "IN/s", 2, 8, |d| Value::Rate(d.rates.0)),
-        Column::number("out", "OUT/s", 2, 8, |d| Value::Rate(d.rates.1)),
+        })
+        .field("max_sessions"),
+        Column::<Self>::number("in", "IN/s", 2, 8, |d| Value::Rate(d.rates.0))
+            .field("bytes_in_per_second"),
+        Column::<Self>::number("out", "OUT/s", 2, 8, |d| Value::Rate(d.rates.1))
+            .field("bytes_out_per_second"),
         Column::number("bytes_in", "IN", 8, 8, |d| Value::Bytes(d.row.bytes_in)),
         Column::number("bytes_out", "OUT", 7, 8, |d| Value::Bytes(d.row.bytes_out)),
         Column::name("origin", "ORIGIN", 10, (7, 10), |d| {

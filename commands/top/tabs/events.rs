@@ -197,7 +197,7 @@ impl Event {
 
 impl Row for Event {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::name("time", "TIME", 1, (8, 8), |e| Value::Time(&e.time)),
+        Column::<Self>::name("time", "TIME", 1, (8, 8), |e| Value::Time(&e.time)).field("ts"),
         Column::name("event", "EVENT", 0, (14, 14), |e| Value::Text(&e.kind)),
         Column::name("database", "DATABASE", 3, (12, 24), |e| {
             Value::text(e.database.as_deref())

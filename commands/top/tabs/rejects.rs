@@ -26,8 +26,12 @@ impl From<RejectRow> for Reject {
 
 impl Row for Reject {
     const COLUMNS: &'static [Column<Self>] = &[
-        Column::name("time", "TIME", 1, (8, 8), |r| Value::Time(&r.row.ts)),
+        Column::<Self>::name("time", "TIME", 1, (8, 8), |r| Value::Time(&r.row.ts)).field("ts"),
         Column::number("count", "COUNT", 4, 6, |r| Value::Number(r.row.count)),
+        Column::name("first", "FIRST", HIDDEN, (8, 8), |r| {
+            Value::Time(&r.row.first)
+        }),
+        Column::name("last", "LAST", HIDDEN, (8, 8), |r| Value::Time(&r.row.ts)),
         Column::name("reason", "REASON", 0, (16, 23), |r| {
             Value::Text(&r.row.reason)
         }),

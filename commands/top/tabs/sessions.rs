@@ -101,17 +101,21 @@ impl Row for Session {
             Value::Text(&s.row.protocol)
         }),
         Column::name("tls", "TLS", 10, (11, 11), |s| Value::Text(&s.row.tls)),
-        Column::name("backend", "BACKEND", 8, (16, 46), |s| {
+        Column::<Self>::name("backend", "BACKEND", 8, (16, 46), |s| {
             Value::text(s.backend())
-        }),
-        Column::name("address", "ADDRESS", HIDDEN, (16, 46), |s| {
+        })
+        .field("declared"),
+        Column::<Self>::name("address", "ADDRESS", HIDDEN, (16, 46), |s| {
             Value::text(s.row.backend.as_deref())
-        }),
-        Column::number("in", "IN/s", 2, 8, |s| Value::Rate(s.rates.0)),
-        Column::number("out", "OUT/s", 2, 8, |s| Value::Rate(s.rates.1)),
+        })
+        .field("backend"),
+        Column::<Self>::number("in", "IN/s", 2, 8, |s| Value::Rate(s.rates.0))
+            .field("bytes_in_per_second"),
+        Column::<Self>::number("out", "OUT/s", 2, 8, |s| Value::Rate(s.rates.1))
+            .field("bytes_out_per_second"),
         Column::number("bytes_in", "IN", 7, 8, |s| Value::Bytes(s.row.bytes_in)),
         Column::number("bytes_out", "OUT", 6, 8, |s| Value::Bytes(s.row.bytes_out)),
-        Column::number("age", "AGE", 1, 6, |s| Value::Span(s.age_ms)),
+        Column::<Self>::number("age", "AGE", 1, 6, |s| Value::Span(s.age_ms)).field("age_ms"),
         Column::name("state", "STATE", 5, (10, 10), |s| Value::Text(&s.row.state)),
     ];
 

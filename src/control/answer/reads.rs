@@ -148,7 +148,7 @@ pub struct ExposureDetails {
 #[serde(default)]
 pub struct BackendDetails {
     /// Its address as declared.
-    pub addr: String,
+    pub address: String,
     /// `ok`, `failing` or `draining`.
     pub state: String,
     /// Time since when it fails.
@@ -193,7 +193,7 @@ pub struct ExplainAnswer {
     /// Steps of the decision, a sentence each.
     pub walk: Vec<String>,
     /// The database in a row.
-    pub settings: Option<DatabaseSummary>,
+    pub summary: Option<DatabaseSummary>,
 }
 
 /// The answer to `sessions`.

@@ -60,7 +60,7 @@ pub struct Totals {
     /// Its process.
     pub pid: u32,
     /// The time of day, RFC 3339 in UTC, of this refresh.
-    pub time: String,
+    pub ts: String,
     /// The revision of its routes.
     pub revision: u64,
     /// Live sessions.
@@ -135,7 +135,7 @@ pub struct DatabaseRow {
 #[serde(default)]
 pub struct BackendRow {
     /// Its address as declared.
-    pub addr: String,
+    pub address: String,
     /// `ok` or `failing`.
     pub state: String,
     /// Sessions there now.

@@ -103,7 +103,7 @@ impl Watcher {
             totals: Some(Totals {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 pid: std::process::id(),
-                time: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
+                ts: humantime::format_rfc3339_millis(SystemTime::now()).to_string(),
                 revision: snapshot.revision,
                 sessions: u64::try_from(gateway.sessions.len()).unwrap_or(u64::MAX),
                 sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
@@ -347,7 +347,7 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
             };
             let at = uses.get(place).copied().unwrap_or_default();
             BackendRow {
-                addr: addr.to_string(),
+                address: addr.to_string(),
                 state: state.to_owned(),
                 sessions: at.sessions,
                 bytes_in: at.moved.0,
