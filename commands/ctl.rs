@@ -34,15 +34,16 @@ const NOT_COMPARED: u8 = 2;
 /// Carries out one command and prints the result.
 pub(crate) fn run(args: CtlArgs) -> ExitCode {
     let is_diff = matches!(args.command, CtlCommand::Diff);
+    let json = args.output == Output::Json;
     match execute(args) {
         Ok(code) => ExitCode::from(code),
         // That nothing could be compared must not look like differences.
-        Err(failure) if is_diff && failure.code == DIFFERENT => Failure {
-            code: NOT_COMPARED,
+        Err(failure) if is_diff && failure.exit == DIFFERENT => Failure {
+            exit: NOT_COMPARED,
             ..failure
         }
-        .report(),
-        Err(failure) => failure.report(),
+        .report(json),
+        Err(failure) => failure.report(json),
     }
 }
 

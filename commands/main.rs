@@ -13,6 +13,7 @@ mod serve;
 mod socket;
 mod table;
 mod top;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -24,7 +25,11 @@ fn main() -> ExitCode {
     if let Some(code) = completions::live() {
         return code;
     }
-    let Cli { command } = Cli::parse();
+    let words: Vec<_> = std::env::args_os().collect();
+    let command = match Cli::try_parse_from(&words) {
+        Ok(Cli { command }) => command,
+        Err(error) => return usage::report(&error, &words),
+    };
     let result = match command {
         Command::Serve(args) => serve::run(args),
         Command::Ctl(args) => Ok(ctl::run(*args)),

@@ -1,6 +1,5 @@
 //! The control socket: its path, and an explanation where it cannot be reached.
 
-use std::fmt::Write as _;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -20,28 +19,22 @@ pub(crate) fn find() -> PathBuf {
         .unwrap_or_else(config::default_socket)
 }
 
-/// An explanation and remedies for an `error` of connecting to `path`.
-pub(crate) fn explain(path: &Path, error: &io::Error) -> String {
-    let mut text = format!(
-        "no gateway can be reached at {}\n  {}\n",
+/// An explanation of an `error` of connecting to `path`, and remedies, a line each.
+pub(crate) fn explain(path: &Path, error: &io::Error) -> (String, String) {
+    let text = format!(
+        "no gateway can be reached at {}\n  {}",
         path.display(),
         reason(path, error)
     );
     let elsewhere = Path::new(OF_SERVICE);
-    // Writing to a String cannot fail.
-    let _ = if path != elsewhere && fs::metadata(elsewhere).is_ok() {
-        writeln!(
-            text,
-            "  There is a socket at {OF_SERVICE}: try --socket {OF_SERVICE}"
-        )
+    let runs = if path != elsewhere && fs::metadata(elsewhere).is_ok() {
+        format!("There is a socket at {OF_SERVICE}: try --socket {OF_SERVICE}")
     } else {
-        writeln!(
-            text,
-            "  Does it run? `dbgate serve` starts one, `systemctl status dbgate` shows the service."
-        )
+        "Does it run? `dbgate serve` starts one, `systemctl status dbgate` shows the service."
+            .to_owned()
     };
-    text += "  Does it listen elsewhere? Name its socket with --socket PATH or DBGATE_SOCKET.";
-    text
+    let named = "Does it listen elsewhere? Name its socket with --socket PATH or DBGATE_SOCKET.";
+    (text, format!("{runs}\n{named}"))
 }
 
 fn reason(path: &Path, error: &io::Error) -> String {

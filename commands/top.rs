@@ -53,7 +53,7 @@ const LONGEST_FRAME: Duration = Duration::from_millis(100);
 pub(crate) fn run(args: &TopArgs) -> ExitCode {
     match show(args) {
         Ok(code) => ExitCode::from(code),
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(args.output == TopOutput::Json),
     }
 }
 

@@ -193,7 +193,7 @@ fn show(answer: &ShowAnswer) -> Page {
         ));
     }
     if let Some(certificate) = &database.certificate {
-        known.push(("cert until", text(&certificate.expires)));
+        known.push(("cert until", text(&certificate.not_after)));
     }
     page.out += &fields(&known);
     page.out.push('\n');

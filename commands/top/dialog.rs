@@ -62,7 +62,7 @@ impl Operation {
             (Tab::Databases, Id::Name(name)) => name.to_string(),
             (Tab::Backends, id) => {
                 let at = mirror.backend(id)?;
-                let (name, backend) = (at.database.clone(), Some(at.addr.clone()));
+                let (name, backend) = (at.database.clone(), Some(at.address.clone()));
                 return Some(if at.is_draining() {
                     Self::Resume(name, backend)
                 } else {

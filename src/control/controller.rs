@@ -223,10 +223,14 @@ impl Controller {
                 match (near, hint) {
                     (None, None) => reads::no_database(&self.gateway, &name),
                     (near, hint) => {
-                        let near =
-                            near.map_or_else(String::new, |n| format!("; did you mean {n}?"));
-                        let hint = hint.map_or_else(String::new, |hint| format!(": {hint}"));
-                        CommandError::not_found(format!("no database {name}{hint}{near}"))
+                        let near = near.map(|near| format!("did you mean {near}?"));
+                        let hints: Vec<String> = hint
+                            .map(ToOwned::to_owned)
+                            .into_iter()
+                            .chain(near)
+                            .collect();
+                        CommandError::not_found(format!("no database {name}"))
+                            .hint(hints.join("; "))
                     }
                 }
             }
@@ -263,7 +267,7 @@ impl Controller {
 
 /// The answer to a change that panicked.
 fn panicked() -> CommandError {
-    CommandError::refused("the gateway failed over it; its log says more")
+    CommandError::refused("the gateway failed over it").hint("its log says more")
 }
 
 fn warning(warning: check::Warning) -> BackendWarning {

@@ -95,7 +95,7 @@ pub(super) fn answer(event: &Event) -> answer::Event {
         Event::Certificate {
             ts,
             revision,
-            name,
+            section,
             more,
             file,
             content,
@@ -106,7 +106,7 @@ pub(super) fn answer(event: &Event) -> answer::Event {
         } => KnownEvent::Certificate {
             ts: time(*ts),
             revision: *revision,
-            name: name.clone(),
+            section: section.clone(),
             more: number(*more),
             file: file.clone(),
             content: (*content).to_owned(),

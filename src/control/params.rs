@@ -1,7 +1,7 @@
 //! Parameters of the commands of the control protocol.
 //!
 //! A request is `{"v":1,"id":7,"cmd":"expose",…}`, its answer `{"id":7,"ok":true,…}` or
-//! `{"id":7,"ok":false,"error":{"kind":"conflict","message":"…"}}`. Events of a subscription are
+//! `{"id":7,"ok":false,"error":{"code":"conflict","message":"…"}}`. Events of a subscription are
 //! `{"id":7,"event":{…}}` with the id of the request that subscribed, so that everything can
 //! share one connection: `events` sends each as it happens, `watch` sends changes at intervals
 //! ([`super::watch`]). Durations are in milliseconds. A change may have a `"reason"` beside its
@@ -149,8 +149,8 @@ impl Names {
             return Err(CommandError::usage(text));
         }
         if names.len() > 1 && !hosts.is_empty() {
-            let text = "a host leads to one database: name one with --host";
-            return Err(CommandError::usage(text));
+            let error = CommandError::usage("a host leads to one database");
+            return Err(error.hint("name one with --host"));
         }
         Ok(names)
     }
@@ -359,7 +359,7 @@ impl WatchParams {
         if (100..=60_000).contains(&self.interval_ms) {
             return Ok(Duration::from_millis(self.interval_ms));
         }
-        Err(CommandError::usage("invalid interval_ms: use 100 to 60000"))
+        Err(CommandError::usage("invalid interval_ms").hint("use 100 to 60000"))
     }
 }
 
@@ -371,7 +371,7 @@ pub struct NoParams {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::error::ErrorKind;
+    use crate::control::error::ErrorCode;
 
     #[test]
     fn a_command_names_one_database_or_several() {
@@ -386,10 +386,10 @@ mod tests {
             assert_eq!(again.name, params.name);
         }
         let none = Names::default().checked(&[]).unwrap_err();
-        assert_eq!(none.kind, ErrorKind::Usage);
+        assert_eq!(none.code, ErrorCode::Usage);
         let host = ["a.example".parse().unwrap()];
         assert!(Names::from("a").checked(&host).is_ok());
         let several = Names(vec!["a".into(), "b".into()]);
-        assert_eq!(several.checked(&host).unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(several.checked(&host).unwrap_err().code, ErrorCode::Usage);
     }
 }

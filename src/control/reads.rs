@@ -93,9 +93,9 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
             row
         });
     let certificate = database.server_tls.as_ref().and_then(|tls| {
-        let expires = since_epoch(u64::try_from(tls.not_after).ok()?)?;
+        let not_after = since_epoch(u64::try_from(tls.not_after).ok()?)?;
         Some(CertificateDetails {
-            expires: seconds(expires),
+            not_after: seconds(not_after),
         })
     });
     Ok(ShowAnswer {
@@ -183,10 +183,10 @@ fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> Back
 /// An unknown database, with the nearest name there is.
 pub(super) fn no_database(gateway: &Gateway, name: &str) -> CommandError {
     let hint = match nearest(gateway, name) {
-        Some(known) => format!("; did you mean {known}?"),
-        None => "; `dbgate ctl list` shows those there are".to_owned(),
+        Some(known) => format!("did you mean {known}?"),
+        None => "`dbgate ctl list` shows those there are".to_owned(),
     };
-    CommandError::not_found(format!("no database {}{hint}", name.escape_default()))
+    CommandError::not_found(format!("no database {}", name.escape_default())).hint(hint)
 }
 
 /// The database whose name is most like `name`, if one is like it at all.
@@ -208,10 +208,8 @@ pub(super) fn explain(
     };
     let Some(listener) = listener else {
         let names: Vec<&str> = listeners.iter().map(|l| &*l.name).collect();
-        return Err(CommandError::not_found(format!(
-            "no such listener; there are: {}",
-            names.join(", ")
-        )));
+        let hint = format!("there are: {}", names.join(", "));
+        return Err(CommandError::not_found("no such listener").hint(hint));
     };
     let snapshot = gateway.store.snapshot();
     let settings = listener.settings.load();

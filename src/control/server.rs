@@ -215,9 +215,9 @@ fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandEr
     let now = Arc::strong_count(&controller.watches) - 1;
     (now >= most).then(|| {
         let text = format!(
-            "{now} callers watch this gateway (`dbgate top`), which is the most beside {databases} databases: end one of them"
+            "{now} callers watch this gateway (`dbgate top`), which is the most beside {databases} databases"
         );
-        CommandError::refused(text)
+        CommandError::refused(text).hint("end one of them")
     })
 }
 

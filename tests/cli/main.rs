@@ -8,6 +8,7 @@ mod author;
 mod cert;
 mod changes;
 mod diff;
+mod errors;
 mod files;
 mod gate;
 mod keys;

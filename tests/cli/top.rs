@@ -50,7 +50,7 @@ fn usage_is_told_before_anything_else() {
             "no column state",
         ),
         (&["--once", "--interval", "1ms"], "from 100ms to 60s"),
-        (&["-o", "json"], "--once"),
+        (&["-o", "table"], "--once"),
     ] {
         let told = Ran::of(&mut top(&gate, words)).failed(2);
         assert!(told.contains(said), "{words:?}: {told}");
@@ -99,7 +99,7 @@ fn once_as_json_holds_what_all_tabs_hold() {
         assert_eq!(shown["bytes_in"], told["bytes_in"], "{all:#}");
         assert_eq!(shown["state"], "open", "{all:#}");
     }
-    assert_eq!(all["databases"][0]["database"], "db", "{all:#}");
+    assert_eq!(all["databases"][0]["name"], "db", "{all:#}");
     assert_eq!(all["backends"][0]["sessions"], 2, "{all:#}");
     assert_eq!(all["rejects"][0]["reason"], "unknown_host", "{all:#}");
     assert_eq!(all["rejects"][0]["sni"], "nowhere.example", "{all:#}");
@@ -145,11 +145,11 @@ fn a_backend_keeps_what_ended_sessions_moved() {
         let all: Value = serde_json::from_str(&Ran::of(&mut top(&gate, &words)).done()).unwrap();
         assert_eq!(counts(&all["databases"][0]), *database, "{all:#}");
         let backends = all["backends"].as_array().unwrap();
-        let backend = backends.iter().find(|b| b["backend"] == addr).unwrap();
+        let backend = backends.iter().find(|b| b["address"] == addr).unwrap();
         assert_eq!(counts(backend), *database, "{all:#}");
         let show = gate.json(&["show", "db"]);
         let backends = show["database"]["backends"].as_array().unwrap();
-        let backend = backends.iter().find(|b| b["addr"] == addr).unwrap();
+        let backend = backends.iter().find(|b| b["address"] == addr).unwrap();
         assert_eq!(counts(backend), *database, "{show:#}");
     };
     let list = gate.json(&["list"]);

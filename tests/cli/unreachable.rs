@@ -38,7 +38,7 @@ fn nothing_there() {
     );
     symlink("gone/s.sock", gate.socket()).unwrap();
     assert_eq!(
-        reason(&gate, &mut gate.command(&["list", "-o", "json"])),
+        reason(&gate, &mut gate.command(&["list"])),
         "It does not exist."
     );
 }

@@ -100,8 +100,9 @@ fn bounds_are_told() {
     ] {
         let answer = Line::to(&gate, request).read();
         assert_eq!(answer["ok"], false, "{answer}");
-        let message = answer["error"]["message"].as_str().unwrap();
-        assert!(message.contains(said), "{answer}");
+        let error = &answer["error"];
+        let told = format!("{}; {}", error["message"], error["hint"]);
+        assert!(told.contains(said), "{answer}");
     }
     let watch = r#"{"v":1,"id":1,"cmd":"watch","interval_ms":60000}"#;
     let mut many = Line::to(&gate, &[watch; 9].join("\n"));

@@ -147,13 +147,13 @@ impl Event {
                 }
                 KnownEvent::Certificate {
                     ts,
-                    name,
+                    section,
                     file,
                     not_after,
                     ..
                 } => {
                     let until = not_after.map(|end| format!(", until {end}"));
-                    let detail = format!("{name}: {file}{}", until.unwrap_or_default());
+                    let detail = format!("{section}: {file}{}", until.unwrap_or_default());
                     row("certificate", ts, None, None, detail)
                 }
                 KnownEvent::Missed { count } => Self::missed(number, String::new(), count),

@@ -95,7 +95,7 @@ pub enum KnownEvent {
         /// The revision since then.
         revision: u64,
         /// The section that names it, `tls` or `database.NAME`; the first of several.
-        name: String,
+        section: String,
         /// The number of further keys that name it.
         #[serde(default)]
         more: u64,

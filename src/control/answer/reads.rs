@@ -173,7 +173,7 @@ pub struct BackendDetails {
 #[serde(default)]
 pub struct CertificateDetails {
     /// The end of its validity.
-    pub expires: String,
+    pub not_after: String,
 }
 
 /// The answer to `explain`.

@@ -2,7 +2,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::*;
-use crate::control::error::ErrorKind;
+use crate::control::error::ErrorCode;
 
 /// Reads an answer as a later gateway may send it, with fields that are not known yet, and as an
 /// earlier one may have, without any.
@@ -34,9 +34,9 @@ fn versions_understand_each_other() {
     let nested = r#"{"databases":[{"name":"a","protocol":"tds","not_yet":1}],"not_yet":1}"#;
     let list: ListAnswer = serde_json::from_str(nested).unwrap();
     assert_eq!(list.databases[0].protocol, "tds");
-    let error = r#"{"id":1,"ok":false,"error":{"kind":"not_yet","message":"m","hint":"h"}}"#;
+    let error = r#"{"id":1,"ok":false,"error":{"code":"not_yet","message":"m","hint":"h"}}"#;
     let line: Envelope = serde_json::from_str(error).unwrap();
-    let error = CommandError::new(ErrorKind::Refused, "m");
+    let error = CommandError::new(ErrorCode::Refused, "m").hint("h");
     assert_eq!(line.error, Some(error));
     let update = r#"{"event":"update","uptime_ms":1,"not_yet":1,"events":[{"event":"not_yet","ts":"t","database":"a","x":1}]}"#;
     let update: Update = serde_json::from_str(update).unwrap();
@@ -84,7 +84,7 @@ fn lines_keep_their_bytes() {
     );
     assert_eq!(
         answer_line(&json!("x"), &Err(CommandError::not_found("no session 9"))),
-        r#"{"id":"x","ok":false,"error":{"kind":"not_found","message":"no session 9"}}"#
+        r#"{"id":"x","ok":false,"error":{"code":"not_found","message":"no session 9","hint":null}}"#
     );
     let missed = Event::Known(KnownEvent::Missed { count: 2 });
     assert_eq!(

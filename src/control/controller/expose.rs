@@ -110,9 +110,9 @@ fn requests(
 ) -> Result<Vec<ExposeRequest>, CommandError> {
     let too_long = |ms: u64| ms == 0 || ms > LONGEST_TTL_MS;
     if params.ttl_ms.is_some_and(too_long) {
-        return Err(CommandError::usage(
-            "invalid ttl: use more than 0 and at most ten years",
-        ));
+        return Err(
+            CommandError::usage("invalid ttl").hint("use more than 0 and at most ten years")
+        );
     }
     let ttl = params.ttl_ms.map(Duration::from_millis);
     let lease = Lease {

@@ -54,7 +54,7 @@ impl Controller {
             self.gateway.events.emit_change(Event::Certificate {
                 ts: SystemTime::now(),
                 revision,
-                name,
+                section: name,
                 more,
                 file: origin.to_string(),
                 content: content.kind.as_str(),

@@ -25,9 +25,8 @@ impl Controller {
     ) -> Result<KillAnswer, CommandError> {
         let (sessions, missing) = match (&params.database, params.ids.as_slice()) {
             (Some(_), [_, ..]) | (None, []) => {
-                return Err(CommandError::usage(
-                    "say which sessions: their ids, or --database NAME",
-                ));
+                return Err(CommandError::usage("no session is named")
+                    .hint("name them by their ids, or with --database NAME"));
             }
             (Some(name), []) => (self.sessions_of(name)?, Vec::new()),
             (None, ids) => {

@@ -152,7 +152,7 @@ async fn all_watches_together_are_bounded_in_rows() {
     let mut other_lines = BufReader::new(reader).lines();
     let refused = call(&mut other_lines, &mut other, 5, "watch").await;
     assert_eq!(refused["ok"], false, "{refused}");
-    let words = "5 callers watch this gateway (`dbgate top`), which is the most beside 2 databases: end one of them";
+    let words = "5 callers watch this gateway (`dbgate top`), which is the most beside 2 databases\",\"hint\":\"end one of them";
     assert!(refused.to_string().contains(words), "{refused}");
     // All of the first caller's end with it.
     drop((lines, writer));

@@ -6,7 +6,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 
 use dbgate::control::client::{Client as Control, ClientError};
-use dbgate::control::error::ErrorKind;
+use dbgate::control::error::ErrorCode;
 use serde_json::{Value, json};
 
 use crate::certs::Ca;
@@ -109,7 +109,7 @@ fn a_host_wanted_by_two_goes_to_one() {
         let won = results.iter().filter(|r| r.is_ok()).count();
         let conflicts = results
             .iter()
-            .filter(|r| matches!(r, Err(ClientError::Command(e)) if e.kind == ErrorKind::Conflict))
+            .filter(|r| matches!(r, Err(ClientError::Command(e)) if e.code == ErrorCode::Conflict))
             .count();
         assert_eq!((won, conflicts), (1, 1), "{results:?}");
     }

@@ -163,7 +163,7 @@ fn a_swapped_link_is_noticed_and_only_new_sessions_see_it() {
 
     mounted.swap(&new);
     let event = next_certificate(&events);
-    assert_eq!(event["name"], "database.special", "{event}");
+    assert_eq!(event["section"], "database.special", "{event}");
     assert_eq!(event["content"], "certificate", "{event}");
     assert_eq!(event["subject_names"][0], "special.example.test", "{event}");
     let (was, now) = (shown(&old), shown(&new));
@@ -314,6 +314,6 @@ fn a_backends_authority_is_noticed() {
     fs::write(&file, backends.pem()).expect("a file");
     let event = next_certificate(&events);
     assert_eq!(event["content"], "authorities", "{event}");
-    assert_eq!(event["name"], "database.pg1", "{event}");
+    assert_eq!(event["section"], "database.pg1", "{event}");
     ground.open("pg1");
 }

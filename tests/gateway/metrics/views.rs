@@ -71,11 +71,11 @@ impl Views {
 
     /// The open sessions by `ctl`: the facts that do not change with time, by id.
     pub(super) fn open(&self) -> BTreeMap<u64, Value> {
-        by_id(rows(&self.ctl["sessions"], "sessions"), "backend")
+        by_id(rows(&self.ctl["sessions"], "sessions"))
     }
 
     fn watched(&self) -> BTreeMap<u64, Value> {
-        by_id(rows(&self.top, "sessions"), "address")
+        by_id(rows(&self.top, "sessions"))
     }
 
     /// Every database of which any view tells.
@@ -102,7 +102,7 @@ impl Views {
 
     fn named(&self, tab: &str, name: &str) -> Value {
         let rows = rows(&self.top, tab);
-        let row = rows.into_iter().find(|row| row["database"] == name);
+        let row = rows.into_iter().find(|row| row["name"] == name);
         row.unwrap_or_else(|| panic!("top's {tab} have no {name}\n{self:?}"))
             .clone()
     }
@@ -282,7 +282,7 @@ fn rows<'a>(document: &'a Value, key: &str) -> Vec<&'a Value> {
 }
 
 /// A session's facts by its id; the backend's address has two names.
-fn by_id(rows: Vec<&Value>, address: &str) -> BTreeMap<u64, Value> {
+fn by_id(rows: Vec<&Value>) -> BTreeMap<u64, Value> {
     let facts = |row: &Value| {
         let keys = [
             "database",
@@ -292,13 +292,12 @@ fn by_id(rows: Vec<&Value>, address: &str) -> BTreeMap<u64, Value> {
             "listener",
             "protocol",
             "tls",
+            "backend",
             "bytes_in",
             "bytes_out",
             "state",
         ];
-        let mut facts: BTreeMap<&str, Value> = keys.map(|key| (key, row[key].clone())).into();
-        facts.insert("backend", row[address].clone());
-        json!(facts)
+        json!(BTreeMap::from(keys.map(|key| (key, row[key].clone()))))
     };
     rows.into_iter()
         .map(|row| (number(row, "id"), facts(row)))

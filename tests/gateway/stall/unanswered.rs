@@ -119,7 +119,7 @@ impl Stage {
             .call("show", &serde_json::json!({"name": "db"}));
         let addr = fake.addr().to_string();
         let backends = shown["database"]["backends"].as_array().expect("backends");
-        let backend = backends.iter().find(|b| b["addr"] == addr.as_str());
+        let backend = backends.iter().find(|b| b["address"] == addr.as_str());
         backend.expect("the backend")["state"].to_string()
     }
 }
