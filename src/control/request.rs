@@ -99,6 +99,7 @@ pub struct BadRequest {
 /// # Errors
 /// The line is not a JSON object, is of another version, or has no known command with its
 /// parameters.
+#[expect(clippy::result_large_err, reason = "once a request, and moved once")]
 pub fn parse(line: &[u8]) -> Result<Request, BadRequest> {
     let bad = |id: &Value, message: String| BadRequest {
         id: id.clone(),

@@ -205,15 +205,15 @@ impl Views {
                 "client",
                 top_once(gateway, &["--tab", "sessions"]),
             ),
-            ("databases", "database", gateway.ctl_ok(&["list"])),
+            ("databases", "name", gateway.ctl_ok(&["list"])),
             (
                 "databases",
-                "database",
+                "name",
                 top_once(gateway, &["--tab", "databases"]),
             ),
             (
                 "backends",
-                "backend",
+                "address",
                 top_once(gateway, &["--tab", "backends"]),
             ),
             ("rejects", "client", gateway.ctl_ok(&["rejects"])),
