@@ -3,6 +3,7 @@
 mod cert;
 mod changes;
 mod probe;
+mod reads;
 mod top;
 
 use std::net::IpAddr;
@@ -18,6 +19,7 @@ use dbgate::tls::ServerName;
 pub(crate) use cert::*;
 pub(crate) use changes::*;
 pub(crate) use probe::*;
+pub(crate) use reads::*;
 pub(crate) use top::*;
 
 /// The heading above the options that every command of `ctl` has.
@@ -143,8 +145,14 @@ pub(crate) enum CtlCommand {
     Hide(HideArgs),
     Delete(DeleteArgs),
     /// One row for each database
-    List,
+    #[command(visible_alias = "ls")]
+    List {
+        /// Only these databases
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// One database in full
+    #[command(visible_alias = "describe")]
     Show {
         /// The database
         name: String,
@@ -160,14 +168,8 @@ pub(crate) enum CtlCommand {
         #[arg(long, value_name = "IP")]
         client: Option<IpAddr>,
     },
-    /// Live sessions
-    Sessions {
-        /// Only those of this database
-        #[arg(long, value_name = "NAME")]
-        database: Option<String>,
-    },
-    /// The last clients that were turned away, and why
-    Rejects,
+    Sessions(SessionsArgs),
+    Rejects(RejectsArgs),
     /// Close sessions at once
     ///
     /// If one of the ids is gone, the others are closed all the same; the exit code is 5 then.
@@ -202,12 +204,7 @@ pub(crate) enum CtlCommand {
     Diff,
     /// The running databases and hosts as TOML
     Export,
-    /// Events, one JSON object a line
-    Events {
-        /// Go on until interrupted
-        #[arg(long, required = true)]
-        follow: bool,
-    },
+    Events(EventsArgs),
 }
 
 /// Print shell completions.

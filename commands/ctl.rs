@@ -4,27 +4,32 @@
 //! 5 not found. `diff` is apart: 0 the same, 1 differences, 2 they could not be compared, 3 gateway
 //! not reachable.
 
+mod follow;
 mod page;
 mod print;
 
-use std::io::ErrorKind as IoErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use dbgate::control::answer::{ExposeAnswer, PerDatabase, ShowAnswer, StatusAnswer};
-use dbgate::control::client::{Client, ClientError};
-use dbgate::control::params::{self, Names, RunningSessions};
+use dbgate::control::client::Client;
+use dbgate::control::params::{
+    self, EventsParams, Names, RejectsParams, RunningSessions, SessionsParams,
+};
 use dbgate::route::hold::{Hold, Wake};
 use dbgate::route::spec::{Access, BackendTls, ClientTls};
 use dbgate::tls::material::MaterialOrigin;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::{CtlArgs, CtlCommand, ExposeArgs, HideArgs, Output};
-use crate::failure::{Failure, NOT_FOUND, NOT_REACHABLE, REFUSED, USAGE};
+use crate::cli::{
+    CtlArgs, CtlCommand, EventsArgs, ExposeArgs, HideArgs, Output, RejectsArgs, SessionsArgs,
+};
+use crate::failure::{Failure, NOT_FOUND, REFUSED, USAGE};
 use crate::out;
 use crate::socket;
+use follow::Follower;
 use print::Outcome;
 
 /// Exit code of `diff` as of `diff` and `kubectl diff`.
@@ -60,8 +65,20 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
     let socket = socket.unwrap_or_else(socket::find);
     let failed = |error| Failure::from_client(error, &socket);
     let mut client = Client::connect(&socket).map_err(failed)?;
-    if matches!(command, CtlCommand::Events { .. }) {
-        return follow(&mut client, &socket);
+    let follower = |client| Follower {
+        client,
+        socket: &socket,
+        output,
+    };
+    match &command {
+        CtlCommand::Events(args) if args.follow => return follower(client).events(&events(args)),
+        CtlCommand::Rejects(args) if args.follow => {
+            return follower(client).rejects(&rejects(args));
+        }
+        CtlCommand::Sessions(args) if args.watch => {
+            return follower(client).sessions(&sessions(args));
+        }
+        _ => {}
     }
     let answer = client.send(cmd, &params).map_err(failed)?;
     let (mut page, outcome) = print::answer(&command, &answer, output).map_err(failed)?;
@@ -82,32 +99,6 @@ fn execute(args: CtlArgs) -> Result<u8, Failure> {
 
 fn write(text: &str) -> Result<(), Failure> {
     out::print(text).map_err(|e| Failure::new(REFUSED, format!("cannot write the answer: {e}")))
-}
-
-/// Prints events until the reader or the gateway is gone.
-fn follow(client: &mut Client, socket: &Path) -> Result<u8, Failure> {
-    use std::io::Write;
-    let failed = |error| Failure::from_client(error, socket);
-    client.follow().map_err(failed)?;
-    out::print_err("Following; Ctrl-C ends it.\n");
-    loop {
-        let line = match client.event() {
-            Ok::<Value, _>(event) => format!("{event}\n"),
-            Err(ClientError::Closed) => {
-                return Err(Failure::new(NOT_REACHABLE, "the gateway has stopped"));
-            }
-            Err(error) => return Err(failed(error)),
-        };
-        let mut stdout = std::io::stdout().lock();
-        match stdout
-            .write_all(line.as_bytes())
-            .and_then(|()| stdout.flush())
-        {
-            Ok(()) => {}
-            Err(e) if e.kind() == IoErrorKind::BrokenPipe => return Ok(0),
-            Err(e) => return Err(Failure::new(REFUSED, format!("cannot write: {e}"))),
-        }
-    }
 }
 
 /// The line that tries a Postgres database just exposed, from this machine.
@@ -154,7 +145,10 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
             };
             ("delete", params(&delete)?)
         }
-        CtlCommand::List => ("list", nothing()?),
+        CtlCommand::List { names } => {
+            let names = names.clone();
+            ("list", params(&params::ListParams { names })?)
+        }
         CtlCommand::Show { name } => ("show", params(&params::ShowParams { name: name.clone() })?),
         CtlCommand::Explain {
             host,
@@ -168,11 +162,8 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
             };
             ("explain", params(&explain)?)
         }
-        CtlCommand::Sessions { database } => {
-            let database = database.clone();
-            ("sessions", params(&params::SessionsParams { database })?)
-        }
-        CtlCommand::Rejects => ("rejects", nothing()?),
+        CtlCommand::Sessions(args) => ("sessions", params(&sessions(args))?),
+        CtlCommand::Rejects(args) => ("rejects", params(&rejects(args))?),
         CtlCommand::Kill { id, database, .. } => {
             let (ids, database) = (id.clone(), database.clone());
             ("kill", params(&params::KillParams { ids, database })?)
@@ -198,8 +189,31 @@ fn request(command: &CtlCommand) -> Result<(&'static str, Value), Failure> {
         CtlCommand::Reload { .. } => ("reload", nothing()?),
         CtlCommand::Diff => ("diff", nothing()?),
         CtlCommand::Export => ("export", nothing()?),
-        CtlCommand::Events { .. } => ("events", nothing()?),
+        CtlCommand::Events(args) => ("events", params(&events(args))?),
     })
+}
+
+fn sessions(args: &SessionsArgs) -> SessionsParams {
+    SessionsParams {
+        database: args.database().cloned(),
+        client: args.client,
+    }
+}
+
+fn rejects(args: &RejectsArgs) -> RejectsParams {
+    RejectsParams {
+        since_ms: args.since.map(millis),
+        host: args.host.clone(),
+        client: args.client,
+        follow: args.follow,
+    }
+}
+
+fn events(args: &EventsArgs) -> EventsParams {
+    EventsParams {
+        kinds: args.kinds.clone(),
+        follow: args.follow,
+    }
 }
 
 fn expose(args: &ExposeArgs) -> Result<Value, Failure> {

@@ -7,6 +7,7 @@ mod cli;
 mod completions;
 mod ctl;
 mod failure;
+mod interrupt;
 mod out;
 mod probe;
 mod serve;

@@ -45,6 +45,29 @@ pub(crate) fn table<R>(rows: &[R], columns: &[Column<R>], wide: bool) -> String 
     align(&lines)
 }
 
+/// A table whose rows come one by one: a column is as wide as the widest cell so far.
+#[derive(Default)]
+pub(crate) struct Growing {
+    widths: Vec<usize>,
+}
+
+impl Growing {
+    /// The next row, under the headers if it is the first.
+    pub(crate) fn line<R>(&mut self, row: &R, columns: &[Column<R>], wide: bool) -> String {
+        let columns = columns.iter().filter(|c| wide || !c.wide);
+        let (headers, cells): (Vec<_>, Vec<_>) = columns
+            .map(|c| (c.header.to_owned(), escape(&(c.cell)(row))))
+            .unzip();
+        let lines = if self.widths.is_empty() {
+            vec![headers, cells]
+        } else {
+            vec![cells]
+        };
+        widen(&mut self.widths, &lines);
+        set(&lines, &self.widths)
+    }
+}
+
 /// Sets names beside their values.
 pub(crate) fn fields(fields: &[(&str, String)]) -> String {
     let lines: Vec<Vec<String>> = fields
@@ -56,7 +79,13 @@ pub(crate) fn fields(fields: &[(&str, String)]) -> String {
 
 /// Sets lines of cells under each other; the cells must be escaped.
 pub(crate) fn align(lines: &[Vec<String>]) -> String {
-    let mut widths: Vec<usize> = Vec::new();
+    let mut widths = Vec::new();
+    widen(&mut widths, lines);
+    set(lines, &widths)
+}
+
+/// Makes columns as wide as these lines need.
+fn widen(widths: &mut Vec<usize>, lines: &[Vec<String>]) {
     for line in lines {
         for (at, cell) in line.iter().enumerate() {
             let width = cell.chars().count();
@@ -66,10 +95,14 @@ pub(crate) fn align(lines: &[Vec<String>]) -> String {
             }
         }
     }
+}
+
+/// Lines of cells in columns of these widths.
+fn set(lines: &[Vec<String>], widths: &[usize]) -> String {
     let mut text = String::new();
     for line in lines {
         let mut set = String::new();
-        for (cell, width) in line.iter().zip(&widths) {
+        for (cell, width) in line.iter().zip(widths) {
             // Writing to a String cannot fail.
             let _ = write!(set, "{cell:width$}  ");
         }

@@ -88,6 +88,9 @@ _dbgate() {
             dbgate__subcmd__ctl,delete)
                 cmd="dbgate__subcmd__ctl__subcmd__delete"
                 ;;
+            dbgate__subcmd__ctl,describe)
+                cmd="dbgate__subcmd__ctl__subcmd__show"
+                ;;
             dbgate__subcmd__ctl,diff)
                 cmd="dbgate__subcmd__ctl__subcmd__diff"
                 ;;
@@ -118,6 +121,12 @@ _dbgate() {
             dbgate__subcmd__ctl,list)
                 cmd="dbgate__subcmd__ctl__subcmd__list"
                 ;;
+            dbgate__subcmd__ctl,ls)
+                cmd="dbgate__subcmd__ctl__subcmd__list"
+                ;;
+            dbgate__subcmd__ctl,ps)
+                cmd="dbgate__subcmd__ctl__subcmd__sessions"
+                ;;
             dbgate__subcmd__ctl,rejects)
                 cmd="dbgate__subcmd__ctl__subcmd__rejects"
                 ;;
@@ -126,6 +135,9 @@ _dbgate() {
                 ;;
             dbgate__subcmd__ctl,resume)
                 cmd="dbgate__subcmd__ctl__subcmd__resume"
+                ;;
+            dbgate__subcmd__ctl,rm)
+                cmd="dbgate__subcmd__ctl__subcmd__delete"
                 ;;
             dbgate__subcmd__ctl,sessions)
                 cmd="dbgate__subcmd__ctl__subcmd__sessions"
@@ -553,7 +565,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl)
-            opts="-o -h -V --socket --output --help --version expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help"
+            opts="-o -h -V --socket --output --help --version expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -673,12 +685,16 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__events)
-            opts="-o -h -V --follow --socket --output --help --version"
+            opts="-f -o -h -V --follow --kind --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --kind)
+                    COMPREPLY=($(compgen -W "session reject database backend certificate reload upgrade control" -- "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1227,12 +1243,24 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__rejects)
-            opts="-o -h -V --socket --output --help --version"
+            opts="-f -o -h -V --since --host --client --follow --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --socket)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1317,13 +1345,17 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__sessions)
-            opts="-o -h -V --database --socket --output --help --version"
+            opts="-w -o -h -V --database --client --watch --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --client)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

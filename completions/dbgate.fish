@@ -49,29 +49,33 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Work
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "expose" -d 'Make a database reachable under a host, or change what ctl made of it'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "hide" -d 'End an exposure; the database stays, with all settings'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "delete" -d 'Remove what ctl made of a database, hidden or not'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "list" -d 'One row for each database'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "show" -d 'One database in full'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "sessions" -d 'Live sessions'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "drain" -d 'Let no new sessions in; those that run go on'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "resume" -d 'Let new sessions in again: the end of a drain, also in the middle'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "events" -d 'Events, one JSON object a line'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete list show explain sessions rejects kill drain resume status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "expose" -d 'Make a database reachable under a host, or change what ctl made of it'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "hide" -d 'End an exposure; the database stays, with all settings'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "delete" -d 'Remove what ctl made of a database, hidden or not'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "rm" -d 'Remove what ctl made of a database, hidden or not'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "list" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "ls" -d 'One row for each database'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "show" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "describe" -d 'One database in full'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "explain" -d 'The database that a host reaches, and each step of the decision'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "sessions" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "ps" -d 'Live sessions'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "rejects" -d 'The last clients that were turned away, and why'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "kill" -d 'Close sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "drain" -d 'Let no new sessions in; those that run go on'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "resume" -d 'Let new sessions in again: the end of a drain, also in the middle'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "status" -d 'The gateway itself: version, uptime, listeners, counts'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "events" -d 'What has happened: changes, reloads, certificates, rejects; with --follow sessions as well'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in the order given, or by --balance' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l balance -d 'The choice among several backends [default: first, in the order given]' -r -f -a "first\t''
@@ -139,18 +143,40 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l kill -d 'Close running sessions at once'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l if-exists -d 'No error if there is nothing to delete'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l dry-run -d 'Only print what would be done'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from list" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ls" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ls" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ls" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ls" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to check allow and deny as well' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
@@ -159,17 +185,32 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'Only those of this database' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'The same as NAME' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l client -d 'Only those of clients of this network' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s w -l watch -d 'Go on until interrupted'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l database -d 'The same as NAME' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l client -d 'Only those of clients of this network' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
+wide\t'With more columns'
+json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s w -l watch -d 'Go on until interrupted'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l since -d 'Only those of so much time, such as 10m' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l host -d 'Only those that asked for this name, exact or *.suffix' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l client -d 'Only clients of this network' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s f -l follow -d 'Go on until interrupted'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r -f -a "(__fish_dbgate_live)"
@@ -224,11 +265,19 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from export" -s V -l version -d 'Print version'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l kind -d 'Only events of these kinds [default: all]' -r -f -a "session\t''
+reject\t''
+database\t''
+backend\t''
+certificate\t''
+reload\t''
+upgrade\t''
+control\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -l follow -d 'Go on until interrupted'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s f -l follow -d 'Go on until interrupted'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from events" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "expose" -d 'Make a database reachable under a host, or change what ctl made of it'
@@ -246,7 +295,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'Events, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What has happened: changes, reloads, certificates, rejects; with --follow sessions as well'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (hostaddr in libpq)' -r
@@ -390,7 +439,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "reload" -d 'Read the configuration again, all of it or nothing, and print the changes'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "diff" -d 'Differences between the running gateway and its files: every section, and renewed certificates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "export" -d 'The running databases and hosts as TOML'
-complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'Events, one JSON object a line'
+complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from ctl" -f -a "events" -d 'What has happened: changes, reloads, certificates, rejects; with --follow sessions as well'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "listen" -d 'Listen for a client, and report what it really sends'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from probe" -f -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'

@@ -229,6 +229,7 @@ impl Server {
         let gateway = controller.gateway();
         let timeout = gateway.settings.load().timeouts.drain;
         controller.reloader().stop_accepting();
+        controller.begin_stopping(timeout);
         info!(sessions = gateway.sessions.len(), drain = ?timeout, "stopping: no new clients");
         service::stopping(&stopping_status(gateway));
         tokio::select! {

@@ -199,6 +199,7 @@ pub(crate) struct HideArgs {
 /// Its names are free then: they are no longer refused. Running sessions get timeouts.drain. A
 /// database of the configuration is deleted there. Of several databases all are removed, or none.
 #[derive(Debug, Args)]
+#[command(visible_alias = "rm")]
 pub(crate) struct DeleteArgs {
     /// The database
     #[arg(required = true)]

@@ -130,7 +130,7 @@ impl Query {
                 self.hosts(&answer)
             }
             ValueKind::Sessions => {
-                let all = SessionsParams { database: None };
+                let all = SessionsParams::default();
                 let answer: SessionsAnswer = gateway.call("sessions", &all).ok()?;
                 sessions(&answer)
             }

@@ -2,18 +2,21 @@
 
 mod changes;
 mod differences;
+mod events;
+mod status;
 
 use dbgate::author::Author;
 use dbgate::control::answer::{
     BackendDetails, DatabaseSummary, DiffAnswer, DrainDetails, ExplainAnswer, ExportAnswer,
-    ExposureDetails, KillAnswer, ListAnswer, ListenerStatus, RejectCount, RejectGroup,
-    RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer, StatusAnswer,
+    ExposureDetails, KillAnswer, ListAnswer, RejectCount, RejectGroup, RejectsAnswer,
+    SessionSummary, SessionsAnswer, ShowAnswer,
 };
 use dbgate::control::client::ClientError;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 pub(crate) use changes::try_it;
+pub(super) use events::event_line;
 
 use super::page::Page;
 use crate::cli::{CtlCommand, Output};
@@ -79,20 +82,19 @@ fn text_of(command: &CtlCommand, line: &str, wide: bool) -> Result<Page, ClientE
         CtlCommand::Expose(args) => changes::expose(&read(line)?, args),
         CtlCommand::Hide(_) => changes::hide(&read(line)?),
         CtlCommand::Delete(_) => changes::delete(&read(line)?),
-        CtlCommand::List => list(&read(line)?, wide),
+        CtlCommand::List { .. } => list(&read(line)?, wide),
         CtlCommand::Show { .. } => show(&read(line)?),
         CtlCommand::Explain { .. } => explain(&read(line)?),
-        CtlCommand::Sessions { .. } => sessions(&read(line)?, wide),
-        CtlCommand::Rejects => rejects(&read(line)?, wide),
+        CtlCommand::Sessions(_) => sessions(&read(line)?, wide),
+        CtlCommand::Rejects(_) => rejects(&read(line)?, wide),
         CtlCommand::Kill { .. } => changes::kill(&read(line)?),
         CtlCommand::Drain(_) => changes::drain(&read(line)?),
         CtlCommand::Resume(_) => changes::resume(&read(line)?),
-        CtlCommand::Status => status(&read(line)?),
+        CtlCommand::Status => status::status(&read(line)?),
         CtlCommand::Reload { .. } => changes::reload(&read(line)?),
         CtlCommand::Diff => differences::diff(&read(line)?, wide),
         CtlCommand::Export => export(&read(line)?),
-        // Followed, not answered.
-        CtlCommand::Events { .. } => Page::default(),
+        CtlCommand::Events(_) => events::events(read(line)?),
     })
 }
 
@@ -236,7 +238,7 @@ fn explain(answer: &ExplainAnswer) -> Page {
     page
 }
 
-fn sessions(answer: &SessionsAnswer, wide: bool) -> Page {
+pub(super) fn sessions(answer: &SessionsAnswer, wide: bool) -> Page {
     const COLUMNS: &[Column<SessionSummary>] = &[
         Column::new("ID", |s| text(&s.id)),
         Column::new("DATABASE", |s| text(&s.database)),
@@ -257,66 +259,33 @@ fn sessions(answer: &SessionsAnswer, wide: bool) -> Page {
     page
 }
 
+/// The columns of rejects.
+pub(super) const REJECTS: &[Column<RejectGroup>] = &[
+    Column::new("LAST", |r| text(&r.last)),
+    Column::wide("FIRST", |r| text(&r.first)),
+    Column::new("COUNT", |r| text(&r.count)),
+    Column::new("CLIENT", |r| text(&r.reject.client)),
+    Column::new("LISTENER", |r| text(&r.reject.listener)),
+    Column::wide("PROTOCOL", |r| text(&r.reject.protocol)),
+    Column::new("REASON", |r| text(&r.reject.reason)),
+    Column::new("SNI", |r| text(&r.reject.sni)),
+    Column::wide("SNI-STATUS", |r| text(&r.reject.sni_status)),
+    Column::new("DETAIL", |r| text(&r.reject.detail)),
+    Column::wide("REMEDY", |r| text(&r.reject.remedy)),
+];
+
 fn rejects(answer: &RejectsAnswer, wide: bool) -> Page {
-    const COLUMNS: &[Column<RejectGroup>] = &[
-        Column::new("LAST", |r| text(&r.last)),
-        Column::wide("FIRST", |r| text(&r.first)),
-        Column::new("COUNT", |r| text(&r.count)),
-        Column::new("CLIENT", |r| text(&r.reject.client)),
-        Column::new("LISTENER", |r| text(&r.reject.listener)),
-        Column::wide("PROTOCOL", |r| text(&r.reject.protocol)),
-        Column::new("REASON", |r| text(&r.reject.reason)),
-        Column::new("SNI", |r| text(&r.reject.sni)),
-        Column::wide("SNI-STATUS", |r| text(&r.reject.sni_status)),
-        Column::new("DETAIL", |r| text(&r.reject.detail)),
-        Column::wide("REMEDY", |r| text(&r.reject.remedy)),
-    ];
     const COUNTS: &[Column<RejectCount>] = &[
         Column::new("LISTENER", |c| text(&c.listener)),
         Column::new("REASON", |c| text(&c.reason)),
         Column::new("COUNT", |c| text(&c.count)),
     ];
     let mut page = Page::default();
-    page.rows(&answer.rejects, COLUMNS, wide, "No rejects.");
+    page.rows(&answer.rejects, REJECTS, wide, "No rejects.");
     if wide && !answer.counts.is_empty() {
         page.out.push('\n');
         page.rows(&answer.counts, COUNTS, wide, "");
     }
-    page
-}
-
-fn status(answer: &StatusAnswer) -> Page {
-    const LISTENERS: &[Column<ListenerStatus>] = &[
-        Column::new("LISTENER", |l| text(&l.name)),
-        Column::new("BIND", |l| text(&l.bind)),
-        Column::new("PROTOCOL", |l| text(&l.protocol)),
-        Column::new("DEFAULT", |l| text(&l.default)),
-    ];
-    let mut page = Page::default();
-    page.out += &fields(&[
-        ("version", text(&answer.version)),
-        ("pid", text(&answer.pid)),
-        ("uptime", span(answer.uptime_ms)),
-        ("config", text(&answer.config)),
-        ("metrics", text(&answer.metrics)),
-        ("revision", text(&answer.revision)),
-        ("databases", text(&answer.databases)),
-        ("hosts", text(&answer.hosts)),
-        (
-            "sessions",
-            format!(
-                "{} now, {} since the start",
-                text(&answer.sessions),
-                text(&answer.sessions_total)
-            ),
-        ),
-        ("handshakes", text(&answer.handshakes)),
-        ("rejects", text(&answer.rejects)),
-        ("empty connects", text(&answer.empty_connects)),
-    ]);
-    page.out.push('\n');
-    page.rows(&answer.listeners, LISTENERS, false, "No listeners.");
-    page.notes(&answer.notes);
     page
 }
 

@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use super::answer::{Envelope, Streamed};
 use super::error::CommandError;
-use super::params::NoParams;
 use super::request;
 
 /// Time for a gateway to accept a connection.
@@ -134,12 +133,12 @@ impl Client {
         }
     }
 
-    /// Subscribes to events; read them with [`Client::event`].
+    /// Sends a command that asks to follow; read what comes with [`Client::event`].
     ///
     /// # Errors
     /// As [`Client::call`].
-    pub fn follow(&mut self) -> Result<(), ClientError> {
-        self.send("events", &NoParams {})?;
+    pub fn follow(&mut self, cmd: &str, params: &impl Serialize) -> Result<(), ClientError> {
+        self.send(cmd, params)?;
         self.stream.get_ref().set_read_timeout(None)?;
         Ok(())
     }
@@ -181,6 +180,7 @@ pub fn io_error(error: io::Error, timeout: Duration) -> ClientError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::control::params::NoParams;
 
     const SOON: Duration = Duration::from_millis(50);
 

@@ -21,12 +21,13 @@ use std::time::SystemTime;
 use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
-use super::answer::{Answer, BackendWarning, EventsAnswer, WatchAnswer};
+use super::answer::{Answer, BackendWarning, FollowingAnswer, WatchAnswer};
 use super::caller::Caller;
 use super::disk_thread::DiskThread;
 use super::error::CommandError;
+use super::events;
 use super::params::{RunningSessions, ShowParams};
-use super::reads::{self, millis};
+use super::reads::{self, LastReload, Stopping, millis};
 use super::request::Command;
 use crate::author::Author;
 use crate::gateway::Gateway;
@@ -44,8 +45,8 @@ pub struct Controller {
     disk: DiskThread,
     drains: AtomicU64,
     pending: Arc<drain::Pending>,
-    /// The problem of the last reload; empty if it succeeded.
-    failed: Mutex<String>,
+    last_reload: Mutex<Option<LastReload>>,
+    stopping: Mutex<Option<Stopping>>,
     /// Notified when leases may have changed.
     pub leases: Notify,
     /// Held once by each `watch`, and once by this.
@@ -65,7 +66,8 @@ impl Controller {
             disk: DiskThread::start()?,
             drains: AtomicU64::new(1),
             pending: Arc::default(),
-            failed: Mutex::default(),
+            last_reload: Mutex::default(),
+            stopping: Mutex::default(),
             leases: Notify::new(),
             watches: Arc::default(),
         })
@@ -94,7 +96,7 @@ impl Controller {
         caller: &Caller,
     ) -> Result<Answer, CommandError> {
         match command {
-            Command::List => Ok(Answer::List(reads::list(&self.gateway))),
+            Command::List(params) => reads::list(&self.gateway, &params).map(Answer::List),
             Command::Show(ShowParams { name }) => {
                 let answer = reads::show(&self.gateway, &name)?;
                 Ok(Answer::Show(answer.into()))
@@ -106,13 +108,22 @@ impl Controller {
             Command::Sessions(params) => {
                 reads::sessions(&self.gateway, &params).map(Answer::Sessions)
             }
-            Command::Rejects => Ok(Answer::Rejects(reads::rejects(&self.gateway))),
+            Command::Rejects(params) if params.follow => Ok(Answer::Following(following())),
+            Command::Rejects(params) => Ok(Answer::Rejects(reads::rejects(&self.gateway, &params))),
             Command::Status => {
-                let answer = reads::status(&self.gateway, &self.reloader);
+                let last_reload = self.last_reload();
+                let stopping = self.stopping();
+                let answer = reads::status(
+                    &self.gateway,
+                    &self.reloader,
+                    last_reload.as_ref(),
+                    stopping,
+                );
                 Ok(Answer::Status(answer.into()))
             }
             Command::Export => reads::export(&self.gateway).map(Answer::Export),
-            Command::Events => Ok(Answer::Events(EventsAnswer { subscribed: true })),
+            Command::Events(params) if params.follow => Ok(Answer::Following(following())),
+            Command::Events(params) => Ok(Answer::Events(events::recent(&self.gateway, &params))),
             Command::Watch(params) => Ok(Answer::Watch(WatchAnswer {
                 interval_ms: millis(params.interval()?),
             })),
@@ -263,6 +274,10 @@ impl Controller {
             });
         }
     }
+}
+
+fn following() -> FollowingAnswer {
+    FollowingAnswer { following: true }
 }
 
 /// The answer to a change that panicked.

@@ -1,33 +1,77 @@
-//! The stream of an `events` request.
+//! What has happened, as `events` tells it: what is kept, and a stream.
+
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio::sync::mpsc;
 
-use super::answer::{self, ClosedSession, KnownEvent, event_line};
+use super::answer::{self, ClosedSession, EventsAnswer, KindedEvent, KnownEvent, event_line};
+use super::params::EventsParams;
 use super::reads::{number, time};
 use crate::author::Author;
-use crate::stats::{Event, Operation, Record, Reject};
+use crate::gateway::Gateway;
+use crate::stats::{Event, EventKind, Operation, Record, Reject};
 
-/// Sends events until the caller is gone.
+/// The events that are kept, the latest at the end. Sessions are in the access log.
+pub(super) fn recent(gateway: &Gateway, asked: &EventsParams) -> EventsAnswer {
+    EventsAnswer {
+        events: kept(gateway, gateway.events.changes(), asked),
+    }
+}
+
+/// Changes and rejects that are asked for, by time.
+fn kept(gateway: &Gateway, changes: Vec<Event>, asked: &EventsParams) -> Vec<KindedEvent> {
+    let mut kept = changes;
+    if asked.wants(EventKind::Reject) {
+        let rejects = gateway.rejects.last();
+        let rejects = rejects.iter().map(|row| row.reject.clone().into());
+        kept.extend(rejects.map(Event::Rejected));
+    }
+    kept.retain(|event| asked.wants(event.kind()));
+    kept.sort_by_key(Event::ts);
+    kept.iter().map(kinded).collect()
+}
+
+/// Sends the events that are kept, then all others until the caller is gone. A client turned away
+/// at the very begin may be told twice.
 pub(super) async fn serve(
     id: Value,
-    mut events: broadcast::Receiver<Event>,
+    gateway: Arc<Gateway>,
+    asked: EventsParams,
+    (changes, mut events): (Vec<Event>, broadcast::Receiver<Event>),
     answers: mpsc::Sender<String>,
 ) {
+    for event in kept(&gateway, changes, &asked) {
+        if answers.send(event_line(&id, &event)).await.is_err() {
+            return;
+        }
+    }
+    drop(gateway);
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
             () = answers.closed() => return,
         };
         let event = match event {
-            Ok(event) => answer(&event),
-            Err(RecvError::Lagged(count)) => answer::Event::Known(KnownEvent::Missed { count }),
+            Ok(event) if asked.wants(event.kind()) => kinded(&event),
+            Ok(_) => continue,
+            Err(RecvError::Lagged(count)) => KindedEvent {
+                kind: EventKind::Control.as_str().to_owned(),
+                event: answer::Event::Known(KnownEvent::Missed { count }),
+            },
             Err(RecvError::Closed) => return,
         };
         if answers.send(event_line(&id, &event)).await.is_err() {
             return;
         }
+    }
+}
+
+fn kinded(event: &Event) -> KindedEvent {
+    KindedEvent {
+        kind: event.kind().as_str().to_owned(),
+        event: answer(event),
     }
 }
 

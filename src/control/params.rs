@@ -3,15 +3,21 @@
 //! A request is `{"v":1,"id":7,"cmd":"expose",…}`, its answer `{"id":7,"ok":true,…}` or
 //! `{"id":7,"ok":false,"error":{"code":"conflict","message":"…"}}`. Events of a subscription are
 //! `{"id":7,"event":{…}}` with the id of the request that subscribed, so that everything can
-//! share one connection: `events` sends each as it happens, `watch` sends changes at intervals
-//! ([`super::watch`]). Durations are in milliseconds. A change may have a `"reason"` beside its
+//! share one connection: `events` and `rejects` send each as it happens where they are asked to follow, `watch` sends
+//! changes at intervals ([`super::watch`]). Durations are in milliseconds. A change may have a `"reason"` beside its
 //! `id`, which goes to the audit log, events and `show` with its author.
 
+mod reads;
+
 use std::fmt;
-use std::time::Duration;
 
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use reads::{
+    EventsParams, ExplainParams, ListParams, NoParams, RejectsParams, SessionsParams, ShowParams,
+    WatchParams,
+};
 
 use super::error::CommandError;
 use crate::protocol::Protocol;
@@ -262,37 +268,6 @@ pub struct DeleteParams {
     pub dry_run: bool,
 }
 
-/// Names one database.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ShowParams {
-    /// The database.
-    pub name: String,
-}
-
-/// Asks for the database that a name reaches.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExplainParams {
-    /// The name, as a client would send it.
-    pub host: String,
-    /// The listener; the first one if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub listener: Option<String>,
-    /// The client's address; policies are not checked if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client: Option<std::net::IpAddr>,
-}
-
-/// Asks for live sessions.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SessionsParams {
-    /// Only those of this database.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub database: Option<String>,
-}
-
 /// Closes sessions at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -335,38 +310,6 @@ pub struct ResumeParams {
     #[serde(default)]
     pub dry_run: bool,
 }
-
-/// Asks for everything that `top` shows: first all of it, then changes at each interval
-/// ([`super::watch`]).
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct WatchParams {
-    /// Milliseconds from one refresh to the next, 100 to 60,000; a second if absent.
-    #[serde(default = "WatchParams::second")]
-    pub interval_ms: u64,
-}
-
-impl WatchParams {
-    fn second() -> u64 {
-        1000
-    }
-
-    /// The time from one refresh to the next.
-    ///
-    /// # Errors
-    /// It is out of bounds.
-    pub fn interval(self) -> Result<Duration, CommandError> {
-        if (100..=60_000).contains(&self.interval_ms) {
-            return Ok(Duration::from_millis(self.interval_ms));
-        }
-        Err(CommandError::usage("invalid interval_ms").hint("use 100 to 60000"))
-    }
-}
-
-/// A command without parameters.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct NoParams {}
 
 #[cfg(test)]
 mod tests {

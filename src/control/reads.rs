@@ -1,43 +1,66 @@
-//! Answers to questions about the gateway: `list`, `show`, `explain`, `sessions`, `rejects`,
-//! `status`, `export`.
+//! Answers to questions about the gateway: `list`, `show`, `explain`, `export`; `sessions`,
+//! `rejects` and `status` in files of their own.
+
+mod rejects;
+mod sessions;
+mod status;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
 use super::answer::{
     BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
-    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, ReasonDetails,
-    RejectCount, RejectGroup, RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer,
-    StatusAnswer,
+    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ReasonDetails, ShowAnswer,
 };
 use super::error::CommandError;
-use super::params::{ExplainParams, SessionsParams};
-use super::{events, explain};
+use super::explain;
+use super::params::{ExplainParams, ListParams};
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 use crate::route::admin::Drain;
 use crate::route::database::ExposureState;
 use crate::route::{Database, DatabaseSpec, Host};
-use crate::sessions::{BackendUse, SessionView};
+use crate::sessions::BackendUse;
 use crate::similar::similar;
 use crate::stats::CloseReason;
 use crate::upstream::{BackendAddr, Failure};
 
-pub(super) fn list(gateway: &Gateway) -> ListAnswer {
+pub(super) use rejects::{follow as follow_rejects, rejects};
+pub(super) use sessions::sessions;
+pub(super) use status::{LastReload, Stopping, status};
+
+/// The databases of these names; all without any.
+pub(super) fn list(gateway: &Gateway, params: &ListParams) -> Result<ListAnswer, CommandError> {
     let snapshot = gateway.store.snapshot();
-    let all = snapshot.by_name();
+    let names = params.names.iter();
+    let all = if params.names.is_empty() {
+        snapshot.by_name()
+    } else {
+        let found = names.map(|name| {
+            let found = snapshot.databases.get(name.as_str());
+            found.ok_or_else(|| no_database(gateway, name))
+        });
+        let mut found = found.collect::<Result<Vec<_>, _>>()?;
+        found.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        found.dedup_by(|a, b| a.name == b.name);
+        found
+    };
     let moved = gateway.sessions.moved(&all);
     let databases = all.into_iter().zip(moved);
-    ListAnswer {
+    let notes = if params.names.is_empty() {
+        texts(snapshot.all_notes())
+    } else {
+        Vec::new()
+    };
+    Ok(ListAnswer {
         revision: snapshot.revision,
         databases: databases
             .map(|(database, bytes)| summary(database, bytes))
             .collect(),
-        notes: texts(snapshot.all_notes()),
-    }
+        notes,
+    })
 }
 
 fn summary(database: &Database, (bytes_in, bytes_out): (u64, u64)) -> DatabaseSummary {
@@ -229,101 +252,6 @@ pub(super) fn explain(
         walk: explained.walk,
         summary,
     })
-}
-
-pub(super) fn sessions(
-    gateway: &Gateway,
-    filter: &SessionsParams,
-) -> Result<SessionsAnswer, CommandError> {
-    let wanted = filter.database.as_deref();
-    let sessions: Vec<_> = gateway
-        .sessions
-        .select(|e| wanted.is_none_or(|name| &*e.database.name == name))
-        .iter()
-        .map(|e| session(e.view()))
-        .collect();
-    if let Some(name) = wanted
-        && sessions.is_empty()
-        && !gateway.store.snapshot().databases.contains_key(name)
-    {
-        return Err(no_database(gateway, name));
-    }
-    Ok(SessionsAnswer { sessions })
-}
-
-fn session(view: SessionView) -> SessionSummary {
-    SessionSummary {
-        id: view.id,
-        database: view.database,
-        host: view.host,
-        sni: view.sni,
-        client: view.client.to_string(),
-        user_cert: view.user_cert,
-        listener: view.listener,
-        protocol: view.protocol.to_owned(),
-        tls: view.tls.as_str().to_owned(),
-        backend: view.backend.map(|backend| backend.to_string()),
-        bytes_in: view.bytes_in,
-        bytes_out: view.bytes_out,
-        age_ms: view.age_ms,
-        state: view.state.to_owned(),
-    }
-}
-
-pub(super) fn rejects(gateway: &Gateway) -> RejectsAnswer {
-    let rejects = gateway.rejects.last();
-    let counts = gateway.rejects.counts();
-    RejectsAnswer {
-        rejects: rejects
-            .iter()
-            .map(|row| RejectGroup {
-                reject: events::reject(&row.reject),
-                count: row.count,
-                first: time(row.first),
-                last: time(row.last),
-            })
-            .collect(),
-        counts: counts
-            .iter()
-            .map(|((listener, reason), count)| RejectCount {
-                listener: listener.to_string(),
-                reason: reason.to_string(),
-                count: *count,
-            })
-            .collect(),
-    }
-}
-
-pub(super) fn status(gateway: &Gateway, reloader: &Reloader) -> StatusAnswer {
-    let snapshot = gateway.store.snapshot();
-    let listeners = reloader.bound().into_iter().map(|(listener, addrs)| {
-        let settings = listener.settings.load();
-        ListenerStatus {
-            name: listener.name.to_string(),
-            bind: texts(&addrs),
-            protocol: settings.protocol.as_str().to_owned(),
-            default: settings.default.as_ref().map(ToString::to_string),
-        }
-    });
-    let config = reloader.config_file();
-    StatusAnswer {
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        pid: std::process::id(),
-        uptime_ms: millis(gateway.started.elapsed()),
-        revision: snapshot.revision,
-        databases: number(snapshot.databases.len()),
-        hosts: number(snapshot.table.len()),
-        sessions: number(gateway.sessions.len()),
-        sessions_total: gateway.sessions_total.load(Ordering::Relaxed),
-        handshakes: number(gateway.handshakes.open()),
-        log_lines_lost: number(gateway.access_log.lost()),
-        rejects: gateway.rejects.total(),
-        empty_connects: gateway.rejects.empty().values().sum(),
-        config: config.map(|path| path.to_string_lossy().into_owned()),
-        metrics: reloader.metrics().map(|addr| addr.to_string()),
-        listeners: listeners.collect(),
-        notes: texts(snapshot.all_notes()),
-    }
 }
 
 /// The running set as a configuration that would have the same routes.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::error::CommandError;
 use super::params::{
-    DeleteParams, DrainParams, ExplainParams, ExposeParams, HideParams, KillParams, NoParams,
-    ResumeParams, SessionsParams, ShowParams, WatchParams,
+    DeleteParams, DrainParams, EventsParams, ExplainParams, ExposeParams, HideParams, KillParams,
+    ListParams, NoParams, RejectsParams, ResumeParams, SessionsParams, ShowParams, WatchParams,
 };
 use crate::json;
 
@@ -32,11 +32,11 @@ pub enum Command {
     Expose(Box<ExposeParams>),
     Hide(HideParams),
     Delete(DeleteParams),
-    List,
+    List(ListParams),
     Show(ShowParams),
     Explain(ExplainParams),
     Sessions(SessionsParams),
-    Rejects,
+    Rejects(RejectsParams),
     Kill(KillParams),
     Drain(DrainParams),
     Resume(ResumeParams),
@@ -44,7 +44,7 @@ pub enum Command {
     Reload,
     Diff,
     Export,
-    Events,
+    Events(EventsParams),
     Watch(WatchParams),
 }
 
@@ -60,15 +60,15 @@ impl Command {
             | Self::Drain(_)
             | Self::Resume(_)
             | Self::Reload => true,
-            Self::List
+            Self::List(_)
             | Self::Show(_)
             | Self::Explain(_)
             | Self::Sessions(_)
-            | Self::Rejects
+            | Self::Rejects(_)
             | Self::Status
             | Self::Diff
             | Self::Export
-            | Self::Events
+            | Self::Events(_)
             | Self::Watch(_) => false,
         }
     }
@@ -179,11 +179,11 @@ fn command(cmd: &str, fields: &Value) -> Result<Command, String> {
         "expose" => params(cmd, fields).map(Command::Expose),
         "hide" => params(cmd, fields).map(Command::Hide),
         "delete" => params(cmd, fields).map(Command::Delete),
-        "list" => plain(Command::List),
+        "list" => params(cmd, fields).map(Command::List),
         "show" => params(cmd, fields).map(Command::Show),
         "explain" => params(cmd, fields).map(Command::Explain),
         "sessions" => params(cmd, fields).map(Command::Sessions),
-        "rejects" => plain(Command::Rejects),
+        "rejects" => params(cmd, fields).map(Command::Rejects),
         "kill" => params(cmd, fields).map(Command::Kill),
         "drain" => params(cmd, fields).map(Command::Drain),
         "resume" => params(cmd, fields).map(Command::Resume),
@@ -191,7 +191,7 @@ fn command(cmd: &str, fields: &Value) -> Result<Command, String> {
         "reload" => plain(Command::Reload),
         "diff" => plain(Command::Diff),
         "export" => plain(Command::Export),
-        "events" => plain(Command::Events),
+        "events" => params(cmd, fields).map(Command::Events),
         "watch" => params(cmd, fields).map(Command::Watch),
         _ => {
             let shown: String = cmd
@@ -270,8 +270,8 @@ mod tests {
             (r#"{"v":1}"#, "the field cmd is missing"),
             (r#"{"v":1,"cmd":7}"#, "cmd: expected a text, found 7"),
             (
-                r#"{"v":1,"cmd":"list","x":1}"#,
-                "list: unknown field \"x\": no field is allowed here",
+                r#"{"v":1,"cmd":"status","x":1}"#,
+                "status: unknown field \"x\": no field is allowed here",
             ),
             (
                 r#"{"v":1,"cmd":"expose"}"#,

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -22,12 +22,16 @@ use super::caller::{self, Caller};
 use super::controller::Controller;
 use super::error::CommandError;
 use super::events;
+use super::params::{EventsParams, RejectsParams};
+use super::reads;
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
 use super::watch;
 use crate::author::Author;
 use crate::config::Control;
 use crate::file::own::{self, Sharing};
+use crate::gateway::Gateway;
 use crate::service::user::group_id;
+use crate::stats::Event;
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
 const MAX_QUEUED_LINES: usize = 64;
@@ -267,18 +271,11 @@ async fn read_requests(
             }
         };
         // From before the answer, so that no event is missed in between.
-        let events =
-            matches!(command, Command::Events).then(|| controller.gateway().events.follow());
-        let watched = match command {
-            Command::Watch(watch) => watch.interval().ok(),
-            _ => None,
-        };
-        let done = if (events.is_some() || watched.is_some())
-            && subscriptions.len() >= MAX_SUBSCRIPTIONS
-        {
+        let subscription = Subscription::to(&command, controller.gateway());
+        let done = if subscription.is_some() && subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on one connection");
             Err(CommandError::refused(text))
-        } else if watched.is_some()
+        } else if matches!(subscription, Some(Subscription::Watch(_)))
             && let Some(error) = too_many_watches(controller, limits)
         {
             Err(error)
@@ -300,16 +297,45 @@ async fn read_requests(
         if refused {
             continue;
         }
-        if let Some(events) = events {
-            subscriptions.spawn(events::serve(id, events, answers.clone()));
-        } else if let Some(interval) = watched {
-            let gateway = controller.gateway().clone();
-            let watch = watch::serve(id, gateway, interval, answers.clone());
-            let counted = controller.watches.clone();
-            subscriptions.spawn(async move {
-                watch.await;
-                drop(counted);
-            });
+        let (gateway, answers) = (controller.gateway().clone(), answers.clone());
+        match subscription {
+            Some(Subscription::Events(asked, from)) => {
+                subscriptions.spawn(events::serve(id, gateway, asked, from, answers));
+            }
+            Some(Subscription::Rejects(asked)) => {
+                subscriptions.spawn(reads::follow_rejects(id, gateway, asked, answers));
+            }
+            Some(Subscription::Watch(interval)) => {
+                let watch = watch::serve(id, gateway, interval, answers);
+                let counted = controller.watches.clone();
+                subscriptions.spawn(async move {
+                    watch.await;
+                    drop(counted);
+                });
+            }
+            None => {}
+        }
+    }
+}
+
+/// Lines that go on after the answer.
+enum Subscription {
+    Events(EventsParams, (Vec<Event>, broadcast::Receiver<Event>)),
+    Rejects(RejectsParams),
+    Watch(Duration),
+}
+
+impl Subscription {
+    /// The subscription that a command asks for.
+    fn to(command: &Command, gateway: &Gateway) -> Option<Self> {
+        match command {
+            Command::Events(asked) if asked.follow => Some(Self::Events(
+                asked.clone(),
+                gateway.events.follow_with_changes(),
+            )),
+            Command::Rejects(asked) if asked.follow => Some(Self::Rejects(asked.clone())),
+            Command::Watch(watch) => watch.interval().ok().map(Self::Watch),
+            _ => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
 use super::Record;
@@ -19,7 +19,58 @@ use crate::author::Author;
 const BACKLOG: usize = 1024;
 
 /// Changes of the gateway kept for those who come later.
-const CHANGES: usize = 100;
+const CHANGES: usize = 1000;
+
+/// The kinds of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Sessions opened and closed.
+    Session,
+    /// Clients turned away.
+    Reject,
+    /// Databases exposed, hidden, deleted, drained, resumed.
+    Database,
+    /// Backends that fail and return.
+    Backend,
+    /// Certificates and lists that were read again.
+    Certificate,
+    /// The configuration read again.
+    Reload,
+    /// A new process that takes over.
+    Upgrade,
+    /// Operations on the control socket that change no route.
+    Control,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::Session,
+        Self::Reject,
+        Self::Database,
+        Self::Backend,
+        Self::Certificate,
+        Self::Reload,
+        Self::Upgrade,
+        Self::Control,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Reject => "reject",
+            Self::Database => "database",
+            Self::Backend => "backend",
+            Self::Certificate => "certificate",
+            Self::Reload => "reload",
+            Self::Upgrade => "upgrade",
+            Self::Control => "control",
+        }
+    }
+}
 
 /// One event, as a JSON object.
 #[derive(Clone, Debug, Serialize)]
@@ -122,6 +173,40 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// Its time.
+    #[must_use]
+    pub fn ts(&self) -> SystemTime {
+        match self {
+            Self::SessionOpened { ts, .. }
+            | Self::Exposed { ts, .. }
+            | Self::Hidden { ts, .. }
+            | Self::Reload { ts, .. }
+            | Self::Certificate { ts, .. } => *ts,
+            Self::SessionClosed(record) => record.ts,
+            Self::Rejected(reject) => reject.ts,
+            Self::Drained(of) | Self::Resumed(of) | Self::Deleted(of) | Self::Killed(of) => of.ts,
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Self::SessionOpened { .. } | Self::SessionClosed(_) => EventKind::Session,
+            Self::Rejected(_) => EventKind::Reject,
+            Self::Exposed { .. }
+            | Self::Hidden { .. }
+            | Self::Drained(_)
+            | Self::Resumed(_)
+            | Self::Deleted(_) => EventKind::Database,
+            Self::Certificate { .. } => EventKind::Certificate,
+            Self::Reload { .. } => EventKind::Reload,
+            Self::Killed(_) => EventKind::Control,
+        }
+    }
+}
+
 /// An operation on a database, or on sessions.
 #[derive(Debug, Serialize)]
 pub struct Operation {
@@ -188,9 +273,10 @@ impl Events {
         )
     }
 
-    /// Follows from now on.
+    /// The last changes, oldest first.
     #[must_use]
-    pub fn follow(&self) -> broadcast::Receiver<Event> {
-        self.followers.subscribe()
+    pub fn changes(&self) -> Vec<Event> {
+        let changes = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.iter().cloned().collect()
     }
 }

@@ -48,7 +48,7 @@ impl Reject {
     }
 }
 
-/// Equal rejects: clients of one network and protocol, turned away for one reason under one name.
+/// Equal rejects: clients of one network, turned away for one reason under one name.
 #[derive(Debug, Serialize)]
 pub struct Row {
     /// The last of them, under the id of the first.
@@ -65,13 +65,12 @@ pub struct Row {
 }
 
 /// The fields that equal rejects share.
-type Key = (IpAddr, CloseReason, Option<&'static str>, Option<Box<str>>);
+type Key = (IpAddr, CloseReason, Option<Box<str>>);
 
 fn key(reject: &Reject) -> Key {
     (
         counted_as(reject.client.ip()),
         reject.reason,
-        reject.protocol,
         reject.sni.clone(),
     )
 }

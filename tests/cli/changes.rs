@@ -505,7 +505,6 @@ fn usage_is_told_by_command_line_and_gateway_alike() {
         ),
         (&["hide", "pg1", "--keep", "--kill"], "cannot be used with"),
         (&["kill"], "<ID>"),
-        (&["events"], "--follow"),
         (&["lst"], "list"),
     ] {
         let told = gate.ctl(words).failed(2);

@@ -13,6 +13,7 @@ mod files;
 mod gate;
 mod keys;
 mod life;
+mod looks;
 mod planted;
 mod probe;
 mod service;

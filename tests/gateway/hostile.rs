@@ -35,7 +35,9 @@ fn a_name_in_a_certificate_forges_nothing() {
         let config = format!("[log]\nformat = \"{format}\"\n{database}");
         let gateway = Gateway::start(&config);
         let mut follower = Control::connect(&gateway.socket()).expect("the control socket");
-        follower.follow().expect("a subscription");
+        follower
+            .follow("events", &json!({"follow": true}))
+            .expect("a subscription");
 
         Line::open(gateway.addr("main"), HOST, &Trust::new(&pki.ca))
             .and_then(Line::finish)

@@ -13,11 +13,11 @@ use crate::top::value::Value;
 pub(crate) struct Event {
     /// Its place among all events received.
     number: u64,
-    time: String,
-    kind: String,
-    database: Option<String>,
-    client: Option<String>,
-    detail: String,
+    pub(crate) time: String,
+    pub(crate) kind: String,
+    pub(crate) database: Option<String>,
+    pub(crate) client: Option<String>,
+    pub(crate) detail: String,
 }
 
 /// A session that has ended.

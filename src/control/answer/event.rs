@@ -5,6 +5,25 @@ use serde::{Deserialize, Serialize};
 use super::reads::Reject;
 use crate::author::Author;
 
+/// The answer to `events`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventsAnswer {
+    /// Events that are kept, the latest at the end.
+    pub events: Vec<KindedEvent>,
+}
+
+/// An event with its kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindedEvent {
+    /// The kind: `session`, `reject`, `database`, `backend`, `certificate`, `reload`, `upgrade` or
+    /// `control`.
+    pub kind: String,
+    /// The event.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
 /// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]

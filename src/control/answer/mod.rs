@@ -11,6 +11,7 @@ mod changes;
 mod differences;
 mod event;
 mod reads;
+mod status;
 mod update;
 
 use serde::de::IgnoredAny;
@@ -22,13 +23,15 @@ pub use changes::{
     PerDatabase,
 };
 pub use differences::{DiffAnswer, DifferenceRow, ReloadAnswer};
-pub use event::{ClosedSession, Event, KnownEvent, Operation, OtherEvent};
+pub use event::{
+    ClosedSession, Event, EventsAnswer, KindedEvent, KnownEvent, Operation, OtherEvent,
+};
 pub use reads::{
     BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
-    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ListenerStatus, ReasonDetails,
-    Reject, RejectCount, RejectGroup, RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer,
-    StatusAnswer,
+    ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ReasonDetails, Reject, RejectCount,
+    RejectGroup, RejectsAnswer, SessionSummary, SessionsAnswer, ShowAnswer,
 };
+pub use status::{ListenerStatus, ReloadDetails, StatusAnswer, StoppingDetails};
 pub use update::{BackendRow, DatabaseRow, RejectRow, SessionRow, Totals, Update};
 
 use super::error::CommandError;
@@ -53,15 +56,16 @@ pub enum Answer {
     Diff(DiffAnswer),
     Export(ExportAnswer),
     Events(EventsAnswer),
+    Following(FollowingAnswer),
     Watch(WatchAnswer),
 }
 
-/// The answer to `events`: events follow.
+/// The answer to `events` and `rejects` where they are asked to follow: events come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct EventsAnswer {
+pub struct FollowingAnswer {
     /// True.
-    pub subscribed: bool,
+    pub following: bool,
 }
 
 /// The answer to `watch`: updates follow.

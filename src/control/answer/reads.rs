@@ -1,4 +1,4 @@
-//! Answers to questions: `list`, `show`, `explain`, `sessions`, `rejects`, `status`, `export`.
+//! Answers to questions: `list`, `show`, `explain`, `sessions`, `rejects`, `export`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -299,58 +299,6 @@ pub struct RejectCount {
     pub reason: String,
     /// The number, since the start.
     pub count: u64,
-}
-
-/// The answer to `status`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct StatusAnswer {
-    /// The gateway's version.
-    pub version: String,
-    /// Its process.
-    pub pid: u32,
-    /// Time since its start.
-    pub uptime_ms: u64,
-    /// The revision of the routes.
-    pub revision: u64,
-    /// Number of databases.
-    pub databases: u64,
-    /// Number of hosts that lead to one.
-    pub hosts: u64,
-    /// Number of live sessions.
-    pub sessions: u64,
-    /// Sessions that reached a backend since the start.
-    pub sessions_total: u64,
-    /// Handshakes under way.
-    pub handshakes: u64,
-    /// Lines of the access log that could not be written.
-    pub log_lines_lost: u64,
-    /// Clients turned away since the start.
-    pub rejects: u64,
-    /// Clients that sent nothing.
-    pub empty_connects: u64,
-    /// The configuration file.
-    pub config: Option<String>,
-    /// The address of the metrics.
-    pub metrics: Option<String>,
-    /// The listeners, in the order of the configuration.
-    pub listeners: Vec<ListenerStatus>,
-    /// Remarks about conflicts.
-    pub notes: Vec<String>,
-}
-
-/// A listener.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ListenerStatus {
-    /// Its name.
-    pub name: String,
-    /// Its addresses.
-    pub bind: Vec<String>,
-    /// The protocol.
-    pub protocol: String,
-    /// The database of clients without a known name.
-    pub default: Option<String>,
 }
 
 /// The answer to `export`.

@@ -1,7 +1,7 @@
 //! `reload`, and its report to the caller, the events, the log and the service manager.
 
 use std::sync::{Arc, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tracing::{info, warn};
 
@@ -11,7 +11,7 @@ use crate::config::difference::Effect;
 use crate::control::answer::{DifferenceRow, ExposedHost, ReloadAnswer};
 use crate::control::error::CommandError;
 use crate::control::params::RunningSessions;
-use crate::control::reads::{millis, number};
+use crate::control::reads::{LastReload, Stopping, millis, number};
 use crate::route::Host;
 use crate::service::{self, user};
 use crate::stats::Event;
@@ -45,17 +45,21 @@ impl Controller {
             let problems = problems.iter().map(|problem| user::with_user(problem));
             problems.collect::<Vec<_>>()
         });
-        self.keep_failure(match &reloaded {
-            Ok(_) => "",
-            Err(problems) => problems.first().map_or("", String::as_str),
-        });
         let (ok, problems) = match &reloaded {
             Ok(reloaded) => (true, reloaded.warnings.clone()),
             Err(problems) => (false, problems.clone()),
         };
         let revision = self.gateway.store.snapshot().revision;
+        let now = SystemTime::now();
+        self.keep_reload(LastReload {
+            at: now,
+            ok,
+            revision,
+            problems: reloaded.as_ref().err().cloned().unwrap_or_default(),
+            by: caller.author.clone(),
+        });
         self.gateway.events.emit_change(Event::Reload {
-            ts: SystemTime::now(),
+            ts: now,
             ok,
             revision,
             problems,
@@ -118,17 +122,45 @@ impl Controller {
         };
         let databases = snapshot.databases.len();
         let plural = if databases == 1 { "" } else { "s" };
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = match failed.as_str() {
-            "" => String::new(),
-            problem => format!("; last reload failed, nothing changed: {problem}"),
+        let failed = match self.last_reload() {
+            Some(LastReload {
+                ok: false,
+                problems,
+                ..
+            }) => {
+                let problem = problems.first().map_or("", String::as_str);
+                format!("; last reload failed, nothing changed: {problem}")
+            }
+            _ => String::new(),
         };
         format!("{databases} database{plural} on {listening}{failed}")
     }
 
-    fn keep_failure(&self, problem: &str) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        problem.clone_into(&mut failed);
+    /// The last time that the configuration was read again.
+    pub(super) fn last_reload(&self) -> Option<LastReload> {
+        let last = self.last_reload.lock();
+        last.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep_reload(&self, reload: LastReload) {
+        let last = self.last_reload.lock();
+        *last.unwrap_or_else(PoisonError::into_inner) = Some(reload);
+    }
+
+    /// The gateway's end, if it has begun.
+    pub(super) fn stopping(&self) -> Option<Stopping> {
+        let stopping = self.stopping.lock();
+        *stopping.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the gateway stops from now on, and closes sessions that still run after `timeout`.
+    pub fn begin_stopping(&self, timeout: Duration) {
+        let since = SystemTime::now();
+        let stopping = self.stopping.lock();
+        *stopping.unwrap_or_else(PoisonError::into_inner) = Some(Stopping {
+            since,
+            deadline: since.checked_add(timeout).unwrap_or(since),
+        });
     }
 }
 

@@ -57,7 +57,9 @@ fn two_callers_get_their_changes_and_a_follower_sees_each() {
     let gateway = Gateway::start("");
     let before = revision(&gateway);
     let mut follower = Control::connect(&gateway.socket()).expect("the control socket");
-    follower.follow().expect("a subscription");
+    follower
+        .follow("events", &json!({"follow": true}))
+        .expect("a subscription");
 
     let both = Barrier::new(2);
     thread::scope(|scope| {

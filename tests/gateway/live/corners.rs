@@ -184,7 +184,7 @@ fn subscribers_that_leave_are_forgotten() {
     for _ in 0..300 {
         let mut caller = UnixStream::connect(gateway.socket()).expect("the control socket");
         caller
-            .write_all(b"{\"v\":1,\"id\":1,\"cmd\":\"events\"}\n")
+            .write_all(b"{\"v\":1,\"id\":1,\"cmd\":\"events\",\"follow\":true}\n")
             .expect("a request");
         let mut first = [0];
         caller.read_exact(&mut first).expect("an answer");

@@ -86,7 +86,7 @@ impl Views {
         };
         [
             names(rows(&self.ctl["list"], "databases"), "name"),
-            names(rows(&self.top, "databases"), "database"),
+            names(rows(&self.top, "databases"), "name"),
             names(self.log.iter().collect(), "database"),
         ]
         .concat()
