@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let words: Vec<_> = std::env::args_os().collect();
     let command = match Cli::try_parse_from(&words) {
         Ok(Cli { command }) => command,
-        Err(error) => return usage::report(&error, &words),
+        Err(error) => return usage::report(error, &words),
     };
     let result = match command {
         Command::Serve(args) => serve::run(args),

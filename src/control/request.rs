@@ -299,7 +299,7 @@ mod tests {
             ),
             (
                 r#"{"v":1,"cmd":"sessions","name":"a"}"#,
-                "sessions: unknown field \"name\": use database",
+                "sessions: unknown field \"name\": use database or client",
             ),
             (
                 r#"{"v":1,"cmd":"expose","name":"a","dry_run":"yes"}"#,

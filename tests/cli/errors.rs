@@ -126,3 +126,25 @@ fn a_gateway_that_is_not_there_is_an_error_like_others() {
         (Some(2), &"usage".into())
     );
 }
+
+#[test]
+fn a_verb_of_another_program_is_answered_with_ours() {
+    for (words, exit, tip) in [
+        (&["ctl", "unhide", "pg1"][..], 2, "dbgate ctl expose"),
+        (&["ctl", "uncordon", "pg1"], 2, "dbgate ctl resume"),
+        (
+            &["ctl", "shutdown", "sessions", "server", "pg1"],
+            2,
+            "dbgate ctl kill",
+        ),
+        (&["ctl", "logs"], 2, "dbgate ctl events --follow"),
+        (&["status"], 2, "dbgate ctl status"),
+    ] {
+        let told = Ran::of(dbgate().args(words)).failed(exit);
+        assert!(told.contains(&format!("`{tip}")), "{words:?}: {told}");
+    }
+    let ran = Ran::of(dbgate().args(["ctl", "unhide", "pg1", "-o", "json"]));
+    let document: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{e}: {ran:?}"));
+    let hint = document["error"]["hint"].as_str().unwrap();
+    assert!(hint.contains("dbgate ctl expose"), "{document:#}");
+}
