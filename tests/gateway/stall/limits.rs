@@ -365,10 +365,7 @@ fn a_proxy_header_is_named_and_equal_rejects_are_one_row() {
     testbed::until(|| {
         answer = gateway.call("rejects", &json!({}));
         let status = gateway.call("status", &json!({}));
-        let counts: u64 = (0..2)
-            .filter_map(|i| answer["rejects"][i]["count"].as_u64())
-            .sum();
-        counts == 3 && status["empty_connects"] == 1
+        answer["rejects"][0]["count"] == 3 && status["empty_connects"] == 1
     });
     let rows = answer["rejects"].as_array().expect("rows");
     let told: Vec<_> = rows
@@ -382,7 +379,8 @@ fn a_proxy_header_is_named_and_equal_rejects_are_one_row() {
         })
         .collect();
     let row = |protocol, count| (Some("proxy_untrusted"), Some(protocol), Some(count));
-    assert_eq!(told, [row("proxy-v1", 1), row("proxy-v2", 2)], "{answer:#}");
+    // One row for one client, reason and name; the rest is that of the last.
+    assert_eq!(told, [row("proxy-v2", 3)], "{answer:#}");
     for row in rows {
         assert!(
             row["detail"]
