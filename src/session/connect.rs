@@ -49,10 +49,12 @@ pub(super) struct Ready {
     pub(super) flight: Flight,
     pub(super) connected: Connected,
     pub(super) backends: Backends,
-    /// Its counts while it waits for an answer: among those that wait for a backend, and among the
-    /// handshakes if its hello is large.
-    pub(super) waits: Option<(Connecting, Option<Slot>)>,
+    pub(super) waits: Option<Waits>,
 }
+
+/// A client's counts while it waits for an answer: among those that wait for a backend, and among
+/// the handshakes if its hello is large.
+pub(super) type Waits = (Connecting, Option<Slot>);
 
 impl Session {
     /// Connects to a backend while the client stays.
@@ -77,6 +79,10 @@ impl Session {
             // Who is held is none of those who wait for an answer, nor in its handshake.
             drop(waits);
             let connected = Box::pin(self.hold(&mut backends, refusal)).await?;
+            if flight.bytes().is_empty() {
+                // Nothing may be said for long, so this is all that shows that it is ready.
+                backends.release_held();
+            }
             Ok((connected, (self.begin_connect(database)?, None)))
         };
         let connected = while_client_stays(&client, &flight, connected).await?;
@@ -179,6 +185,8 @@ pub(super) struct Backends {
     /// Timeout of each, to be connected, and again to answer.
     timeout: Duration,
     deadline: Instant,
+    /// The end of its waiting, once the client was held.
+    held_until: Option<Instant>,
     candidates: Candidates,
     /// The one tried last.
     current: Option<Arc<Member>>,
@@ -206,6 +214,7 @@ impl Backends {
             params,
             timeout,
             deadline,
+            held_until: None,
             last: SessionEnd::new(CloseReason::BackendUnreachable, none),
         }
     }
@@ -213,6 +222,20 @@ impl Backends {
     /// The database.
     pub(super) fn database(&self) -> &Arc<Database> {
         &self.database
+    }
+
+    /// The end of the client's waiting, for `limit` from the first time that it is held.
+    pub(super) fn hold_until(&mut self, limit: Duration) -> Instant {
+        *self
+            .held_until
+            .get_or_insert_with(|| Instant::now() + limit)
+    }
+
+    /// Lets the others go on that are held, if this client was.
+    pub(super) fn release_held(&self) {
+        if self.held_until.is_some() {
+            self.database.live().held().release();
+        }
     }
 
     /// Begins anew with all of them, further ones tried until `deadline`.
@@ -295,6 +318,7 @@ impl Backends {
 
     /// Notes that the backend which was connected last has answered the client.
     pub(super) fn answered(&self) {
+        self.release_held();
         if let Some(member) = &self.current
             && member.answered()
         {

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::Session;
-use super::connect::{Backends, Ready, while_client_stays};
+use super::connect::{Backends, Ready, Waits, while_client_stays};
 use super::end::SessionEnd;
 use super::flight::Flight;
 use super::refuse;
@@ -30,6 +30,7 @@ impl Session {
         &self,
         entry: &SessionGuard,
         ready: Ready,
+        waits: &mut Option<Waits>,
     ) -> Result<Relay, SessionEnd> {
         let Ready {
             mut client,
@@ -65,7 +66,11 @@ impl Session {
             let next = if flight.kind().can_be_replayed() {
                 let next = async {
                     match backends.next().await {
-                        Err(refusal) => self.hold(&mut backends, refusal).await,
+                        Err(refusal) => {
+                            // Who is held waits neither for an answer nor in its handshake.
+                            *waits = None;
+                            self.hold(&mut backends, refusal).await
+                        }
                         connected => connected,
                     }
                 };

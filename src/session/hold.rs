@@ -1,7 +1,7 @@
 //! Holding a client while no backend of its database is ready, and waking the database.
 //!
-//! One of the clients that wait tries the backends for all of them, more and more seldom; when it
-//! reaches one, the others try at once. Who leaves gives the turn to the next.
+//! The clients that wait try the backends one after the other, more and more seldom; when one is
+//! answered, the others try at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,17 +12,10 @@ use tracing::{info, warn};
 use super::Session;
 use super::connect::{Backends, Connected};
 use super::end::SessionEnd;
-use crate::held_clients::Turn;
 use crate::net::http;
 use crate::route::Database;
 use crate::route::hold::{Hold, HttpCall};
 use crate::stats::CloseReason;
-
-/// The shortest pause between two attempts; it doubles with each that fails.
-const MIN_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between two attempts.
-const MAX_PAUSE: Duration = Duration::from_secs(1);
 
 /// Time for the answer to a call that wakes a database.
 const WAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,7 +34,8 @@ impl SessionEnd {
 }
 
 impl Session {
-    /// Waits until a backend is connected, for `hold` of its database at most.
+    /// Waits until a backend is connected, for `hold` of its database at most, all times together
+    /// that this client waits.
     ///
     /// # Errors
     /// None was in time, as many clients as may wait do so already, or a backend failed for a
@@ -52,55 +46,48 @@ impl Session {
         backends: &mut Backends,
         refusal: SessionEnd,
     ) -> Result<Connected, SessionEnd> {
-        if let Some(entry) = &self.context.entry {
-            entry.set_held(true);
-        }
-        let connected = hold(backends, refusal).await;
-        if let Some(entry) = &self.context.entry {
-            entry.set_held(false);
-        }
-        connected
+        let database = backends.database().clone();
+        let spec = &*database.spec.hold;
+        let Some(limit) = spec.hold.filter(|_| refusal.may_pass()) else {
+            return Err(refusal);
+        };
+        let live = database.live();
+        let Some(_held) = live.held().enter(spec.max()) else {
+            return Err(SessionEnd::new(
+                CloseReason::HoldFull,
+                format!(
+                    "{} clients (hold_max) wait for a backend of {}: {}",
+                    spec.max(),
+                    database.name,
+                    refusal.detail
+                ),
+            ));
+        };
+        let show = |held| {
+            if let Some(entry) = &self.context.entry {
+                entry.set_held(held);
+            }
+        };
+        show(true);
+        let deadline = backends.hold_until(limit.0);
+        let mut last = refusal;
+        let connected = until_connected(backends, &database, deadline, &mut last);
+        let connected = timeout_at(deadline, connected).await;
+        show(false);
+        connected.unwrap_or_else(|_| {
+            Err(SessionEnd::new(
+                CloseReason::HoldExpired,
+                format!(
+                    "no backend of {} was ready within {limit} (hold): {}",
+                    database.name, last.detail
+                ),
+            ))
+        })
     }
 }
 
-async fn hold(backends: &mut Backends, refusal: SessionEnd) -> Result<Connected, SessionEnd> {
-    let database = backends.database().clone();
-    let spec = &*database.spec.hold;
-    let Some(limit) = spec.hold.filter(|_| refusal.may_pass()) else {
-        return Err(refusal);
-    };
-    let live = database.live();
-    let Some(_held) = live.held().enter(spec.max()) else {
-        return Err(SessionEnd::new(
-            CloseReason::HoldFull,
-            format!(
-                "{} clients (hold_max) wait for a backend of {}: {}",
-                spec.max(),
-                database.name,
-                refusal.detail
-            ),
-        ));
-    };
-    let deadline = Instant::now() + limit.0;
-    let mut last = refusal;
-    match timeout_at(
-        deadline,
-        until_connected(backends, &database, deadline, &mut last),
-    )
-    .await
-    {
-        Ok(connected) => connected,
-        Err(_) => Err(SessionEnd::new(
-            CloseReason::HoldExpired,
-            format!(
-                "no backend of {} was ready within {limit} (hold): {}",
-                database.name, last.detail
-            ),
-        )),
-    }
-}
-
-/// Waits for the turn or for the word of the client whose turn it is, and tries the backends.
+/// Waits for the turn, or for the word of another that a backend has answered, and tries the
+/// backends, until one is connected.
 async fn until_connected(
     backends: &mut Backends,
     database: &Arc<Database>,
@@ -109,51 +96,33 @@ async fn until_connected(
 ) -> Result<Connected, SessionEnd> {
     let live = database.live();
     let held = live.held();
+    let mut failed = std::time::Instant::now();
     loop {
         let turn = tokio::select! {
             biased;
             turn = held.turn.lock() => Some(turn),
             () = held.ready.notified() => None,
         };
-        if let Some(mut turn) = turn {
-            let connected = try_for_all(backends, &mut turn, database, deadline, last).await;
-            if connected.is_ok() {
-                turn.pause = Duration::ZERO;
-                turn.woken = None;
-                held.ready.notify_waiters();
+        if turn.is_some()
+            && let Some(pause) = held.pause_after(failed)
+        {
+            wake(database);
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = held.ready.notified() => {}
             }
-            return connected;
         }
         backends.again(deadline);
         match backends.next().await {
             Err(refusal) if refusal.may_pass() => *last = refusal,
             connected => return connected,
         }
+        failed = std::time::Instant::now();
     }
 }
 
-async fn try_for_all(
-    backends: &mut Backends,
-    turn: &mut Turn,
-    database: &Arc<Database>,
-    deadline: Instant,
-    last: &mut SessionEnd,
-) -> Result<Connected, SessionEnd> {
-    loop {
-        sleep(turn.pause).await;
-        backends.again(deadline);
-        match backends.next().await {
-            Err(refusal) if refusal.may_pass() => *last = refusal,
-            connected => return connected,
-        }
-        // Not before: whoever waited with the one that succeeded has the turn next.
-        wake_once(turn, database);
-        turn.pause = (turn.pause * 2).clamp(MIN_PAUSE, MAX_PAUSE);
-    }
-}
-
-/// Wakes the database, unless that was done since it was ready last, less than `hold` ago.
-fn wake_once(turn: &mut Turn, database: &Arc<Database>) {
+/// Calls for the database, once while clients wait, and again where that did not help within `hold`.
+fn wake(database: &Arc<Database>) {
     let Hold {
         hold: Some(limit),
         wake: Some(wake),
@@ -162,14 +131,11 @@ fn wake_once(turn: &mut Turn, database: &Arc<Database>) {
     else {
         return;
     };
-    let recent = |woken: std::time::Instant| woken.elapsed() < limit.0;
-    if turn.woken.is_some_and(recent) {
-        return;
+    if database.live().held().wake(limit.0) {
+        let (call, name) = (wake.http.clone(), database.name.clone());
+        // It goes on when the client leaves.
+        tokio::spawn(async move { send_wake(&call, &name).await });
     }
-    turn.woken = Some(std::time::Instant::now());
-    let (call, name) = (wake.http.clone(), database.name.clone());
-    // It goes on when the client leaves.
-    tokio::spawn(async move { send_wake(&call, &name).await });
 }
 
 async fn send_wake(call: &HttpCall, database: &str) {

@@ -191,8 +191,8 @@ impl Session {
         self.emit_opened(ready.connected.address, database);
         entry.count_in(ready.backends.login_bytes());
         let hello = u64::try_from(ready.flight.bytes().len()).unwrap_or(0);
-        let waits = ready.waits.take();
-        let mut relay = self.until_answered(entry, ready).await?;
+        let mut waits = ready.waits.take();
+        let mut relay = self.until_answered(entry, ready, &mut waits).await?;
         if hello > 0 && !database.spec.tls.ends_client_tls() {
             // The handshake is between client and backend; it is up, as far as can be seen from
             // here, once each has answered the other.

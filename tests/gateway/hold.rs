@@ -187,3 +187,35 @@ fn who_waited_in_vain_reads_so_and_so_does_who_may_not_wait() {
     gateway.wait_reject("gone_while_connecting");
     wait_held(&gateway, 0);
 }
+
+#[test]
+fn a_backend_that_only_accepts_is_not_ready_and_not_stormed() {
+    let pki = Pki::new();
+    let (fake, starter) = (Fake::start(), Fake::start());
+    let call = format!("wake = {{ http = \"POST http://{}/\" }}\n", starter.addr());
+    let config = pki.tls()
+        + &pki.database("redis1", "redis", "passthrough", &[fake.addr()])
+        + "hold = \"2s\"\n"
+        + &call;
+    let gateway = Gateway::start(&config);
+    let mut client = gateway.connect();
+    put(&mut client, &Hello::to("redis1.example.test").bytes());
+    // The first attempt, and those of two seconds with pauses that double from 100 ms on.
+    let mut attempts = 0;
+    let refused = testbed::until(|| {
+        while let Some(stream) = fake.try_accept() {
+            drop(stream);
+            attempts += 1;
+        }
+        gateway
+            .access()
+            .iter()
+            .any(|line| line["reason"] == "hold_expired")
+    });
+    assert!(refused, "{attempts} attempts: {:?}", gateway.access());
+    assert!((2..=7).contains(&attempts), "{attempts} attempts");
+    let mut call = starter.accept();
+    assert_eq!(request(&mut call), "POST / HTTP/1.1");
+    assert!(starter.try_accept().is_none(), "it was called twice");
+    assert_eq!(held(&gateway), 0);
+}
