@@ -199,10 +199,15 @@ fn announce(server: &Server, options: &Options, format: LogFormat) {
 
 /// The next command to type.
 fn next(server: &Server, options: &Options) -> String {
-    let next = if server.gateway().store.snapshot().table.is_empty() {
-        "dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432"
-    } else {
-        "dbgate ctl list"
+    let snapshot = server.gateway().store.snapshot();
+    let next = match snapshot.by_name().first() {
+        _ if !snapshot.table.is_empty() => "dbgate ctl list".to_owned(),
+        // Where it is, the configuration says.
+        Some(database) => {
+            let name = &database.name;
+            format!("dbgate ctl expose {name} --host {name}.example")
+        }
+        None => "dbgate ctl expose pg1 --host my-postgres.example --to 10.0.0.5:5432".to_owned(),
     };
     // A socket that ctl would not find by itself.
     let socket = match &options.socket {

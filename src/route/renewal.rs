@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
-use super::database::GatewayTls;
+use super::database::{GatewayTls, same};
 use super::renewed::{self, RenewedFile};
 use super::{Database, Snapshot};
 use crate::tls::config::{
@@ -218,10 +218,6 @@ pub(super) fn renew(
         renewed,
     };
     (after, renewal)
-}
-
-fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
-    one.map(Arc::as_ptr) == other.map(Arc::as_ptr)
 }
 
 #[cfg(test)]

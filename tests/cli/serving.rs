@@ -68,6 +68,26 @@ fn a_pipe_gets_the_next_command_and_a_service_manager_does_not() {
     }
 }
 
+/// Of a database that the configuration declares it says where it is.
+#[test]
+fn the_next_command_works_as_it_is_printed() {
+    let declared =
+        format!("{EMPTY}[database.orders]\nprotocol = \"tls\"\nbackends = [\"127.0.0.1:9\"]\n");
+    for config in [EMPTY, &declared] {
+        let gate = Gate::stopped(config);
+        let mut serve = gate.serve();
+        for name in ["NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM"] {
+            serve.env_remove(name);
+        }
+        let running = Running::start(&mut serve);
+        let (line, _) = running.err.wait(0, "Next, in another terminal: ");
+        let (_, next) = line.split_once("terminal: ").expect("a command");
+        let words: Vec<&str> = next.split_whitespace().skip(1).collect();
+        let done = Ran::of(dbgate().args(&words).arg("--no-check")).done();
+        assert!(done.contains("is reachable under"), "{next}: {done}");
+    }
+}
+
 /// In a network of its own, since the default port is the same for all.
 #[test]
 fn a_first_start_without_configuration_has_no_warning() {
