@@ -12,7 +12,8 @@ fuzz_target!(|line: &[u8]| {
         Ok(request) => {
             if let Command::Expose(expose) = &request.command {
                 // Settings either make a declaration or an error; both must be sayable.
-                if let Ok(Some(spec)) = expose.spec() {
+                let settings = expose.settings().map_err(|error| error.message);
+                if let Ok(spec) = settings.and_then(|settings| settings.apply(None)) {
                     let text = serde_json::to_string(&spec).expect("a declaration is JSON");
                     let again = serde_json::from_str(&text).expect("and is read again");
                     assert_eq!(spec, again);

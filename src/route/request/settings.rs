@@ -38,7 +38,7 @@ impl Settings {
     ///
     /// # Errors
     /// The keys do not fit together, or one is missing.
-    pub(super) fn apply(&self, old: Option<&DatabaseSpec>) -> Result<DatabaseSpec, String> {
+    pub fn apply(&self, old: Option<&DatabaseSpec>) -> Result<DatabaseSpec, String> {
         let mut all = Self::default();
         if let Some(old) = old {
             all.add(old)?;
