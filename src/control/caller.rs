@@ -69,8 +69,8 @@ pub(super) async fn named(cred: UCred) -> Author {
 
 /// The command line of a process of this user.
 ///
-/// All of it only for this program, whose arguments hold no secrets: those of another program may,
-/// so of that only the name is kept.
+/// All of it only for this program, whose arguments hold no secrets but in the query of a URL, which
+/// is left out: those of another program may, so of that only the name is kept.
 fn command_line(pid: i32, uid: u32) -> Option<String> {
     let dir = format!("/proc/{pid}");
     // Another user's process has the number by now.
@@ -96,6 +96,10 @@ fn shown(cmdline: &[u8]) -> Option<String> {
     let words = words.map(String::from_utf8_lossy);
     let words = words.filter(|word| !word.is_empty());
     Some(words.fold(program, |line, word| {
+        let word = match word.split_once('?') {
+            Some((before, _)) if before.contains("://") => format!("{before}?...").into(),
+            _ => word,
+        };
         // In quotes where a shell would need them.
         if word.contains(char::is_whitespace) {
             format!("{line} '{word}'")
@@ -115,6 +119,10 @@ mod tests {
             (
                 &b"/usr/bin/dbgate\0ctl\0hide\0pg1\0--reason\0to be moved\0"[..],
                 Some("dbgate ctl hide pg1 --reason 'to be moved'"),
+            ),
+            (
+                b"dbgate\0ctl\0expose\0pg1\0--wake\0POST http://starter/pg1?token=s3cret\0",
+                Some("dbgate ctl expose pg1 --wake 'POST http://starter/pg1?...'"),
             ),
             (
                 b"/usr/bin/python3\0steer.py\0--token\0s3cret\0",
