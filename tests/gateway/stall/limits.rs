@@ -44,6 +44,15 @@ fn wait_handshakes(gateway: &Gateway, count: usize) {
     assert!(reached, "not {count} handshakes: {}", status());
 }
 
+/// A client that the gateway has seen before it sees the next: its workers accept side by side, so
+/// clients that connect at once may change places.
+#[track_caller]
+fn connect_in_turn(gateway: &Gateway, handshakes: usize) -> TcpStream {
+    let client = gateway.connect();
+    wait_handshakes(gateway, handshakes);
+    client
+}
+
 /// A whole session, with an answer of the backend.
 #[track_caller]
 fn serve(mut client: TcpStream, fake: &Fake) -> (TcpStream, TcpStream) {
@@ -111,11 +120,11 @@ fn beyond_the_limit_of_an_address_clients_wait_for_their_turn() {
     let [first, second] = [gateway.connect(), gateway.connect()];
     wait_handshakes(&gateway, 2);
     let hello = Hello::to(HOST).bytes();
-    let mut waiting = [gateway.connect(), gateway.connect(), gateway.connect()];
-    for client in &mut waiting {
-        put(client, &hello);
-    }
-    wait_handshakes(&gateway, 5);
+    let waiting = [3, 4, 5].map(|count| {
+        let mut client = connect_in_turn(&gateway, count);
+        put(&mut client, &hello);
+        client
+    });
     // Somebody else is not concerned.
     let other = connect_from(Ipv4Addr::new(127, 0, 0, 2), gateway.addr("main"));
     let _session = serve(other, &fake);
@@ -184,7 +193,7 @@ fn what_unfinished_handshakes_hold_is_bounded_in_bytes() {
     // The beginning of a hello in records of 16 KiB, of which there are two more.
     let record = [&b"\x16\x03\x01\x40\0\x01\0\xc0\0\x03\x03"[..], &[0; 16_378]].concat();
     let [mut first, mut second, mut third] =
-        [gateway.connect(), gateway.connect(), gateway.connect()];
+        [1, 2, 3].map(|count| connect_in_turn(&gateway, count));
     for client in [&mut first, &mut second, &mut third] {
         put(client, &record);
         wait_read(client);
