@@ -126,7 +126,11 @@ fn leave_root(
     held: &mut HeldSockets,
 ) -> Result<()> {
     account.directory(&options.state_dir, 0o700)?;
-    if let Some(dir) = options.socket.parent() {
+    let read_only = config.control.read_only.iter().map(|socket| &socket.path);
+    for dir in read_only
+        .chain([&options.socket])
+        .filter_map(|p| p.parent())
+    {
         // Who may steer the gateway is decided by the socket's own mode and group.
         account.directory(dir, 0o755)?;
     }
@@ -162,6 +166,7 @@ fn advice(error: &StartError) -> Option<&'static str> {
         }
         StartError::AccessLog(_) => Some("[log] access_to names another place for it"),
         StartError::Control(_) => Some("--socket names another place for it"),
+        StartError::ReadOnly(_) => Some("[control] read_only_socket names another place for it"),
         _ => None,
     }
 }

@@ -19,6 +19,12 @@ pub(crate) fn find() -> PathBuf {
         .unwrap_or_else(config::default_socket)
 }
 
+/// The socket of those who may look and not touch, where the configuration has one.
+fn of_readers() -> Option<PathBuf> {
+    let control = config::load(&config::search()?).config?.control;
+    Some(control.read_only?.path)
+}
+
 /// An explanation of an `error` of connecting to `path`, and remedies, a line each.
 pub(crate) fn explain(path: &Path, error: &io::Error) -> (String, String) {
     let text = format!(
@@ -26,6 +32,13 @@ pub(crate) fn explain(path: &Path, error: &io::Error) -> (String, String) {
         path.display(),
         reason(path, error)
     );
+    if error.kind() == ErrorKind::PermissionDenied
+        && let Some(readers) = of_readers().filter(|readers| readers != path && readers.exists())
+    {
+        let readers = readers.display();
+        let hint = format!("To look and change nothing there is another one: --socket {readers}");
+        return (text, hint);
+    }
     let elsewhere = Path::new(OF_SERVICE);
     let runs = if path != elsewhere && fs::metadata(elsewhere).is_ok() {
         format!("There is a socket at {OF_SERVICE}: try --socket {OF_SERVICE}")

@@ -85,6 +85,7 @@ fn show(args: &TopArgs) -> Result<u8, Failure> {
     let socket = args.socket.clone().unwrap_or_else(socket::find);
     let failed = |error| Failure::from_client(error, &socket);
     let connection = Connection::open(&socket, args.interval).map_err(failed)?;
+    app.read_only |= connection.read_only;
     if args.once {
         return once(args, app, connection).map_err(failed);
     }

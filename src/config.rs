@@ -28,8 +28,8 @@ pub use listener::bind_addr;
 pub use paths::{default_socket, default_state_dir, search};
 pub use problem::{Problem, Severity};
 pub use settings::{
-    AccessTo, Config, Control, Limits, ListenerSpec, Log, LogFormat, ProxyProtocol, Timeouts,
-    TlsSection,
+    AccessTo, Config, Control, Limits, ListenerSpec, Log, LogFormat, ProxyProtocol, ReadOnlySocket,
+    Timeouts, TlsSection,
 };
 
 use crate::file;

@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
@@ -20,7 +21,8 @@ use crate::cert::CertError;
 use crate::config::Config;
 use crate::control::caller::Caller;
 use crate::control::controller::Controller;
-use crate::control::server::{self, ControlSocket};
+use crate::control::server;
+use crate::control::socket::{self, ControlSocket};
 use crate::gateway::{Gateway, Settings};
 use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
@@ -100,6 +102,9 @@ pub enum StartError {
     /// The control socket.
     #[error("control socket {0}")]
     Control(io::Error),
+    /// The control socket of readers.
+    #[error("read-only control socket {0}")]
+    ReadOnly(io::Error),
     /// Threads or signals.
     #[error("cannot start: {0}")]
     System(#[from] io::Error),
@@ -109,7 +114,7 @@ pub enum StartError {
 pub struct Server {
     controller: Arc<Controller>,
     workers: Arc<Workers>,
-    socket: ControlSocket,
+    sockets: Vec<ControlSocket>,
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -146,7 +151,9 @@ pub async fn start(
     }
     let access_log = AccessLog::start(&config.log)?;
     let gateway = Arc::new(Gateway::new(store, settings, access_log));
-    let socket = server::bind(&options.socket, &config.control).map_err(StartError::Control)?;
+    let operators = socket::bind(&options.socket, &config.control).map_err(StartError::Control)?;
+    let readers = socket::bind_read_only(&options.socket, &config.control);
+    let readers = readers.map_err(StartError::ReadOnly)?;
     let workers = Arc::new(Workers::start(options.threads.max(1), &gateway)?);
     let listeners = Arc::new(Listeners::new(workers.clone(), held.clone()));
     let metrics = Metrics::new(gateway.clone(), listeners.clone(), held.clone());
@@ -166,7 +173,7 @@ pub async fn start(
     Ok(Server {
         controller,
         workers,
-        socket,
+        sockets: [Some(operators), readers].into_iter().flatten().collect(),
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
         hangup: signal(SignalKind::hangup())?,
@@ -206,12 +213,15 @@ impl Server {
         let Self {
             controller,
             workers,
-            socket,
+            sockets,
             mut terminate,
             mut interrupt,
             mut hangup,
         } = self;
-        let control = tokio::spawn(server::serve(socket, controller.clone()));
+        let sockets = sockets.into_iter();
+        let serve = |socket| server::serve(socket, controller.clone());
+        // They end when this does.
+        let mut control: JoinSet<()> = sockets.map(serve).collect();
         service::ready(&controller.status());
         let leases = tokio::spawn(expire_leases(controller.clone()));
         loop {
@@ -248,7 +258,7 @@ impl Server {
             }
         };
         let _ = tokio::time::timeout(CUT_TIMEOUT, gone).await;
-        control.abort();
+        control.abort_all();
         // Wait for a change under way; one that takes longer was not reported to its caller, and may
         // or may not be in force after the next start.
         let _ = tokio::time::timeout(CUT_TIMEOUT, controller.on_disk(|_| ())).await;

@@ -63,6 +63,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "protocol",
             "proxy_protocol",
             "route",
+            "service",
             "similar",
             "tls",
         ],

@@ -42,7 +42,7 @@ pub(crate) struct TopArgs {
     /// From one refresh to the next
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
     pub(crate) interval: Duration,
-    /// No keys that change anything
+    /// No keys that change anything; on the gateway's read-only socket there are none
     #[arg(long)]
     pub(crate) read_only: bool,
     /// Print one frame as text and end; it takes two refreshes, for the rates

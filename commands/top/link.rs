@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use dbgate::control::answer::{Envelope, Streamed};
+use dbgate::control::answer::{Envelope, Streamed, WatchAnswer};
 use dbgate::control::client::{CONNECT_TIMEOUT, ClientError, connect, io_error};
 use dbgate::control::params::WatchParams;
 use dbgate::control::request;
@@ -41,6 +41,8 @@ pub(crate) struct Connection {
     line: Vec<u8>,
     /// Longest silence of the gateway.
     silence: Duration,
+    /// True if the gateway takes no changes on this socket.
+    pub(crate) read_only: bool,
 }
 
 impl Connection {
@@ -59,11 +61,15 @@ impl Connection {
             lines: BufReader::with_capacity(64 * 1024, stream),
             line: Vec::new(),
             silence: ANSWER_TIMEOUT,
+            read_only: false,
         };
-        let answer: Envelope = serde_json::from_slice(connection.line()?)?;
+        let line = connection.line()?;
+        let answer: Envelope = serde_json::from_slice(line)?;
         if !answer.ok {
             return Err(ClientError::Command(answer.error.unwrap_or_default()));
         }
+        let WatchAnswer { read_only, .. } = serde_json::from_slice(line)?;
+        connection.read_only = read_only;
         // Something comes at every interval; longer silence than this is none of the gateway's.
         let silence = interval * 3 + ANSWER_TIMEOUT;
         let stream = connection.lines.get_ref();

@@ -1,6 +1,8 @@
 //! The checks of `dbgate serve --check` beyond the text of a configuration: certificates, keys and
 //! authorities, read as the gateway would read them.
 
+mod sockets;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -54,6 +56,7 @@ pub fn check(parsed: &Parsed, text: &str, file: &Path, now: SystemTime) -> Vec<P
         let (cert, key) = (cert.clone().into(), key.clone().into());
         check.pair(&["tls"], [("cert", Some(&cert)), ("key", Some(&key))])
     });
+    check.sockets(&config.control);
     check.access_log(&config.log);
     for (name, declared) in &config.databases {
         check.database(name, declared, gateway.as_deref());

@@ -239,15 +239,24 @@ fn of_control(
         socket,
         mode,
         group,
+        read_only,
     }: &Control,
 ) -> Section {
-    let mode = format!("{mode:04o}");
+    let octal = |mode: u32| format!("{mode:04o}");
+    let mode = octal(*mode);
+    let read_only = read_only.as_ref();
+    let read_only_path = path(read_only.map(|socket| socket.path.as_path()));
+    let read_only_mode = read_only.map(|socket| octal(socket.mode));
+    let read_only_group = read_only.and_then(|socket| socket.group.as_ref());
     Section::new(
         "control",
         &[
             ("socket", path(socket.as_deref())),
             ("mode", json!(mode)),
             ("group", json!(group)),
+            ("read_only_socket", read_only_path),
+            ("read_only_mode", json!(read_only_mode)),
+            ("read_only_group", json!(read_only_group)),
         ],
     )
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use super::problem::Report;
 use super::section::{Section, did_you_mean};
-use super::settings::{AccessTo, Config, Control, JOURNAL, Limits, Log, Timeouts, TlsSection};
+use super::settings::{
+    AccessTo, Config, Control, JOURNAL, Limits, Log, ReadOnlySocket, Timeouts, TlsSection,
+};
 use super::{database, listener};
 use crate::duration::parse_duration;
 
@@ -56,17 +58,44 @@ pub(super) fn config(
 }
 
 fn control(mut section: Section<'_, '_>) -> Control {
-    let defaults = Control::default();
+    let socket = section.path("socket");
+    let read_only = section.path("read_only_socket");
+    for key in ["read_only_mode", "read_only_group"] {
+        if section.has(key) && !section.has("read_only_socket") {
+            section.error(key, format!("{key} goes with read_only_socket = \"PATH\""));
+        }
+    }
+    if read_only.is_some() && read_only == socket {
+        section.error(
+            "read_only_socket",
+            "it is the same as socket: give it a path of its own",
+        );
+    }
+    let mut rights = |mode_key, group_key| {
+        let mode = section.string(mode_key, mode).unwrap_or(Control::MODE);
+        (mode, section.string(group_key, group))
+    };
+    let (mode, group) = rights("mode", "group");
+    let (read_only_mode, read_only_group) = rights("read_only_mode", "read_only_group");
     let control = Control {
-        socket: section.path("socket"),
-        mode: section.string("mode", mode).unwrap_or(defaults.mode),
-        group: section.string("group", |text| match text {
-            "" => Err("the name of a group is not empty".to_owned()),
-            group => Ok(group.to_owned()),
+        socket,
+        mode,
+        group,
+        read_only: read_only.map(|path| ReadOnlySocket {
+            path,
+            mode: read_only_mode,
+            group: read_only_group,
         }),
     };
     section.finish();
     control
+}
+
+fn group(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err("the name of a group is not empty".to_owned()),
+        group => Ok(group.to_owned()),
+    }
 }
 
 fn mode(text: &str) -> Result<u32, String> {

@@ -62,14 +62,33 @@ pub struct Control {
     pub mode: u32,
     /// The group of the socket; that of the process if absent.
     pub group: Option<String>,
+    /// A second socket, on which nothing can be changed.
+    pub read_only: Option<ReadOnlySocket>,
+}
+
+/// A control socket on which nothing can be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadOnlySocket {
+    /// Its path.
+    pub path: PathBuf,
+    /// Its permissions.
+    pub mode: u32,
+    /// Its group; that of the process if absent.
+    pub group: Option<String>,
+}
+
+impl Control {
+    /// The permissions of sockets where none are given.
+    pub(super) const MODE: u32 = 0o660;
 }
 
 impl Default for Control {
     fn default() -> Self {
         Self {
             socket: None,
-            mode: 0o660,
+            mode: Self::MODE,
             group: None,
+            read_only: None,
         }
     }
 }

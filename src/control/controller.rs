@@ -126,6 +126,7 @@ impl Controller {
             Command::Events(params) => Ok(Answer::Events(events::recent(&self.gateway, &params))),
             Command::Watch(params) => Ok(Answer::Watch(WatchAnswer {
                 interval_ms: millis(params.interval()?),
+                read_only: false,
             })),
             Command::Kill(params) => self.kill(&params, caller).map(Answer::Kill),
             Command::Expose(params) => {

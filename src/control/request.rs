@@ -49,6 +49,30 @@ pub enum Command {
 }
 
 impl Command {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Expose(_) => "expose",
+            Self::Hide(_) => "hide",
+            Self::Delete(_) => "delete",
+            Self::List(_) => "list",
+            Self::Show(_) => "show",
+            Self::Explain(_) => "explain",
+            Self::Sessions(_) => "sessions",
+            Self::Rejects(_) => "rejects",
+            Self::Kill(_) => "kill",
+            Self::Drain(_) => "drain",
+            Self::Resume(_) => "resume",
+            Self::Status => "status",
+            Self::Reload => "reload",
+            Self::Diff => "diff",
+            Self::Export => "export",
+            Self::Events(_) => "events",
+            Self::Watch(_) => "watch",
+        }
+    }
+
     /// True if it changes something, and so has an author.
     #[must_use]
     pub fn is_change(&self) -> bool {

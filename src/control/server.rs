@@ -4,16 +4,14 @@
 //! socket's mode and group. Lines, answers waiting to be read, and callers are all bounded.
 
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{Mutex, broadcast, mpsc};
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
@@ -23,14 +21,11 @@ use super::controller::Controller;
 use super::error::CommandError;
 use super::events;
 use super::params::{EventsParams, RejectsParams};
-use super::reads;
 use super::request::{self, BadRequest, Command, MAX_LINE, Request};
-use super::watch;
+use super::socket::{ControlSocket, Role};
+use super::{readers, reads, watch};
 use crate::author::Author;
-use crate::config::Control;
-use crate::file::own::{self, Sharing};
 use crate::gateway::Gateway;
-use crate::service::user::group_id;
 use crate::stats::Event;
 
 /// Lines that wait for a caller to read them; a caller that does not is not asked for more.
@@ -65,73 +60,17 @@ impl Default for Limits {
 /// `watch`es at a time, however many databases there are.
 const MAX_WATCHES: std::ops::RangeInclusive<usize> = 4..=64;
 
-/// Callers at a time.
+/// Those that readers leave to operators.
+const OPERATORS_WATCHES: usize = 2;
+
+/// Callers of a socket at a time.
 const MAX_CALLERS: usize = 256;
 
-/// A bound control socket; the file goes when this does.
-#[derive(Debug)]
-pub struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.path);
-    }
-}
-
-/// Binds the control socket; makes its directory, and removes a socket that nothing listens on.
-///
-/// # Errors
-/// Another process listens there, or the place cannot be used; the error names the path.
-pub fn bind(path: &Path, control: &Control) -> io::Result<ControlSocket> {
-    let named = |e: io::Error| io::Error::new(e.kind(), format!("{}: {e}", path.display()));
-    if let Some(dir) = path.parent().filter(|d| !d.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o750)
-            .create(dir)
-            .map_err(named)?;
-    }
-    // Whoever can write there could put another socket in the place of the one that steers the
-    // gateway.
-    let dir = path.parent().unwrap_or(Path::new("."));
-    own::check_directory(dir, Sharing::Sticky).map_err(named)?;
-    clear_stale(path).map_err(named)?;
-    // No connection may come before mode and group are right.
-    let before = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
-    let bound = UnixListener::bind(path);
-    rustix::process::umask(before);
-    let socket = ControlSocket {
-        listener: bound.map_err(named)?,
-        path: path.to_owned(),
-    };
-    if let Some(group) = &control.group {
-        let gid = group_id(group).map_err(named)?;
-        std::os::unix::fs::chown(path, None, Some(gid)).map_err(named)?;
-    }
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(control.mode)).map_err(named)?;
-    Ok(socket)
-}
-
-fn clear_stale(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-        Ok(meta) if !meta.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            "exists and is not a socket",
-        )),
-        Ok(_) => match std::os::unix::net::UnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(
-                io::ErrorKind::AddrInUse,
-                "another dbgate listens there",
-            )),
-            Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-            Err(e) => Err(e),
-        },
-    }
+/// The socket that callers came by.
+struct Door {
+    role: Role,
+    /// Held by a reader's `diff`, which reads files on the thread of changes.
+    diffs: Mutex<()>,
 }
 
 /// Serves callers until it is dropped.
@@ -141,15 +80,19 @@ pub async fn serve(socket: ControlSocket, controller: Arc<Controller>) {
 
 async fn serve_within(socket: ControlSocket, controller: Arc<Controller>, limits: Limits) {
     let callers = Arc::new(tokio::sync::Semaphore::new(MAX_CALLERS));
+    let door = Arc::new(Door {
+        role: socket.role,
+        diffs: Mutex::const_new(()),
+    });
     loop {
         let Ok(permit) = callers.clone().acquire_owned().await else {
             return;
         };
         match socket.listener.accept().await {
             Ok((stream, _)) => {
-                let controller = controller.clone();
+                let (controller, door) = (controller.clone(), door.clone());
                 tokio::spawn(async move {
-                    if let Err(error) = handle_connection(stream, controller, limits).await {
+                    if let Err(error) = handle_connection(stream, controller, &door, limits).await {
                         debug!(%error, "control connection ended");
                     }
                     drop(permit);
@@ -166,6 +109,7 @@ async fn serve_within(socket: ControlSocket, controller: Arc<Controller>, limits
 async fn handle_connection(
     stream: UnixStream,
     controller: Arc<Controller>,
+    door: &Door,
     limits: Limits,
 ) -> io::Result<()> {
     let cred = stream.peer_cred()?;
@@ -178,7 +122,7 @@ async fn handle_connection(
         limits.write_timeout,
     ));
     tokio::select! {
-        read = read_requests(reader, &controller, cred, answers, limits) => {
+        read = read_requests(reader, &controller, (cred, door), answers, limits) => {
             // The writer ends when everything that waits is written, or the caller is gone.
             let _ = write.await;
             read
@@ -212,10 +156,14 @@ async fn write_lines(
 }
 
 /// The error for a further `watch`, if there are too many.
-fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandError> {
+fn too_many_watches(controller: &Controller, role: Role, limits: Limits) -> Option<CommandError> {
     let databases = controller.gateway().store.snapshot().databases.len();
     let most =
         (limits.watched_rows / databases.max(1)).clamp(*MAX_WATCHES.start(), *MAX_WATCHES.end());
+    let most = match role {
+        Role::Operator => most,
+        Role::Reader => most - OPERATORS_WATCHES,
+    };
     let now = Arc::strong_count(&controller.watches) - 1;
     (now >= most).then(|| {
         let text = format!(
@@ -228,7 +176,7 @@ fn too_many_watches(controller: &Controller, limits: Limits) -> Option<CommandEr
 async fn read_requests(
     reader: OwnedReadHalf,
     controller: &Arc<Controller>,
-    cred: UCred,
+    (cred, door): (UCred, &Door),
     answers: mpsc::Sender<String>,
     limits: Limits,
 ) -> io::Result<()> {
@@ -276,7 +224,7 @@ async fn read_requests(
             let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions on one connection");
             Err(CommandError::refused(text))
         } else if matches!(subscription, Some(Subscription::Watch(_)))
-            && let Some(error) = too_many_watches(controller, limits)
+            && let Some(error) = too_many_watches(controller, door.role, limits)
         {
             Err(error)
         } else {
@@ -288,7 +236,22 @@ async fn read_requests(
             if let Some(reason) = &reason {
                 by = by.because(reason);
             }
-            controller.execute(command, &Caller::from(by)).await
+            match door.role {
+                Role::Operator => controller.execute(command, &Caller::from(by)).await,
+                Role::Reader if command.is_change() => {
+                    warn!(target: "audit", who = %by, "{} refused: asked for on the read-only socket", command.name());
+                    Err(readers::refusal())
+                }
+                Role::Reader => {
+                    // A change waits for one of them at most.
+                    let _turn = match command {
+                        Command::Diff => Some(door.diffs.lock().await),
+                        _ => None,
+                    };
+                    let done = controller.execute(command, &Caller::from(by)).await;
+                    done.map(readers::shown)
+                }
+            }
         };
         let refused = done.is_err();
         if answers.send(answer_line(&id, &done)).await.is_err() {

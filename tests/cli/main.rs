@@ -16,6 +16,7 @@ mod life;
 mod looks;
 mod planted;
 mod probe;
+mod readers;
 mod service;
 mod serving;
 mod sessions;

@@ -74,6 +74,8 @@ pub struct FollowingAnswer {
 pub struct WatchAnswer {
     /// Time from one refresh to the next.
     pub interval_ms: u64,
+    /// True on a socket that takes no changes.
+    pub read_only: bool,
 }
 
 #[derive(Serialize)]

@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::path::Path;
 use std::sync::Mutex;
 
 use tokio::io::Lines;
@@ -8,6 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::access_log::AccessLog;
 use crate::config;
+use crate::control::socket::bind;
 use crate::gateway::Gateway;
 use crate::listeners::Listeners;
 use crate::listeners::workers::Workers;
