@@ -2,17 +2,19 @@
 //! command line.
 //!
 //! Their output is checked in under `completions/`. The scripts are static but for one function in
-//! each: it asks a running gateway for names ([`live`]) when TAB is pressed.
+//! each, for values of arguments: when TAB is pressed it asks this program ([`live`]), which asks a
+//! running gateway.
 
+mod command_line;
+mod fixed;
 mod live;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Command, CommandFactory};
+use clap::CommandFactory;
 use clap_complete::Shell;
-use live::ValueKind;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::out;
@@ -62,40 +64,19 @@ fn with_live(shell: Shell, script: &str) -> String {
         ),
         Shell::Fish => {
             let mut asked = include_str!("completions/live.fish").to_owned();
-            let options = live_options();
             for line in script.lines() {
                 asked += line;
-                if options.iter().any(|option| line.starts_with(option)) {
+                // The value of an option for which clap knows neither words nor files.
+                if line.ends_with(" -r") {
                     asked += " -f -a \"(__fish_dbgate_live)\"";
                 }
                 asked += "\n";
             }
-            asked
-                + "complete -c dbgate -n \"__fish_dbgate_using_subcommand ctl\" -f -a \"(__fish_dbgate_live)\"\n"
+            asked + "complete -c dbgate -f -a \"(__fish_dbgate_live)\"\n"
         }
         // These have what clap makes.
         _ => script.to_owned(),
     }
-}
-
-/// Beginnings of the lines of a fish script for options whose values the gateway knows.
-fn live_options() -> Vec<String> {
-    let cli = Cli::command();
-    let ctl = cli.find_subcommand("ctl").into_iter();
-    ctl.flat_map(Command::get_subcommands)
-        .flat_map(|command| {
-            let name = command.get_name();
-            command
-                .get_arguments()
-                .filter(move |argument| ValueKind::of(name, argument.get_id().as_str()).is_some())
-                .filter_map(|argument| argument.get_long())
-                .map(move |long| {
-                    format!(
-                        "complete -c dbgate -n \"__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from {name}\" -l {long} "
-                    )
-                })
-        })
-        .collect()
 }
 
 /// Writes one man page for each command.

@@ -1,8 +1,14 @@
-# What the running gateway knows of the word under the cursor: names of databases, hosts and
-# listeners, ids of sessions. It is asked when TAB is pressed.
+# What may stand in the place of the word under the cursor, where that is a value: of a running
+# gateway the names of databases, hosts, backends and listeners and the ids of sessions, else words
+# that the program knows. It is asked when TAB is pressed.
 function __fish_dbgate_live
     set -l word (commandline -ct)
-    command dbgate __complete (commandline -opc) "$word" 2>/dev/null </dev/null
+    set -l answer (command dbgate __complete (commandline -opc) "$word" 2>/dev/null </dev/null)
+    if test "$answer" = \tfiles
+        __fish_complete_path "$word"
+    else
+        string match -rv '^\t' -- $answer
+    end
 end
 
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
@@ -44,8 +50,8 @@ complete -c dbgate -n "__fish_dbgate_needs_command" -f -a "help" -d 'Print this 
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s c -l config -d 'Configuration file' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l socket -d 'Control socket [default: for root /run/dbgate/control.sock, else in the user\'s runtime directory]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l state-dir -d 'Directory for runtime exposures [default: for root /var/lib/dbgate, else in the user\'s state directory]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l user -d 'Turn from root into this user, for good' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Worker threads [default: one per core]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l user -d 'Turn from root into this user, for good' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l threads -d 'Worker threads [default: one per core]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -l check -d 'Check the configuration and everything it names, print each problem, exit 0 or 1'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand serve" -s V -l version -d 'Print version'
@@ -76,8 +82,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_s
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "export" -d 'The running databases and hosts as TOML'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "events" -d 'What has happened: changes, reloads, certificates, rejects; with --follow sessions as well'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and not __fish_seen_subcommand_from expose hide delete rm list ls show describe explain sessions ps rejects kill drain resume status reload diff export events help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in the order given, or by --balance' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l host -d 'DNS name, exact or *.suffix; may be given several times' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l to -d 'Backend, HOST:PORT; several are tried in the order given, or by --balance' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l balance -d 'The choice among several backends [default: first, in the order given]' -r -f -a "first\t''
 round-robin\t''
 least-sessions\t''
@@ -95,21 +101,21 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l key -d 'Its key' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-ca -d 'Ask clients for a certificate signed by these authorities' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-crl -d 'Refuse the certificates on these revocation lists' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-names -d 'Names that client certificates may have, exact or *.suffix [default: all]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-names -d 'Names that client certificates may have, exact or *.suffix [default: all]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l client-user -d 'The user that a Postgres client may be: certificate, the name (CN) in its own' -r -f -a "certificate\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-ca -d 'Authorities of the backends\' certificates (reencrypt)' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l deny -d 'Networks that may not connect' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold -d 'Let clients wait so long while no backend is ready, such as 30s' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold-max -d 'Most clients that wait at a time [default: 1000]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l wake -d 'Start the database when clients wait by this HTTP call: a method and a URL' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions-per-ip -d 'Most sessions at a time from one address (IPv6: one /64)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l deny -d 'Networks that may not connect' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold -d 'Let clients wait so long while no backend is ready, such as 30s' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold-max -d 'Most clients that wait at a time [default: 1000]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l wake -d 'Start the database when clients wait by this HTTP call: a method and a URL' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions-per-ip -d 'Most sessions at a time from one address (IPv6: one /64)' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l send-proxy -d 'Tell backends by the PROXY protocol who the client is; they have to expect it' -r -f -a "v1\t''
 v2\t''"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -121,8 +127,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l host -d 'Only this host [default: all hosts of the database]' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l drain -d 'Time for running sessions [default: timeouts.drain]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -133,7 +139,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from hide" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -143,7 +149,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from delete" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rm" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -178,7 +184,7 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from describe" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l listener -d 'The listener it arrives on [default: the first]' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to check allow and deny as well' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l client -d 'The client\'s address, to check allow and deny as well' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -186,7 +192,7 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from explain" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l database -d 'The same as NAME' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l client -d 'Only those of clients of this network' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l client -d 'Only those of clients of this network' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -194,8 +200,8 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s w -l watch -d 'Go on until interrupted'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from sessions" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l database -d 'The same as NAME' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l client -d 'Only those of clients of this network' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l database -d 'The same as NAME' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l client -d 'Only those of clients of this network' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -203,9 +209,9 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s w -l watch -d 'Go on until interrupted'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from ps" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l since -d 'Only those of so much time, such as 10m' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l host -d 'Only those that asked for this name, exact or *.suffix' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l client -d 'Only clients of this network' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l since -d 'Only those of so much time, such as 10m' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l host -d 'Only those that asked for this name, exact or *.suffix' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l client -d 'Only clients of this network' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -214,16 +220,16 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from rejects" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l database -d 'All sessions of this database' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from kill" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l backend -d 'Only this backend of it, as `show` has it' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l within -d 'Close the sessions that still run after this time [default: never]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l backend -d 'Only this backend of it, as `show` has it' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l within -d 'Close the sessions that still run after this time [default: never]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -231,8 +237,8 @@ json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -l dry-run -d 'Only print what would be done'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from drain" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l backend -d 'Only this backend of it' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l backend -d 'Only this backend of it' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from resume" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -246,7 +252,7 @@ wide\t'With more columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from status" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l reason -d 'Why, for whoever looks at it later: in `show`, in events and in the log' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -l socket -d 'Control socket [default: as `serve` finds it]' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from reload" -s o -l output -d 'Output format' -r -f -a "table\t'Text in columns'
 wide\t'With more columns'
@@ -297,8 +303,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "export" -d 'The running databases and hosts as TOML'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "events" -d 'What has happened: changes, reloads, certificates, rejects; with --follow sessions as well'
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (hostaddr in libpq)' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l sni -d 'Send this server name [default: the host in the URL, when it is a name]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l connect -d 'Dial this address, and keep the name (hostaddr in libpq)' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l starttls -d 'Start of TLS (postgres)' -r -f -a "auto\t'As the protocol does by default, and the other way if that fails'
 sslrequest\t'After an `SSLRequest`'
 direct\t'From the first byte, with ALPN'"
@@ -307,11 +313,11 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l client-key -d 'Its key, PEM' -r -F
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l tls -d 'Offer only this TLS version [default: both]' -r -f -a "1.2\t''
 1.3\t''"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Split the `ClientHello`: bytes:N into TCP segments of N bytes, records:N into TLS records of N bytes' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Probe N times: a line for each, and a summary' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two probes of --count and --wait' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage; all further connections together take as long at most' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Probe again until all is well or this time is over' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l split -d 'Split the `ClientHello`: bytes:N into TCP segments of N bytes, records:N into TLS records of N bytes' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l count -d 'Probe N times: a line for each, and a summary' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l interval -d 'Time between two probes of --count and --wait' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l timeout -d 'Time for each stage; all further connections together take as long at most' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l wait -d 'Probe again until all is well or this time is over' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -l no-sni -d 'Send no server name'
@@ -325,23 +331,23 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "pcap" -d 'Read a network capture, and report the outcome of each conversation'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "explain" -d 'Explain a code: what it means and what to do; without a code list all of them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and not __fish_seen_subcommand_from listen pcap explain help" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l bind -d 'Address to listen on; port 0 takes a free one' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l bind -d 'Address to listen on; port 0 takes a free one' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l protocol -d 'Protocol of the listener [default: detected by the client\'s first bytes]' -r -f -a "postgres\t''
 mysql\t''
 mariadb\t''
 mongodb\t''
 redis\t''
 tls\t''"
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Forward each connection to this address, and report after its handshake and at its end' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Timeout for the client\'s part of a handshake' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l forward -d 'Forward each connection to this address, and report after its handshake and at its end' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l timeout -d 'Timeout for the client\'s part of a handshake' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l once -d 'End after the first client'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -l then-cert -d 'Answer with a throwaway certificate for the name asked for, to see the next step'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from listen" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l port -d 'Protocol of a port, such as 6432=postgres; may be given several times' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Print one conversation packet by packet' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l port -d 'Protocol of a port, such as 6432=postgres; may be given several times' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l stream -d 'Print one conversation packet by packet' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -s o -l output -d 'Output format' -r -f -a "text\t'For people'
 json\t'JSON and nothing else: one object, or one a line where there are several'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand probe; and __fish_seen_subcommand_from pcap" -l only-failed -d 'List only those that have failed'
@@ -361,17 +367,17 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "check" -d 'Check whether the certificates in a file are due to be renewed'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and not __fish_seen_subcommand_from ca new show check help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l dir -d 'Directory of its files' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l name -d 'Common name [default: "dbgate CA" and a unique number]' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l days -d 'Lifetime in days' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l constrain -d 'Let it issue for names in these domains only, and for no IP address' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l name -d 'Common name [default: "dbgate CA" and a unique number]' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l days -d 'Lifetime in days' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -l constrain -d 'Let it issue for names in these domains only, and for no IP address' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from ca" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l ca -d 'Directory of the authority that signs [default: this directory]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l days -d 'Lifetime in days, at most until its authority ends' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l days -d 'Lifetime in days, at most until its authority ends' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l out -d 'Directory for the files [default: this directory]' -r -F
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l secret -d 'Print a Kubernetes Secret of type kubernetes.io/tls, with the key, and nothing else' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s n -l namespace -d 'Namespace of the Secret' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l if-due -d 'Renew it when less than this is left [default: 30d, or a third of a shorter life]' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l secret -d 'Print a Kubernetes Secret of type kubernetes.io/tls, with the key, and nothing else' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -s n -l namespace -d 'Namespace of the Secret' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l if-due -d 'Renew it when less than this is left [default: 30d, or a third of a shorter life]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l self-signed -d 'Sign it with its own key: clients have to trust this very certificate'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l client -d 'For a client; Postgres takes the name for the user\'s'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from new" -l exit-code -d 'Exit with 10 if it was renewed, and with 0 if nothing changed'
@@ -384,7 +390,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subc
 json\t'One JSON object and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from show" -s V -l version -d 'Print version'
-complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -l within -d 'Less time left than this is due' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -l within -d 'Less time left than this is due' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from check" -s V -l version -d 'Print version'
 complete -c dbgate -n "__fish_dbgate_using_subcommand cert; and __fish_seen_subcommand_from help" -f -a "ca" -d 'Make an authority: ca.crt, for those who verify, and ca.key, which signs'
@@ -398,16 +404,16 @@ databases\t'Databases that clients can reach'
 backends\t'Their servers'
 rejects\t'Clients turned away'
 events\t'Sessions opened and closed, changes, reloads'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l filter -d 'The filter of that tab to begin with' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l sort -d 'The order of that tab to begin with: a column such as age, or age:asc' -r
-complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l interval -d 'From one refresh to the next' -r
+complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l filter -d 'The filter of that tab to begin with' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l sort -d 'The order of that tab to begin with: a column such as age, or age:asc' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l interval -d 'From one refresh to the next' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -s o -l output -d 'Output format; json holds all tabs, or the one that --tab names' -r -f -a "table\t'Text in columns'
 json\t'One JSON document and nothing else'"
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l theme -d 'Colours, out of the terminal\'s own 16' -r -f -a "auto\t'Readable on light and dark alike, or what the terminal says of itself'
 dark\t'For a dark background'
 light\t'For a light background'
 plain\t'No colours'"
-complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l read-only -d 'No keys that change anything'
+complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l read-only -d 'No keys that change anything; on the gateway\'s read-only socket there are none'
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l once -d 'Print one frame as text and end; it takes two refreshes, for the rates'
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -l ascii -d 'Only ASCII characters'
 complete -c dbgate -n "__fish_dbgate_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -447,4 +453,4 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subc
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "new" -d 'Make a certificate: NAME.crt, with whatever must be sent along, and NAME.key'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "show" -d 'Tell what certificates say, and what is wrong with them'
 complete -c dbgate -n "__fish_dbgate_using_subcommand help; and __fish_seen_subcommand_from cert" -f -a "check" -d 'Check whether the certificates in a file are due to be renewed'
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl" -f -a "(__fish_dbgate_live)"
+complete -c dbgate -f -a "(__fish_dbgate_live)"

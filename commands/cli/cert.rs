@@ -124,6 +124,7 @@ pub(crate) struct NewArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
     /// File or server
+    #[arg(value_hint = clap::ValueHint::AnyPath)]
     pub(crate) what: String,
     /// Verify with these authorities [default: the system's for a server, none for a file]
     #[arg(long, value_name = "FILE")]

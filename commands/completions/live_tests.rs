@@ -2,18 +2,110 @@
 
 use std::path::Path;
 
-use dbgate::control::answer::{DatabaseSummary, ListAnswer};
+use dbgate::control::answer::DatabaseSummary;
 
-use super::{Query, ValueKind, databases, unquoted};
+use super::*;
+use crate::completions::command_line::unquoted;
 
-/// Words as a shell splits them; the last is the one under the cursor.
+/// The question for the last word of a line, as a shell splits it.
 fn query(line: &str) -> Option<Query> {
-    let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-    Query::of(&words)
+    let typed = Typed::of(&words(line))?;
+    let mut cli = Cli::command();
+    cli.build();
+    let mut read = CommandLine::new(&cli);
+    for word in typed.before.iter().skip(1) {
+        read.take(word);
+    }
+    let argument = read.expects(&typed.current)?;
+    Query::of(&read, argument)
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
 }
 
 fn kind(line: &str) -> Option<ValueKind> {
     query(line).map(|query| query.kind)
+}
+
+/// What is offered without a gateway.
+fn offered(line: &str) -> Vec<String> {
+    let lines = lines(&words(line));
+    assert!(lines != FILES, "files: {line}");
+    let values = lines.lines().filter_map(|line| line.split_once('\t'));
+    let values = values.map(|(value, _)| value.to_owned());
+    values.filter(|value| !value.is_empty()).collect()
+}
+
+#[test]
+fn what_needs_no_gateway_is_offered() {
+    for (line, wanted) in [
+        ("dbgate probe explain ", "cert-expired"),
+        ("dbgate probe ", "postgres://"),
+        ("dbgate probe ", "explain"),
+        ("dbgate top --sort ", "age"),
+        ("dbgate top --sort age:", "age:desc"),
+        ("dbgate top --sort age : ", ":desc"),
+        ("dbgate top --tab rejects --sort ", "count"),
+        ("dbgate top --filter ", "client:"),
+        (
+            "dbgate top --tab rejects --filter reason:",
+            "reason:unknown_host",
+        ),
+        (
+            "dbgate top --tab rejects --filter reason : un",
+            ":unknown_host",
+        ),
+        ("dbgate ctl events --kind ", "backend"),
+        ("dbgate ctl events --kind session ", "backend"),
+        ("dbgate ctl events --kind=session,", "session,backend"),
+        ("dbgate ctl expose pg1 --tls ", "terminate"),
+        ("dbgate completions ", "zsh"),
+    ] {
+        let all = offered(line);
+        let wanted = wanted.strip_prefix(':').unwrap_or(wanted);
+        assert!(all.iter().any(|value| value == wanted), "{line}: {all:?}");
+    }
+    assert!(!offered("dbgate ctl events --kind session ").contains(&"session".to_owned()));
+    assert!(!offered("dbgate top --filter reason:").contains(&"reason:unknown_host".to_owned()));
+}
+
+#[test]
+fn files_are_offered_where_they_are_meant_and_nowhere_else() {
+    for line in [
+        "dbgate serve -c ",
+        "dbgate serve --state-dir x",
+        "dbgate ctl --socket ",
+        "dbgate ctl expose pg1 --cert ",
+        "dbgate ctl expose pg1 --client-ca=",
+        "dbgate probe pcap ",
+        "dbgate probe postgres://a --ca ",
+        "dbgate cert show ",
+        "dbgate cert check ",
+        "dbgate cert new a --out ",
+        "dbgate man ",
+    ] {
+        assert_eq!(lines(&words(line)), FILES, "{line}");
+    }
+    for line in [
+        "dbgate serve --user ",
+        "dbgate serve x",
+        "dbgate ctl --socket /nonexistent hide ",
+        "dbgate ctl expose pg1 --to ",
+        "dbgate ctl expose pg1 --ttl ",
+        "dbgate ctl hide pg1 --reason ",
+        "dbgate ctl hide pg1 --drain=",
+        "dbgate ctl status x",
+        "dbgate probe listen --bind ",
+        "dbgate probe postgres://a --sni ",
+        "dbgate cert new ",
+        "dbgate completions bash x",
+    ] {
+        assert_eq!(lines(&words(line)), NOTHING, "{line}");
+    }
+    for line in ["dbgate ", "dbgate ct", "dbgate ctl ", "dbgate ctl hide --k"] {
+        assert_eq!(lines(&words(line)), "", "{line}");
+    }
 }
 
 #[test]
@@ -53,7 +145,14 @@ fn each_argument_has_its_kind() {
         ("dbgate ctl hide -", None),
         ("dbgate ctl hide --ho", None),
         ("dbgate ctl expose pg1 --host ", None),
-        ("dbgate ctl list ", None),
+        ("dbgate ctl list ", Some(ValueKind::Databases)),
+        ("dbgate ctl sessions ", Some(ValueKind::Databases)),
+        ("dbgate ctl rejects --host ", Some(ValueKind::Hosts)),
+        ("dbgate ctl drain pg1 --backend ", Some(ValueKind::Backends)),
+        (
+            "dbgate ctl resume pg1 --backend 10.0.0.5 : 54",
+            Some(ValueKind::Backends),
+        ),
         ("dbgate ctl ", None),
         ("dbgate cert show ", None),
         ("dbgate hide ", None),
@@ -130,4 +229,25 @@ fn only_what_looks_like_a_name_is_offered() {
         ["a.example", "*.b.example"]
     );
     assert!(hosts("dbgate ctl hide pg2 --host ").is_empty());
+}
+
+#[test]
+fn backends_are_those_of_the_named_database() {
+    let answer = ListAnswer {
+        databases: ["pg1", "pg2"]
+            .map(|name| DatabaseSummary {
+                name: name.to_owned(),
+                backends: vec![format!("{name}.internal:5432"), "$(reboot)".to_owned()],
+                ..DatabaseSummary::default()
+            })
+            .into(),
+        ..ListAnswer::default()
+    };
+    let offered = query("dbgate ctl drain pg1 --backend ")
+        .unwrap()
+        .backends(&answer);
+    assert_eq!(
+        offered,
+        [("pg1.internal:5432".to_owned(), "pg1".to_owned())]
+    );
 }

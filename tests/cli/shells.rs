@@ -206,8 +206,11 @@ fn each_shell_gets_names_of_the_running_gateway() {
     let gate = with_databases();
     let _session = gate.session("stripes.example");
     let id = gate.json(&["sessions"])["sessions"][0]["id"].to_string();
+    let backend = gate.json(&["show", "zebra-1"])["database"]["backends"][0]["address"].clone();
+    let backend = backend.as_str().unwrap().to_owned();
     for shell in SHELLS {
         let mut prompt = Prompt::new(shell, Some(gate.socket()));
+        fs::write(prompt.home.path().join("here/file.crt"), "").unwrap();
         for (typed, more) in [
             ("dbgate ctl hide ze", "bra-1"),
             ("dbgate ctl show ze", "bra-1"),
@@ -221,6 +224,18 @@ fn each_shell_gets_names_of_the_running_gateway() {
             ("dbgate ctl explain st", "ripes.example"),
             ("dbgate ctl explain x.example --listener ", "main"),
             ("dbgate ctl hide zebra-1 --host ", "stripes.example"),
+            ("dbgate ctl drain zebra-1 --backend ", &backend),
+            ("dbgate ctl list ze", "bra-1"),
+            // What needs no gateway.
+            ("dbgate ctl events --kind session cert", "ificate"),
+            ("dbgate probe explain cert-wil", "dcard-depth"),
+            ("dbgate probe rediss", "://"),
+            ("dbgate top --tab rejects --sort cou", "nt"),
+            ("dbgate top --filter sn", "i:"),
+            ("dbgate top --tab rejects --filter reason:unknown_h", "ost"),
+            ("dbgate cert show ./fi", "le.crt"),
+            ("dbgate cert check fi", "le.crt"),
+            ("dbgate serve --config fi", "le.crt"),
             // What was static before still is.
             ("dbgate ctl hide zebra-1 --if-ex", "ists"),
             ("dbgate ctl rej", "ects"),
@@ -295,7 +310,8 @@ fn a_gateway_that_hangs_is_not_waited_for() {
         .args(["ctl", "--socket"])
         .arg(&socket)
         .args(["hide", ""]);
-    assert_eq!(Ran::of(&mut asked).done(), "");
+    // No names, nor files in their place.
+    assert_eq!(Ran::of(&mut asked).done(), "\t\n");
 }
 
 /// One that answers with what a shell would obey.
@@ -347,5 +363,31 @@ fn the_shells_expand_nothing() {
         let here = prompt.home.path().join("here/owned");
         assert!(!here.exists(), "{shell:?}\n{}", prompt.screen());
         assert!(!prompt.screen().contains("loud"), "{}", prompt.screen());
+    }
+}
+
+/// There is a file, but nowhere here can its name be meant.
+#[test]
+fn names_of_files_are_not_offered_where_none_can_be_meant() {
+    let gate = with_databases();
+    for shell in SHELLS {
+        let mut prompt = Prompt::new(shell, Some(gate.socket()));
+        fs::write(prompt.home.path().join("here/qqfile.crt"), "").unwrap();
+        prompt.leaves(&[
+            "dbgate qq",
+            "dbgate ctl qq",
+            "dbgate ctl hide qq",
+            "dbgate ctl hide zebra-1 --reason qq",
+            "dbgate ctl hide zebra-1 --drain qq",
+            "dbgate ctl expose zebra-1 --to qq",
+            "dbgate ctl kill qq",
+            "dbgate ctl status qq",
+            "dbgate ctl events --kind qq",
+            "dbgate probe qq",
+            "dbgate probe explain qq",
+            "dbgate cert new qq",
+            "dbgate top --sort qq",
+            "dbgate serve --user qq",
+        ]);
     }
 }

@@ -164,6 +164,11 @@ const SCHEMES: &[(&str, Option<Protocol>, &str, u16)] = &[
 ];
 
 impl Target {
+    /// The protocols that a URL may begin with.
+    pub fn schemes() -> impl Iterator<Item = &'static str> {
+        SCHEMES.iter().map(|(scheme, ..)| *scheme)
+    }
+
     /// Reads a URL.
     ///
     /// # Errors
