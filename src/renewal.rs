@@ -16,8 +16,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
-use crate::control::controller::Controller;
+use crate::control::controller::{Controller, RenewalFault};
 use crate::route::Attempt;
+use crate::stats::CertificateFault;
 use crate::tls::material::MaterialOrigin;
 
 /// The shortest time between two looks at the files.
@@ -103,7 +104,7 @@ struct Watched {
     /// `None` for one that is to be read at the next look.
     files: HashMap<MaterialOrigin, Option<Stamp>>,
     /// The faults that were logged, by the files that do not fit together.
-    faults: HashMap<Vec<MaterialOrigin>, String>,
+    faults: HashMap<Vec<MaterialOrigin>, Arc<CertificateFault>>,
 }
 
 impl Watched {
@@ -130,7 +131,14 @@ impl Watched {
             let done = renewed.into_iter();
             attempts.extend(done.map(|Attempt { origins, fault }| (origins, fault)));
         }
-        self.log(attempts);
+        let news = self.log(attempts);
+        let faults = self.faults.iter().map(|(origins, told)| RenewalFault {
+            origins: origins.clone(),
+            told: told.clone(),
+        });
+        let mut faults: Vec<_> = faults.collect();
+        faults.sort_by(|a, b| (a.told.ts, &a.told.files).cmp(&(b.told.ts, &b.told.files)));
+        controller.tell_faults(faults, news);
     }
 
     /// The files that are not as they were, and all whose content does not fit that of others.
@@ -149,8 +157,20 @@ impl Watched {
         changed
     }
 
-    /// Logs each fault once, and once that it is over.
-    fn log(&mut self, attempts: HashMap<Vec<MaterialOrigin>, Option<String>>) {
+    /// Logs each fault once, and once that it is over; gives those that were logged.
+    fn log(
+        &mut self,
+        attempts: HashMap<Vec<MaterialOrigin>, Option<String>>,
+    ) -> Vec<Arc<CertificateFault>> {
+        let now = SystemTime::now();
+        let notice = |origins: &[MaterialOrigin], error| {
+            Arc::new(CertificateFault {
+                ts: now,
+                files: origins.iter().map(ToString::to_string).collect(),
+                error,
+            })
+        };
+        let mut news = Vec::new();
         self.faults
             .retain(|origins, _| attempts.contains_key(origins));
         let mut unlogged = 0_usize;
@@ -158,24 +178,29 @@ impl Watched {
         for (origins, fault) in attempts {
             let Some(error) = fault else {
                 if self.faults.remove(&origins).is_some() {
+                    news.push(notice(&origins, None));
                     info!(files = %list(&origins), "files fit together again");
                 }
                 continue;
             };
-            let before = self.faults.insert(origins, error.clone());
-            if before.as_ref() == Some(&error) {
+            let known = self.faults.get(&origins);
+            if known.is_some_and(|known| known.error.as_ref() == Some(&error)) {
                 continue;
             }
+            let told = notice(&origins, Some(error.clone()));
+            self.faults.insert(origins, told.clone());
             if logged == LOGGED {
                 unlogged += 1;
             } else {
                 logged += 1;
+                news.push(told);
                 warn!(%error, "changed files cannot be used: what they held before stays in force, and they are looked at again");
             }
         }
         if unlogged > 0 {
             warn!(files = unlogged, "further changed files cannot be used");
         }
+        news
     }
 }
 

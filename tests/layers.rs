@@ -166,7 +166,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
-    ("renewal", &["control", "route", "tls"]),
+    ("renewal", &["control", "route", "stats", "tls"]),
     (
         "process",
         &[

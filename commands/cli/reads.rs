@@ -61,9 +61,8 @@ pub(crate) struct RejectsArgs {
 
 /// What has happened: changes, reloads, certificates, rejects; with --follow sessions as well.
 ///
-/// The last 1,000 changes and rejects are kept. A line an event: a JSON object, on a terminal words
-/// unless -o json says otherwise. Without --follow, -o json prints one document. Sessions that have
-/// ended are in the access log.
+/// The last 1,000 changes and rejects are kept. A line an event; with -o json one document, and with
+/// --follow a JSON object a line. Sessions that have ended are in the access log.
 #[derive(Debug, Args)]
 pub(crate) struct EventsArgs {
     /// Go on until interrupted

@@ -99,7 +99,7 @@ fn lines(words: &[String]) -> String {
     let mut lines = String::new();
     for (value, remark) in fresh.take(MAX_LINES) {
         if let Some(value) = value.strip_prefix(&typed.apart) {
-            lines += &format!("{value}\t{}\n", escape(&remark));
+            lines.extend([value, "\t", &escape(&remark), "\n"]);
         }
     }
     if lines.is_empty() {

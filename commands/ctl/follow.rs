@@ -45,7 +45,7 @@ impl Follower<'_> {
     /// Prints events as they come.
     pub(super) fn events(mut self, params: &EventsParams) -> Result<u8, Failure> {
         self.begin("events", params)?;
-        let words = self.output != Output::Json && io::stdout().is_terminal();
+        let words = self.output != Output::Json;
         let mut lines = Growing::default();
         loop {
             let value: Value = self.next()?;

@@ -197,6 +197,10 @@ fn show(answer: &ShowAnswer) -> Page {
     if let Some(certificate) = &database.certificate {
         known.push(("cert until", text(&certificate.not_after)));
     }
+    for fault in &database.certificate_faults {
+        let error = text(&fault.error);
+        known.push(("not in force", format!("since {}: {error}", fault.ts)));
+    }
     page.out += &fields(&known);
     page.out.push('\n');
     page.rows(&database.exposures, EXPOSURES, false, "No hosts.");

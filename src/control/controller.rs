@@ -36,6 +36,7 @@ use crate::route::{ChangeError, RouteChange};
 use crate::session::check;
 use crate::source::state_dir::StateDir;
 use crate::stats::Event;
+pub use renewal::{Faults, RenewalFault};
 
 /// Carries out commands.
 pub struct Controller {
@@ -46,6 +47,7 @@ pub struct Controller {
     drains: AtomicU64,
     pending: Arc<drain::Pending>,
     last_reload: Mutex<Option<LastReload>>,
+    faults: Mutex<Faults>,
     stopping: Mutex<Option<Stopping>>,
     /// Notified when leases may have changed.
     pub leases: Notify,
@@ -67,6 +69,7 @@ impl Controller {
             drains: AtomicU64::new(1),
             pending: Arc::default(),
             last_reload: Mutex::default(),
+            faults: Mutex::default(),
             stopping: Mutex::default(),
             leases: Notify::new(),
             watches: Arc::default(),
@@ -98,7 +101,7 @@ impl Controller {
         match command {
             Command::List(params) => reads::list(&self.gateway, &params).map(Answer::List),
             Command::Show(ShowParams { name }) => {
-                let answer = reads::show(&self.gateway, &name)?;
+                let answer = reads::show(&self.gateway, &name, &self.faults())?;
                 Ok(Answer::Show(answer.into()))
             }
             Command::Explain(params) => {
@@ -117,6 +120,7 @@ impl Controller {
                     &self.gateway,
                     &self.reloader,
                     last_reload.as_ref(),
+                    &self.faults(),
                     stopping,
                 );
                 Ok(Answer::Status(answer.into()))

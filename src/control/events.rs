@@ -11,7 +11,7 @@ use super::params::EventsParams;
 use super::reads::{number, time};
 use crate::author::Author;
 use crate::gateway::Gateway;
-use crate::stats::{Event, EventKind, Operation, Record, Reject};
+use crate::stats::{CertificateFault, Event, EventKind, Operation, Record, Reject};
 
 /// The events that are kept, the latest at the end. Sessions are in the access log.
 pub(super) fn recent(gateway: &Gateway, asked: &EventsParams) -> EventsAnswer {
@@ -159,7 +159,17 @@ pub(super) fn answer(event: &Event) -> answer::Event {
             old_fingerprint: old_fingerprint.clone(),
             new_fingerprint: new_fingerprint.clone(),
         },
+        Event::CertificateFault(fault) => KnownEvent::CertificateFault(certificate_fault(fault)),
     })
+}
+
+/// A fault of changed files, as callers receive it.
+pub(super) fn certificate_fault(fault: &CertificateFault) -> answer::CertificateFault {
+    answer::CertificateFault {
+        ts: time(fault.ts),
+        files: fault.files.clone(),
+        error: fault.error.clone(),
+    }
 }
 
 fn operation(of: &Operation) -> answer::Operation {

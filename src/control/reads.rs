@@ -14,7 +14,9 @@ use super::answer::{
     BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,
     ExplainAnswer, ExportAnswer, ExposureDetails, ListAnswer, ReasonDetails, ShowAnswer,
 };
+use super::controller::Faults;
 use super::error::CommandError;
+use super::events::certificate_fault;
 use super::explain;
 use super::params::{ExplainParams, ListParams};
 use crate::gateway::Gateway;
@@ -91,7 +93,11 @@ pub(super) fn hosts(database: &Database, state: &ExposureState) -> Vec<String> {
     texts(exposures.map(|e| &e.host))
 }
 
-pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandError> {
+pub(super) fn show(
+    gateway: &Gateway,
+    name: &str,
+    faults: &Faults,
+) -> Result<ShowAnswer, CommandError> {
     let snapshot = gateway.store.snapshot();
     let Some(database) = snapshot.databases.get(name) else {
         return Err(no_database(gateway, name));
@@ -121,6 +127,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
             not_after: seconds(not_after),
         })
     });
+    let faults = faults.of(database);
     Ok(ShowAnswer {
         database: DatabaseDetails {
             name: name.to_owned(),
@@ -132,6 +139,7 @@ pub(super) fn show(gateway: &Gateway, name: &str) -> Result<ShowAnswer, CommandE
             exposures: exposures.collect(),
             backends: backends.collect(),
             certificate,
+            certificate_faults: faults.map(|fault| certificate_fault(&fault.told)).collect(),
             sessions: database.sessions().into(),
         },
     })

@@ -171,6 +171,8 @@ pub enum Event {
         /// The fingerprint now.
         new_fingerprint: String,
     },
+    /// Changed files of certificates, keys or lists cannot be used, or can be again.
+    CertificateFault(Arc<CertificateFault>),
 }
 
 impl Event {
@@ -186,6 +188,7 @@ impl Event {
             Self::SessionClosed(record) => record.ts,
             Self::Rejected(reject) => reject.ts,
             Self::Drained(of) | Self::Resumed(of) | Self::Deleted(of) | Self::Killed(of) => of.ts,
+            Self::CertificateFault(fault) => fault.ts,
         }
     }
 
@@ -200,11 +203,23 @@ impl Event {
             | Self::Drained(_)
             | Self::Resumed(_)
             | Self::Deleted(_) => EventKind::Database,
-            Self::Certificate { .. } => EventKind::Certificate,
+            Self::Certificate { .. } | Self::CertificateFault(_) => EventKind::Certificate,
             Self::Reload { .. } => EventKind::Reload,
             Self::Killed(_) => EventKind::Control,
         }
     }
+}
+
+/// Files that were changed and cannot be used together; what they held before stays in force.
+#[derive(Debug, Serialize)]
+pub struct CertificateFault {
+    /// Time of the event.
+    #[serde(serialize_with = "rfc3339")]
+    pub ts: SystemTime,
+    /// The files.
+    pub files: Vec<String>,
+    /// What is wrong with them; absent once they can be used again.
+    pub error: Option<String>,
 }
 
 /// An operation on a database, or on sessions.

@@ -11,6 +11,6 @@ pub mod rejects;
 
 pub use close::{CloseReason, ClosedBy};
 pub use detail::Detail;
-pub use event::{Event, EventKind, Events, Operation};
+pub use event::{CertificateFault, Event, EventKind, Events, Operation};
 pub use record::Record;
 pub use rejects::{Reject, Rejects, Row as RejectedRow};

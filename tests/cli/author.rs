@@ -5,7 +5,7 @@ use std::os::unix::net::UnixStream;
 
 use serde_json::Value;
 
-use crate::gate::{EMPTY, Gate, LIMIT};
+use crate::gate::{EMPTY, Gate, LIMIT, closed, echo};
 
 /// One database of the configuration.
 fn pg1() -> String {
@@ -40,6 +40,38 @@ fn the_audit_line_names_user_and_command() {
     if uid == 0 {
         assert!(line.contains(" user=root "), "{line}");
     }
+}
+
+#[test]
+fn a_reason_is_kept_where_nothing_is_left_to_show_it() {
+    let gate = Gate::new(&format!("{}[limits]\nmax_sessions = 9\n", pg1()));
+    let to = echo().to_string();
+    let expose = ["expose", "db", "--host", "b.example", "--to", &to];
+    gate.ctl(&[&expose[..], &["--protocol", "tls"]].concat())
+        .done();
+    let mut session = gate.session("b.example");
+    for words in [
+        &["kill", "--database", "db", "--reason", "because of kill"][..],
+        &["reload", "--reason", "because of reload"],
+        &["delete", "db", "--reason", "because of delete"],
+    ] {
+        gate.ctl(words).done();
+    }
+    closed(&mut session);
+    let all = gate.json(&["events", "--kind", "database", "control", "reload"]);
+    for (event, reason) in [
+        ("killed", "because of kill"),
+        ("reload", "because of reload"),
+        ("deleted", "because of delete"),
+    ] {
+        let mut events = all["events"].as_array().unwrap().iter();
+        let found = events.find(|e| e["event"] == event).unwrap();
+        assert_eq!(found["by"]["reason"], reason, "{found}");
+        let words = gate.ctl(&["events"]).done();
+        assert!(words.contains(reason), "{words}");
+    }
+    let status = gate.ctl(&["status"]).done();
+    assert!(status.contains("because of reload"), "{status}");
 }
 
 #[test]

@@ -575,13 +575,14 @@ fn a_reload_is_all_or_nothing() {
         diff.contains("changed in the file, not loaded yet"),
         "{diff}"
     );
-    assert_eq!(
-        gate.ctl(&["reload"]).done(),
-        "reloaded (revision 2)\n\
+    let told = gate.ctl(&["reload"]).done();
+    let shown = "reloaded (revision 2)\n\
          [database.pg1] changed\n  hosts: a.example, b.example → c.example, b.example (new sessions)\n\
          pg1 is reachable under c.example\n\
-         pg1 is no longer reachable under a.example\n"
-    );
+         pg1 is no longer reachable under a.example\n";
+    let back =
+        format!("to take it back: put the earlier text into {file}, then dbgate ctl reload\n");
+    assert_eq!(told, format!("{shown}{back}"));
     assert_eq!(gate.revision(), 2);
 }
 

@@ -332,7 +332,7 @@ impl Gate {
 
     /// Follows events; returns when none can be missed any more.
     pub(crate) fn follow(&self) -> Running {
-        let follower = Running::start(&mut self.command(&["events", "--follow"]));
+        let follower = Running::start(&mut self.command(&["-o", "json", "events", "--follow"]));
         follower.err.wait(0, "Following");
         follower
     }

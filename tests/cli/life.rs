@@ -7,7 +7,7 @@ use std::time::Instant;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::gate::{EMPTY, Gate, LIMIT, Ran, closed, echo};
+use crate::gate::{EMPTY, Gate, LIMIT, Ran, Running, closed, echo};
 
 const TO: [&str; 2] = ["--to", "1.2.3.4:5432"];
 
@@ -184,7 +184,8 @@ fn sigterm_waits_no_longer_than_the_drain_and_a_second_one_ends_it() {
 #[test]
 fn followers_learn_that_the_gateway_stops() {
     let mut gate = Gate::new(EMPTY);
-    let mut follower = gate.follow();
+    let mut follower = Running::start(&mut gate.command(&["events", "--follow"]));
+    follower.err.wait(0, "Following");
     gate.running().signal(Signal::TERM);
     assert_eq!(follower.end().code(), Some(3));
     follower.err.wait(0, "the gateway has stopped");

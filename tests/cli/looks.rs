@@ -229,10 +229,21 @@ fn events_are_kept_for_those_who_come_later() {
     );
     let of_kinds = gate.json(&["events", "--kind", "reload", "database"]);
     assert_eq!(all(&of_kinds, "events", "event"), ["hidden", "reload"]);
-    // A line each where nothing else is asked for.
+    // In words, a line each, where nothing else is asked for.
     let lines = gate.ctl(&["events", "--kind", "reject"]).done();
-    let line: Value = serde_json::from_str(&lines).unwrap();
-    assert_eq!(line, kept["events"][1]);
+    let lines: Vec<&str> = lines.lines().collect();
+    let [heads, line] = lines.as_slice() else {
+        panic!("{lines:?}");
+    };
+    assert!(heads.starts_with("TIME"), "{heads}");
+    assert!(
+        line.starts_with(kept["events"][1]["ts"].as_str().unwrap()),
+        "{line}"
+    );
+    assert!(
+        line.contains("rejected") && line.ends_with("unknown_host, asked for a.example"),
+        "{line}"
+    );
     let none = gate.ctl(&["events", "--kind", "upgrade"]);
     assert_eq!(
         (none.code, none.out.as_str(), none.err.as_str()),
@@ -248,12 +259,11 @@ fn followed_events_begin_with_those_that_are_kept() {
     gate.ctl(&["hide", "pg1"]).done();
     let words = ["events", "--follow", "--kind", "database,session"];
     let follower = Running::start(&mut gate.command(&words));
-    let (_, seen) = follower.out.wait(0, "\"hidden\"");
+    let (_, seen) = follower.out.wait(0, "hidden");
     gate.ctl(&["reload"]).done();
     drop(gate.session("pg2.example"));
     let (line, seen) = follower.out.wait(seen, "session_opened");
-    let line: Value = serde_json::from_str(&line).unwrap();
-    assert_eq!(line["kind"], "session");
+    assert!(line.contains("pg2") && !line.contains('{'), "{line}");
     follower.out.wait(seen, "session_closed");
     assert!(
         !follower.out.all().contains("reload"),

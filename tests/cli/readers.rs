@@ -13,8 +13,9 @@ use crate::terminal::Terminal;
 /// A gateway with a socket for readers, a database of the configuration with a secret in the URL
 /// that wakes it, and one that `ctl` made.
 fn with_readers(keys: &str) -> Gate {
+    // A session here never gets beyond its first hello.
     let config = format!(
-        "{EMPTY}[control]\nsocket = \"s.sock\"\nread_only_socket = \"read.sock\"\n{keys}\
+        "{EMPTY}[timeouts]\nhandshake = \"1h\"\n[control]\nsocket = \"s.sock\"\nread_only_socket = \"read.sock\"\n{keys}\
          [database.pg1]\nprotocol = \"tls\"\nbackends = [\"127.0.0.1:1\"]\nhosts = [\"a.example\"]\n\
          hold = \"5s\"\nwake = {{ http = \"POST http://127.0.0.1:1/pg1?token=s3cret\" }}\n"
     );

@@ -110,7 +110,9 @@ fn kill_takes_ids_or_a_database() {
     let (mut one, mut two) = (gate.session("a.example"), gate.session("b.example"));
     let sessions = gate.json(&["sessions"]);
     let id = sessions["sessions"][0]["id"].to_string();
-    assert_eq!(gate.ctl(&["kill", &id]).done(), "killed 1 session\n");
+    let killed = "killed 1 session\n\
+        its client may connect again; to keep them out: dbgate ctl hide db\n";
+    assert_eq!(gate.ctl(&["kill", &id]).done(), killed);
     closed(&mut one);
     alive(&mut two);
     assert_eq!(
@@ -122,15 +124,19 @@ fn kill_takes_ids_or_a_database() {
     let partly = gate.ctl(&["kill", &id, "99999"]);
     assert_eq!(
         (partly.code, partly.out.as_str(), partly.err.as_str()),
-        (Some(5), "killed 1 session\n", "no session 99999\n")
+        (Some(5), killed, "no session 99999\n")
     );
     closed(&mut two);
     let mut three = gate.session("a.example");
-    assert_eq!(
-        gate.ctl(&["kill", "--database", "db"]).done(),
-        "killed 1 session\n"
-    );
+    assert_eq!(gate.ctl(&["kill", "--database", "db"]).done(), killed);
     closed(&mut three);
+
+    // Those of a hidden database are out already.
+    let mut four = gate.session("a.example");
+    gate.ctl(&["hide", "db", "--keep"]).done();
+    let told = gate.ctl(&["kill", "--database", "db"]).done();
+    assert_eq!(told, "killed 1 session\n");
+    closed(&mut four);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! Not here: what a refused client reads (`refuse`), and who is kept waiting (`stall`).
 
+mod ended;
 mod flow;
 mod tunnel;
 

@@ -198,6 +198,16 @@ fn ending(sessions: u64, running: &str, drain_ms: Option<u64>) -> String {
 pub(super) fn kill(answer: &KillAnswer) -> Page {
     let mut page = Page::default();
     page.line(&format!("killed {}", count(answer.killed, "session")));
+    if let Some(command) = &answer.keep_out {
+        let client = if answer.killed == 1 {
+            "its client"
+        } else {
+            "their clients"
+        };
+        page.line(&format!(
+            "{client} may connect again; to keep them out: {command}"
+        ));
+    }
     if !answer.missing.is_empty() {
         page.remark(&format!("no session {}", text(&answer.missing)));
     }
@@ -278,6 +288,13 @@ pub(super) fn reload(answer: &ReloadAnswer) -> Page {
     }
     if answer.sessions > 0 {
         page.line(&ending(answer.sessions, "drain", Some(answer.drain_ms)));
+    }
+    // What certificate files hold is not in its text.
+    let edited = answer.changed && answer.changes.iter().any(|row| row.what != "renewed");
+    if let (true, Some(file)) = (edited, &answer.config) {
+        page.line(&format!(
+            "to take it back: put the earlier text into {file}, then dbgate ctl reload"
+        ));
     }
     for warning in &answer.warnings {
         page.remark(warning);

@@ -1,6 +1,4 @@
-//! Events as text: words for a terminal, JSON objects for a pipe.
-
-use std::io::{self, IsTerminal};
+//! Events as text.
 
 use dbgate::control::answer::{Event, EventsAnswer};
 
@@ -14,15 +12,9 @@ pub(super) fn events(answer: EventsAnswer) -> Page {
     if answer.events.is_empty() {
         page.remark("No events.");
     }
-    let words = io::stdout().is_terminal();
     let mut lines = Growing::default();
     for event in answer.events {
-        page.out += &if words {
-            event_line(event.event, &mut lines)
-        } else {
-            // Only a map whose keys are not text could fail, and there is none.
-            serde_json::to_string(&event).unwrap_or_default() + "\n"
-        };
+        page.out += &event_line(event.event, &mut lines);
     }
     page
 }

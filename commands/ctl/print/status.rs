@@ -57,6 +57,16 @@ pub(super) fn status(answer: &StatusAnswer) -> Page {
             page.line(&format!("  and {} more", last.more_problems));
         }
     }
+    if !answer.certificate_faults.is_empty() {
+        page.out
+            .push_str("\nchanged files cannot be used, what they held before stays in force:\n");
+        for fault in &answer.certificate_faults {
+            page.line(&format!("  since {}: {}", fault.ts, text(&fault.error)));
+        }
+        if answer.more_certificate_faults > 0 {
+            page.line(&format!("  and {} more", answer.more_certificate_faults));
+        }
+    }
     page.out.push('\n');
     page.rows(&answer.listeners, LISTENERS, false, "No listeners.");
     page.notes(&answer.notes);

@@ -60,6 +60,14 @@ fn operation(number: u64, kind: &str, of: answer::Operation) -> Event {
     }
 }
 
+/// The reason why a client was turned away, and the name that it asked for.
+fn refused(reason: &str, sni: Option<&str>) -> String {
+    match sni {
+        Some(sni) => format!("{reason}, asked for {sni}"),
+        None => reason.to_owned(),
+    }
+}
+
 /// The operator, and the reason, behind what was done.
 fn said(by: &Author) -> String {
     match (by.who.as_str(), &by.reason) {
@@ -100,13 +108,10 @@ impl Event {
                     row("session_opened", ts, Some(database), Some(client), detail)
                 }
                 KnownEvent::SessionClosed(session) => closed(number, *session),
-                KnownEvent::Rejected(reject) => row(
-                    "rejected",
-                    reject.ts,
-                    None,
-                    Some(reject.client),
-                    reject.reason,
-                ),
+                KnownEvent::Rejected(reject) => {
+                    let detail = refused(&reject.reason, reject.sni.as_deref());
+                    row("rejected", reject.ts, None, Some(reject.client), detail)
+                }
                 KnownEvent::Exposed {
                     ts,
                     revision,
@@ -156,6 +161,14 @@ impl Event {
                     let detail = format!("{section}: {file}{}", until.unwrap_or_default());
                     row("certificate", ts, None, None, detail)
                 }
+                KnownEvent::CertificateFault(fault) => {
+                    let files = fault.files.join(", ");
+                    let detail = match fault.error {
+                        Some(error) => format!("kept what was in force: {error}"),
+                        None => format!("{files}: can be used again"),
+                    };
+                    row("certificate_fault", fault.ts, None, None, detail)
+                }
                 KnownEvent::Missed { count } => Self::missed(number, String::new(), count),
             },
         }
@@ -169,17 +182,13 @@ impl Event {
     /// A client turned away.
     pub(crate) fn rejected(number: u64, reject: &Reject) -> Self {
         let row = &reject.row;
-        let asked = match &row.sni {
-            Some(sni) => format!(", asked for {sni}"),
-            None => String::new(),
-        };
         Self {
             number,
             time: row.ts.clone(),
             kind: "rejected".to_owned(),
             database: None,
             client: Some(row.client.clone()),
-            detail: format!("{}{asked}", row.reason),
+            detail: refused(&row.reason, row.sni.as_deref()),
         }
     }
 

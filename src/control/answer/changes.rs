@@ -162,6 +162,9 @@ pub struct KillAnswer {
     /// Ids that no session has.
     #[serde(default)]
     pub missing: Vec<u64>,
+    /// The command that keeps their clients out, where they may connect again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_out: Option<String>,
 }
 
 /// The answer to `drain` and to `resume`.

@@ -61,6 +61,9 @@ pub struct ReloadAnswer {
     pub sessions: u64,
     /// Time that they get.
     pub drain_ms: u64,
+    /// The file that was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Warnings about the configuration.
     pub warnings: Vec<String>,
     /// Remarks.

@@ -134,11 +134,26 @@ pub enum KnownEvent {
         /// The fingerprint now.
         new_fingerprint: String,
     },
+    /// Changed files of certificates, keys or lists cannot be used, or can be again.
+    CertificateFault(CertificateFault),
     /// Events that the caller was too slow for.
     Missed {
         /// Their number.
         count: u64,
     },
+}
+
+/// Files of certificates, keys or revocation lists that were changed and cannot be used together;
+/// what they held before stays in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CertificateFault {
+    /// Time at which it was noticed.
+    pub ts: String,
+    /// The files.
+    pub files: Vec<String>,
+    /// What is wrong with them; absent once they can be used again.
+    pub error: Option<String>,
 }
 
 /// An operation on a database, or on sessions.

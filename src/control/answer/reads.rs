@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::event::CertificateFault;
 use crate::author::Author;
 
 /// The answer to `list`.
@@ -87,6 +88,9 @@ pub struct DatabaseDetails {
     pub backends: Vec<BackendDetails>,
     /// The certificate shown to clients, where the gateway ends their TLS.
     pub certificate: Option<CertificateDetails>,
+    /// Changed files of it that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate_faults: Vec<CertificateFault>,
     /// Number of sessions.
     pub sessions: u64,
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::event::CertificateFault;
+use super::update::is_zero;
 use crate::author::Author;
 
 /// The answer to `status`.
@@ -40,6 +42,12 @@ pub struct StatusAnswer {
     pub listeners: Vec<ListenerStatus>,
     /// The last time that the configuration was read again.
     pub last_reload: Option<ReloadDetails>,
+    /// Changed files of certificates that cannot be used.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificate_faults: Vec<CertificateFault>,
+    /// Number of further ones.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub more_certificate_faults: u64,
     /// The gateway's end, while it waits for sessions.
     pub stopping: Option<StoppingDetails>,
     /// Remarks about conflicts.

@@ -56,6 +56,7 @@ fn lines_keep_their_bytes() {
         line(Answer::Kill(KillAnswer {
             killed: 1,
             missing: vec![3],
+            keep_out: None,
         })),
         r#"{"id":7,"ok":true,"killed":1,"missing":[3]}"#
     );

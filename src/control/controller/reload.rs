@@ -96,6 +96,10 @@ impl Controller {
                     withdrawn: pairs(&change.withdrawn),
                     sessions: number(sessions.len()),
                     drain_ms: millis(drain_time),
+                    config: self
+                        .reloader
+                        .config_file()
+                        .map(|file| file.display().to_string()),
                     warnings: reloaded.warnings,
                     notes: reloaded.change.news,
                 })

@@ -1,6 +1,6 @@
 //! Sessions that a change affects, and their end: `kill`, `drain`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
@@ -12,8 +12,9 @@ use crate::control::answer::KillAnswer;
 use crate::control::error::CommandError;
 use crate::control::params::{KillParams, RunningSessions};
 use crate::control::reads::{self, number};
-use crate::route::Host;
-use crate::route::RouteChange;
+use crate::control::undo;
+use crate::route::database::DatabaseState;
+use crate::route::{Host, RouteChange};
 use crate::sessions::LiveSession;
 use crate::stats::{CloseReason, Event, Operation};
 
@@ -66,7 +67,21 @@ impl Controller {
         Ok(KillAnswer {
             killed: number(sessions.len()),
             missing,
+            keep_out: self.keep_out(&sessions),
         })
+    }
+
+    /// The command that keeps the clients of these sessions from connecting again.
+    fn keep_out(&self, sessions: &[Arc<LiveSession>]) -> Option<String> {
+        let snapshot = self.gateway.store.snapshot();
+        let names = sessions.iter().map(|entry| &*entry.database.name);
+        let names: BTreeSet<&str> = names.collect();
+        let open = names.into_iter().filter(|name| {
+            let database = snapshot.databases.get(name);
+            database.is_some_and(|d| matches!(d.state(), DatabaseState::Open | DatabaseState::Down))
+        });
+        let open: Vec<&str> = open.collect();
+        (!open.is_empty()).then(|| undo::command("hide", &open))
     }
 
     /// Sessions that came in by a database or host that is gone.

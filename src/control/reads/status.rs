@@ -7,10 +7,12 @@ use std::time::SystemTime;
 use super::{millis, number, texts, time};
 use crate::author::Author;
 use crate::control::answer::{ListenerStatus, ReloadDetails, StatusAnswer, StoppingDetails};
+use crate::control::controller::Faults;
+use crate::control::events::certificate_fault;
 use crate::gateway::Gateway;
 use crate::reload::Reloader;
 
-/// The problems of a failed reload that are told; the rest is counted.
+/// The problems of a failed reload, or of changed files, that are told; the rest is counted.
 const SHOWN_PROBLEMS: usize = 20;
 
 /// The last time that the configuration was read again.
@@ -42,6 +44,7 @@ pub(in crate::control) fn status(
     gateway: &Gateway,
     reloader: &Reloader,
     last_reload: Option<&LastReload>,
+    faults: &Faults,
     stopping: Option<Stopping>,
 ) -> StatusAnswer {
     let snapshot = gateway.store.snapshot();
@@ -79,6 +82,13 @@ pub(in crate::control) fn status(
             more_problems: number(last.problems.len().saturating_sub(SHOWN_PROBLEMS)),
             by: (*last.by).clone(),
         }),
+        certificate_faults: faults
+            .all
+            .iter()
+            .take(SHOWN_PROBLEMS)
+            .map(|fault| certificate_fault(&fault.told))
+            .collect(),
+        more_certificate_faults: number(faults.all.len().saturating_sub(SHOWN_PROBLEMS)),
         stopping: stopping.map(|stopping| StoppingDetails {
             since: time(stopping.since),
             deadline: time(stopping.deadline),

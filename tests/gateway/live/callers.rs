@@ -146,7 +146,7 @@ fn the_command_line_follows_events() {
     command
         .args(["ctl", "--socket"])
         .arg(gateway.socket())
-        .args(["events", "--follow"])
+        .args(["-o", "json", "events", "--follow"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut ctl = testbed::spawn(command);

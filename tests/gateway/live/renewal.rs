@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Ground;
@@ -67,7 +67,7 @@ fn follow(gateway: &Gateway) -> Receiver<Value> {
     command
         .args(["ctl", "--socket"])
         .arg(gateway.socket())
-        .args(["events", "--follow"])
+        .args(["-o", "json", "events", "--follow"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     let mut ctl = testbed::spawn(command);
@@ -243,6 +243,32 @@ fn half_a_pair_is_waited_out_and_told_once() {
         || ground.open("b").0.certificate() == new.der
     ));
     assert_eq!(ground.open("a").0.certificate(), old.der);
+    // Whoever looks is told, of the database that it is about.
+    let file = at("a.crt").display().to_string();
+    let fault = |answer: &Value| {
+        let all = answer["certificate_faults"].as_array();
+        all.map_or(0, |all| {
+            let about =
+                |fault: &&Value| fault["files"][0] == json!(file) && fault["error"].is_string();
+            all.iter().filter(about).count()
+        })
+    };
+    let status = || ground.gateway.call("status", &json!({}));
+    assert!(testbed::until(|| fault(&status()) == 1), "{:#}", status());
+    for (name, count) in [("a", 1), ("b", 0)] {
+        let shown = ground.gateway.call("show", &json!({"name": name}));
+        assert_eq!(fault(&shown["database"]), count, "{shown:#}");
+    }
+    let told = ground.gateway.ctl_ok(&["status"]);
+    assert!(
+        told.contains("changed files cannot be used") && told.contains("a.crt"),
+        "{told}"
+    );
+    let told = ground.gateway.ctl_ok(&["events", "--kind", "certificate"]);
+    assert!(
+        told.contains("certificate_fault") && told.contains("a.crt"),
+        "{told}"
+    );
     // Nor does a change by `ctl` of either, which finds them as they are in force.
     ground
         .gateway
@@ -284,6 +310,13 @@ fn half_a_pair_is_waited_out_and_told_once() {
         1,
         "{told}"
     );
+    assert!(
+        testbed::until(|| status().get("certificate_faults").is_none()),
+        "{:#}",
+        status()
+    );
+    let told = ground.gateway.ctl_ok(&["events", "--kind", "certificate"]);
+    assert!(told.contains("can be used again"), "{told}");
 }
 
 #[test]
