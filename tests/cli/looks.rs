@@ -206,6 +206,18 @@ fn followed_rejects_are_rows_that_grow() {
     interrupted(json);
 }
 
+/// Nothing listens on the backend's port, and the client is turned away for it.
+#[test]
+fn a_database_whose_backend_does_not_answer_is_down() {
+    let config = "[database.pg1]\nprotocol = \"tls\"\nbackends = [\"127.0.0.1:1\"]\nhosts = [\"a.example\"]\n";
+    let gate = Gate::new(&format!("{EMPTY}{config}"));
+    closed(&mut gate.client("a.example"));
+    assert_eq!(gate.json(&["list"])["databases"][0]["state"], "down");
+    assert_eq!(gate.json(&["show", "pg1"])["database"]["state"], "down");
+    let told = gate.ctl(&["list"]).done();
+    assert!(told.contains("pg1   down "), "{told}");
+}
+
 #[test]
 fn events_are_kept_for_those_who_come_later() {
     let gate = gate();
