@@ -1,13 +1,15 @@
 //! The socket of those who may look and not touch.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
-use crate::gate::{EMPTY, Gate, Ran, Running, closed, dbgate, echo};
+use crate::gate::{EMPTY, Gate, LIMIT, Ran, Running, closed, dbgate, echo};
 use crate::terminal::Terminal;
 
 /// A gateway with a socket for readers, a database of the configuration with a secret in the URL
@@ -275,4 +277,31 @@ fn a_place_that_cannot_be_used_is_named_before_the_start_and_at_it() {
     gate.configure(&control("read_only_socket = \"s.sock\""));
     let told = Ran::of(&mut gate.serve()).failed(1);
     assert!(told.contains("the other control socket's path"), "{told}");
+}
+
+#[test]
+fn readers_leave_room_for_those_who_steer() {
+    let gate = with_readers("");
+    let mut watching = Vec::new();
+    let refused = loop {
+        let mut stream = UnixStream::connect(socket(&gate)).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        let watch = r#"{"v":1,"id":1,"cmd":"watch","interval_ms":60000}"#;
+        writeln!(stream, "{watch}").unwrap();
+        let mut lines = BufReader::new(stream);
+        let mut answer = String::new();
+        lines.read_line(&mut answer).unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        if answer["ok"] == false {
+            break answer;
+        }
+        assert_eq!(answer["read_only"], true, "{answer}");
+        watching.push(lines);
+        assert!(watching.len() < 1000, "without a bound");
+    };
+    let message = refused["error"]["message"].as_str().unwrap();
+    assert!(message.contains("callers watch this gateway"), "{refused}");
+    let mut top = dbgate();
+    top.args(["top", "--once", "--interval", "100ms", "--socket"]);
+    Ran::of(top.arg(gate.socket())).done();
 }
