@@ -228,6 +228,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
             allow: args.allow.clone(),
             deny: args.deny.clone(),
             max_sessions_per_ip: args.max_sessions_per_ip,
+            rate: args.rate,
         },
         max_sessions: args.max_sessions,
         send_proxy: args.send_proxy,

@@ -50,6 +50,7 @@ pub mod probe;
 pub mod process;
 pub mod protocol;
 pub mod proxy_protocol;
+pub mod rate;
 pub mod reload;
 pub mod renewal;
 pub mod route;

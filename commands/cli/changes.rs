@@ -10,6 +10,7 @@ use dbgate::config::parse_duration;
 use dbgate::duration::HumanDuration;
 use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
+use dbgate::rate::RateLimits;
 use dbgate::route::hold::HttpCall;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
@@ -135,6 +136,12 @@ pub(crate) struct ExposeArgs {
     /// Most sessions at a time from one address (IPv6: one /64)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions_per_ip: Option<u32>,
+    /// Most new sessions from one network and in all, as in network=10/s,database=200/s
+    ///
+    /// So many may come at once. A network is one address of IPv4 or a /64 of IPv6; of other sizes
+    /// with prefix: network=10/s,prefix=24/56. Units are s, m and h.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<RateLimits>,
     /// Tell backends by the PROXY protocol who the client is; they have to expect it
     #[arg(long, value_name = "VERSION", value_parser = proxy_version())]
     pub(crate) send_proxy: Option<Version>,

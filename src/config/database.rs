@@ -11,6 +11,7 @@ use crate::duration::HumanDuration;
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
+use crate::rate::RateLimits;
 use crate::route::hold::{Hold, HttpCall, Wake};
 use crate::route::source::Declared;
 use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
@@ -93,6 +94,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
+            rate: rate(&mut section),
         },
         hold: hold(&mut section),
         client: ClientTls {
@@ -197,6 +199,20 @@ fn check(keys: &Keys, clear: bool, has_hosts: bool, section: &Section<'_, '_>) {
             "clients that bind the channel in SCRAM authentication, as libpq does unless told otherwise, are refused by the backend: give gateway and backend the same certificate and key, or have clients use channel_binding=disable",
         );
     }
+}
+
+fn rate(section: &mut Section<'_, '_>) -> Option<RateLimits> {
+    section.section("rate").and_then(|mut rate| {
+        let limits = RateLimits {
+            network: rate.string("network", str::parse),
+            prefix: rate.string("prefix", str::parse),
+            database: rate.string("database", str::parse),
+        };
+        // What follows from a value that was reported is not the user's mistake.
+        let failed = ["network", "prefix", "database"].map(|key| rate.failed(key));
+        rate.finish();
+        (!failed.contains(&true)).then_some(limits)
+    })
 }
 
 fn hold(section: &mut Section<'_, '_>) -> Hold {

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::rate::RateLimits;
 use crate::route::{DatabaseSpec, Host};
 use crate::upstream::WeightedAddr;
 
@@ -23,6 +24,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("deny", "--deny"),
     ("max_sessions", "--max-sessions"),
     ("max_sessions_per_ip", "--max-sessions-per-ip"),
+    ("rate", "--rate"),
     ("send_proxy", "--send-proxy"),
     ("hold", "--hold"),
     ("hold_max", "--hold-max"),
@@ -72,6 +74,10 @@ pub(super) fn with_settings(mut line: String, spec: &DatabaseSpec) -> Option<Str
         line += flag;
         let values = match value {
             Value::Array(values) => values,
+            value @ Value::Object(_) if *key == "rate" => {
+                let rate: RateLimits = serde_json::from_value(value).ok()?;
+                vec![rate.to_string().into()]
+            }
             // `wake = { http = … }`
             Value::Object(keys) if keys.len() == 1 => keys.into_values().collect(),
             value => vec![value],
@@ -110,7 +116,7 @@ mod tests {
         let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
             "protocol": "postgres", "backends": ["10.0.0.5:5432", "[::1]:5433"], "tls": "terminate",
             "cert": "/a b/c.crt", "key": "/k", "max_sessions": 5,
-            "hold": "30s", "wake": {"http": "POST http://starter:8080/pg1"},
+            "rate": {"database": "200/s"}, "hold": "30s", "wake": {"http": "POST http://starter:8080/pg1"},
         }))
         .unwrap();
         let hosts: Vec<Host> = ["a.example", "*.b.example"]
@@ -121,7 +127,7 @@ mod tests {
             with_settings(line, &spec).unwrap(),
             "dbgate ctl expose pg1 --host a.example '*.b.example' --to 10.0.0.5:5432 '[::1]:5433' \
              --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5 \
-             --hold 30s --wake 'POST http://starter:8080/pg1'"
+             --rate database=200/s --hold 30s --wake 'POST http://starter:8080/pg1'"
         );
         let mut keys = serde_json::to_value(&spec).unwrap();
         keys["min_version"] = "1.3".into();

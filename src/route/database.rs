@@ -24,6 +24,7 @@ use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
 use crate::per_ip::PerIp;
 use crate::protocol::ALPN_POSTGRES;
+use crate::rate::NewSessions;
 use crate::tls::config::{Loader, MinVersion, ServerSettings, ServerTls};
 use crate::tls::material::{MaterialError, MaterialOrigin};
 use crate::traffic::Traffic;
@@ -362,6 +363,8 @@ pub struct Live {
     connecting: AtomicU32,
     /// Made for the first client that waits.
     held: OnceLock<Box<HeldClients>>,
+    /// Made for the first session that is counted against a rate.
+    new_sessions: OnceLock<Box<NewSessions>>,
     /// Bytes of sessions that have ended.
     pub ended: Traffic,
     endings: [AtomicU64; ENDINGS],
@@ -401,6 +404,12 @@ impl Live {
     #[must_use]
     pub fn held(&self) -> &HeldClients {
         self.held.get_or_init(Box::default)
+    }
+
+    /// The new sessions, as its rates count them.
+    #[must_use]
+    pub fn new_sessions(&self) -> &NewSessions {
+        self.new_sessions.get_or_init(Box::default)
     }
 
     /// The number of clients that wait now.

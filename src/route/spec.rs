@@ -16,6 +16,7 @@ use super::upstream::{self, Upstream};
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
+use crate::rate::RateLimits;
 use crate::sparse::{Sparse, static_default};
 use crate::tls::config::{MaterialKind, MinVersion};
 use crate::tls::material::MaterialOrigin;
@@ -178,6 +179,9 @@ pub struct Access {
     /// Most sessions at a time from one address.
     #[serde(skip_serializing_if = "is_default")]
     pub max_sessions_per_ip: Option<u32>,
+    /// Rates of new sessions.
+    #[serde(skip_serializing_if = "is_default")]
+    pub rate: Option<RateLimits>,
 }
 
 /// The TLS settings of a database towards clients.
@@ -315,6 +319,9 @@ impl Keys {
             if limit == Some(0) {
                 add(key, "0 would let nobody in; use hide to end an exposure");
             }
+        }
+        if let Some(what) = self.access.rate.and_then(|rate| rate.problem()) {
+            add("rate", what);
         }
         for (key, what) in self.hold.problems() {
             add(key, what);
@@ -464,6 +471,7 @@ mod tests {
             "protocol": "postgres", "tls": "reencrypt", "max_sessions": 9,
             "backends": ["a:1", {"address": "b:1", "weight": 3}], "balance": "round-robin",
             "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
+            "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",
             "backend_ca": "b.ca", "backend_name": "b.example",
             "backend_cert": "b.crt", "backend_key": "b.key",

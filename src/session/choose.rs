@@ -2,6 +2,7 @@
 //!
 //! Not here: the decision ([`crate::route::decide`]).
 
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::Session;
 use super::end::SessionEnd;
 use crate::gateway::ListenerSettings;
 use crate::preface::TlsOpening;
+use crate::rate::{Counted, RateLimits, RateReached};
 use crate::route::Database;
 use crate::route::decide::{Decision, Refusal, Shown, decide};
 use crate::sessions::{LimitReached, RequestedHost, SessionGuard, SessionLimits};
@@ -50,7 +52,7 @@ impl Session {
         listener: &ListenerSettings,
     ) -> Result<Choice, SessionEnd> {
         let (default, address) = (listener.default.as_deref(), self.context.client.ip());
-        loop {
+        let choice = loop {
             let snapshot = self.gateway.store.snapshot();
             let revision = snapshot.revision;
             let decided = decide(&snapshot, default, shown, Some(address), &mut |_| ());
@@ -74,10 +76,33 @@ impl Session {
             // A change between the decision and the entry among the live sessions would have missed
             // this one: decide again.
             if self.gateway.store.snapshot().revision == revision {
-                self.context.entry = Some(choice.entry.entry());
-                return Ok(choice);
+                break choice;
             }
-        }
+        };
+        // Once, however often it was decided.
+        self.count_new(&choice)?;
+        self.context.entry = Some(choice.entry.entry());
+        Ok(choice)
+    }
+
+    /// Counts a new session against the rates of its database.
+    ///
+    /// The rate of the whole database counts a client whose TLS ends here only once that is up, as
+    /// its other limits do.
+    fn count_new(&self, choice: &Choice) -> Result<(), SessionEnd> {
+        let database = &choice.entry.database;
+        let Some(limits) = &database.spec.access.rate else {
+            return Ok(());
+        };
+        let counted = if database.spec.tls.ends_client_tls() {
+            Counted::Network
+        } else {
+            Counted::Whole
+        };
+        let (client, now) = (self.context.client.ip(), self.gateway.started.elapsed());
+        let new = database.live().new_sessions();
+        let done = new.count(limits, client, now, counted);
+        done.map_err(|reached| too_fast(reached, limits, client, database))
     }
 
     /// Enters the session among the live ones.
@@ -106,13 +131,27 @@ impl Session {
                 Some(full) => Err(reached(full, &choice.entry.database)),
             }
         } else {
-            self.count(&choice)?;
+            self.count_towards_limits(&choice)?;
             Ok(choice)
         }
     }
 
-    /// Counts a session towards the limits of its database and of the gateway.
+    /// Counts a session whose TLS has ended here towards the limits and the rate of its database,
+    /// and the limits of the gateway.
     pub(super) fn count(&self, choice: &Choice) -> Result<(), SessionEnd> {
+        self.count_towards_limits(choice)?;
+        let database = &choice.entry.database;
+        let limits = database.spec.access.rate.as_ref();
+        let Some((limits, rate)) = limits.and_then(|limits| Some((limits, limits.database?)))
+        else {
+            return Ok(());
+        };
+        let (client, now) = (self.context.client.ip(), self.gateway.started.elapsed());
+        let done = database.live().new_sessions().count_in_database(rate, now);
+        done.map_err(|reached| too_fast(reached, limits, client, database))
+    }
+
+    fn count_towards_limits(&self, choice: &Choice) -> Result<(), SessionEnd> {
         let counted = choice.entry.count(self.limits(choice));
         counted.map_err(|full| reached(full, &choice.entry.database))
     }
@@ -166,4 +205,17 @@ fn reached(full: LimitReached, database: &Database) -> SessionEnd {
         ),
     };
     SessionEnd::new(reason, detail)
+}
+
+/// The end of a client that comes while a rate is reached.
+fn too_fast(
+    reached: RateReached,
+    limits: &RateLimits,
+    client: IpAddr,
+    database: &Database,
+) -> SessionEnd {
+    SessionEnd::new(
+        reached.into(),
+        limits.reached(reached, client, &database.name),
+    )
 }

@@ -97,9 +97,11 @@ impl SessionEnd {
                 Alert::NoApplicationProtocol
             }
             CloseReason::BackendNoTls => Alert::HandshakeFailure,
-            CloseReason::Draining | CloseReason::DatabaseFull | CloseReason::GatewayFull => {
-                Alert::UserCanceled
-            }
+            CloseReason::Draining
+            | CloseReason::DatabaseFull
+            | CloseReason::GatewayFull
+            | CloseReason::RateNetwork
+            | CloseReason::RateDatabase => Alert::UserCanceled,
             _ => Alert::InternalError,
         }
     }
@@ -176,6 +178,16 @@ impl SessionEnd {
                 RefusalKind::Busy,
                 "dbgate: too many connections from your address".to_owned(),
                 None,
+            ),
+            CloseReason::RateNetwork => (
+                RefusalKind::Busy,
+                format!("dbgate: too many new connections to \"{name}\" from your network"),
+                Some("Try again in a moment, or keep connections open for longer."),
+            ),
+            CloseReason::RateDatabase => (
+                RefusalKind::Busy,
+                format!("dbgate: too many new connections to \"{name}\""),
+                Some("Try again in a moment."),
             ),
             CloseReason::HandshakesPerIp => (
                 RefusalKind::Busy,

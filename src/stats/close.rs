@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::rate::RateReached;
 use crate::route::database::ENDINGS;
 use crate::route::decide::Refusal;
 use crate::tls::Sni;
@@ -168,6 +169,10 @@ reasons! {
     GatewayFull, Reject, "gateway_full";
     /// This client's address has as many sessions as it may have.
     SessionsPerIp, Reject, "sessions_per_ip";
+    /// More sessions came from this client's network than `rate` of the database lets in.
+    RateNetwork, Reject, "rate_network";
+    /// More sessions of the database came than its `rate` lets in.
+    RateDatabase, Reject, "rate_database";
     /// Too many clients are in their handshake, and those of this address wait for their turn.
     HandshakesFull, Reject, "handshakes_full";
     /// Many clients of this address are in their handshake, and its turn did not come.
@@ -248,6 +253,12 @@ impl CloseReason {
                 "compare `backend_ca` and `backend_name` with the server's certificate: `dbgate cert show HOST:PORT`"
             }
             Self::Draining => "`dbgate ctl resume NAME` lets clients in again",
+            Self::RateNetwork => {
+                "look at who connects so often, and whether it keeps its sessions (a pool); else raise `network` in `rate` of the database"
+            }
+            Self::RateDatabase => {
+                "see who connects so often: `dbgate ctl sessions NAME`; else raise `database` in `rate` of the database"
+            }
             Self::HoldExpired => {
                 "look at the server: `dbgate ctl show NAME` says why it is not ready; raise `hold` if it only starts slowly"
             }
@@ -295,6 +306,15 @@ impl From<&Refusal<'_>> for CloseReason {
             Refusal::WrongProtocol(_) | Refusal::EndsTls(_) => Self::WrongProtocol,
             Refusal::NotAllowed(..) => Self::NotAllowed,
             Refusal::Draining(_) => Self::Draining,
+        }
+    }
+}
+
+impl From<RateReached> for CloseReason {
+    fn from(reached: RateReached) -> Self {
+        match reached {
+            RateReached::Network => Self::RateNetwork,
+            RateReached::Database => Self::RateDatabase,
         }
     }
 }

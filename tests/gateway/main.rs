@@ -37,6 +37,7 @@ mod log;
 mod metrics;
 mod policy;
 mod proxied;
+mod rate;
 mod reach;
 mod refuse;
 mod restart;

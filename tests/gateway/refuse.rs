@@ -313,6 +313,36 @@ fn a_gateway_that_has_all_its_sessions() {
 }
 
 #[test]
+fn more_new_sessions_than_a_rate_lets_in() {
+    let pki = Pki::new();
+    let leaf = pki.ca.leaf(&["pg1.example.test"]);
+    let server = Postgres::named("rate").tls(&leaf).plain().start();
+    for (key, reason, words) in [
+        (
+            "network",
+            "rate_network",
+            "FATAL:  dbgate: too many new connections to \"pg1.example.test\" from your network",
+        ),
+        (
+            "database",
+            "rate_database",
+            "FATAL:  dbgate: too many new connections to \"pg1.example.test\"",
+        ),
+    ] {
+        for (mode, words) in MODES.into_iter().zip([USER_CANCELED, words, words]) {
+            let database = pki.database("pg1", "postgres", mode, &[server.addr()]);
+            let rate = format!("rate = {{ {key} = \"1/h\" }}\n");
+            let gateway = Gateway::start(&format!("{}{database}{rate}", pki.tls()));
+            let target = Target::postgres("pg1.example.test", gateway.port(), &pki.ca);
+            let target = target.channel_binding("disable");
+            assert_eq!(Client::Psql.whoami(&target).expect_who(), "rate", "{mode}");
+            let answer = Client::Psql.whoami(&target);
+            assert_refused(&gateway, &answer, &[words], reason, &json!("ok"));
+        }
+    }
+}
+
+#[test]
 fn a_postgres_client_at_another_database() {
     let fake = Fake::start();
     let words = "FATAL:  dbgate: the database published under \"redis1.example.test\" does not speak Postgres";

@@ -1,0 +1,147 @@
+//! Rates of new sessions (`rate`): by network and by database, over reloads and changes.
+
+use std::io::Read;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+
+use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+
+use crate::gateway::Gateway;
+use crate::raw::{Fake, Hello, Pki, first_flight, put, rest, take, tls_client};
+use crate::testbed::{self, TIMEOUT};
+
+const HOST: &str = "redis1.example.test";
+
+/// The alert `user_canceled`: for some reason that has nothing to do with TLS.
+const USER_CANCELED: &[u8] = b"\x15\x03\x03\0\x02\x02\x5a";
+
+/// A client from this address of the machine.
+fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), 0));
+    socket.bind(&from.into()).expect("an address of loopback");
+    socket.connect(&to.into()).expect("a connection");
+    socket.set_read_timeout(Some(TIMEOUT)).expect("a timeout");
+    socket.into()
+}
+
+/// One session of a client from this address, to its end; false if it was refused by a rate.
+#[track_caller]
+fn comes_in(gateway: &Gateway, fake: &Fake, last: u8) -> bool {
+    let mut client = connect_from(last, gateway.addr("main"));
+    let hello = Hello::to(HOST).bytes();
+    put(&mut client, &hello);
+    // Either the backend gets it, or the client an answer.
+    let mut backend = None;
+    client.set_nonblocking(true).expect("a socket option");
+    let came = testbed::until(|| {
+        backend = fake.try_accept();
+        backend.is_some() || client.peek(&mut [0]).is_ok()
+    });
+    client.set_nonblocking(false).expect("a socket option");
+    assert!(came, "neither served nor refused: {}", gateway.log());
+    let Some(mut backend) = backend else {
+        assert_eq!(rest(&mut client), USER_CANCELED);
+        return false;
+    };
+    assert_eq!(take(&mut backend, hello.len()), hello);
+    put(&mut backend, b"answer");
+    assert_eq!(take(&mut client, 6), b"answer");
+    drop((client, backend));
+    true
+}
+
+fn reject(gateway: &Gateway, reason: &str) -> Value {
+    let reject = gateway.wait_reject(reason);
+    assert_eq!(reject["reason"], reason, "{reject}");
+    reject
+}
+
+#[test]
+fn a_network_has_its_rate_over_reloads_that_do_not_change_it() {
+    let (fake, pki) = (Fake::start(), Pki::new());
+    let config = pki.database("redis1", "tls", "passthrough", &[fake.addr()]);
+    let with = |rate: &str| format!("{config}rate = {{ {rate} }}\n");
+    let gateway = Gateway::start(&with("network = \"2/h\""));
+    let comes_in = |last| comes_in(&gateway, &fake, last);
+    assert!(comes_in(1) && comes_in(1) && !comes_in(1));
+    let told = reject(&gateway, "rate_network");
+    let detail = "more than 2/h new sessions of redis1 from 127.0.0.1/32 (rate.network)";
+    assert_eq!(told["detail"], detail, "{told}");
+    let remedy = told["remedy"].as_str().unwrap_or_default();
+    assert!(remedy.contains("`network` in `rate`"), "{told}");
+    assert!(comes_in(2), "another network");
+
+    gateway.configure(&(with("network = \"2/h\"") + "max_sessions = 50\n"));
+    gateway.ctl_ok(&["reload"]);
+    assert!(!comes_in(1), "forgotten by a reload");
+    gateway.configure(&with("network = \"3/h\", prefix = \"24/64\""));
+    gateway.ctl_ok(&["reload"]);
+    assert!(comes_in(1) && comes_in(2) && comes_in(3) && !comes_in(4));
+    let told = reject(&gateway, "rate_network");
+    let detail = told["detail"].as_str().unwrap_or_default();
+    assert!(detail.contains("from 127.0.0.0/24"), "{told}");
+
+    gateway.configure(&config);
+    gateway.ctl_ok(&["reload"]);
+    assert!((0..9).all(|_| comes_in(1)), "no rate any more");
+}
+
+#[test]
+fn a_database_has_its_rate_whoever_comes() {
+    let fake = Fake::start();
+    let gateway = Gateway::start("");
+    let backend = fake.addr().to_string();
+    gateway.ctl_ok(&[
+        "expose",
+        "redis1",
+        "--host",
+        HOST,
+        "--to",
+        &backend,
+        "--protocol",
+        "tls",
+        "--no-check",
+        "--rate",
+        "network=2/h,database=3/h",
+    ]);
+    let comes_in = |last| comes_in(&gateway, &fake, last);
+    assert!(comes_in(1) && comes_in(1) && !comes_in(1));
+    assert!(comes_in(2) && !comes_in(2) && !comes_in(3));
+    let told = reject(&gateway, "rate_database");
+    let detail = "more than 3/h new sessions of redis1 (rate.database)";
+    assert_eq!(told["detail"], detail, "{told}");
+    let shown = gateway.call("show", &json!({"name": "redis1"}));
+    let rate = json!({"network": "2/h", "database": "3/h"});
+    assert_eq!(shown["database"]["settings"]["rate"], rate, "{shown}");
+    let changed = gateway.ctl_ok(&["expose", "redis1", "--rate", "network=9/h", "--no-check"]);
+    assert!(changed.contains("rate"), "{changed}");
+    assert!((0..9).all(|_| comes_in(2)) && !comes_in(2));
+    let undo = gateway.ctl_ok(&["delete", "redis1"]);
+    assert!(undo.contains("--rate network=9/h"), "{undo}");
+}
+
+#[test]
+fn only_a_client_whose_tls_is_up_counts_for_the_database() {
+    let (fake, pki) = (Fake::start(), Pki::new());
+    let gateway = Gateway::start(
+        &(pki.tls()
+            + &pki.database("redis1", "tls", "terminate", &[fake.addr()])
+            + "rate = { database = \"1/h\" }\n"),
+    );
+    let stalled = [(); 3].map(|()| {
+        let mut client = gateway.connect();
+        put(&mut client, &first_flight(HOST, &pki.ca));
+        client
+    });
+    gateway.wait_sessions(3);
+    let mut client = tls_client(gateway.connect(), HOST, &pki.ca, &[]);
+    put(&mut client, b"hello");
+    assert_eq!(take(&mut fake.accept(), 5), b"hello");
+    let mut more = tls_client(gateway.connect(), HOST, &pki.ca, &[]);
+    let mut end = Vec::new();
+    let _ = more.read_to_end(&mut end);
+    reject(&gateway, "rate_database");
+    fake.assert_unasked();
+    drop(stalled);
+}
