@@ -17,8 +17,9 @@ use dbgate::control::client::Client;
 use dbgate::control::params::{
     self, EventsParams, Names, RejectsParams, RunningSessions, SessionsParams,
 };
+use dbgate::route::access::Access;
 use dbgate::route::hold::{Hold, Wake};
-use dbgate::route::spec::{Access, BackendTls, ClientTls};
+use dbgate::route::spec::{BackendTls, ClientTls};
 use dbgate::tls::material::MaterialOrigin;
 use serde::Serialize;
 use serde_json::Value;
@@ -227,6 +228,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         access: Access {
             allow: args.allow.clone(),
             deny: args.deny.clone(),
+            enforce: args.enforce,
             max_sessions_per_ip: args.max_sessions_per_ip,
             rate: args.rate,
         },

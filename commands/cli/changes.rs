@@ -11,6 +11,7 @@ use dbgate::duration::HumanDuration;
 use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
 use dbgate::rate::RateLimits;
+use dbgate::route::access::Enforce;
 use dbgate::route::hold::HttpCall;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
@@ -121,6 +122,11 @@ pub(crate) struct ExposeArgs {
     /// Networks that may not connect
     #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
     pub(crate) deny: Vec<Network>,
+    /// The sessions for which a change of --allow and --deny holds [default: new]
+    ///
+    /// now closes those that may no longer connect.
+    #[arg(long, value_name = "WHEN", value_parser = enforce())]
+    pub(crate) enforce: Option<Enforce>,
     /// Most sessions at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) max_sessions: Option<u32>,
@@ -292,6 +298,11 @@ fn reason(text: &str) -> Result<String, String> {
 fn balance() -> impl TypedValueParser<Value = Balance> {
     PossibleValuesParser::new(Balance::ALL.map(Balance::as_str))
         .try_map(|word| word.parse::<Balance>())
+}
+
+fn enforce() -> impl TypedValueParser<Value = Enforce> {
+    PossibleValuesParser::new(Enforce::ALL.map(Enforce::as_str))
+        .try_map(|word| word.parse::<Enforce>())
 }
 
 fn tls_mode() -> impl TypedValueParser<Value = TlsMode> {

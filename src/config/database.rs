@@ -12,9 +12,10 @@ use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::rate::RateLimits;
+use crate::route::access::Access;
 use crate::route::hold::{Hold, HttpCall, Wake};
 use crate::route::source::Declared;
-use crate::route::spec::{Access, BackendTls, ClientTls, Keys};
+use crate::route::spec::{BackendTls, ClientTls, Keys};
 use crate::route::upstream::Upstream;
 use crate::route::{Host, Network};
 use crate::tls::material::MaterialOrigin;
@@ -93,6 +94,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         access: Access {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),
+            enforce: section.string("enforce", str::parse),
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
             rate: rate(&mut section),
         },

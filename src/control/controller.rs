@@ -6,6 +6,7 @@
 mod delete;
 mod diff;
 mod drain;
+mod enforce;
 mod expose;
 mod hide;
 mod reload;

@@ -4,9 +4,11 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::gateway::ListenerSettings;
 use crate::protocol::ListenerProtocol;
+use crate::rate::Counted;
 use crate::route::decide::{Decision, Refusal, Shown, Step, decide};
 use crate::route::table::Tried;
 use crate::route::{Database, Lookup, Snapshot};
@@ -67,6 +69,39 @@ pub(super) fn explain(
     }
 }
 
+/// Adds to an explanation what the rates of the database say to a new session of `client` at
+/// `now`, a time since the start of the gateway. Nothing is counted.
+pub(super) fn explain_rates(explained: &mut Explanation, client: IpAddr, now: Duration) {
+    let (Some(database), None) = (&explained.database, explained.refused) else {
+        return;
+    };
+    let (name, client) = (&database.name, client.to_canonical());
+    let Some(limits) = &database.spec.access.rate else {
+        return;
+    };
+    let of_network = limits.network.map(|rate| {
+        let network = limits.network_of(client);
+        format!("{rate} from {network}")
+    });
+    let in_all = limits.database.map(|rate| format!("{rate} in all"));
+    let rates: Vec<_> = of_network.into_iter().chain(in_all).collect();
+    let rates = format!("rate of {name}, {}", rates.join(" and "));
+    let reached = database.counted().and_then(|live| {
+        let counted = live
+            .new_sessions()
+            .count(limits, client, now, Counted::Nothing);
+        counted.err()
+    });
+    explained.refused = reached.map(CloseReason::from);
+    explained.walk.push(match reached {
+        Some(reached) => {
+            let reached = limits.reached(reached, client, name);
+            format!("{rates}: {reached}: rejected")
+        }
+        None => format!("{rates}: not reached"),
+    });
+}
+
 /// A step in words.
 fn sentence(step: &Step<'_>, listener: &str, host: &str) -> String {
     match step {
@@ -98,11 +133,19 @@ fn sentence(step: &Step<'_>, listener: &str, host: &str) -> String {
         }
         Step::NoDefault => format!("listener {listener} has no default: rejected"),
         Step::Refused(Refusal::NotAllowed(database, client)) => {
-            format!("allow and deny of {}: {client} is kept out", database.name)
+            let rule = database.spec.access.rule(*client);
+            format!(
+                "allow and deny of {}: {client} is kept out: {rule}",
+                database.name
+            )
         }
         Step::Refused(refusal) => format!("{refusal}: rejected"),
         Step::Allowed(database, client) => {
-            format!("allow and deny of {}: {client} is let in", database.name)
+            let rule = database.spec.access.rule(*client);
+            format!(
+                "allow and deny of {}: {client} is let in: {rule}",
+                database.name
+            )
         }
     }
 }

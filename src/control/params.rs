@@ -23,9 +23,10 @@ use super::error::CommandError;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::route::Host;
+use crate::route::access::Access;
 use crate::route::hold::Hold;
 use crate::route::request::Settings;
-use crate::route::spec::{Access, BackendTls, ClientTls};
+use crate::route::spec::{BackendTls, ClientTls};
 use crate::tls::TlsMode;
 use crate::upstream::{BackendAddr, Balance, WeightedAddr};
 

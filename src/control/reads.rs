@@ -245,7 +245,10 @@ pub(super) fn explain(
     let snapshot = gateway.store.snapshot();
     let settings = listener.settings.load();
     let listener = (&*listener.name, &**settings);
-    let explained = explain::explain(&snapshot, listener, &asked.host, asked.client);
+    let mut explained = explain::explain(&snapshot, listener, &asked.host, asked.client);
+    if let Some(client) = asked.client {
+        explain::explain_rates(&mut explained, client, gateway.started.elapsed());
+    }
     let database = explained.database.as_ref();
     let summary = database.map(|database| {
         let moved = gateway.sessions.moved(&[database]);

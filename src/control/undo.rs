@@ -22,6 +22,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("backend_name", "--backend-name"),
     ("allow", "--allow"),
     ("deny", "--deny"),
+    ("enforce", "--enforce"),
     ("max_sessions", "--max-sessions"),
     ("max_sessions_per_ip", "--max-sessions-per-ip"),
     ("rate", "--rate"),

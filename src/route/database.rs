@@ -13,12 +13,12 @@ use std::sync::{Arc, OnceLock};
 use rustls::ClientConfig;
 use serde::Serialize;
 
+use super::Host;
 use super::admin::Admin;
 use super::runtime::Lease;
 use super::shards::Keyed;
 use super::source::{Declared, Origin};
 use super::spec::DatabaseSpec;
-use super::{Host, Network};
 use crate::held_clients::HeldClients;
 use crate::histogram::Histogram;
 use crate::one_or_many::OneOrMany;
@@ -308,9 +308,7 @@ impl Database {
     /// True if `allow` and `deny` let this address in.
     #[must_use]
     pub fn admits(&self, client: IpAddr) -> bool {
-        let within = |nets: &[Network]| nets.iter().any(|net| net.contains(client));
-        let access = &*self.spec.access;
-        !within(&access.deny) && (access.allow.is_empty() || within(&access.allow))
+        self.spec.access.rule(client).admits()
     }
 
     /// The hosts that lead here now.

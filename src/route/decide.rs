@@ -132,7 +132,9 @@ impl fmt::Display for Refusal<'_> {
                 }
             }
             Self::NotAllowed(database, address) => {
-                write!(f, "allow and deny of {} keep {address} out", database.name)
+                let rule = database.spec.access.rule(*address);
+                let name = &database.name;
+                write!(f, "allow and deny of {name} keep {address} out: {rule}")
             }
         }
     }

@@ -4,6 +4,7 @@
 //! Not here: sockets, clocks and async code; the store is driven by the control side and read by
 //! sessions.
 
+pub mod access;
 pub mod admin;
 mod build;
 pub mod change;

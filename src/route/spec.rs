@@ -10,13 +10,12 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::Network;
+use super::access::Access;
 use super::hold::Hold;
 use super::upstream::{self, Upstream};
 use crate::one_or_many::OneOrMany;
 use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
-use crate::rate::RateLimits;
 use crate::sparse::{Sparse, static_default};
 use crate::tls::config::{MaterialKind, MinVersion};
 use crate::tls::material::MaterialOrigin;
@@ -166,24 +165,6 @@ impl fmt::Display for Tls {
     }
 }
 
-/// Rules for the clients of a database.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Access {
-    /// Networks that may connect; empty means all.
-    #[serde(skip_serializing_if = "is_default")]
-    pub allow: Vec<Network>,
-    /// Networks that may not, even where `allow` has them.
-    #[serde(skip_serializing_if = "is_default")]
-    pub deny: Vec<Network>,
-    /// Most sessions at a time from one address.
-    #[serde(skip_serializing_if = "is_default")]
-    pub max_sessions_per_ip: Option<u32>,
-    /// Rates of new sessions.
-    #[serde(skip_serializing_if = "is_default")]
-    pub rate: Option<RateLimits>,
-}
-
 /// The TLS settings of a database towards clients.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -229,7 +210,7 @@ pub struct BackendTls {
     pub backend_key: Option<MaterialOrigin>,
 }
 
-static_default!(Access, ClientTls, Reencrypt);
+static_default!(ClientTls, Reencrypt);
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
@@ -471,7 +452,7 @@ mod tests {
             "protocol": "postgres", "tls": "reencrypt", "max_sessions": 9,
             "backends": ["a:1", {"address": "b:1", "weight": 3}], "balance": "round-robin",
             "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
-            "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
+            "enforce": "now", "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",
             "backend_ca": "b.ca", "backend_name": "b.example",
             "backend_cert": "b.crt", "backend_key": "b.key",

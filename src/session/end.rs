@@ -243,6 +243,10 @@ impl SessionEnd {
                 "dbgate: this session was ended because database \"{}\" is taken out of service",
                 database.name
             ),
+            CloseReason::NoLongerAllowed => format!(
+                "dbgate: this session was ended because your address may no longer connect to database \"{}\"",
+                database.name
+            ),
             CloseReason::Shutdown => {
                 "dbgate: this session was ended because the gateway stops".to_owned()
             }

@@ -107,6 +107,8 @@ reasons! {
     Killed, Admin, "killed";
     /// Still open at the end of a drain.
     Drained, Admin, "drained";
+    /// `allow` and `deny` do not let the client's address in any more (`enforce`).
+    NoLongerAllowed, Admin, "no_longer_allowed";
     /// The gateway stopped.
     Shutdown, Shutdown, "shutdown";
 

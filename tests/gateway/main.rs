@@ -27,6 +27,7 @@ mod raw;
 mod streams;
 
 mod direct;
+mod enforce;
 mod failover;
 mod hold;
 mod hostile;

@@ -1,6 +1,5 @@
 //! Rates of new sessions (`rate`): by network and by database, over reloads and changes.
 
-use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use serde_json::{Value, json};
@@ -68,6 +67,20 @@ fn a_network_has_its_rate_over_reloads_that_do_not_change_it() {
     let told = reject(&gateway, "rate_network");
     let detail = "more than 2/h new sessions of redis1 from 127.0.0.1/32 (rate.network)";
     assert_eq!(told["detail"], detail, "{told}");
+    let explained = |last: u8| {
+        let client = format!("127.0.0.{last}");
+        let asked = json!({"host": HOST, "client": client});
+        let explained = gateway.call("explain", &asked);
+        let walk = explained["walk"].as_array().cloned().unwrap_or_default();
+        let last = walk.last().and_then(Value::as_str).unwrap_or_default();
+        (explained["reason"].clone(), last.to_owned())
+    };
+    let reached = "rate of redis1, 2/h from 127.0.0.1/32: more than 2/h new sessions of redis1 from 127.0.0.1/32 (rate.network): rejected";
+    assert_eq!(explained(1), (json!("rate_network"), reached.to_owned()));
+    for _ in 0..3 {
+        let not_reached = "rate of redis1, 2/h from 127.0.0.2/32: not reached";
+        assert_eq!(explained(2), (Value::Null, not_reached.to_owned()));
+    }
     let remedy = told["remedy"].as_str().unwrap_or_default();
     assert!(remedy.contains("`network` in `rate`"), "{told}");
     assert!(comes_in(2), "another network");
@@ -138,9 +151,10 @@ fn only_a_client_whose_tls_is_up_counts_for_the_database() {
     let mut client = tls_client(gateway.connect(), HOST, &pki.ca, &[]);
     put(&mut client, b"hello");
     assert_eq!(take(&mut fake.accept(), 5), b"hello");
-    let mut more = tls_client(gateway.connect(), HOST, &pki.ca, &[]);
-    let mut end = Vec::new();
-    let _ = more.read_to_end(&mut end);
+    // The rate is reached now: whoever would come in vain is told before its TLS is up.
+    let mut more = gateway.connect();
+    put(&mut more, &first_flight(HOST, &pki.ca));
+    assert_eq!(rest(&mut more), USER_CANCELED);
     reject(&gateway, "rate_database");
     fake.assert_unasked();
     drop(stalled);

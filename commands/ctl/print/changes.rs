@@ -47,6 +47,7 @@ fn exposed(page: &mut Page, answer: &ExposeAnswer, args: &ExposeArgs) {
     for change in &answer.changes {
         page.line(&format!("  {change} (new sessions)"));
     }
+    closed(page, answer.closed, answer.dry_run);
     if answer.sessions > 0 {
         let drain = ending(answer.sessions, "drain", answer.drain_ms);
         page.line(&format!("by hosts that led elsewhere: {drain}"));
@@ -60,6 +61,17 @@ fn exposed(page: &mut Page, answer: &ExposeAnswer, args: &ExposeArgs) {
             text(&warning.remedy),
         ];
         page.remark(&format!("warning: backend {backend}: {detail}; {remedy}"));
+    }
+}
+
+/// Sessions that end because the rules do not let them in any more.
+fn closed(page: &mut Page, sessions: u64, dry_run: bool) {
+    if sessions > 0 {
+        let sessions = count(sessions, "session");
+        let fate = if dry_run { "would be closed" } else { "closed" };
+        page.line(&format!(
+            "{sessions} {fate}: no longer let in (enforce = \"now\")"
+        ));
     }
 }
 
@@ -286,6 +298,7 @@ pub(super) fn reload(answer: &ReloadAnswer) -> Page {
             page.line(&format!("{} {what} {}", pair.database, pair.host));
         }
     }
+    closed(&mut page, answer.closed, false);
     if answer.sessions > 0 {
         page.line(&ending(answer.sessions, "drain", Some(answer.drain_ms)));
     }

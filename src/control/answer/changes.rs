@@ -46,6 +46,11 @@ impl<A> PerDatabase<A> {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+pub(super) fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 /// The answer to `expose`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -63,6 +68,9 @@ pub struct ExposeAnswer {
     /// Settings that are others now, for new sessions, a sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<String>,
+    /// Sessions that were closed because `allow` and `deny` do not let them in any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub closed: u64,
     /// Sessions that came by hosts which lead elsewhere now.
     pub sessions: u64,
     /// Time that they get.

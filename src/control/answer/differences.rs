@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::changes::ExposedHost;
+use super::changes::{ExposedHost, is_zero};
 
 /// The answer to `diff`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,9 @@ pub struct ReloadAnswer {
     pub exposed: Vec<ExposedHost>,
     /// Hosts that no longer do.
     pub withdrawn: Vec<ExposedHost>,
+    /// Sessions that were closed because `allow` and `deny` do not let them in any more.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub closed: u64,
     /// Sessions that end because their database or host is gone.
     pub sessions: u64,
     /// Time that they get.

@@ -45,15 +45,21 @@ impl Controller {
             });
         let change = exposed.map_err(|error| self.refusal(error, &names))?;
         let sessions = self.affected(&change);
+        let closed = if change.changed {
+            self.not_admitted(|name| change.databases.iter().find(|d| *d.name == *name))
+        } else {
+            Vec::new()
+        };
         let drain_time = self.drain_time(None);
         if change.changed && !params.dry_run {
             self.emit(&change, &caller.author);
             self.cancel_drains(&change);
             // Those that came in by a host which leads elsewhere now.
             self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
+            Self::close_not_admitted(&closed);
             self.leases.notify_one();
             info!(target: "audit", who = %caller.who, database = %join(&names), hosts = %join(&params.hosts),
-                revision = change.revision, "expose");
+                closed = closed.len(), revision = change.revision, "expose");
         }
         let after = self.gateway.store.snapshot().clone();
         let answers = names.iter().enumerate().map(|(place, name)| {
@@ -87,6 +93,7 @@ impl Controller {
                     .zip(change.databases.iter().find(|d| *d.name == **name))
                     .map(|(old, new)| differences(&old.spec, &new.spec))
                     .unwrap_or_default(),
+                closed: number(closed.iter().filter(|e| *e.database.name == **name).count()),
                 undo: (changed && !params.dry_run)
                     .then(|| undo_of(name, &before, &after, &change))
                     .flatten(),

@@ -79,11 +79,14 @@ impl Controller {
                 self.emit(change, &caller.author);
                 self.tell_renewed(revision, &change.renewed);
                 self.cancel_drains(change);
+                let now = self.gateway.store.snapshot().clone();
+                let closed = self.not_admitted(|name| now.databases.get(name));
+                Self::close_not_admitted(&closed);
                 let drain_time = self.drain_time(None);
                 self.end_sessions(&sessions, RunningSessions::Drain, drain_time);
                 self.leases.notify_one();
                 info!(target: "audit", who = %caller.who, revision, exposed = change.exposed.len(),
-                    withdrawn = change.withdrawn.len(), changes = %named(&rows), sessions = sessions.len(), "reload");
+                    withdrawn = change.withdrawn.len(), changes = %named(&rows), sessions = sessions.len(), closed = closed.len(), "reload");
                 for warning in reloaded.warnings.iter().chain(&change.news) {
                     warn!("{warning}");
                 }
@@ -94,6 +97,7 @@ impl Controller {
                     more_databases: number(more),
                     exposed: pairs(&change.exposed),
                     withdrawn: pairs(&change.withdrawn),
+                    closed: number(closed.len()),
                     sessions: number(sessions.len()),
                     drain_ms: millis(drain_time),
                     config: self

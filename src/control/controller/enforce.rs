@@ -1,0 +1,30 @@
+//! Sessions that the rules of their databases no longer let in (`enforce = "now"`).
+
+use std::sync::Arc;
+
+use super::Controller;
+use crate::route::Database;
+use crate::sessions::LiveSession;
+use crate::stats::CloseReason;
+
+impl Controller {
+    /// The live sessions that their databases do not let in any more, of those databases only that
+    /// close such sessions. `find` gives a database by name, as it is now or would be.
+    pub(super) fn not_admitted<'a>(
+        &self,
+        find: impl Fn(&str) -> Option<&'a Arc<Database>>,
+    ) -> Vec<Arc<LiveSession>> {
+        self.gateway.sessions.select(|entry| {
+            let database = find(&entry.database.name);
+            let strict = database.filter(|database| database.spec.access.ends_sessions());
+            strict.is_some_and(|database| !database.admits(entry.client.ip()))
+        })
+    }
+
+    /// Closes them.
+    pub(super) fn close_not_admitted(sessions: &[Arc<LiveSession>]) {
+        for entry in sessions {
+            entry.cut(CloseReason::NoLongerAllowed);
+        }
+    }
+}
