@@ -161,6 +161,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "json",
             "protocol",
             "proxy_protocol",
+            "rate",
             "reload",
             "route",
             "service",

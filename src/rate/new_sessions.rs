@@ -12,20 +12,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Prefix, Rate, RateLimits};
+use super::limits::{Prefix, Rate, RateLimits, RateReached};
 
 /// The most networks of a generation that are known. Of more, those that came first are forgotten
 /// early: whoever has so many networks does not keep others out by them.
 const MAX_NETWORKS: usize = 16 * 1024;
-
-/// The rate that is reached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RateReached {
-    /// That of the client's network.
-    Network,
-    /// That of the database.
-    Database,
-}
 
 /// The part of a session that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
