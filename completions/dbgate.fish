@@ -107,11 +107,14 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l deny -d 'Networks that may not connect' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l enforce -d 'The sessions for which a change of --allow and --deny holds [default: new]' -r -f -a "new\t''
+now\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold -d 'Let clients wait so long while no backend is ready, such as 30s' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold-max -d 'Most clients that wait at a time [default: 1000]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l wake -d 'Start the database when clients wait by this HTTP call: a method and a URL' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions-per-ip -d 'Most sessions at a time from one address (IPv6: one /64)' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l rate -d 'Most new sessions from one network and in all, as in network=10/s,database=200/s' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l send-proxy -d 'Tell backends by the PROXY protocol who the client is; they have to expect it' -r -f -a "v1\t''
 v2\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l ttl -d 'End the exposure after this time, such as 2h' -r -f -a "(__fish_dbgate_live)"
