@@ -326,8 +326,8 @@ mod tests {
             }
             for (first, start) in came.iter().enumerate() {
                 for (last, end) in came.iter().enumerate().skip(first) {
-                    let most = f64::from(per_second) * (1.0 + (end - start) as f64 / 1000.0);
-                    prop_assert!((last - first + 1) as f64 <= most + 0.01);
+                    let most = u64::from(per_second) * (1000 + end - start) / 1000;
+                    prop_assert!(u64::try_from(last - first + 1).unwrap() <= most);
                 }
             }
         }
