@@ -273,6 +273,16 @@ fn a_place_that_cannot_be_used_is_named_before_the_start_and_at_it() {
     ] {
         assert!(told.contains(words), "{told}");
     }
+    // Root may give it to any group, others only to their own.
+    gate.configure(&control("group = \"4000000\""));
+    fs::set_permissions(gate.dir(), Permissions::from_mode(0o755)).unwrap();
+    let mut check = gate.serve();
+    check.arg("--check");
+    let told = Ran::of(&mut gate.as_stranger(check)).done();
+    let place = format!("{}:4:1: warning: ", gate.config().display());
+    let line = told.lines().next().unwrap();
+    assert!(line.starts_with(&place), "{told}");
+    assert!(line.contains("is no member of the group 4000000"), "{told}");
     // The path of the command line may be that of the file's other socket.
     gate.configure(&control("read_only_socket = \"s.sock\""));
     let told = Ran::of(&mut gate.serve()).failed(1);

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
+use rustix::process::{getegid, geteuid};
+
 use super::Check;
 use crate::config::settings::Control;
 use crate::file::own::{self, Sharing};
-use crate::service::user::group_id;
+use crate::service::user::{group_id, running_as};
 
 /// The longest path of a Unix socket, in bytes (unix(7): `sun_path` with its NUL).
 const MAX_PATH: usize = 107;
@@ -31,10 +33,27 @@ impl Check<'_, '_> {
     }
 
     fn group(&self, key: &str, group: Option<&str>) {
-        if let Some(Err(error)) = group.map(group_id) {
-            self.fail(&["control"], key, error.to_string());
+        let Some(group) = group else { return };
+        match group_id(group) {
+            Err(error) => self.fail(&["control"], key, error.to_string()),
+            Ok(gid) if may_give(gid) => {}
+            Ok(_) => self.warn(
+                &["control"],
+                key,
+                format!(
+                    "{} is no member of the group {group}, to which only a member or root can give the socket",
+                    running_as()
+                ),
+            ),
         }
     }
+}
+
+/// True if this process can give a file to the group.
+fn may_give(gid: u32) -> bool {
+    let member =
+        || rustix::process::getgroups().is_ok_and(|all| all.iter().any(|g| g.as_raw() == gid));
+    geteuid().is_root() || getegid().as_raw() == gid || member()
 }
 
 /// The reason why no socket can be bound there.
@@ -58,7 +77,7 @@ fn fault(path: &Path) -> Option<String> {
         return Some(format!("{} is not a directory", dir.display()));
     }
     // Another user's directory may be that of the gateway, which looks at it as that user.
-    let known = [0, rustix::process::geteuid().as_raw()].contains(&found.uid());
+    let known = [0, geteuid().as_raw()].contains(&found.uid());
     let checked = known.then(|| own::check_directory(dir, Sharing::Sticky));
     Some(checked?.err()?.to_string())
 }
