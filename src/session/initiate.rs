@@ -1,4 +1,6 @@
 //! Running the half of a preface that faces a backend.
+//!
+//! Not here: the time that the backend has for it ([`super::connect`]).
 
 use std::io;
 use std::time::Duration;
