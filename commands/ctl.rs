@@ -223,6 +223,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         hosts: args.hosts.clone(),
         to: args.to.clone(),
         balance: args.balance,
+        health: args.health.clone(),
         protocol: args.protocol,
         tls: args.tls,
         access: Access {

@@ -88,6 +88,7 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 round-robin\t''
 least-sessions\t''
 source-ip\t''"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l health -d 'Checks of the backends: off, or settings such as interval=1s,fall=2,check=tcp or http=8008/primary [default: of several backends, every 5s]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l protocol -d 'Its protocol [default of a new one: by the backend\'s port]' -r -f -a "postgres\t''
 mysql\t''
 mariadb\t''

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::access_log::AccessLog;
 use crate::admission::Handshakes;
@@ -36,6 +37,8 @@ pub struct Gateway {
     pub settings: ArcSwap<Settings>,
     /// Live sessions.
     pub sessions: Arc<Sessions>,
+    /// Word for clients that are held: the state of a backend has changed.
+    pub backend_changed: watch::Sender<()>,
     /// Clients turned away.
     pub rejects: Rejects,
     /// Events, for followers.
@@ -65,6 +68,7 @@ impl Gateway {
             store,
             settings: ArcSwap::from_pointee(settings),
             sessions: Arc::default(),
+            backend_changed: watch::Sender::new(()),
             rejects: Rejects::default(),
             events: Events::default(),
             handshakes: Arc::default(),

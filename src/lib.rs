@@ -37,6 +37,7 @@ pub mod duration;
 pub mod file;
 pub mod gateway;
 pub mod handshake;
+pub mod health;
 pub mod held_clients;
 pub mod histogram;
 pub mod json;

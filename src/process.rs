@@ -24,6 +24,7 @@ use crate::control::controller::Controller;
 use crate::control::server;
 use crate::control::socket::{self, ControlSocket};
 use crate::gateway::{Gateway, Settings};
+use crate::health;
 use crate::listeners::workers::Workers;
 use crate::listeners::{BindError, Listeners};
 use crate::metrics::{Metrics, MetricsError};
@@ -224,6 +225,7 @@ impl Server {
         let mut control: JoinSet<()> = sockets.map(serve).collect();
         service::ready(&controller.status());
         let leases = tokio::spawn(expire_leases(controller.clone()));
+        tokio::spawn(health::run(controller.gateway().clone()));
         loop {
             tokio::select! {
                 _ = terminate.recv() => break,

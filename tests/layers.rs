@@ -33,7 +33,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("preface", &["protocol", "tls", "wire"]),
     ("proxy_protocol", &["text", "wire"]),
     ("cert", &["file", "tls", "wire"]),
-    ("upstream", &["text", "tls", "traffic"]),
+    (
+        "upstream",
+        &["protocol", "proxy_protocol", "text", "tls", "traffic"],
+    ),
     ("net", &["upstream", "tls"]),
     (
         "route",
@@ -134,8 +137,29 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("listeners", &["config", "gateway", "net", "session"]),
     (
+        "health",
+        &[
+            "duration",
+            "gateway",
+            "net",
+            "preface",
+            "proxy_protocol",
+            "stats",
+            "tls",
+            "upstream",
+        ],
+    ),
+    (
         "metrics",
-        &["gateway", "histogram", "listeners", "net", "route", "stats"],
+        &[
+            "gateway",
+            "histogram",
+            "listeners",
+            "net",
+            "route",
+            "stats",
+            "upstream",
+        ],
     ),
     (
         "reload",
@@ -184,6 +208,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "config",
             "control",
             "gateway",
+            "health",
             "listeners",
             "metrics",
             "net",

@@ -12,6 +12,7 @@ use dbgate::protocol::Protocol;
 use dbgate::proxy_protocol::Version;
 use dbgate::rate::RateLimits;
 use dbgate::route::access::Enforce;
+use dbgate::route::health::Health;
 use dbgate::route::hold::HttpCall;
 use dbgate::route::{Host, Network};
 use dbgate::tls::{ClientName, ClientUser, ServerName, TlsMode};
@@ -86,6 +87,10 @@ pub(crate) struct ExposeArgs {
     /// The choice among several backends [default: first, in the order given]
     #[arg(long, value_name = "RULE", value_parser = balance())]
     pub(crate) balance: Option<Balance>,
+    /// Checks of the backends: off, or settings such as interval=1s,fall=2,check=tcp or
+    /// http=8008/primary [default: of several backends, every 5s]
+    #[arg(long, value_name = "SETTINGS")]
+    pub(crate) health: Option<Health>,
     /// Its protocol [default of a new one: by the backend's port]
     #[arg(long, value_name = "PROTOCOL", value_parser = protocol())]
     pub(crate) protocol: Option<Protocol>,

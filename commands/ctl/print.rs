@@ -168,6 +168,12 @@ fn show(answer: &ShowAnswer) -> Page {
     const BACKENDS: &[Column<BackendDetails>] = &[
         Column::new("BACKEND", |b| text(&b.address)),
         Column::new("STATE", |b| text(&b.state)),
+        Column::new("SINCE", |b| text(&b.since)),
+        Column::new("CHECKED", |b| text(&b.last_check)),
+        Column::new("CHECK", |b| match b.check_ms {
+            Some(ms) => format!("{ms:.1} ms"),
+            None => "-".to_owned(),
+        }),
         Column::new("SESSIONS", |b| text(&b.sessions)),
         Column::new("IN", |b| size(b.bytes_in)),
         Column::new("OUT", |b| size(b.bytes_out)),
@@ -208,12 +214,14 @@ fn show(answer: &ShowAnswer) -> Page {
     page.rows(&database.backends, BACKENDS, false, "No backends.");
     for backend in &database.backends {
         if let Some(reason) = &backend.reason {
-            let (since, remedy) = (text(&backend.since), text(&backend.remedy));
-            let line = format!(
-                "{} fails since {since}: {reason}; {remedy}\n",
-                backend.address
-            );
-            page.out.push_str(&line);
+            let (address, remedy) = (&backend.address, text(&backend.remedy));
+            let line = if let Some(detail) = &backend.detail {
+                format!("{address}: the last check failed, {reason}: {detail}; {remedy}")
+            } else {
+                let since = text(&backend.since);
+                format!("{address} fails since {since}: {reason}; {remedy}")
+            };
+            page.line(&line);
         }
     }
     page

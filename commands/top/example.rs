@@ -79,7 +79,12 @@ fn database(name: &str, addr: &str, bytes: (u64, u64)) -> DatabaseRow {
         shadowed: Vec::new(),
         backends: vec![BackendRow {
             address: addr.into(),
-            state: if name == "cache" { "failing" } else { "ok" }.into(),
+            state: if name == "cache" { "down" } else { "up" }.into(),
+            since: Some("2026-11-27T08:59:12Z".into()),
+            reason: (name == "cache")
+                .then(|| "backend_unreachable: Connection refused (os error 111)".into()),
+            last_check: Some("2026-11-27T09:00:07.250Z".into()),
+            check_ms: Some(0.418),
             sessions: 13,
             bytes_in: bytes.0,
             bytes_out: bytes.1,

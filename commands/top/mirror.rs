@@ -271,6 +271,12 @@ impl Mirror {
         database.is_some_and(|d| matches!(d.row.state.as_str(), "draining" | "drained"))
     }
 
+    /// Number of databases of which no backend is ready.
+    pub(crate) fn databases_down(&self) -> usize {
+        let databases = self.databases.values();
+        databases.filter(|d| d.row.state == "down").count()
+    }
+
     /// A backend.
     pub(crate) fn backend(&self, id: &Id) -> Option<&Backend> {
         self.backends.iter().find(|backend| backend.key() == *id)

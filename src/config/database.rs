@@ -13,6 +13,7 @@ use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::rate::RateLimits;
 use crate::route::access::Access;
+use crate::route::health::{Health, Settings};
 use crate::route::hold::{Hold, HttpCall, Wake};
 use crate::route::source::Declared;
 use crate::route::spec::{BackendTls, ClientTls, Keys};
@@ -86,6 +87,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         backends,
         upstream: Upstream {
             balance: section.string("balance", str::parse).unwrap_or_default(),
+            health: health(&mut section),
             ..Upstream::default()
         },
         tls: section.string("tls", str::parse).unwrap_or_default(),
@@ -215,6 +217,31 @@ fn rate(section: &mut Section<'_, '_>) -> Option<RateLimits> {
         rate.finish();
         (!failed.contains(&true)).then_some(limits)
     })
+}
+
+fn health(section: &mut Section<'_, '_>) -> Option<Health> {
+    if section.is_string("health") {
+        let off = |text: &str| match text {
+            "off" => Ok(Health::Off),
+            _ => Err(format!(
+                "\"{text}\" is neither \"off\" nor settings such as {{ interval = \"1s\" }}"
+            )),
+        };
+        return section.string("health", off);
+    }
+    let mut table = section.section("health")?;
+    let duration = |text: &str| text.parse::<HumanDuration>();
+    let settings = Settings {
+        interval: table.duration("interval", duration),
+        fast_interval: table.duration("fast_interval", duration),
+        timeout: table.duration("timeout", duration),
+        rise: table.integer("rise"),
+        fall: table.integer("fall"),
+        check: table.string("check", str::parse),
+        http: table.string("http", str::parse),
+    };
+    table.finish();
+    Some(Health::On(settings.into()))
 }
 
 fn hold(section: &mut Section<'_, '_>) -> Hold {

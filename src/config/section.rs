@@ -111,6 +111,12 @@ impl<'a, 't> Section<'a, 't> {
         entry(self.table, key).is_some()
     }
 
+    /// True if the key is written with a string.
+    pub(super) fn is_string(&self, key: &str) -> bool {
+        let value = entry(self.table, key).map(|(_, value)| value.get_ref());
+        matches!(value, Some(DeValue::String(_)))
+    }
+
     /// True if the key is written with a value that was reported.
     pub(super) fn failed(&self, key: &str) -> bool {
         self.failed.contains(&key)

@@ -86,7 +86,7 @@ fn every_key_behind_a_comment_sign_in_the_complete_example_exists() {
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9432).into()));
     let spec = serde_json::to_value(&config.databases["pg1"].spec).unwrap();
     let fields = spec.as_object().unwrap();
-    assert_eq!(fields.len(), 24, "{fields:?}");
+    assert_eq!(fields.len(), 25, "{fields:?}");
     assert_eq!(fields["backend_key"], "/etc/dbgate/gate-client.key");
 }
 

@@ -11,7 +11,7 @@ use super::params::EventsParams;
 use super::reads::{number, time};
 use crate::author::Author;
 use crate::gateway::Gateway;
-use crate::stats::{CertificateFault, Event, EventKind, Operation, Record, Reject};
+use crate::stats::{BackendChange, CertificateFault, Event, EventKind, Operation, Record, Reject};
 
 /// The events that are kept, the latest at the end. Sessions are in the access log.
 pub(super) fn recent(gateway: &Gateway, asked: &EventsParams) -> EventsAnswer {
@@ -136,6 +136,8 @@ pub(super) fn answer(event: &Event) -> answer::Event {
         Event::Resumed(of) => KnownEvent::Resumed(operation(of)),
         Event::Deleted(of) => KnownEvent::Deleted(operation(of)),
         Event::Killed(of) => KnownEvent::Killed(operation(of)),
+        Event::BackendUp(of) => KnownEvent::BackendUp(backend(of)),
+        Event::BackendDown(of) => KnownEvent::BackendDown(backend(of)),
         Event::Certificate {
             ts,
             revision,
@@ -169,6 +171,17 @@ pub(super) fn certificate_fault(fault: &CertificateFault) -> answer::Certificate
         ts: time(fault.ts),
         files: fault.files.clone(),
         error: fault.error.clone(),
+    }
+}
+
+fn backend(of: &BackendChange) -> answer::BackendChange {
+    answer::BackendChange {
+        ts: time(of.ts),
+        backend: of.backend.clone(),
+        databases: of.databases.clone(),
+        by: of.by.to_owned(),
+        reason: of.reason.map(|reason| reason.to_string()),
+        detail: of.detail.clone(),
     }
 }
 

@@ -24,6 +24,7 @@ use crate::protocol::Protocol;
 use crate::proxy_protocol::Version;
 use crate::route::Host;
 use crate::route::access::Access;
+use crate::route::health::Health;
 use crate::route::hold::Hold;
 use crate::route::request::Settings;
 use crate::route::spec::{BackendTls, ClientTls};
@@ -49,6 +50,9 @@ pub struct ExposeParams {
     /// The choice among them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balance: Option<Balance>,
+    /// The checks of the backends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
     /// The protocol; of a new database by the backend's port if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
@@ -104,6 +108,8 @@ impl ExposeParams {
             #[serde(skip_serializing_if = "Option::is_none")]
             balance: Option<Balance>,
             #[serde(skip_serializing_if = "Option::is_none")]
+            health: Option<&'a Health>,
+            #[serde(skip_serializing_if = "Option::is_none")]
             protocol: Option<Protocol>,
             #[serde(skip_serializing_if = "Option::is_none")]
             tls: Option<TlsMode>,
@@ -115,6 +121,7 @@ impl ExposeParams {
         let plain = Plain {
             backends: &self.to,
             balance: self.balance,
+            health: self.health.as_ref(),
             protocol: self.protocol,
             tls: self.tls,
             max_sessions: self.max_sessions,

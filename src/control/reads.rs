@@ -27,7 +27,7 @@ use crate::route::{Database, DatabaseSpec, Host};
 use crate::sessions::BackendUse;
 use crate::similar::similar;
 use crate::stats::CloseReason;
-use crate::upstream::{BackendAddr, Failure};
+use crate::upstream::{BackendView, Fault};
 
 pub(super) use rejects::{follow as follow_rejects, rejects};
 pub(super) use sessions::sessions;
@@ -111,16 +111,10 @@ pub(super) fn show(
     });
     let uses = gateway.sessions.by_backend(&[database]);
     let uses = uses.first().map_or(&[][..], Vec::as_slice);
-    let backends = database
-        .backends()
-        .enumerate()
-        .map(|(place, (addr, failure))| {
-            let mut row = backend(addr, failure, uses.get(place).copied().unwrap_or_default());
-            if database.is_drained(place) {
-                "draining".clone_into(&mut row.state);
-            }
-            row
-        });
+    let backends = database.backends().enumerate().map(|(place, view)| {
+        let at = uses.get(place).copied().unwrap_or_default();
+        backend(database, place, &view, at)
+    });
     let certificate = database.server_tls.as_ref().and_then(|tls| {
         let not_after = since_epoch(u64::try_from(tls.not_after).ok()?)?;
         Some(CertificateDetails {
@@ -196,15 +190,29 @@ fn settings(spec: &DatabaseSpec) -> Result<Map<String, Value>, CommandError> {
     }
 }
 
-/// A backend; one that fails with the reason, since when, and a remedy.
-fn backend(addr: &BackendAddr, failure: Option<Failure>, at: BackendUse) -> BackendDetails {
-    let reason = failure.and_then(|failure| CloseReason::from_index(failure.reason));
+/// A backend in its place; with what speaks against it, and a remedy.
+pub(super) fn backend(
+    database: &Database,
+    place: usize,
+    view: &BackendView<'_>,
+    at: BackendUse,
+) -> BackendDetails {
+    let fault = view.fault.as_ref();
+    let reason = fault.and_then(|fault| CloseReason::from_index(fault.reason()));
+    let last = view.seen.as_ref().and_then(|seen| seen.last);
     BackendDetails {
-        address: addr.to_string(),
-        state: if failure.is_some() { "failing" } else { "ok" }.to_owned(),
-        since: failure.and_then(|failure| since_epoch(failure.since).map(seconds)),
+        address: view.addr.to_string(),
+        state: database.backend_state(place, view).as_str().to_owned(),
+        since: view.since().and_then(ms_since_epoch).map(seconds),
         reason: reason.map(|reason| reason.to_string()),
+        detail: match fault {
+            Some(Fault::Checks(failure)) => Some(failure.detail.to_string()),
+            _ => None,
+        },
         remedy: reason.and_then(CloseReason::remedy).map(ToOwned::to_owned),
+        weight: database.spec.upstream.balancing().weight(place),
+        last_check: last.and_then(|(at, _)| ms_since_epoch(at)).map(time),
+        check_ms: last.map(|(_, took)| took_ms(took)),
         sessions: at.sessions,
         bytes_in: at.moved.0,
         bytes_out: at.moved.1,
@@ -318,6 +326,15 @@ pub(super) fn time(time: SystemTime) -> String {
 /// The same to the second.
 fn seconds(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
+}
+
+/// The duration of a check, in milliseconds, to the microsecond.
+fn took_ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn ms_since_epoch(ms: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms))
 }
 
 fn since_epoch(seconds: u64) -> Option<SystemTime> {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::rate::RateLimits;
+use crate::route::health::Health;
 use crate::route::{DatabaseSpec, Host};
 use crate::upstream::WeightedAddr;
 
@@ -10,6 +11,7 @@ use crate::upstream::WeightedAddr;
 const FLAGS: &[(&str, &str)] = &[
     ("backends", "--to"),
     ("balance", "--balance"),
+    ("health", "--health"),
     ("protocol", "--protocol"),
     ("tls", "--tls"),
     ("cert", "--cert"),
@@ -74,6 +76,10 @@ pub(super) fn with_settings(mut line: String, spec: &DatabaseSpec) -> Option<Str
         line += " ";
         line += flag;
         let values = match value {
+            value if *key == "health" => {
+                let health: Health = serde_json::from_value(value).ok()?;
+                vec![Value::String(health.to_string())]
+            }
             Value::Array(values) => values,
             value @ Value::Object(_) if *key == "rate" => {
                 let rate: RateLimits = serde_json::from_value(value).ok()?;
@@ -117,6 +123,7 @@ mod tests {
         let spec: DatabaseSpec = serde_json::from_value(serde_json::json!({
             "protocol": "postgres", "backends": ["10.0.0.5:5432", "[::1]:5433"], "tls": "terminate",
             "cert": "/a b/c.crt", "key": "/k", "max_sessions": 5,
+            "health": {"interval": "1s", "fall": 2},
             "rate": {"database": "200/s"}, "hold": "30s", "wake": {"http": "POST http://starter:8080/pg1"},
         }))
         .unwrap();
@@ -127,7 +134,7 @@ mod tests {
         assert_eq!(
             with_settings(line, &spec).unwrap(),
             "dbgate ctl expose pg1 --host a.example '*.b.example' --to 10.0.0.5:5432 '[::1]:5433' \
-             --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5 \
+             --health interval=1s,fall=2 --protocol postgres --tls terminate --cert '/a b/c.crt' --key /k --max-sessions 5 \
              --rate database=200/s --hold 30s --wake 'POST http://starter:8080/pg1'"
         );
         let mut keys = serde_json::to_value(&spec).unwrap();

@@ -17,6 +17,7 @@ use crate::gateway::{Gateway, Listener};
 use crate::route::Database;
 use crate::route::database::Live;
 use crate::stats::{CloseReason, ClosedBy};
+use crate::upstream::BackendState;
 
 /// All metrics, in the text format, in pieces.
 pub(super) fn collect(sources: &Sources) -> Vec<Bytes> {
@@ -70,6 +71,7 @@ fn databases(text: &mut Text, gateway: &Gateway) {
         let held_now = counted(database, &unused).held_now();
         held.add(&[("database", &database.name)], held_now);
     }
+    backends(text, &all);
     let mut connects = text.histogram(
         "dbgate_connect_duration_seconds",
         "Time to reach a backend, of sessions that reached one.",
@@ -77,6 +79,36 @@ fn databases(text: &mut Text, gateway: &Gateway) {
     for database in &all {
         let labels = [("database", &*database.name)];
         connects.add_counted(&labels, &counted(database, &unused).connects.read());
+    }
+}
+
+fn backends(text: &mut Text, all: &[&Arc<Database>]) {
+    let mut up = text.gauge(
+        "dbgate_backend_up",
+        "Whether a backend serves, by its checks and by sessions; 1 where nothing speaks against it.",
+    );
+    for database in all {
+        for backend in database.backends() {
+            let addr = backend.addr.to_string();
+            let is_up = !matches!(backend.state, BackendState::Down | BackendState::Starting);
+            let labels = [("database", &*database.name), ("backend", &*addr)];
+            up.add(&labels, u8::from(is_up));
+        }
+    }
+    let mut took = text.gauge(
+        "dbgate_backend_check_duration_seconds",
+        "Duration of the last check of a backend, where checks are made.",
+    );
+    for database in all {
+        if database.checks().is_empty() {
+            continue;
+        }
+        for backend in database.backends() {
+            let addr = backend.addr.to_string();
+            let labels = [("database", &*database.name), ("backend", &*addr)];
+            let last = backend.seen.and_then(|seen| seen.last);
+            took.add(&labels, last.map_or(0.0, |(_, took)| took.as_secs_f64()));
+        }
     }
 }
 

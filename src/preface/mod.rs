@@ -10,6 +10,7 @@
 //! A new preface is one folder here and its registration in `registry.rs`.
 
 pub mod flight;
+pub mod inquiry;
 pub mod mongodb;
 pub mod mysql;
 pub mod opening;

@@ -15,7 +15,7 @@ pub(super) const MAX_LINE: usize = 107;
 pub(super) const MAX_REST: usize = 4096;
 
 /// A version of the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Version {
     /// A line of text.
     V1,

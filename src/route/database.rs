@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::Host;
 use super::admin::Admin;
+use super::health;
 use super::runtime::Lease;
 use super::shards::Keyed;
 use super::source::{Declared, Origin};
@@ -28,7 +29,7 @@ use crate::rate::NewSessions;
 use crate::tls::config::{Loader, MinVersion, ServerSettings, ServerTls};
 use crate::tls::material::{MaterialError, MaterialOrigin};
 use crate::traffic::Traffic;
-use crate::upstream::{BackendAddr, Backends, Candidates, Failure, Member, Pool};
+use crate::upstream::{BackendView, Backends, Candidates, Checked, Member, Pool};
 
 pub use state::DatabaseState;
 
@@ -206,13 +207,23 @@ impl Database {
                 return Ok(before.clone());
             }
             let was = before.used();
-            let pool = if before.spec.backends == spec.backends {
+            let checks = checked(backends, &spec);
+            let is_same = before.spec.backends == spec.backends && was.pool.is_checked_by(&checks);
+            let pool = if is_same {
                 was.pool.clone()
             } else {
-                Arc::new(was.pool.with(backends, &spec.backends))
+                Arc::new(was.pool.with(backends, &spec.backends, checks))
             };
             let live = was.live.clone();
             let _ = used.set(Box::new(Used { live, pool }));
+        } else {
+            let checks = checked(backends, &spec);
+            if !checks.is_empty() {
+                // Checks do not wait for a session.
+                let pool = Arc::new(Pool::new(backends, &spec.backends, checks));
+                let live = Arc::default();
+                let _ = used.set(Box::new(Used { live, pool }));
+            }
         }
         Ok(Arc::new(Self {
             name: before.map_or(name, |before| &before.name).clone(),
@@ -234,7 +245,12 @@ impl Database {
                 Some(earlier) => earlier.used().clone(),
                 None => Used {
                     live: Arc::default(),
-                    pool: Arc::new(Pool::new(&self.backends, &self.spec.backends)),
+                    pool: Arc::new(Pool::new(
+                        &self.backends,
+                        &self.spec.backends,
+                        // Where there are any it is there already.
+                        Box::default(),
+                    )),
                 },
             })
         })
@@ -287,16 +303,20 @@ impl Database {
         self.used_so_far().map_or(&[], |used| used.pool.members())
     }
 
-    /// Every backend, in the order declared, and why it fails.
-    pub fn backends(&self) -> impl Iterator<Item = (&BackendAddr, Option<Failure>)> {
-        let members = self.members();
-        self.spec.backends.iter().enumerate().map(|(place, addr)| {
-            let failure = match members.get(place) {
-                Some(member) => member.failure(),
-                None => self.backends.failure(addr),
-            };
-            (addr, failure)
-        })
+    /// What is known of each backend by checks; empty where none are made.
+    #[must_use]
+    pub fn checks(&self) -> &[Arc<Checked>] {
+        self.used_so_far().map_or(&[], |used| used.pool.checks())
+    }
+
+    /// Every backend as it is now, in the order declared, drains left aside.
+    pub fn backends(&self) -> impl Iterator<Item = BackendView<'_>> {
+        let pool = self.used_so_far().map(|used| &used.pool);
+        let view = move |(place, addr): (usize, _)| match pool {
+            Some(pool) => pool.view(place, addr),
+            None => BackendView::unused(addr, self.backends.failure(addr)),
+        };
+        self.spec.backends.iter().enumerate().map(view)
     }
 
     /// One of its exposures, counted from 0.
@@ -343,6 +363,16 @@ impl Keyed for Arc<Database> {
     fn key(&self) -> &str {
         &self.name
     }
+}
+
+/// What is known by checks of each backend of a database; empty where none are made.
+fn checked(backends: &Backends, spec: &DatabaseSpec) -> Box<[Arc<Checked>]> {
+    let Some((timing, checks)) = health::checks(spec) else {
+        return Box::default();
+    };
+    let checks = checks.into_iter();
+    let checked = checks.map(|check| backends.checks.get_or_create(check, timing));
+    checked.collect()
 }
 
 /// True if both are the same object, or there is none.

@@ -11,6 +11,7 @@ pub mod change;
 pub mod database;
 pub mod decide;
 mod edit;
+pub mod health;
 pub mod hold;
 pub mod host;
 mod merge;

@@ -275,7 +275,7 @@ impl Keys {
                 "a database needs at least one backend, as in backends = [\"10.0.0.5:5432\"]",
             );
         }
-        for (key, what) in upstream::problems(&self.upstream, &self.backends) {
+        for (key, what) in upstream::problems(&self.upstream, &self.backends, self.protocol) {
             add(key, what);
         }
         if self.protocol.server_first() && self.tls.ends_client_tls() {
@@ -451,6 +451,7 @@ mod tests {
         let mut written = serde_json::json!({
             "protocol": "postgres", "tls": "reencrypt", "max_sessions": 9,
             "backends": ["a:1", {"address": "b:1", "weight": 3}], "balance": "round-robin",
+            "health": {"interval": "1s", "http": "8008/primary"},
             "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
             "enforce": "now", "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",

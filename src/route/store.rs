@@ -26,7 +26,7 @@ use super::source::{Declarations, Declared, Origin, Source};
 use super::{Host, Snapshot};
 use crate::tls::config::Loader;
 use crate::tls::material::{MaterialOrigin, ReadMaterial};
-use crate::upstream::Backends;
+use crate::upstream::{Backends, Checks};
 
 struct Inner {
     gateway: GatewayTls,
@@ -89,6 +89,11 @@ impl Store {
     /// The routes as they are now; hold it no longer than a lookup takes.
     pub fn snapshot(&self) -> Guard<Arc<Snapshot>> {
         self.current.load()
+    }
+
+    /// The backends that are checked.
+    pub fn checks(&self) -> &Checks {
+        &self.backends.checks
     }
 
     /// The runtime changes in force.

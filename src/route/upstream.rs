@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::health::Health;
 use super::spec::is_default;
 use crate::one_or_many::OneOrMany;
+use crate::protocol::Protocol;
 use crate::sparse::static_default;
 use crate::upstream::{BackendAddr, Balance, Balancing, WeightedAddr};
 
@@ -14,6 +16,9 @@ pub struct Upstream {
     /// The choice among them.
     #[serde(skip_serializing_if = "is_default")]
     pub balance: Balance,
+    /// The checks of each.
+    #[serde(skip_serializing_if = "is_default")]
+    pub health: Option<Health>,
     /// A weight for each, in the order declared; none where all have the same. Written beside each
     /// address.
     #[serde(skip)]
@@ -37,6 +42,7 @@ static_default!(Upstream);
 pub(super) fn problems(
     upstream: &Upstream,
     backends: &[WeightedAddr],
+    protocol: Protocol,
 ) -> Vec<(&'static str, &'static str)> {
     let mut found = Vec::new();
     let weighted = backends.iter().any(|backend| backend.weight != 1);
@@ -46,6 +52,9 @@ pub(super) fn problems(
             "a weight has no meaning with balance = \"first\", which takes the first that is ready: add balance, one of round-robin, least-sessions, source-ip",
         ));
     }
+    let problem = upstream.health.as_ref();
+    let problem = problem.and_then(|health| health.problem(protocol));
+    found.extend(problem.map(|what| ("health", what)));
     found
 }
 

@@ -20,6 +20,7 @@ use super::initiate::initiate;
 use super::proxy_header::ProxyHeader;
 use super::refuse;
 use crate::admission::Slot;
+use crate::gateway::Gateway;
 use crate::net::cork;
 use crate::net::dial::{DialError, dial};
 use crate::net::hangup::hangup;
@@ -27,9 +28,9 @@ use crate::net::{Buffered, Stream};
 use crate::preface::{AnyInitiator, TlsOpening, of};
 use crate::route::Database;
 use crate::route::database::Connecting;
-use crate::stats::CloseReason;
+use crate::stats::{BackendChange, CloseReason, Event, unix_ms};
 use crate::tls::{ServerName, error};
-use crate::upstream::{BackendAddr, Candidates, Counted, Member};
+use crate::upstream::{BackendAddr, BackendState, Candidates, Counted, Fault, Member};
 
 /// A backend that takes the client's bytes.
 pub(super) struct Connected {
@@ -69,7 +70,15 @@ impl Session {
     ) -> Result<Ready, SessionEnd> {
         let limit = self.settings.timeouts.connect;
         let client_ip = self.context.client.ip();
-        let mut backends = Backends::new(database.clone(), client_ip, params, limit, deadline);
+        let gateway = self.gateway.clone();
+        let mut backends = Backends::new(
+            gateway,
+            database.clone(),
+            client_ip,
+            params,
+            limit,
+            deadline,
+        );
         let connected = async {
             let waits = (self.begin_connect(database)?, slot);
             let refusal = match backends.next().await {
@@ -179,6 +188,7 @@ impl ConnectParams {
 /// The backends of a database, as one session tries them: each at most once, those that serve
 /// first.
 pub(super) struct Backends {
+    gateway: Arc<Gateway>,
     database: Arc<Database>,
     client: IpAddr,
     params: ConnectParams,
@@ -188,9 +198,10 @@ pub(super) struct Backends {
     /// The end of its waiting, once the client was held.
     held_until: Option<Instant>,
     candidates: Candidates,
-    /// The one tried last.
-    current: Option<Arc<Member>>,
-    last: SessionEnd,
+    /// The one tried last, and its place in the order declared.
+    current: Option<(usize, Arc<Member>)>,
+    /// The refusal of the one tried last, if one was.
+    last: Option<SessionEnd>,
 }
 
 impl Backends {
@@ -199,23 +210,24 @@ impl Backends {
     /// The first is always tried; a further one only before `deadline`, so that a client is not
     /// kept waiting by a long list of dead backends.
     pub(super) fn new(
+        gateway: Arc<Gateway>,
         database: Arc<Database>,
         client: IpAddr,
         params: ConnectParams,
         timeout: Duration,
         deadline: Instant,
     ) -> Self {
-        let none = "every backend of the database is draining";
         Self {
             candidates: database.candidates(client, unix_time),
             current: None,
+            last: None,
+            gateway,
             database,
             client,
             params,
             timeout,
             deadline,
             held_until: None,
-            last: SessionEnd::new(CloseReason::BackendUnreachable, none),
         }
     }
 
@@ -260,6 +272,12 @@ impl Backends {
         Instant::now() < self.deadline
     }
 
+    /// Waits until the state of a backend has changed.
+    pub(super) async fn state_changes(&self) {
+        // The sender lives as long as the gateway.
+        let _ = self.gateway.backend_changed.subscribe().changed().await;
+    }
+
     /// Gives further ones time until `deadline` at least.
     pub(super) fn extend(&mut self, deadline: Instant) {
         self.deadline = self.deadline.max(deadline);
@@ -274,7 +292,7 @@ impl Backends {
             let Some((place, member)) = self.candidates.next() else {
                 break;
             };
-            let member = &*self.current.insert(member);
+            let (_, member) = &*self.current.insert((place, member));
             let counted = member.count();
             match reach(&self.database, member.addr(), &self.params, self.timeout).await {
                 Ok((stream, address, answer)) => {
@@ -287,16 +305,19 @@ impl Backends {
                     });
                 }
                 Err(refusal) if refusal.reason == CloseReason::Resources => return Err(refusal),
-                Err(refusal) => self.last = fails(&self.database, member, refusal),
+                Err(refusal) => {
+                    let refusal = fails(&self.gateway, &self.database, member, refusal);
+                    self.last = Some(refusal);
+                }
             }
         }
         Err(self.give_up())
     }
 
-    /// The refusal of the last one tried.
+    /// The refusal of the last one tried, or that none was.
     pub(super) fn give_up(&mut self) -> SessionEnd {
-        let given = SessionEnd::new(self.last.reason, "");
-        std::mem::replace(&mut self.last, given)
+        let last = self.last.take();
+        last.unwrap_or_else(|| none_ready(&self.database))
     }
 
     /// Number of the client's bytes that each was sent to log in.
@@ -311,18 +332,25 @@ impl Backends {
 
     /// Notes why the backend that was connected last did not serve the client.
     pub(super) fn failed(&mut self, refusal: SessionEnd) {
-        if let Some(member) = &self.current {
-            self.last = fails(&self.database, member, refusal);
+        if let Some((_, member)) = &self.current {
+            let refusal = fails(&self.gateway, &self.database, member, refusal);
+            self.last = Some(refusal);
         }
     }
 
     /// Notes that the backend which was connected last has answered the client.
     pub(super) fn answered(&self) {
         self.release_held();
-        if let Some(member) = &self.current
-            && member.answered()
-        {
+        let Some((place, member)) = &self.current else {
+            return;
+        };
+        if let Some(check) = self.database.pool().check(*place) {
+            check.answered(unix_ms(SystemTime::now()));
+        }
+        if member.answered() {
             info!(database = %self.database.name, backend = %member.addr(), "backend answers again");
+            let change = change(&self.database, member, None);
+            self.gateway.events.emit_change(Event::BackendUp(change));
         }
     }
 }
@@ -334,7 +362,12 @@ fn unix_time() -> u64 {
 }
 
 /// Notes that a backend fails, and gives the refusal to tell.
-fn fails(database: &Database, member: &Member, refusal: SessionEnd) -> SessionEnd {
+fn fails(
+    gateway: &Gateway,
+    database: &Database,
+    member: &Member,
+    refusal: SessionEnd,
+) -> SessionEnd {
     let now = unix_time();
     let reason = refusal.reason.index();
     let is_news = match refusal.reason {
@@ -346,8 +379,50 @@ fn fails(database: &Database, member: &Member, refusal: SessionEnd) -> SessionEn
     if is_news {
         warn!(database = %database.name, backend = %member.addr(), reason = %refusal.reason,
             detail = %refusal.detail, remedy = refusal.reason.remedy(), "backend fails");
+        let change = change(database, member, Some(&refusal));
+        gateway.events.emit_change(Event::BackendDown(change));
     }
     refusal.of_backend(member.addr())
+}
+
+/// A change that a session has found out.
+fn change(
+    database: &Database,
+    member: &Member,
+    refusal: Option<&SessionEnd>,
+) -> Arc<BackendChange> {
+    Arc::new(BackendChange {
+        ts: SystemTime::now(),
+        backend: member.addr().to_string(),
+        databases: vec![database.name.to_string()],
+        by: "session",
+        reason: refusal.map(|refusal| refusal.reason),
+        detail: refusal.map(|refusal| refusal.detail.to_string()),
+    })
+}
+
+/// The refusal where no backend is to be tried: each is drained, or its checks fail.
+fn none_ready(database: &Database) -> SessionEnd {
+    let failing = database
+        .backends()
+        .find_map(|backend| match (backend.state, backend.fault) {
+            (BackendState::Down, Some(Fault::Checks(failure))) => Some((backend.addr, failure)),
+            _ => None,
+        });
+    let Some((addr, failure)) = failing else {
+        let none = "every backend of the database is draining";
+        return SessionEnd::new(CloseReason::BackendUnreachable, none);
+    };
+    let words = format!("its checks fail: {}", failure.detail);
+    let reason = CloseReason::from_index(failure.reason);
+    let refusal = SessionEnd::new(reason.unwrap_or(CloseReason::BackendSilent), words);
+    if refusal.may_pass() {
+        refusal.of_backend(addr)
+    } else {
+        // Whatever a check dislikes may be another thing at the next.
+        let detail = refusal.detail.as_str();
+        SessionEnd::new(CloseReason::BackendSilent, detail).of_backend(addr)
+    }
 }
 
 /// Connects to one backend and prepares the connection, all within `limit`, then logs in where that is asked for,

@@ -1,7 +1,7 @@
 //! Holding a client while no backend of its database is ready, and waking the database.
 //!
-//! The clients that wait try the backends one after the other, more and more seldom; when one is
-//! answered, the others try at once.
+//! The clients that wait try the backends one after the other, more and more seldom, and when a
+//! check finds one in another state; when one is answered, the others try at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +110,7 @@ async fn until_connected(
             tokio::select! {
                 () = sleep(pause) => {}
                 () = held.ready.notified() => {}
+                () = backends.state_changes() => {}
             }
         }
         backends.again(deadline);

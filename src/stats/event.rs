@@ -10,9 +10,9 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
-use super::Record;
 use super::record::{rfc3339, rfc3339_optional};
 use super::rejects::Reject;
+use super::{CloseReason, Record};
 use crate::author::Author;
 
 /// Events kept for a follower that is behind.
@@ -144,6 +144,10 @@ pub enum Event {
     Deleted(Arc<Operation>),
     /// Sessions were closed by `ctl kill`.
     Killed(Arc<Operation>),
+    /// A backend serves again.
+    BackendUp(Arc<BackendChange>),
+    /// A backend does not serve.
+    BackendDown(Arc<BackendChange>),
     /// A file of certificates or revocation lists holds something else, which is in force for new
     /// sessions.
     Certificate {
@@ -189,6 +193,7 @@ impl Event {
             Self::Rejected(reject) => reject.ts,
             Self::Drained(of) | Self::Resumed(of) | Self::Deleted(of) | Self::Killed(of) => of.ts,
             Self::CertificateFault(fault) => fault.ts,
+            Self::BackendUp(of) | Self::BackendDown(of) => of.ts,
         }
     }
 
@@ -206,6 +211,7 @@ impl Event {
             Self::Certificate { .. } | Self::CertificateFault(_) => EventKind::Certificate,
             Self::Reload { .. } => EventKind::Reload,
             Self::Killed(_) => EventKind::Control,
+            Self::BackendUp(_) | Self::BackendDown(_) => EventKind::Backend,
         }
     }
 }
@@ -240,6 +246,24 @@ pub struct Operation {
     pub ends: Option<String>,
     /// The operator, and the reason.
     pub by: Arc<Author>,
+}
+
+/// A backend that serves or does not, from now on.
+#[derive(Debug, Serialize)]
+pub struct BackendChange {
+    /// Time of the event.
+    #[serde(serialize_with = "rfc3339")]
+    pub ts: SystemTime,
+    /// Its address as declared.
+    pub backend: String,
+    /// The databases that it is about.
+    pub databases: Vec<String>,
+    /// What has found out: `check` or `session`.
+    pub by: &'static str,
+    /// The reason, where it does not serve.
+    pub reason: Option<CloseReason>,
+    /// The reason as a sentence.
+    pub detail: Option<String>,
 }
 
 /// The channel of events, and the last changes of the gateway.

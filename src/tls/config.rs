@@ -7,6 +7,7 @@
 mod again;
 mod backend;
 mod renewed;
+mod unverified;
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -30,6 +31,7 @@ pub use again::Again;
 use backend::BackendId;
 pub use backend::BackendSettings;
 pub use renewed::{MaterialKind, Renewed};
+pub use unverified::unverified;
 
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
     LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));

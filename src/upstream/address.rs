@@ -29,6 +29,16 @@ impl BackendAddr {
             Self::Ip(_, port) | Self::Zoned(_, port) | Self::Name(_, port) => *port,
         }
     }
+
+    /// The same host at another port.
+    #[must_use]
+    pub fn with_port(&self, port: u16) -> Self {
+        let mut other = self.clone();
+        match &mut other {
+            Self::Ip(_, own) | Self::Zoned(_, own) | Self::Name(_, own) => *own = port,
+        }
+        other
+    }
 }
 
 impl fmt::Display for BackendAddr {

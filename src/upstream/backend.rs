@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::BackendAddr;
+use super::{BackendAddr, Checks};
 
 /// Entries up to which [`Backends`] does not look for those that nothing names any more.
 const PRUNE_ABOVE: usize = 64;
@@ -71,7 +71,11 @@ impl FailureCell {
 /// An entry that only this registry holds is as good as gone: its state is not handed out again,
 /// and its memory is freed once there are twice as many entries as after the last search.
 #[derive(Debug, Default)]
-pub struct Backends(Mutex<Entries>);
+pub struct Backends {
+    entries: Mutex<Entries>,
+    /// Those that are checked.
+    pub checks: Checks,
+}
 
 impl Backends {
     /// The backend of this address: the one that is held already, or else a new one.
@@ -112,7 +116,7 @@ impl Backends {
     }
 
     fn entries(&self) -> MutexGuard<'_, Entries> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

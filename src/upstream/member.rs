@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::backend::FailureCell;
-use super::{Backend, BackendAddr, Failure};
+use super::{Backend, BackendAddr, Checked, Failure};
 use crate::traffic::{Bytes, Traffic};
 
 /// Time from a failure until one session tries the backend again, in seconds.
@@ -52,6 +52,17 @@ impl Member {
             }),
             (unreachable, failure) => unreachable.or(failure),
         }
+    }
+
+    /// The failure because of which sessions are not led to the backend: one that came after its
+    /// checks called it up, where it is checked.
+    #[must_use]
+    pub fn failure_beside(&self, check: Option<&Checked>) -> Option<Failure> {
+        let failure = self.failure()?;
+        let last = self.retry_at.load(Ordering::Relaxed);
+        let up_since = check.and_then(Checked::up_since);
+        let is_mended = up_since.is_some_and(|ms| ms / 1000 >= last.saturating_sub(RETRY_AFTER));
+        (!is_mended).then_some(failure)
     }
 
     /// Records that the backend has answered a client, and returns whether it failed before, so

@@ -5,24 +5,27 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec;
 
 use super::balance::{Balance, Balancing, MAX_WEIGHT, distance};
-use super::{BackendAddr, Backends, Member};
+use super::{BackendAddr, Backends, Checked, CheckedState, Member};
 
 /// The members of one database's pool, in the order declared, and whose turn it is.
 #[derive(Debug)]
 pub struct Pool {
     members: Box<[Arc<Member>]>,
+    /// What is known of each by checks; empty where none are made.
+    checks: Box<[Arc<Checked>]>,
     /// With [`Balance::RoundRobin`]: the turns that each member is behind the others, by place; empty
     /// before the first.
     credits: Mutex<Vec<i64>>,
 }
 
 impl Pool {
-    /// Creates a pool of the backends of these addresses.
+    /// Creates a pool of the backends of these addresses, and the checks of each, if there are any.
     #[must_use]
-    pub fn new(backends: &Backends, addrs: &[BackendAddr]) -> Self {
+    pub fn new(backends: &Backends, addrs: &[BackendAddr], checks: Box<[Arc<Checked>]>) -> Self {
         let members = addrs.iter().map(|addr| backends.get_or_create(addr));
         Self {
             members: members.map(Member::new).collect(),
+            checks,
             credits: Mutex::default(),
         }
     }
@@ -30,7 +33,12 @@ impl Pool {
     /// Creates a pool of the backends of these addresses, which takes over those members that are
     /// in this pool, and their turns.
     #[must_use]
-    pub fn with(&self, backends: &Backends, addrs: &[BackendAddr]) -> Self {
+    pub fn with(
+        &self,
+        backends: &Backends,
+        addrs: &[BackendAddr],
+        checks: Box<[Arc<Checked>]>,
+    ) -> Self {
         let credits = self.credits();
         let credit = |place| credits.get(place).copied().unwrap_or(0);
         let mut left: Vec<_> = self.members.iter().enumerate().collect();
@@ -47,6 +55,7 @@ impl Pool {
         let (members, credits): (Vec<_>, Vec<_>) = members.unzip();
         Self {
             members: members.into(),
+            checks,
             credits: Mutex::new(credits),
         }
     }
@@ -57,9 +66,35 @@ impl Pool {
         &self.members
     }
 
+    /// True if it is checked in this way.
+    #[must_use]
+    pub fn is_checked_by(&self, checks: &[Arc<Checked>]) -> bool {
+        self.checks
+            .iter()
+            .map(Arc::as_ptr)
+            .eq(checks.iter().map(Arc::as_ptr))
+    }
+
+    /// What is known of each by checks, in the order declared; empty where none are made.
+    #[must_use]
+    pub fn checks(&self) -> &[Arc<Checked>] {
+        &self.checks
+    }
+
+    /// What is known by checks of the member at this place.
+    #[must_use]
+    pub fn check(&self, place: usize) -> Option<&Arc<Checked>> {
+        self.checks.get(place)
+    }
+
     /// The members as the next session tries them, without those at the places that are `drained`:
-    /// those that serve, by the rule, then those that fail. Of these one comes first where it is to
-    /// be tried again at `now`, in seconds of Unix time; asked for only if that matters.
+    /// those that serve, by the rule, those that are starting, then those that fail. Of these one
+    /// comes first where it is to be tried again at `now`, in seconds of Unix time; asked for only
+    /// if that matters.
+    ///
+    /// Those that checks call down are not among them, with two exceptions, since it may be the
+    /// check that is broken: those whose sessions are answered all the same, and where nothing else
+    /// is left, one session now and then.
     #[must_use]
     pub fn candidates(
         self: &Arc<Self>,
@@ -70,7 +105,7 @@ impl Pool {
     ) -> Candidates {
         let (first, rest) = match &*self.members {
             [] => (None, Vec::new()),
-            [_] => ((!drained(0)).then_some(0), Vec::new()),
+            [_] if self.checks.is_empty() => ((!drained(0)).then_some(0), Vec::new()),
             _ => (None, self.order(balancing, client, drained, now)),
         };
         Candidates {
@@ -88,13 +123,28 @@ impl Pool {
         now: fn() -> u64,
     ) -> Vec<usize> {
         let (mut serving, mut failing) = (Vec::with_capacity(self.members.len()), Vec::new());
+        let (mut starting, mut down) = (Vec::new(), Vec::new());
         let mut again = None;
         for (place, member) in self.members.iter().enumerate() {
             if drained(place) {
                 continue;
             }
-            if member.failure().is_none() {
-                serving.push(place);
+            let check = self.check(place);
+            let failure = member.failure_beside(check.map(|check| &**check));
+            let state = check.map_or(CheckedState::Unchecked, |check| check.state());
+            if state == CheckedState::Down {
+                let is_contradicted = check.is_some_and(|check| check.is_contradicted());
+                if failure.is_none() && is_contradicted {
+                    starting.push(place);
+                } else {
+                    down.push(place);
+                }
+            } else if failure.is_none() {
+                let ready = match state {
+                    CheckedState::Starting => &mut starting,
+                    _ => &mut serving,
+                };
+                ready.push(place);
             } else if again.is_none() && member.take_retry(now()) {
                 again = Some(place);
             } else {
@@ -102,10 +152,19 @@ impl Pool {
             }
         }
         self.arrange(&mut serving, balancing, client);
+        self.arrange(&mut starting, balancing, client);
         self.arrange(&mut failing, balancing, client);
         let mut order: Vec<_> = again.into_iter().collect();
         order.append(&mut serving);
+        order.append(&mut starting);
         order.append(&mut failing);
+        if order.is_empty() {
+            let due = |place: &usize| {
+                let member = self.members.get(*place);
+                member.is_some_and(|member| member.take_retry(now()))
+            };
+            order.extend(down.into_iter().find(due));
+        }
         order
     }
 
@@ -204,7 +263,11 @@ mod tests {
     }
 
     fn pool(list: &str) -> Arc<Pool> {
-        Arc::new(Pool::new(&Backends::default(), &addrs(list)))
+        Arc::new(Pool::new(
+            &Backends::default(),
+            &addrs(list),
+            Box::default(),
+        ))
     }
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
@@ -310,8 +373,8 @@ mod tests {
     #[test]
     fn databases_share_what_is_known_of_an_address() {
         let registry = Backends::default();
-        let one = Pool::new(&registry, &addrs("a:1 b:1"));
-        let other = Pool::new(&registry, &addrs("c:1 a:1"));
+        let one = Pool::new(&registry, &addrs("a:1 b:1"), Box::default());
+        let other = Pool::new(&registry, &addrs("c:1 a:1"), Box::default());
         let (a_of_one, a_of_other) = (&one.members()[0], &other.members()[1]);
         assert!(a_of_one.unreachable(3, 1000));
         assert_eq!(a_of_other.failure(), a_of_one.failure());
@@ -331,13 +394,13 @@ mod tests {
     #[test]
     fn another_list_keeps_what_is_known_of_its_addresses_and_the_turn() {
         let registry = Backends::default();
-        let pool = Pool::new(&registry, &addrs("a:1 b:1 b:1 c:1"));
+        let pool = Pool::new(&registry, &addrs("a:1 b:1 b:1 c:1"), Box::default());
         let [_, b, twin, c] = pool.members() else {
             panic!("{pool:?}");
         };
         assert!(b.failed(3, 1000) && c.unreachable(3, 1000));
         twin.add_ended(3, (1, 2));
-        let changed = pool.with(&registry, &addrs("d:1 c:1 b:1 b:1"));
+        let changed = pool.with(&registry, &addrs("d:1 c:1 b:1 b:1"), Box::default());
         let failing = changed.members().iter().map(|m| m.failure().is_some());
         assert_eq!(failing.collect::<Vec<_>>(), [false, true, true, false]);
         let ended = changed.members().iter().map(|m| m.ended(3));
@@ -345,7 +408,7 @@ mod tests {
         let in_turn = by(Balance::RoundRobin, &[]);
         let pool = self::pool("e:1 f:1 g:1");
         assert_eq!(tried(&pool, in_turn, || 0), "e:1 f:1 g:1");
-        let changed = Arc::new(pool.with(&registry, &addrs("h:1 g:1 f:1")));
+        let changed = Arc::new(pool.with(&registry, &addrs("h:1 g:1 f:1"), Box::default()));
         assert_eq!(tried(&changed, in_turn, || 0), "g:1 f:1 h:1");
     }
 }

@@ -29,6 +29,7 @@ mod streams;
 mod direct;
 mod enforce;
 mod failover;
+mod health;
 mod hold;
 mod hostile;
 mod idle;

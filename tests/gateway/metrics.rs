@@ -73,6 +73,13 @@ impl Scrape {
         Self(map)
     }
 
+    /// The value of a series that is a duration.
+    #[track_caller]
+    pub(crate) fn seconds(&self, series: &str) -> f64 {
+        let value = self.0.get(series).and_then(|value| value.parse().ok());
+        value.unwrap_or_else(|| panic!("no {series}: {:#?}", self.0))
+    }
+
     /// The value of a series that counts something.
     #[track_caller]
     pub(crate) fn value(&self, series: &str) -> u64 {

@@ -108,7 +108,7 @@ fn backends_take_turns_and_stand_in_for_each_other() {
     let mut servers = ["a", "b"].map(|name| Redis::start(name, &pki.leaf));
     let gateway = Gateway::start(&format!(
         "[database.both]\nprotocol = \"redis\"\nbackends = [\"{}\", \"{}\"]\n\
-         balance = \"round-robin\"\nhosts = [\"redis1.example.test\"]\n",
+         balance = \"round-robin\"\nhealth = \"off\"\nhosts = [\"redis1.example.test\"]\n",
         servers[0].addr(),
         servers[1].addr()
     ));
@@ -131,14 +131,14 @@ fn backends_take_turns_and_stand_in_for_each_other() {
         let backends = backends.unwrap_or_default().into_iter();
         backends.map(|b| b["state"].clone()).collect()
     };
-    assert_eq!(states(&failing), ["failing", "ok"], "{failing}");
+    assert_eq!(states(&failing), ["down", "unchecked"], "{failing}");
 
     servers[0].restart();
     testbed::until(|| ask(1) == "a");
     assert_eq!(ask(4), "baba");
     gateway.wait_log("backend answers again");
     let back = gateway.call("show", &json!({"name": "both"}));
-    assert_eq!(states(&back), ["ok", "ok"], "{back}");
+    assert_eq!(states(&back), ["unchecked", "unchecked"], "{back}");
     let told = ["backend fails", "backend answers again"].map(|words| count(&gateway, words));
     assert_eq!(told, [1, 1], "once a change of state:\n{}", gateway.log());
 

@@ -94,8 +94,8 @@ impl Pki {
         )
     }
 
-    /// The section of a database under the host `NAME.example.test`; in reencrypt it trusts the
-    /// authority of everybody.
+    /// The section of a database under the host `NAME.example.test`, without checks of its backends;
+    /// in reencrypt it trusts the authority of everybody.
     pub(crate) fn database(
         &self,
         name: &str,
@@ -111,7 +111,7 @@ impl Pki {
         };
         format!(
             "[database.{name}]\nprotocol = \"{protocol}\"\ntls = \"{mode}\"\n\
-             backends = {backends:?}\nhosts = [\"{name}.example.test\"]\n{trust}"
+             backends = {backends:?}\nhealth = \"off\"\nhosts = [\"{name}.example.test\"]\n{trust}"
         )
     }
 }

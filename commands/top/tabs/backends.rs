@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::databases::Database;
 use super::sessions::Session;
-use crate::top::row::{Column, Id, Row};
+use crate::top::row::{Column, HIDDEN, Id, Row};
 use crate::top::value::Value;
 
 /// One backend of one database.
@@ -18,6 +18,11 @@ pub(crate) struct Backend {
     /// Its address as declared.
     pub(crate) address: String,
     state: String,
+    since: Option<String>,
+    reason: Option<String>,
+    last_check: Option<String>,
+    /// The duration of the last check, for people.
+    check: Option<String>,
     declared: bool,
     protocol: String,
     sessions: u64,
@@ -40,6 +45,10 @@ pub(crate) fn gather<'a>(
             database: row.name.clone(),
             address: backend.address.clone(),
             state: backend.state.clone(),
+            since: backend.since.clone(),
+            reason: backend.reason.clone(),
+            last_check: backend.last_check.clone(),
+            check: backend.check_ms.map(|ms| format!("{ms:.1}ms")),
             declared: true,
             protocol: row.protocol.clone(),
             sessions: backend.sessions.into(),
@@ -61,6 +70,10 @@ pub(crate) fn gather<'a>(
                 database: session.row.database.clone(),
                 address: addr.to_owned(),
                 state: "gone".to_owned(),
+                since: None,
+                reason: None,
+                last_check: None,
+                check: None,
                 declared: false,
                 protocol: session.row.protocol.clone(),
                 sessions: 0,
@@ -105,7 +118,13 @@ impl Row for Backend {
         Column::name("protocol", "PROTOCOL", 5, (9, 9), |b| {
             Value::Text(&b.protocol)
         }),
-        Column::name("state", "STATE", 1, (7, 7), |b| Value::Text(&b.state)),
+        Column::name("state", "STATE", 1, (9, 9), |b| Value::Text(&b.state)),
+        Column::name("since", "SINCE", 4, (8, 8), |b| {
+            b.since.as_deref().map_or(Value::Nothing, Value::Time)
+        }),
+        Column::name("check", "CHECK", 5, (7, 9), |b| {
+            Value::text(b.check.as_deref())
+        }),
         Column::number("sessions", "SESSIONS", 2, 9, |b| Value::Number(b.sessions)),
         Column::<Self>::number("in", "IN/s", 3, 8, |b| Value::Rate(b.rates.0))
             .field("bytes_in_per_second"),
@@ -113,6 +132,12 @@ impl Row for Backend {
             .field("bytes_out_per_second"),
         Column::number("bytes_in", "IN", 6, 8, |b| Value::Bytes(b.bytes.0)),
         Column::number("bytes_out", "OUT", 6, 8, |b| Value::Bytes(b.bytes.1)),
+        Column::name("last_check", "CHECKED", HIDDEN, (8, 8), |b| {
+            b.last_check.as_deref().map_or(Value::Nothing, Value::Time)
+        }),
+        Column::name("reason", "REASON", 7, (20, 60), |b| {
+            Value::text(b.reason.as_deref())
+        }),
     ];
 
     fn id(&self) -> Id {

@@ -59,7 +59,7 @@ impl Database {
             .backends
             .iter()
             .map(|b| match b.state.as_str() {
-                "ok" => b.address.clone(),
+                "up" | "unchecked" => b.address.clone(),
                 state => format!("{state} {}", b.address),
             })
             .collect();

@@ -68,6 +68,27 @@ fn refused(reason: &str, sni: Option<&str>) -> String {
     }
 }
 
+/// A backend that serves or does not, from now on.
+fn backend(number: u64, kind: &str, of: answer::BackendChange) -> Event {
+    let reason = of.reason.map(|reason| format!(": {reason}"));
+    let detail = of.detail.map(|detail| format!(", {detail}"));
+    let detail = format!(
+        "{} by a {}{}{}",
+        of.backend,
+        of.by,
+        reason.unwrap_or_default(),
+        detail.unwrap_or_default()
+    );
+    Event {
+        number,
+        time: of.ts,
+        kind: kind.to_owned(),
+        database: (!of.databases.is_empty()).then(|| of.databases.join(" ")),
+        client: None,
+        detail,
+    }
+}
+
 /// The operator, and the reason, behind what was done.
 fn said(by: &Author) -> String {
     match (by.who.as_str(), &by.reason) {
@@ -146,6 +167,8 @@ impl Event {
                 KnownEvent::Resumed(of) => operation(number, "resumed", of),
                 KnownEvent::Deleted(of) => operation(number, "deleted", of),
                 KnownEvent::Killed(of) => operation(number, "killed", of),
+                KnownEvent::BackendUp(of) => backend(number, "backend_up", of),
+                KnownEvent::BackendDown(of) => backend(number, "backend_down", of),
                 KnownEvent::Reload { ts, problems, .. } => {
                     let detail = format!("refused: {}", problems.join("; "));
                     row("reload", ts, None, None, detail)

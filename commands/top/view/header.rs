@@ -33,6 +33,7 @@ pub(super) fn lines(app: &App, room: u16) -> Vec<Line> {
 
 fn title(paint: &mut Paint, area: Rect, app: &App) {
     let mut flags = Vec::new();
+    let down = app.mirror().databases_down();
     if app.read_only {
         flags.push("read-only".to_owned());
     }
@@ -50,13 +51,25 @@ fn title(paint: &mut Paint, area: Rect, app: &App) {
         width: left.saturating_sub(u16::from(!flags.is_empty())),
         ..area
     };
-    let facts = [
+    let mut facts = Vec::new();
+    facts.extend(outage(down));
+    facts.extend([
         (format!("dbgate {}", totals.version), Tone::Strong),
         (format!("up {}", span(mirror.now)), Tone::Normal),
         (format!("revision {}", totals.revision), Tone::Normal),
         (format!("pid {}", totals.pid), Tone::Normal),
-    ];
+    ]);
     paint.put_all(area, &facts);
+}
+
+/// The databases of which no backend is ready.
+fn outage(down: usize) -> Option<(String, Tone)> {
+    let words = match down {
+        0 => return None,
+        1 => "1 database down".to_owned(),
+        down => format!("{down} databases down"),
+    };
+    Some((words, Tone::Bad))
 }
 
 fn about_clients(app: &App) -> Vec<(String, Tone)> {
@@ -97,7 +110,8 @@ fn about_traffic(app: &App) -> Vec<(String, Tone)> {
 /// All in one line, for low screens; what does not fit is left out.
 fn totals(paint: &mut Paint, area: Rect, app: &App) {
     let totals = &app.mirror().totals;
-    let mut facts = vec![(format!("sessions {}", totals.sessions), Tone::Normal)];
+    let mut facts: Vec<_> = outage(app.mirror().databases_down()).into_iter().collect();
+    facts.push((format!("sessions {}", totals.sessions), Tone::Normal));
     facts.extend(about_traffic(app));
     facts.extend(about_clients(app).into_iter().skip(1).rev());
     paint.put_all(area, &facts);

@@ -192,9 +192,9 @@ fn reasons(paint: &mut Paint, line: Rect, app: &App) {
 /// Words that are to be looked at.
 fn tone(column: &str, text: &str) -> Tone {
     match (column, text) {
-        ("state", "draining" | "drained" | "hidden" | "connecting")
+        ("state", "draining" | "drained" | "hidden" | "connecting" | "starting")
         | ("event", "rejected" | "missed") => Tone::Warn,
-        ("state", "failing" | "down" | "gone") => Tone::Bad,
+        ("state", "down" | "gone") | ("event", "backend_down") => Tone::Bad,
         _ => Tone::Normal,
     }
 }

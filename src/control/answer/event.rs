@@ -106,6 +106,10 @@ pub enum KnownEvent {
     Deleted(Operation),
     /// Sessions were closed by `ctl kill`.
     Killed(Operation),
+    /// A backend serves again.
+    BackendUp(BackendChange),
+    /// A backend does not serve.
+    BackendDown(BackendChange),
     /// A file of certificates or revocation lists holds something else, which is in force for new
     /// sessions.
     Certificate {
@@ -177,6 +181,26 @@ pub struct Operation {
     pub ends: Option<String>,
     /// The operator, and the reason.
     pub by: Author,
+}
+
+/// A backend that serves or does not, from now on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BackendChange {
+    /// Time.
+    pub ts: String,
+    /// Its address as declared.
+    pub backend: String,
+    /// The databases that it is about.
+    pub databases: Vec<String>,
+    /// What has found out: `check` or `session`.
+    pub by: String,
+    /// The reason, where it does not serve.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason as a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
 }
 
 /// A session that has ended: the fields of the access log.

@@ -24,8 +24,8 @@ pub use changes::{
 };
 pub use differences::{DiffAnswer, DifferenceRow, ReloadAnswer};
 pub use event::{
-    CertificateFault, ClosedSession, Event, EventsAnswer, KindedEvent, KnownEvent, Operation,
-    OtherEvent,
+    BackendChange, CertificateFault, ClosedSession, Event, EventsAnswer, KindedEvent, KnownEvent,
+    Operation, OtherEvent,
 };
 pub use reads::{
     BackendDetails, CertificateDetails, DatabaseDetails, DatabaseSummary, DrainDetails,

@@ -153,17 +153,28 @@ pub struct ExposureDetails {
 pub struct BackendDetails {
     /// Its address as declared.
     pub address: String,
-    /// `ok`, `failing` or `draining`.
+    /// `up`, `down`, `starting`, `draining` or `unchecked`.
     pub state: String,
-    /// Time since when it fails.
+    /// Time since when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
     /// The reason of the last failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// The words of the last check, if it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// Its remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// Its share beside others.
+    pub weight: u32,
+    /// Time at which the last check ended; absent where none are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<String>,
+    /// Its duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_ms: Option<f64>,
     /// Number of sessions there.
     pub sessions: u32,
     /// Bytes from clients.

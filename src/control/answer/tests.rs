@@ -75,13 +75,14 @@ fn lines_keep_their_bytes() {
                 origin: "config".to_owned(),
                 backends: vec![BackendDetails {
                     address: "b:1".to_owned(),
-                    state: "ok".to_owned(),
+                    state: "up".to_owned(),
+                    weight: 1,
                     ..BackendDetails::default()
                 }],
                 ..DatabaseDetails::default()
             },
         }))),
-        r#"{"id":7,"ok":true,"database":{"name":"a","state":"","origin":"config","settings":{},"exposures":[],"backends":[{"address":"b:1","state":"ok","sessions":0,"bytes_in":0,"bytes_out":0}],"certificate":null,"sessions":0}}"#
+        r#"{"id":7,"ok":true,"database":{"name":"a","state":"","origin":"config","settings":{},"exposures":[],"backends":[{"address":"b:1","state":"up","weight":1,"sessions":0,"bytes_in":0,"bytes_out":0}],"certificate":null,"sessions":0}}"#
     );
     assert_eq!(
         answer_line(&json!("x"), &Err(CommandError::not_found("no session 9"))),

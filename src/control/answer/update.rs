@@ -109,7 +109,7 @@ pub struct SessionRow {
 }
 
 /// A database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 #[expect(missing_docs, reason = "each is the field of `ctl list` of that name")]
 pub struct DatabaseRow {
@@ -131,13 +131,25 @@ pub struct DatabaseRow {
 }
 
 /// A backend of a database.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct BackendRow {
     /// Its address as declared.
     pub address: String,
-    /// `ok` or `failing`.
+    /// `up`, `down`, `starting`, `draining` or `unchecked`.
     pub state: String,
+    /// Time since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// The reason of the last failure, in words where a check has some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Time at which the last check ended; absent where none are made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<String>,
+    /// Its duration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check_ms: Option<f64>,
     /// Sessions there now.
     pub sessions: u32,
     /// Bytes from clients since the start.

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::TryRecvError;
 use crate::control::answer::{
     self, BackendRow, DatabaseRow, RejectCount, RejectRow, SessionRow, Totals, Update,
 };
-use crate::control::events;
+use crate::control::{events, reads};
 use crate::gateway::Gateway;
 use crate::route::Database;
 use crate::route::database::ExposureState;
@@ -336,24 +336,24 @@ fn row(database: &Database, bytes: Bytes, uses: &[BackendUse]) -> DatabaseRow {
         let exposures = database.exposures.iter().filter(|e| e.state == *state);
         exposures.map(|e| e.host.to_string()).collect()
     };
-    let backends = database
-        .backends()
-        .enumerate()
-        .map(|(place, (addr, failure))| {
-            let state = match failure {
-                _ if database.is_drained(place) => "draining",
-                Some(_) => "failing",
-                None => "ok",
-            };
-            let at = uses.get(place).copied().unwrap_or_default();
-            BackendRow {
-                address: addr.to_string(),
-                state: state.to_owned(),
-                sessions: at.sessions,
-                bytes_in: at.moved.0,
-                bytes_out: at.moved.1,
-            }
-        });
+    let backends = database.backends().enumerate().map(|(place, view)| {
+        let at = uses.get(place).copied().unwrap_or_default();
+        let row = reads::backend(database, place, &view, at);
+        BackendRow {
+            address: row.address,
+            state: row.state,
+            since: row.since,
+            reason: match (row.reason, row.detail) {
+                (Some(reason), Some(detail)) => Some(format!("{reason}: {detail}")),
+                (reason, _) => reason,
+            },
+            last_check: row.last_check,
+            check_ms: row.check_ms,
+            sessions: at.sessions,
+            bytes_in: at.moved.0,
+            bytes_out: at.moved.1,
+        }
+    });
     DatabaseRow {
         name: database.name.to_string(),
         state: database.state().as_str().to_owned(),

@@ -2,6 +2,7 @@
 
 use super::{Database, Exposure, ExposureState};
 use crate::route::source::Origin;
+use crate::upstream::{BackendState, BackendView};
 
 /// The state of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,24 @@ impl Database {
         admin.drain.is_some() || backends > 0 && (0..backends).all(|place| self.is_drained(place))
     }
 
+    /// The state of the backend of this place, in the order declared.
+    #[must_use]
+    pub fn backend_state(&self, place: usize, backend: &BackendView<'_>) -> BackendState {
+        if self.is_drained(place) {
+            return BackendState::Draining;
+        }
+        backend.state
+    }
+
+    /// True if no backend is ready that takes new sessions.
+    fn is_down(&self) -> bool {
+        let mut backends = self.backends().enumerate();
+        backends.all(|(place, backend)| {
+            let state = self.backend_state(place, &backend);
+            matches!(state, BackendState::Down | BackendState::Draining)
+        })
+    }
+
     /// Its state.
     #[must_use]
     pub fn state(&self) -> DatabaseState {
@@ -67,7 +86,7 @@ impl Database {
             } else {
                 DatabaseState::Draining
             }
-        } else if self.backends().all(|(_, failure)| failure.is_some()) {
+        } else if self.is_down() {
             DatabaseState::Down
         } else {
             DatabaseState::Open

@@ -626,7 +626,7 @@ fn the_state_of_a_backend_outlives_changes() {
     let failing = |name: &str| -> Vec<bool> {
         let snapshot = ground.store.snapshot();
         let backends = snapshot.databases.get(name).unwrap().backends();
-        backends.map(|(_, failure)| failure.is_some()).collect()
+        backends.map(|backend| backend.fault.is_some()).collect()
     };
     let third = ExposeRequest {
         name: "third".into(),

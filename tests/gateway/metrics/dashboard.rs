@@ -94,7 +94,9 @@ fn every_query_of_the_dashboard_has_data() {
     let config = pki.tls()
         + METRICS
         + &pki.database("pg1", "postgres", "passthrough", &[postgres.addr()])
-        + &pki.database("redis1", "redis", "terminate", &[redis.addr()])
+        + &pki
+            .database("redis1", "redis", "terminate", &[redis.addr()])
+            .replace("\"off\"", "{ interval = \"1s\" }")
         + &format!(
             "cert = \"{}\"\nkey = \"{}\"\n",
             own.cert_path.display(),

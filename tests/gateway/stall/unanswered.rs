@@ -159,8 +159,8 @@ fn the_next_backend_gets_what_the_first_did_not_answer() {
             assert_eq!(take(&mut second, flight.len()), flight, "{what}");
             put(&mut second, b"here");
             assert_eq!(take(&mut client, 4), b"here", "{what}");
-            assert_eq!(stage.state(&stage.first), "\"failing\"", "{what}");
-            assert_eq!(stage.state(&stage.second), "\"ok\"", "{what}");
+            assert_eq!(stage.state(&stage.first), "\"down\"", "{what}");
+            assert_eq!(stage.state(&stage.second), "\"unchecked\"", "{what}");
             // Nothing of the first is left in it.
             put(&mut client, b"more");
             assert_eq!(take(&mut second, 4), b"more", "{what}");
@@ -211,7 +211,7 @@ fn when_none_answers_the_client_is_told() {
             let detail = reject["detail"].as_str().unwrap_or_default();
             let second = stage.second.addr().to_string();
             assert!(detail.contains(&second), "{what}: {reject}");
-            assert_eq!(stage.state(&stage.second), "\"failing\"", "{what}");
+            assert_eq!(stage.state(&stage.second), "\"down\"", "{what}");
         }
     }
 }
@@ -319,6 +319,6 @@ fn a_cancel_request_wants_no_answer() {
         drop(client);
         stage.gateway.wait_reason("backend_closed");
         stage.second.assert_unasked();
-        assert_eq!(stage.state(&stage.first), "\"ok\"", "{mode}");
+        assert_eq!(stage.state(&stage.first), "\"unchecked\"", "{mode}");
     }
 }
