@@ -57,6 +57,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "upstream",
         ],
     ),
+    ("service", &["net", "wire"]),
     (
         "config",
         &[
@@ -75,7 +76,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("source", &["author", "file", "json", "route"]),
-    ("service", &["net", "wire"]),
     (
         "stats",
         &["author", "per_ip", "rate", "route", "tls", "wire"],

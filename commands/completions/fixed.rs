@@ -7,8 +7,10 @@ use dbgate::probe::rules;
 use dbgate::stats::CloseReason;
 
 use super::command_line::CommandLine;
-use super::live::Candidate;
 use crate::cli::Tab;
+
+/// A value and a remark.
+pub(super) type Candidate = (String, String);
 
 /// The candidates for an argument whose value begins with `current`.
 pub(super) fn candidates(line: &CommandLine<'_>, argument: &Arg, current: &str) -> Vec<Candidate> {

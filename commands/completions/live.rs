@@ -20,7 +20,7 @@ use dbgate::route::spec::check_name;
 use dbgate::upstream::BackendAddr;
 
 use super::command_line::{CommandLine, Typed};
-use super::fixed;
+use super::fixed::{self, Candidate};
 use crate::cli::Cli;
 use crate::out;
 use crate::socket;
@@ -222,9 +222,6 @@ impl Query {
             .collect()
     }
 }
-
-/// A value and a remark.
-pub(super) type Candidate = (String, String);
 
 fn databases(answer: &ListAnswer) -> Vec<Candidate> {
     let names = answer.databases.iter().map(|d| (&d.name, &d.protocol));
