@@ -310,7 +310,8 @@ fn build_server(
     let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
     config.alpn_protocols = settings.alpn.iter().map(|p| p.to_vec()).collect();
     // Tickets under keys that all threads share, in place of a list that holds the last few
-    // hundred sessions; they live for 12 hours, which is rustls' own choice. One each, since few clients of databases resume at all.
+    // hundred sessions; they live for 12 hours, as rustls has it. One each, since few clients of
+    // databases resume at all.
     config.ticketer = match &clients {
         Some(_) => Arc::new(NeverResumed),
         None => rustls::crypto::aws_lc_rs::Ticketer::new()
