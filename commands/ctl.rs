@@ -229,6 +229,7 @@ fn expose(args: &ExposeArgs) -> Result<Value, Failure> {
         access: Access {
             allow: args.allow.clone(),
             deny: args.deny.clone(),
+            networks: args.networks.clone(),
             enforce: args.enforce,
             max_sessions_per_ip: args.max_sessions_per_ip,
             rate: args.rate,

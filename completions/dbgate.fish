@@ -108,7 +108,8 @@ complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subco
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l backend-name -d 'The name in the backends\' certificates (reencrypt)' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l allow -d 'Networks that may connect [default: all]' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l deny -d 'Networks that may not connect' -r -f -a "(__fish_dbgate_live)"
-complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l enforce -d 'The sessions for which a change of --allow and --deny holds [default: new]' -r -f -a "new\t''
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l networks -d 'Networks whose clients come here when they ask for no name, or for one that is not known' -r -f -a "(__fish_dbgate_live)"
+complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l enforce -d 'The sessions for which a change of --allow, --deny and --networks holds [default: new]' -r -f -a "new\t''
 now\t''"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l max-sessions -d 'Most sessions at a time' -r -f -a "(__fish_dbgate_live)"
 complete -c dbgate -n "__fish_dbgate_using_subcommand ctl; and __fish_seen_subcommand_from expose" -l hold -d 'Let clients wait so long while no backend is ready, such as 30s' -r -f -a "(__fish_dbgate_live)"

@@ -127,7 +127,10 @@ pub(crate) struct ExposeArgs {
     /// Networks that may not connect
     #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
     pub(crate) deny: Vec<Network>,
-    /// The sessions for which a change of --allow and --deny holds [default: new]
+    /// Networks whose clients come here when they ask for no name, or for one that is not known
+    #[arg(long, value_name = "CIDR", num_args = 1.., value_parser = network)]
+    pub(crate) networks: Vec<Network>,
+    /// The sessions for which a change of --allow, --deny and --networks holds [default: new]
     ///
     /// now closes those that may no longer connect.
     #[arg(long, value_name = "WHEN", value_parser = enforce())]

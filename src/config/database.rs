@@ -31,6 +31,8 @@ pub(super) struct ParsedDatabase {
     pub(super) clear: bool,
     /// The byte offset of each host.
     places: OneOrMany<usize>,
+    /// The byte offset of `networks`.
+    networks_at: usize,
 }
 
 /// Reads all databases, in the order of the file.
@@ -68,6 +70,26 @@ pub(super) fn compare(databases: &[ParsedDatabase], report: &Report<'_>) {
         };
         report.error(place, message);
     }
+    compare_networks(databases, report);
+}
+
+/// Reports networks that lead to two databases.
+fn compare_networks(databases: &[ParsedDatabase], report: &Report<'_>) {
+    let mut owners: HashMap<Network, &str> = HashMap::new();
+    for found in databases {
+        for network in &found.declared.spec.access.networks {
+            let owner = owners.entry(network.trunc()).or_insert(&*found.name);
+            if **owner != *found.name {
+                report.error(
+                    found.networks_at,
+                    format!(
+                        "network {network} is listed in database {owner} and in database {}, but its clients can come to only one: make one of them smaller",
+                        found.name
+                    ),
+                );
+            }
+        }
+    }
 }
 
 fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
@@ -96,6 +118,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         access: Access {
             allow: networks(&mut section, "allow"),
             deny: networks(&mut section, "deny"),
+            networks: networks(&mut section, "networks"),
             enforce: section.string("enforce", str::parse),
             max_sessions_per_ip: section.integer("max_sessions_per_ip"),
             rate: rate(&mut section),
@@ -121,6 +144,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
     };
     let clear = protocol.is_some() && !section.failed("tls");
     check(&keys, clear, !hosts.is_empty(), &section);
+    let networks_at = section.at("networks");
     section.finish();
     let places = hosts.iter().map(|host| host.span().start).collect();
     ParsedDatabase {
@@ -131,6 +155,7 @@ fn database(name: &str, mut section: Section<'_, '_>) -> ParsedDatabase {
         },
         clear,
         places,
+        networks_at,
     }
 }
 

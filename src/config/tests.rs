@@ -86,7 +86,7 @@ fn every_key_behind_a_comment_sign_in_the_complete_example_exists() {
     assert_eq!(config.metrics, Some(([127, 0, 0, 1], 9432).into()));
     let spec = serde_json::to_value(&config.databases["pg1"].spec).unwrap();
     let fields = spec.as_object().unwrap();
-    assert_eq!(fields.len(), 25, "{fields:?}");
+    assert_eq!(fields.len(), 26, "{fields:?}");
     assert_eq!(fields["backend_key"], "/etc/dbgate/gate-client.key");
 }
 
@@ -454,5 +454,49 @@ fn a_file_that_cannot_be_read_is_a_problem_without_a_place() {
     assert!(
         text.starts_with("/nowhere/dbgate.toml: error: cannot be read: "),
         "{text}"
+    );
+}
+
+#[test]
+fn one_network_leads_to_one_database() {
+    let database = |name: &str, keys: &str| {
+        format!("[database.{name}]\nprotocol = \"redis\"\nbackends = [\"10.0.0.5:1\"]\n{keys}\n")
+    };
+    let first = database("a", "networks = [\"10.1.0.0/16\"]");
+    tells(
+        &(first.clone() + &database("b", "networks = [\"10.1.7.0/16\"]")),
+        &[(
+            "8:1",
+            "network 10.1.7.0/16 is listed in database a and in database b",
+        )],
+    );
+    config(&(first.clone() + &database("b", "networks = [\"10.1.7.0/24\"]")));
+    tells(
+        "[database.m]\nbackends = [\"10.0.0.5:3306\"]\nnetworks = [\"10.1.0.0/16\"]\n",
+        &[("3:1", "the server speaks first")],
+    );
+    let rate = |rate: &str| database("a", &format!("rate = {{ {rate} }}"));
+    for (keys, words) in [
+        (
+            "",
+            "a rate is that of one network, of the whole database, or both",
+        ),
+        (
+            "prefix = \"32/64\", database = \"9/s\"",
+            "prefix has no meaning without network",
+        ),
+    ] {
+        tells(&rate(keys), &[("4:1", words)]);
+    }
+    tells(
+        &rate("network = \"10\""),
+        &[("4:20", "write sessions and a unit of time")],
+    );
+    tells(
+        &rate("netwrok = \"9/s\""),
+        &[
+            ("4:1", "a rate is that of"),
+            ("4:10", "did you mean `network`?"),
+        ],
     );
 }

@@ -123,6 +123,12 @@ fn sentence(step: &Step<'_>, listener: &str, host: &str) -> String {
                 Lookup::Nothing => format!("{tried}: no"),
             }
         }
+        Step::Network(network, database) => {
+            format!(
+                "networks of database {}: {network} has the client",
+                database.name
+            )
+        }
         Step::Default(name, Some(_)) => {
             format!("default of listener {listener}: database {name}")
         }

@@ -24,6 +24,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("backend_name", "--backend-name"),
     ("allow", "--allow"),
     ("deny", "--deny"),
+    ("networks", "--networks"),
     ("enforce", "--enforce"),
     ("max_sessions", "--max-sessions"),
     ("max_sessions_per_ip", "--max-sessions-per-ip"),

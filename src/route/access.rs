@@ -21,6 +21,9 @@ pub struct Access {
     /// Networks that may not, even where `allow` has them.
     #[serde(skip_serializing_if = "is_default")]
     pub deny: Vec<Network>,
+    /// Networks whose clients come here when they have no known name.
+    #[serde(skip_serializing_if = "is_default")]
+    pub networks: Vec<Network>,
     /// The sessions for which a change of these rules holds.
     #[serde(skip_serializing_if = "is_default")]
     pub enforce: Option<Enforce>,

@@ -8,8 +8,9 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use super::database::DatabaseState;
 use super::table::{Lookup, Tried, Withdrawn};
-use super::{Database, Snapshot};
+use super::{Database, Network, Snapshot};
 use crate::protocol::Protocol;
 use crate::tls::{ServerName, Sni, TlsMode};
 
@@ -32,16 +33,19 @@ pub enum Shown<'a> {
 pub struct Decision<'a> {
     /// The database.
     pub database: &'a Arc<Database>,
-    /// The exposure by which it was found, counted from 0; `None` for a listener's default.
+    /// The exposure by which it was found, counted from 0; `None` for a client without a known
+    /// name, by `networks` or as a listener's default.
     pub exposure: Option<u32>,
 }
 
 /// The reason why a client reaches no database.
 #[derive(Clone, Copy, Debug)]
 pub enum Refusal<'a> {
-    /// It asks for no name, or not for a DNS name, and the listener has no default.
+    /// It asks for no name, or not for a DNS name, and neither its network nor the listener's
+    /// default leads anywhere.
     NoName(&'a Sni),
-    /// No database is exposed under the name, and the listener has no default.
+    /// No database is exposed under the name, and neither the client's network nor the listener's
+    /// default leads anywhere.
     UnknownHost(&'a ServerName),
     /// The name has led to a database and does not any more.
     Withdrawn(&'a Withdrawn),
@@ -66,6 +70,8 @@ pub enum Step<'a> {
     NoName(&'a Sni),
     /// A host was looked up, with what it leads to.
     Lookup(Tried<'a>, Lookup<'a>),
+    /// The client's network, and the database that has it in its `networks`.
+    Network(Network, &'a Arc<Database>),
     /// The listener's default, and the database of this name if it exists.
     Default(&'a str, Option<&'a Arc<Database>>),
     /// The listener has no default.
@@ -142,8 +148,8 @@ impl fmt::Display for Refusal<'_> {
 
 /// Decides which database a client reaches.
 ///
-/// `default` is the listener's default database. Without an `address`, `allow` and `deny` are left
-/// out. `step` gets every step in the order in which it was taken.
+/// `default` is the listener's default database. Without an `address`, `networks`, `allow` and
+/// `deny` are left out. `step` gets every step in the order in which it was taken.
 ///
 /// # Errors
 /// The client has to be refused.
@@ -154,7 +160,7 @@ pub fn decide<'a>(
     address: Option<IpAddr>,
     step: &mut impl FnMut(Step<'a>),
 ) -> Result<Decision<'a>, Refusal<'a>> {
-    let decision = find(snapshot, default, shown, step)?;
+    let decision = find(snapshot, default, shown, address, step)?;
     let database = decision.database;
     let served = serves(database, shown)
         .and_then(|()| admits(database, address))
@@ -169,11 +175,12 @@ pub fn decide<'a>(
     Ok(decision)
 }
 
-/// Finds the database of a name, else the default.
+/// Finds the database of a name, else that of the client's network, else the default.
 fn find<'a>(
     snapshot: &'a Snapshot,
     default: Option<&'a str>,
     shown: Shown<'a>,
+    address: Option<IpAddr>,
     step: &mut impl FnMut(Step<'a>),
 ) -> Result<Decision<'a>, Refusal<'a>> {
     let otherwise = match shown {
@@ -202,6 +209,17 @@ fn find<'a>(
             Refusal::NoName(sni)
         }
     };
+    if let (Shown::Hello { .. }, Some(address)) = (shown, address)
+        && let Some((network, database)) = snapshot.table.by_network(address, |database| {
+            serves(database, shown).is_ok() && database.state() != DatabaseState::Hidden
+        })
+    {
+        step(Step::Network(network, database));
+        return Ok(Decision {
+            database,
+            exposure: None,
+        });
+    }
     let Some(default) = default else {
         step(Step::NoDefault);
         return Err(otherwise);

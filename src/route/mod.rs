@@ -16,6 +16,7 @@ pub mod hold;
 pub mod host;
 mod merge;
 mod network;
+mod networks;
 mod renewal;
 pub mod renewed;
 pub mod request;

@@ -16,7 +16,7 @@ use crate::text::serde_by_text;
 const MAPPED_PREFIX: u8 = 96;
 
 /// A network in its one form: IPv4, or IPv6 that is not IPv4-mapped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Network(IpNet);
 
 impl Network {
@@ -24,6 +24,25 @@ impl Network {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.0.contains(&ip.to_canonical())
+    }
+
+    /// The network of an address with a prefix of this length; `None` where no such prefix is.
+    #[must_use]
+    pub fn of(ip: IpAddr, length: u8) -> Option<Self> {
+        let net = IpNet::new(ip.to_canonical(), length).ok()?;
+        Some(Self(net.trunc()))
+    }
+
+    /// The same without what stands behind the prefix.
+    #[must_use]
+    pub fn trunc(&self) -> Self {
+        Self(self.0.trunc())
+    }
+
+    /// The length of its prefix.
+    #[must_use]
+    pub fn prefix_len(&self) -> u8 {
+        self.0.prefix_len()
     }
 }
 

@@ -284,6 +284,12 @@ impl Keys {
                 "mysql and mariadb can only be relayed as they come: use tls = \"passthrough\" and a listener with protocol = \"tcp\"",
             );
         }
+        if self.protocol.server_first() && !self.access.networks.is_empty() {
+            add(
+                "networks",
+                "the server speaks first, and a listener with protocol = \"tcp\" leads all its clients to its default: leave networks out",
+            );
+        }
         if client.cert.is_some() != client.key.is_some() {
             add("cert", "cert and key belong together: give both or neither");
         }
@@ -453,7 +459,7 @@ mod tests {
             "backends": ["a:1", {"address": "b:1", "weight": 3}], "balance": "round-robin",
             "health": {"interval": "1s", "http": "8008/primary"},
             "allow": ["10.0.0.0/8"], "deny": ["10.1.0.0/16"], "max_sessions_per_ip": 2,
-            "enforce": "now", "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
+            "networks": ["10.2.0.0/16"], "enforce": "now", "rate": {"network": "10/s", "prefix": "32/64", "database": "200/m"},
             "cert": "a.crt", "key": "a.key", "min_version": "1.3",
             "backend_ca": "b.ca", "backend_name": "b.example",
             "backend_cert": "b.crt", "backend_key": "b.key",

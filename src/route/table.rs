@@ -4,12 +4,14 @@
 //! decide.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::database::{Exposure, ExposureState};
+use super::networks::Networks;
 use super::shards::{Keyed, Shards};
 use super::source::Origin;
-use super::{Database, Host};
+use super::{Database, Host, Network};
 use crate::tls::ServerName;
 
 /// A host and the database that it leads to.
@@ -164,6 +166,8 @@ pub struct Table {
     hidden: Hosts<Route>,
     /// Hosts that are refused unless they are active; mostly very few.
     withdrawn: Hosts<Withdrawn>,
+    /// Databases by the networks of their clients.
+    networks: Arc<Networks>,
 }
 
 /// A host that is looked up for a name.
@@ -185,16 +189,19 @@ impl Table {
         }
     }
 
-    /// Adds the hosts of a database; the later one wins where two have the same.
+    /// Adds the hosts and networks of a database; the later one wins where two have the same.
     pub fn insert(&mut self, database: &Arc<Database>) {
         for (route, exposure) in Route::all(database) {
             if let Some(hosts) = self.place_of(exposure) {
                 hosts.of_mut(&exposure.host).insert(route);
             }
         }
+        if !database.spec.access.networks.is_empty() {
+            Arc::make_mut(&mut self.networks).insert(database);
+        }
     }
 
-    /// Takes the hosts of a database out.
+    /// Takes the hosts and networks of a database out.
     pub fn remove(&mut self, database: &Database) {
         for exposure in database.exposures.iter() {
             if let Some(hosts) = self.place_of(exposure) {
@@ -202,6 +209,9 @@ impl Table {
                     .of_mut(&exposure.host)
                     .remove(exposure.host.name().as_str());
             }
+        }
+        if !database.spec.access.networks.is_empty() {
+            Arc::make_mut(&mut self.networks).remove(database);
         }
     }
 
@@ -247,6 +257,16 @@ impl Table {
             return wildcard;
         }
         exact
+    }
+
+    /// The database that has an address in its `networks`, of those for which `fits` holds the one
+    /// with the longest prefix, and this network.
+    pub fn by_network(
+        &self,
+        client: IpAddr,
+        fits: impl Fn(&Arc<Database>) -> bool,
+    ) -> Option<(Network, &Arc<Database>)> {
+        self.networks.find(client, fits)
     }
 
     /// The route of just this host.

@@ -148,7 +148,7 @@ impl LiveSession {
         }
     }
 
-    /// The host that matched; `None` where the database is the listener's default.
+    /// The host that matched; `None` where the client had no known name.
     #[must_use]
     pub fn host(&self) -> Option<&Host> {
         let exposure = self.database.exposure(self.requested.exposure?)?;
@@ -209,7 +209,7 @@ impl LiveSession {
 /// Most ask for the very name of a host, which is then kept once for all of them.
 #[derive(Debug, Default)]
 pub struct RequestedHost {
-    /// Index of the database's exposure; `None` where it is the listener's default.
+    /// Index of the database's exposure; `None` where the client had no known name.
     exposure: Option<u32>,
     /// `None` where nothing was sent, or the name of `host`.
     sni: Option<Box<Sni>>,

@@ -37,6 +37,7 @@ mod last_words;
 mod live;
 mod log;
 mod metrics;
+mod networks;
 mod policy;
 mod proxied;
 mod rate;

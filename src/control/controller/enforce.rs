@@ -17,8 +17,25 @@ impl Controller {
         self.gateway.sessions.select(|entry| {
             let database = find(&entry.database.name);
             let strict = database.filter(|database| database.spec.access.ends_sessions());
-            strict.is_some_and(|database| !database.admits(entry.client.ip()))
+            strict.is_some_and(|database| {
+                !database.admits(entry.client.ip()) || self.has_lost_its_network(entry, database)
+            })
         })
+    }
+
+    /// True for a session that came by `networks` of its database, which has that network no more.
+    fn has_lost_its_network(&self, entry: &LiveSession, database: &Database) -> bool {
+        let client = entry.client.ip();
+        let within = |database: &Database| {
+            let networks = &database.spec.access.networks;
+            networks.iter().any(|network| network.contains(client))
+        };
+        let is_default = || {
+            let listeners = self.reloader.listeners();
+            let of = listeners.iter().find(|l| l.name == entry.listener);
+            of.is_some_and(|l| l.settings.load().default.as_deref() == Some(&*database.name))
+        };
+        entry.host().is_none() && within(&entry.database) && !within(database) && !is_default()
     }
 
     /// Closes them.
