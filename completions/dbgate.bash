@@ -785,7 +785,7 @@ _dbgate() {
             return 0
             ;;
         dbgate__subcmd__ctl__subcmd__expose)
-            opts="-o -h -V --host --to --balance --health --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --enforce --max-sessions --hold --hold-max --wake --max-sessions-per-ip --rate --send-proxy --ttl --ephemeral --replace --dry-run --no-check --reason --socket --output --help --version"
+            opts="-o -h -V --host --to --balance --health --protocol --tls --cert --key --client-ca --client-crl --client-names --client-user --backend-ca --backend-name --allow --deny --networks --enforce --max-sessions --hold --hold-max --wake --max-sessions-per-ip --rate --send-proxy --ttl --ephemeral --replace --dry-run --no-check --reason --socket --output --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -852,6 +852,10 @@ _dbgate() {
                     return 0
                     ;;
                 --deny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --networks)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
