@@ -5,7 +5,7 @@
 //! in [`crate::upstream::Checked`]; a change is logged and told to followers, and clients that are
 //! held try again.
 //!
-//! Not here: what is asked ([`ask`]), and what follows for sessions ([`crate::upstream::Pool`]).
+//! Not here: what is asked (`ask`), and what follows for sessions ([`crate::upstream::Pool`]).
 
 mod ask;
 mod schedule;
